@@ -1,0 +1,35 @@
+"""The tree of errors. Catch `RgbenchError` to catch all that the package raises on purpose."""
+
+from __future__ import annotations
+
+
+class RgbenchError(Exception):
+    """Root of all errors of the package; `exit_code` is what the command line returns."""
+
+    exit_code = 1
+
+
+class SpecError(RgbenchError):
+    """A study, an option or a name is wrong: the message names the key and the legal values."""
+
+    exit_code = 2
+
+
+class DataError(RgbenchError):
+    """A file, an image or a catalogue row is wrong: the message names it and what was found."""
+
+
+class LeakageError(DataError):
+    """Two copies of one sky source stand on both sides of a split: the message names them."""
+
+
+class ChecksumError(DataError):
+    """A file does not have the checksum of its card: the message gives both."""
+
+
+class StoreError(RgbenchError):
+    """A run cannot be read from, or written to, the store: the message names the path."""
+
+
+class DeviceError(RgbenchError):
+    """The computing device that was asked for is not there, or failed."""

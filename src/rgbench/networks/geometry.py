@@ -1,0 +1,43 @@
+"""Sizes and padding of sliding windows, by Keras' rules."""
+
+from __future__ import annotations
+
+
+def output_size(size: int, kernel: int, stride: int, padding: str) -> int:
+    """Give the length of one axis after a convolution or a pool.
+
+    Parameters
+    ----------
+    size, kernel, stride : int
+        Length of the axis, of the window, and the step, in pixels.
+    padding : {"same", "valid"}
+        ``same`` gives ``ceil(size / stride)``, ``valid`` gives ``floor((size - kernel) / stride) + 1``.
+
+    Returns
+    -------
+    int
+        Length of the output axis; 0 or less if the window does not fit.
+
+    Examples
+    --------
+    >>> output_size(75, 2, 2, "same"), output_size(75, 2, 2, "valid")
+    (38, 37)
+    """
+    if padding == "same":
+        return -(-size // stride)
+    return (size - kernel) // stride + 1
+
+
+def padding_amounts(size: int, kernel: int, stride: int, padding: str) -> tuple[int, int]:
+    """Give the padding before and after one axis; where the total is odd, the extra pixel comes after.
+
+    Examples
+    --------
+    >>> padding_amounts(300, 3, 2, "same"), padding_amounts(75, 3, 2, "same")
+    ((0, 1), (1, 1))
+    """
+    if padding == "valid":
+        return (0, 0)
+    covered = (output_size(size, kernel, stride, padding) - 1) * stride + kernel
+    total = max(covered - size, 0)
+    return (total // 2, total - total // 2)

@@ -1,0 +1,1 @@
+"""The protocols as data: one TOML file each, read by `rgbench.spec`."""

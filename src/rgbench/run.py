@@ -1,0 +1,217 @@
+"""The conductor: one run, from its spec to the store."""
+
+from __future__ import annotations
+
+import platform
+import resource
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from rgbench.data.catalogue import DataSet
+from rgbench.data.split import Split, becker2021, published_split
+from rgbench.errors import DeviceError, RgbenchError
+from rgbench.networks import describe_network
+from rgbench.networks.build import Network, build_network
+from rgbench.predict import inference_rate, predict_logits
+from rgbench.seeds import derive_seed, numpy_generator
+from rgbench.spec import RunSpec
+from rgbench.store import RunDirectory, RunRecord, Store
+from rgbench.tables import MODELS, Predictions, concatenate, write_history, write_predictions
+from rgbench.training.checkpoint import load_weights, save_weights
+from rgbench.training.loop import Progress, TrainingData, TrainingFiles, fit
+from rgbench.training.source import ImageSource
+
+TIMING_BATCH = 32
+"""Images in the batch on which the inference rate is measured."""
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What a run works with: its data, its store, its device, and who is told of each step."""
+
+    dataset: DataSet
+    store: Store
+    device: str = "cpu"
+    on_step: Callable[[int, int], None] = lambda epoch, step: None
+
+
+@dataclass(frozen=True)
+class _Workplace:
+    """A run under way: spec, data set, split, images and network."""
+
+    spec: RunSpec
+    dataset: DataSet
+    split: Split
+    source: ImageSource
+    network: Network
+
+
+def execute(spec: RunSpec, bench: Bench) -> RunRecord:
+    """Compute one run, or take it from the store if it is complete.
+
+    Parameters
+    ----------
+    spec : RunSpec
+        The resolved spec.
+    bench : Bench
+        Data set, store and device.
+
+    Returns
+    -------
+    RunRecord
+        The run as the store has it. A run that fails with an error of this package, or for want of
+        memory, is stored as failed with the reason, and stays in every comparison as such.
+
+    Raises
+    ------
+    DeviceError
+        If the device is not there.
+    StoreError
+        If the store cannot be written.
+    """
+    check_device(bench.device)
+    store = bench.store
+    with store.claim(spec) as directory:
+        if store.is_complete(spec.run_id):
+            return store.record(spec.run_id)
+        directory.write_status("running", device=bench.device)
+        try:
+            notes = _compute(spec, bench, directory)
+        except (RgbenchError, torch.OutOfMemoryError, MemoryError) as error:
+            directory.write_status("failed", f"{type(error).__name__}: {error}", device=bench.device)
+        else:
+            directory.write_status("complete", notes=notes, device=bench.device)
+            directory.checkpoint.unlink(missing_ok=True)
+    return store.record(spec.run_id)
+
+
+def make_split(spec: RunSpec, dataset: DataSet) -> Split:
+    """Split a data set as the spec says; no sky group ever stands on two sides."""
+    if spec.data.split == "becker2021":
+        return becker2021(dataset, spec.seed, spec.data.train_size, spec.data.validation_size)
+    return published_split(dataset, "published")
+
+
+def check_device(device: str) -> None:
+    """Raise `DeviceError` if a torch device is not there; never fall back to another one."""
+    try:
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise DeviceError(f"device {device!r} is not available ({reason}); try --device cpu") from None
+
+
+def load_network(record: RunRecord, store: Store, model: str = "best", device: str = "cpu") -> Network:
+    """Rebuild the network of a stored run with its weights."""
+    classes = record.predictions.classes if record.predictions is not None else ()
+    network = build_network(record.spec.network.name, record.spec.images.size, len(classes))
+    load_weights(store.run_path(record.run_id) / f"{model}.safetensors", network)
+    return network.to(device)
+
+
+def _compute(spec: RunSpec, bench: Bench, directory: RunDirectory) -> tuple[str, ...]:
+    place = _prepare(spec, bench)
+    data = _training_data(place.source, place.split)
+    files = TrainingFiles(directory.weights("best"), directory.checkpoint)
+    progress = fit(place.network, data, spec.recipe, spec.seed, files, bench.on_step)
+    write_history(directory.history, {key: np.array(values) for key, values in progress.history.items()})
+    save_weights(directory.weights("final"), place.network)
+    cost = _cost(place, data, progress)
+    tables = []
+    for model in MODELS:
+        load_weights(directory.weights(model), place.network)
+        tables += [_predict(place, part, model) for part in ("validation", "test")]
+    write_predictions(directory.predictions, concatenate(tables))
+    directory.write_cost(cost)
+    return _notes(place)
+
+
+def _prepare(spec: RunSpec, bench: Bench) -> _Workplace:
+    dataset, device = bench.dataset, torch.device(bench.device)
+    split = make_split(spec, dataset)
+    source = ImageSource(dataset.images, dataset.catalogue.label, spec, device)
+    generator = torch.Generator().manual_seed(derive_seed(spec.seed, "init"))
+    network = build_network(spec.network.name, source.size, len(dataset.classes), seed=generator)
+    network = network.to(device, memory_format=torch.channels_last)
+    return _Workplace(spec, dataset, split, source, network)
+
+
+def _training_data(source: ImageSource, split: Split) -> TrainingData:
+    """Collect what training may see; the test split is not among it."""
+    train, validation = split.indices("train"), split.indices("validation")
+    return TrainingData(
+        train=source.training(train),
+        train_plain=source.plain(_sample(train, len(validation), source.spec.seed)),
+        validation=source.validation(validation),
+        labels=source.labels[torch.from_numpy(train).to(source.device)],
+    )
+
+
+def _sample(index: NDArray[np.int64], n: int, seed: int) -> NDArray[np.int64]:
+    """Draw as many training sources as there are for validation, to measure the training loss on."""
+    if len(index) <= n:
+        return index
+    return np.sort(numpy_generator(seed, "order", sample="train").choice(index, n, replace=False))
+
+
+def _predict(place: _Workplace, split: str, model: str) -> Predictions:
+    spec, catalogue = place.spec, place.dataset.catalogue
+    index = place.split.indices(split)
+    batches = place.source.plain(index).images()
+    return Predictions(
+        run_id=spec.run_id,
+        classes=place.dataset.classes,
+        activation=place.network.activation_name,
+        label_version=place.dataset.card.version,
+        source_id=catalogue.source_id[index],
+        split=np.full(len(index), split),
+        model=np.full(len(index), model),
+        condition=np.full(len(index), "clean"),
+        member=np.zeros(len(index), dtype=np.int64),
+        label=catalogue.label[index],
+        logits=predict_logits(place.network, batches, spec.recipe.precision, spec.recipe.views),
+    )
+
+
+def _cost(place: _Workplace, data: TrainingData, progress: Progress) -> dict[str, Any]:
+    """Collect the run's cost; every rate is a median, its batch size and device beside it."""
+    spec, network = place.spec, place.network
+    facts = describe_network(spec.network.name, place.source.size, network.n_classes)
+    batch = next(iter(data.validation.epoch(0)))[0][:TIMING_BATCH]
+    keys = ("parameters", "trainable_parameters", "macs")
+    return {key: facts[key] for key in keys} | {
+        "training_seconds": float(np.sum(progress.history["seconds"])),
+        "training_images_per_second": data.train.n_images / float(np.median(progress.history["train_seconds"])),
+        "inference_images_per_second": inference_rate(network, batch, spec.recipe.precision),
+        "inference_batch_size": len(batch),
+        "peak_memory_mb": _peak_memory(place.source.device),
+        "device": _device_name(place.source.device),
+        "precision": spec.recipe.precision,
+        "best_epoch": progress.best_epoch,
+    }
+
+
+def _peak_memory(device: torch.device) -> float:
+    """Give the peak memory in MB: of the device, or of the whole process on a CPU."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 1e6
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
+
+
+def _device_name(device: torch.device) -> str:
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{platform.machine()} CPU, {torch.get_num_threads()} threads"
+
+
+def _notes(place: _Workplace) -> tuple[str, ...]:
+    removed = [f"{name} removed from the split: {reason}" for name, reason in place.split.removed]
+    aside = [f"{name} set aside: {reason}" for name, reason in place.dataset.set_aside]
+    return (*removed, *aside)

@@ -1,0 +1,285 @@
+"""Frozen specifications: a study (what a user writes) and a run (what is computed).
+
+A study names networks, seeds, a protocol and a data set, and may override any key of the
+protocol. It resolves to runs. A run's spec holds every value that its result depends on, and its
+id is the hash of that spec: two people with the same spec have the same id.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import tomllib
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from rgbench.errors import SpecError
+
+SPEC_VERSION = 1
+PROTOCOLS = ("modern", "becker2021", "rg-benchmarker-2021-11")
+PUBLISHED_SEEDS = (8901, 1826, 4915)
+"""The three seeds of the 2021 study."""
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+M = TypeVar("M", bound=_Frozen)
+
+
+class DataSpec(_Frozen):
+    """Which data, and how they are split.
+
+    `path`, `manifest` and `class_labels` say where one's own data are; they do not enter the id of
+    a run, since `checksum` says what they hold.
+    """
+
+    name: str = "first-galaxy-data"
+    split: Literal["published", "becker2021"] = "published"
+    train_size: int = Field(250, ge=1)
+    validation_size: int = Field(100, ge=1)
+    checksum: str = ""
+    path: str | None = None
+    manifest: str | None = None
+    class_labels: str | None = None
+
+
+class ImageSpec(_Frozen):
+    """How an image becomes a network's input; sizes are pixels, of square fields unless two are given."""
+
+    preset: str
+    field: int = Field(ge=8)
+    size: int | tuple[int, int]
+
+    @field_validator("size")
+    @classmethod
+    def _positive(cls, value: int | tuple[int, int]) -> int | tuple[int, int]:
+        if min(value if isinstance(value, tuple) else (value,)) < 8:
+            raise ValueError("must be at least 8 pixels")
+        return value
+
+
+class AugmentationSpec(_Frozen):
+    """How training images are varied, on the device, in each epoch."""
+
+    kind: Literal["rotations", "random", "none"]
+    step: int = Field(15, ge=1, le=360)
+    validation: bool = False
+    rotate: bool = True
+    flip: bool = True
+    zoom: float = Field(0.0, ge=0, lt=1)
+    shift: float = Field(0.0, ge=0)
+
+
+class RecipeSpec(_Frozen):
+    """How a network is trained and applied."""
+
+    epochs: int = Field(ge=1)
+    batch_size: int = Field(ge=1)
+    batches: Literal["shuffled", "two-sources"] = "shuffled"
+    learning_rate: float = Field(gt=0)
+    optimizer: Literal["adam", "adamw"] = "adam"
+    adam_epsilon: float = Field(1e-8, gt=0)
+    weight_decay: float = Field(0.0, ge=0)
+    schedule: Literal["plateau", "warmup-cosine", "constant"] = "constant"
+    warmup: float = Field(0.1, ge=0, lt=1)
+    plateau_factor: float = Field(0.5, gt=0, lt=1)
+    plateau_patience: int = Field(3, ge=0)
+    plateau_min_delta: float = Field(0.01, ge=0)
+    plateau_min_rate: float = Field(1e-12, ge=0)
+    class_weights: bool = False
+    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    early_stopping: int = Field(-1, ge=-1)
+    l2: bool = True
+    precision: Literal["float32", "bfloat16"] = "float32"
+    views: Literal[1, 2, 4, 8] = 1
+
+
+class NetworkSpec(_Frozen):
+    """Which network, by its canonical name."""
+
+    name: str
+
+
+class RunSpec(_Frozen):
+    """Everything that the result of one run depends on."""
+
+    version: int = SPEC_VERSION
+    protocol: str
+    data: DataSpec
+    images: ImageSpec
+    augmentation: AugmentationSpec
+    network: NetworkSpec
+    recipe: RecipeSpec
+    seed: int
+
+    @property
+    def run_id(self) -> str:
+        """The id: the first 16 hexadecimal digits of the SHA-256 of the spec as canonical JSON."""
+        content = self.model_dump(mode="json", exclude={"data": {"path", "manifest", "class_labels"}})
+        text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+class Study(_Frozen):
+    """What a user asks for: networks x seeds under one protocol on one data set.
+
+    Examples
+    --------
+    >>> study = Study(name="demo", networks=("mcrgnet",), seeds=(1, 2), recipe={"epochs": 3})
+    >>> [run.recipe.epochs for run in resolve(study, checksum="")]
+    [3, 3]
+    """
+
+    name: str
+    networks: tuple[str, ...] = Field(min_length=1)
+    seeds: tuple[int, ...] = Field(PUBLISHED_SEEDS, min_length=1)
+    protocol: str = "modern"
+    data: DataSpec = DataSpec()
+    images: dict[str, Any] = {}
+    augmentation: dict[str, Any] = {}
+    recipe: dict[str, Any] = {}
+    schedule: tuple[ScheduleLine, ...] = ()
+
+    @field_validator("networks", "seeds")
+    @classmethod
+    def _unique(cls, values: tuple[Any, ...]) -> tuple[Any, ...]:
+        for value in values:
+            if values.count(value) > 1:
+                raise ValueError(f"{value!r} is listed twice")
+        return values
+
+    @field_validator("protocol")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        if value not in PROTOCOLS:
+            raise ValueError(f"{value!r} is not one of {', '.join(PROTOCOLS)}")
+        return value
+
+
+class ScheduleLine(_Frozen):
+    """A line of an architecture file: a network with its own learning rate and epochs."""
+
+    network: str
+    learning_rate: float = Field(gt=0)
+    epochs: int = Field(ge=1)
+
+
+Study.model_rebuild()
+
+
+def read_study(path: Path | str) -> Study:
+    """Read a study from a TOML file.
+
+    Raises
+    ------
+    SpecError
+        If the file cannot be read, or a key or value is not legal; the message names the key and
+        the legal values.
+    """
+    path = Path(path)
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf8"))
+    except OSError as error:
+        raise SpecError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SpecError(f"{path}: is not TOML: {error}") from error
+    content.setdefault("name", path.stem)
+    return validate(Study, content, str(path))
+
+
+def read_protocol(name: str) -> dict[str, Any]:
+    """Read a protocol's tables: images, augmentation, recipe, networks (overrides per network)."""
+    if name not in PROTOCOLS:
+        raise SpecError(f"unknown protocol {name!r}; the protocols are {', '.join(PROTOCOLS)}")
+    text = resources.files("rgbench.protocols").joinpath(f"{name}.toml").read_text(encoding="utf8")
+    content = tomllib.loads(text)
+    base = read_protocol(content.pop("extends")) if "extends" in content else {}
+    return {**base, **content}
+
+
+def resolve(study: Study, checksum: str) -> list[RunSpec]:
+    """Resolve a study to its runs: schedule lines or networks, times seeds.
+
+    Parameters
+    ----------
+    study : Study
+        The study; its network names must be canonical (`rgbench.study` sees to that).
+    checksum : str
+        SHA-256 of the data set's content.
+
+    Returns
+    -------
+    list of RunSpec
+        The runs, network by network, in the order of the study.
+    """
+    protocol = read_protocol(study.protocol)
+    data = study.data.model_copy(update={"checksum": checksum})
+    if study.data.split == "published":
+        defaults = DataSpec()
+        data = data.model_copy(
+            update={"train_size": defaults.train_size, "validation_size": defaults.validation_size}
+        )
+    tables = {
+        "images": (ImageSpec, {**protocol["images"], **study.images}),
+        "augmentation": (AugmentationSpec, {**protocol["augmentation"], **study.augmentation}),
+    }
+    parts = {key: validate(model, values, f"[{key}]") for key, (model, values) in tables.items()}
+    return [
+        RunSpec(
+            protocol=study.protocol,
+            data=data,
+            network=NetworkSpec(name=name),
+            recipe=validate(RecipeSpec, {**protocol["recipe"], **own, **study.recipe, **line}, "[recipe]"),
+            seed=seed,
+            **parts,
+        )
+        for name, own, line in _lines(study, protocol)
+        for seed in study.seeds
+    ]
+
+
+def validate(model: type[M], content: dict[str, Any], where: str) -> M:
+    """Make a spec from plain values; raise `SpecError` naming the key, what was found, what is legal."""
+    try:
+        return model.model_validate(content)
+    except ValidationError as error:
+        raise SpecError(f"{where}: " + "; ".join(_explain(model, e) for e in error.errors())) from None
+
+
+def _lines(study: Study, protocol: dict[str, Any]) -> list[tuple[str, dict[str, Any], dict[str, Any]]]:
+    per_network = protocol.get("networks", {})
+    if study.schedule:
+        return [
+            (line.network, {}, {"learning_rate": line.learning_rate, "epochs": line.epochs})
+            for line in study.schedule
+        ]
+    return [(name, per_network.get(name, {}), {}) for name in study.networks]
+
+
+def _explain(model: type[BaseModel], error: Any) -> str:
+    location = [str(part) for part in error["loc"] if not isinstance(part, int) or part < 1000]
+    key = ".".join(location) or "the table"
+    if error["type"] == "extra_forbidden":
+        legal = _keys_at(model, location[:-1])
+        close = difflib.get_close_matches(location[-1], legal, n=1)
+        hint = f"did you mean {close[0]!r}?" if close else f"the keys are {', '.join(legal)}"
+        return f"unknown key {key!r}; {hint}"
+    if error["type"] == "missing":
+        return f"key {key!r} is missing"
+    message = error["msg"].removeprefix("Value error, ")
+    message = message[:1].lower() + message[1:]
+    return f"key {key!r}: {message}, found {error['input']!r}"
+
+
+def _keys_at(model: type[BaseModel], location: list[str]) -> list[str]:
+    for part in location:
+        annotation = model.model_fields[part].annotation if part in model.model_fields else None
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            model = annotation
+    return list(model.model_fields)

@@ -1,0 +1,251 @@
+"""The store: one directory per run, named by the hash of the run's spec.
+
+``STORE/runs/<run_id>/`` holds ``run.json`` (resolved spec, versions, machine, status),
+``history.parquet``, ``predictions.parquet``, ``best.safetensors``, ``final.safetensors`` and
+``cost.json``; while a run is under way also ``checkpoint.safetensors``. Every file is written
+beside its place and moved there, so that a reader never sees half a file, and a lock keeps two
+processes from computing the same run.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import platform
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rgbench.errors import SpecError, StoreError
+from rgbench.spec import RunSpec, validate
+from rgbench.tables import Predictions, read_history, read_predictions
+
+STATUSES = ("running", "complete", "failed")
+_PACKAGES = ("rgbench", "torch", "numpy", "scipy", "astropy", "pyarrow")
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """What the store knows of one run.
+
+    Attributes
+    ----------
+    run_id : str
+        Hash of the spec.
+    spec : RunSpec
+        The resolved spec.
+    status : {"running", "complete", "failed"}
+        "running" also after a kill: such a run goes on when it is asked for again.
+    error : str or None
+        Why the run failed.
+    predictions : Predictions or None
+        The predictions table, once it is there.
+    history : dict of str to ndarray
+        Columns of the history, empty before the first is written.
+    cost : dict
+        Parameters, MACs, times and rates; see `rgbench.run`.
+    provenance : dict
+        Versions, machine, dates.
+    notes : tuple of str
+        What the run wants known, e.g. sources set aside.
+    """
+
+    run_id: str
+    spec: RunSpec
+    status: str
+    error: str | None = None
+    predictions: Predictions | None = None
+    history: dict[str, NDArray[np.float64]] = field(default_factory=dict)
+    cost: dict[str, Any] = field(default_factory=dict)
+    provenance: dict[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class RunDirectory:
+    """The directory of one run, held under its lock."""
+
+    path: Path
+    spec: RunSpec
+
+    @property
+    def predictions(self) -> Path:
+        """Path of the predictions table."""
+        return self.path / "predictions.parquet"
+
+    @property
+    def history(self) -> Path:
+        """Path of the history table."""
+        return self.path / "history.parquet"
+
+    @property
+    def checkpoint(self) -> Path:
+        """Path of the checkpoint of a run under way."""
+        return self.path / "checkpoint.safetensors"
+
+    def weights(self, model: str) -> Path:
+        """Path of the weights of the "best" or the "final" model."""
+        return self.path / f"{model}.safetensors"
+
+    def write_status(
+        self, status: str, error: str | None = None, notes: tuple[str, ...] = (), device: str = "cpu"
+    ) -> None:
+        """Write ``run.json``: spec, status, error, notes, provenance."""
+        content = {
+            "run_id": self.spec.run_id,
+            "spec": self.spec.model_dump(mode="json"),
+            "status": status,
+            "error": error,
+            "notes": list(notes),
+            "provenance": _provenance(device),
+        }
+        write_json(self.path / "run.json", content)
+
+    def write_cost(self, cost: dict[str, Any]) -> None:
+        """Write ``cost.json``."""
+        write_json(self.path / "cost.json", cost)
+
+
+class Store:
+    """A folder of runs.
+
+    Parameters
+    ----------
+    root : path
+        The folder; made if it is not there.
+
+    Raises
+    ------
+    StoreError
+        If the folder cannot be made or written to.
+    """
+
+    def __init__(self, root: Path | str) -> None:
+        self.root = Path(root)
+        self._runs = self.root / "runs"
+        try:
+            self._runs.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreError(f"{self.root}: the store cannot be made: {error.strerror or error}") from error
+        if not os.access(self._runs, os.W_OK):
+            raise StoreError(f"{self._runs}: the store is not writable")
+
+    def run_path(self, run_id: str) -> Path:
+        """Give the directory of a run, there or not."""
+        return self._runs / run_id
+
+    def run_ids(self) -> list[str]:
+        """List the runs that have a ``run.json``, in the order of their names."""
+        return sorted(path.parent.name for path in self._runs.glob("*/run.json"))
+
+    def find(self, prefix: str) -> str:
+        """Give the one run id that begins with `prefix`; raise `SpecError` if none or several do."""
+        found = [run_id for run_id in self.run_ids() if run_id.startswith(prefix)]
+        if len(found) != 1:
+            known = ", ".join(self.run_ids()[:8]) or "none"
+            many = f"{len(found)} runs begin" if found else "no run begins"
+            raise SpecError(f"{self.root}: {many} with {prefix!r}; runs there: {known}")
+        return found[0]
+
+    def is_complete(self, run_id: str) -> bool:
+        """Tell whether a run is in the store and complete."""
+        path = self.run_path(run_id) / "run.json"
+        return path.exists() and _read_json(path)["status"] == "complete"
+
+    def record(self, run_id: str) -> RunRecord:
+        """Read what the store knows of a run.
+
+        Raises
+        ------
+        StoreError
+            If the run is not there or one of its files cannot be read.
+        """
+        path = self.run_path(run_id)
+        content = _read_json(path / "run.json")
+        predictions, history, cost = (
+            path / name for name in ("predictions.parquet", "history.parquet", "cost.json")
+        )
+        return RunRecord(
+            run_id=run_id,
+            spec=validate(RunSpec, content["spec"], str(path / "run.json")),
+            status=content["status"],
+            error=content["error"],
+            predictions=read_predictions(predictions) if predictions.exists() else None,
+            history=read_history(history) if history.exists() else {},
+            cost=_read_json(cost) if cost.exists() else {},
+            provenance=content["provenance"],
+            notes=tuple(content["notes"]),
+        )
+
+    def records(self, run_ids: list[str] | None = None) -> list[RunRecord]:
+        """Read several runs; all of the store's by default."""
+        return [self.record(run_id) for run_id in (self.run_ids() if run_ids is None else run_ids)]
+
+    @contextmanager
+    def claim(self, spec: RunSpec) -> Iterator[RunDirectory]:
+        """Hold the lock of a run's directory; wait while another process holds it.
+
+        The lock ends with the process, so a killed run can be claimed at once.
+        """
+        path = self.run_path(spec.run_id)
+        try:
+            path.mkdir(exist_ok=True)
+            lock = (path / ".lock").open("a")
+        except OSError as error:
+            raise StoreError(f"{path}: cannot be written: {error.strerror or error}") from error
+        with lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield RunDirectory(path, spec)
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write JSON atomically: beside its place, flushed to disk, then moved there."""
+    write_bytes(path, (json.dumps(content, indent=1, sort_keys=True) + "\n").encode())
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file atomically; raise `StoreError` naming it and the reason if that fails."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise StoreError(f"{path}: cannot be written: {error.strerror or error}") from error
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf8"))
+    except FileNotFoundError:
+        raise StoreError(f"{path}: there is no such run") from None
+    except (OSError, json.JSONDecodeError) as error:
+        raise StoreError(f"{path}: cannot be read: {error}") from error
+
+
+def _provenance(device: str) -> dict[str, Any]:
+    versions = {}
+    for name in _PACKAGES:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            versions[name] = "not installed"
+    return {
+        "written": datetime.now(UTC).isoformat(timespec="seconds"),
+        "python": sys.version.split()[0],
+        "versions": versions,
+        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+        "device": device,
+    }

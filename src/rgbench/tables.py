@@ -1,0 +1,246 @@
+"""Schema and version of every stored table; validated at each write, never rounded.
+
+Two tables belong to a run. The *predictions* hold one row per source, split, model, member and
+condition, with the logits as float32; probabilities are derived on reading, in float64. The
+*history* holds one row per epoch.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from rgbench.errors import StoreError
+
+PREDICTIONS_VERSION = 1
+HISTORY_VERSION = 1
+SPLITS = ("train", "validation", "test", "apply")
+MODELS = ("best", "final")
+ACTIVATIONS = ("softmax", "sigmoid")
+HISTORY_COLUMNS = (
+    "epoch",
+    "learning_rate",
+    "running_loss",
+    "train_loss",
+    "train_accuracy",
+    "validation_loss",
+    "validation_accuracy",
+    "l2",
+    "train_seconds",
+    "seconds",
+)
+"""Columns of the history; losses are mean cross-entropies in nats, without the L2 penalty except
+`running_loss`, which is what the optimiser saw; `train_seconds` is the wall-clock time of the
+epoch's optimisation, `seconds` that of the whole epoch with its measurements."""
+
+_KEY = ("source_id", "split", "model", "member", "condition")
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Predictions of one run: row i of every array is one prediction.
+
+    Attributes
+    ----------
+    run_id : str
+        Id of the run that made them.
+    classes : tuple of str
+        Class names in the order of the logits' columns.
+    activation : {"softmax", "sigmoid"}
+        The network's output activation: how logits become class probabilities.
+    label_version : str
+        Version of the labels, as given on the data set's card.
+    source_id, split, model, condition : ndarray of str, shape (n,)
+        The source; "train", "validation", "test" or "apply"; "best" or "final"; "clean" or a stress.
+    member : ndarray of int, shape (n,)
+        0 for the mean, 1... for the members of an ensemble.
+    label : ndarray of int64, shape (n,)
+        True class as an index into `classes`; -1 where it is not known.
+    logits : ndarray of float32, shape (n, n_classes)
+        Network outputs before the output activation.
+    """
+
+    run_id: str
+    classes: tuple[str, ...]
+    activation: str
+    label_version: str
+    source_id: NDArray[Any]
+    split: NDArray[Any]
+    model: NDArray[Any]
+    condition: NDArray[Any]
+    member: NDArray[np.int64]
+    label: NDArray[np.int64]
+    logits: NDArray[np.float32]
+
+    def __len__(self) -> int:
+        return len(self.source_id)
+
+    def take(self, index: NDArray[Any]) -> Predictions:
+        """Give the rows of an index or boolean mask."""
+        names = ("source_id", "split", "model", "condition", "member", "label", "logits")
+        return replace(self, **{name: getattr(self, name)[index] for name in names})
+
+    def select(
+        self,
+        split: str | None = None,
+        model: str | None = None,
+        member: int | None = 0,
+        condition: str | None = "clean",
+    ) -> Predictions:
+        """Give the rows of one split, model, member and condition; None means all."""
+        keep = np.ones(len(self), dtype=bool)
+        for name, value in (
+            ("split", split),
+            ("model", model),
+            ("member", member),
+            ("condition", condition),
+        ):
+            if value is not None:
+                keep &= getattr(self, name) == value
+        return self.take(keep)
+
+    def log_probabilities(self) -> NDArray[np.float64]:
+        """Give the logarithms of the class probabilities, shape (n, n_classes), float64.
+
+        For a softmax output they are log-softmax of the logits; for a sigmoid output each row of
+        sigmoids is divided by its sum, as Keras' categorical cross-entropy does.
+        """
+        scores = self.logits.astype(np.float64)
+        if self.activation == "sigmoid":
+            scores = -np.logaddexp(0.0, -scores)
+        return scores - np.logaddexp.reduce(scores, axis=1, keepdims=True)
+
+    def probabilities(self) -> NDArray[np.float64]:
+        """Give the class probabilities, shape (n, n_classes), float64; rows sum to 1."""
+        return np.exp(self.log_probabilities())
+
+
+def write_predictions(path: Path, predictions: Predictions) -> None:
+    """Validate predictions and write them to a Parquet file, atomically.
+
+    Raises
+    ------
+    StoreError
+        If a row is repeated, a logit has the wrong shape, or a value is not legal.
+
+    Notes
+    -----
+    Logits that are not finite are stored as they are: a diverged run stays in the comparison and
+    is reported as such.
+    """
+    _check_predictions(path, predictions)
+    columns: dict[str, Any] = {
+        name: pa.array([str(value) for value in getattr(predictions, name)], pa.string())
+        for name in ("source_id", "split", "model", "condition")
+    }
+    columns["member"] = pa.array(predictions.member, pa.int32())
+    columns["label"] = pa.array(predictions.label, pa.int32())
+    for k, name in enumerate(predictions.classes):
+        columns[f"logit_{name}"] = pa.array(predictions.logits[:, k], pa.float32())
+    metadata = {
+        "version": PREDICTIONS_VERSION,
+        "run_id": predictions.run_id,
+        "classes": list(predictions.classes),
+        "activation": predictions.activation,
+        "label_version": predictions.label_version,
+    }
+    _write(path, columns, metadata)
+
+
+def read_predictions(path: Path) -> Predictions:
+    """Read the predictions that `write_predictions` wrote."""
+    table, metadata = _read(path, PREDICTIONS_VERSION)
+    classes = tuple(metadata["classes"])
+
+    def text(name: str) -> NDArray[Any]:
+        return np.array(table.column(name).to_pylist(), dtype=str)
+
+    logits = np.stack([table.column(f"logit_{name}").to_numpy() for name in classes], axis=1)
+    return Predictions(
+        run_id=metadata["run_id"],
+        classes=classes,
+        activation=metadata["activation"],
+        label_version=metadata["label_version"],
+        source_id=text("source_id"),
+        split=text("split"),
+        model=text("model"),
+        condition=text("condition"),
+        member=table.column("member").to_numpy().astype(np.int64),
+        label=table.column("label").to_numpy().astype(np.int64),
+        logits=logits.astype(np.float32),
+    )
+
+
+def concatenate(parts: list[Predictions]) -> Predictions:
+    """Join predictions of one run into one table."""
+    names = ("source_id", "split", "model", "condition", "member", "label", "logits")
+    joined = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
+    return replace(parts[0], **joined)
+
+
+def write_history(path: Path, history: Mapping[str, NDArray[Any]]) -> None:
+    """Write the history of a run; every column of `HISTORY_COLUMNS` must be there, equally long."""
+    missing = [name for name in HISTORY_COLUMNS if name not in history]
+    if missing or len({len(history[name]) for name in HISTORY_COLUMNS}) != 1:
+        raise StoreError(f"{path}: the history lacks columns {missing} or has columns of unequal length")
+    columns = {name: pa.array(np.asarray(history[name], dtype=np.float64)) for name in HISTORY_COLUMNS}
+    _write(path, columns, {"version": HISTORY_VERSION})
+
+
+def read_history(path: Path) -> dict[str, NDArray[np.float64]]:
+    """Read the history that `write_history` wrote, a column per name."""
+    table, _ = _read(path, HISTORY_VERSION)
+    return {name: table.column(name).to_numpy() for name in HISTORY_COLUMNS}
+
+
+def _check_predictions(path: Path, p: Predictions) -> None:
+    n, k = len(p), len(p.classes)
+    if p.logits.shape != (n, k):
+        raise StoreError(f"{path}: logits have shape {p.logits.shape}, expected {(n, k)}")
+    for name, legal in (("split", SPLITS), ("model", MODELS)):
+        unknown = sorted(set(getattr(p, name).tolist()) - set(legal))
+        if unknown:
+            raise StoreError(f"{path}: {name} {unknown[0]!r} is not one of {', '.join(legal)}")
+    if p.activation not in ACTIVATIONS:
+        raise StoreError(f"{path}: activation {p.activation!r} is not one of {', '.join(ACTIVATIONS)}")
+    if n and not (-1 <= p.label.min() and p.label.max() < k):
+        raise StoreError(f"{path}: labels must lie between -1 and {k - 1}")
+    keys = list(zip(*(getattr(p, name).tolist() for name in _KEY), strict=True))
+    if len(set(keys)) != n:
+        seen: set[tuple[Any, ...]] = set()
+        repeated = next(key for key in keys if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+        raise StoreError(f"{path}: the row {repeated} stands twice")
+
+
+def _write(path: Path, columns: Mapping[str, Any], metadata: Mapping[str, Any]) -> None:
+    table = pa.table(dict(columns)).replace_schema_metadata({"rgbench": json.dumps(metadata)})
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        pq.write_table(table, temporary)
+        os.replace(temporary, path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise StoreError(f"{path}: cannot be written: {error.strerror or error}") from error
+
+
+def _read(path: Path, version: int) -> tuple[Any, dict[str, Any]]:
+    try:
+        table = pq.read_table(path)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise StoreError(f"{path}: cannot be read: {error}") from error
+    raw = (table.schema.metadata or {}).get(b"rgbench")
+    if raw is None:
+        raise StoreError(f"{path}: is not a table of rgbench")
+    metadata = json.loads(raw)
+    if metadata["version"] > version:
+        raise StoreError(f"{path}: has schema version {metadata['version']}, this rgbench reads up to {version}")
+    return table, metadata

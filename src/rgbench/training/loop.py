@@ -1,0 +1,224 @@
+"""The training loop.
+
+It is handed training and validation batches, and nothing else: the test split never comes here.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from rgbench.networks.build import Network
+from rgbench.seeds import derive_seed
+from rgbench.spec import RecipeSpec
+from rgbench.tables import HISTORY_COLUMNS
+from rgbench.training.checkpoint import load_checkpoint, save_checkpoint, save_weights
+from rgbench.training.loss import balanced_weights, cross_entropy
+from rgbench.training.schedule import Schedule
+
+
+class Batches(Protocol):
+    """A source of batches: images (n, channels, h, w) float32 and labels (n,) int64, on the device."""
+
+    @property
+    def n_images(self) -> int:
+        """Give the number of images of an epoch."""
+
+    def __len__(self) -> int:
+        """Give the number of batches of an epoch."""
+
+    def epoch(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Give the batches of an epoch (from 1)."""
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """What training may see.
+
+    Attributes
+    ----------
+    train : Batches
+        Augmented training batches.
+    train_plain : Batches
+        A fixed sample of training sources, not augmented, to measure the training loss without
+        dropout.
+    validation : Batches
+        Validation batches.
+    labels : Tensor of int64, shape (n,)
+        Labels of the training sources, for class weights.
+    """
+
+    train: Batches
+    train_plain: Batches
+    validation: Batches
+    labels: Tensor
+
+
+@dataclass(frozen=True)
+class TrainingFiles:
+    """Where training leaves its work: weights of the best model so far, and the checkpoint."""
+
+    best: Path
+    checkpoint: Path
+
+
+@dataclass
+class Progress:
+    """What a run has behind it; all of it goes into the checkpoint."""
+
+    epoch: int = 0
+    best_loss: float = math.inf
+    best_epoch: int = 0
+    history: dict[str, list[float]] = field(default_factory=lambda: {name: [] for name in HISTORY_COLUMNS})
+
+    def stale(self, recipe: RecipeSpec) -> bool:
+        """Tell whether early stopping, where it is on, ends the run here."""
+        if recipe.early_stopping < 0 or not self.epoch:
+            return False
+        losses = np.add(self.history["validation_loss"], self.history["l2"])
+        best, wait = math.inf, 0
+        for loss in losses:
+            best, wait = (loss, 0) if loss < best - recipe.plateau_min_delta else (best, wait + 1)
+        return wait > 0 and wait >= max(1, recipe.early_stopping)
+
+
+def fit(
+    network: Network,
+    data: TrainingData,
+    recipe: RecipeSpec,
+    seed: int,
+    files: TrainingFiles,
+    on_step: Callable[[int, int], None] = lambda epoch, step: None,
+) -> Progress:
+    """Train a network; go on from the checkpoint if there is one.
+
+    Parameters
+    ----------
+    network : Network
+        An initialised network on its device.
+    data : TrainingData
+        Training and validation batches.
+    recipe : RecipeSpec
+        The recipe.
+    seed : int
+        The study seed; dropout draws from seeds derived from it and the epoch.
+    files : TrainingFiles
+        Where the best weights and the checkpoint go.
+    on_step : callable
+        Called with the epoch (from 1) and the step (from 0) after each step.
+
+    Returns
+    -------
+    Progress
+        History, best epoch and best monitored loss (validation loss plus L2 penalty).
+
+    Notes
+    -----
+    A run resumed from a checkpoint gives the same bits as one that was never interrupted, on one
+    machine: nothing in an epoch depends on the epochs before but the checkpoint's content.
+    """
+    kind = torch.optim.AdamW if recipe.optimizer == "adamw" else torch.optim.Adam
+    optimizer = kind(
+        network.parameters(), lr=recipe.learning_rate, eps=recipe.adam_epsilon, weight_decay=recipe.weight_decay
+    )
+    schedule = Schedule.start(recipe, len(data.train))
+    progress = Progress()
+    if files.checkpoint.exists():
+        state = load_checkpoint(files.checkpoint, network, optimizer)
+        schedule.restore(state["schedule"])
+        progress = Progress(**state["progress"])
+    weights = balanced_weights(data.labels, network.n_classes) if recipe.class_weights else None
+    while progress.epoch < recipe.epochs and not progress.stale(recipe):
+        epoch, began = progress.epoch + 1, time.perf_counter()
+        with torch.random.fork_rng(_devices(network)):
+            torch.manual_seed(derive_seed(seed, "dropout", epoch=epoch))
+            rate, running = _train_epoch(network, data.train, optimizer, schedule, weights, epoch, on_step)
+        row = {"epoch": epoch, "learning_rate": rate, "running_loss": running}
+        row["train_seconds"] = time.perf_counter() - began
+        row |= _evaluate_both(network, data, recipe)
+        monitored = row["validation_loss"] + row["l2"]
+        if monitored < progress.best_loss or not files.best.exists():
+            progress.best_loss, progress.best_epoch = monitored, epoch
+            save_weights(files.best, network)
+        schedule.epoch_ends(monitored)
+        row["seconds"] = time.perf_counter() - began
+        for name in HISTORY_COLUMNS:
+            progress.history[name].append(float(row[name]))
+        progress.epoch = epoch
+        state = {"schedule": schedule.state(), "progress": vars(progress)}
+        save_checkpoint(files.checkpoint, network, optimizer, state)
+    return progress
+
+
+def evaluate(network: Network, batches: Batches, recipe: RecipeSpec) -> tuple[float, float]:
+    """Give mean cross-entropy (nats, without L2) and accuracy over batches, without dropout."""
+    network.eval()
+    loss, right, n = 0.0, 0, 0
+    with torch.inference_mode():
+        for images, labels in batches.epoch(0):
+            with autocast(images.device, recipe.precision):
+                logits = network(images)
+            loss += float(cross_entropy(logits, labels, network.activation_name)) * len(labels)
+            right += int((logits.argmax(dim=1) == labels).sum())
+            n += len(labels)
+    return loss / n, right / n
+
+
+def autocast(device: torch.device, precision: str) -> Any:
+    """Give the context in which a network computes in the recipe's precision."""
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bfloat16")
+
+
+def _train_epoch(
+    network: Network,
+    batches: Batches,
+    optimizer: torch.optim.Optimizer,
+    schedule: Schedule,
+    weights: Tensor | None,
+    epoch: int,
+    on_step: Callable[[int, int], None],
+) -> tuple[float, float]:
+    recipe, losses, rate = schedule.recipe, [], schedule.rate
+    network.train()
+    for step, (images, labels) in enumerate(batches.epoch(epoch)):
+        rate = schedule.rate_at(epoch, step)
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        with autocast(images.device, recipe.precision):
+            logits = network(images)
+        loss = cross_entropy(logits, labels, network.activation_name, weights, recipe.label_smoothing)
+        if recipe.l2:
+            loss = loss + network.l2_penalty()
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.detach())
+        on_step(epoch, step)
+    return rate, float(torch.stack(losses).mean())
+
+
+def _evaluate_both(network: Network, data: TrainingData, recipe: RecipeSpec) -> dict[str, float]:
+    train_loss, train_accuracy = evaluate(network, data.train_plain, recipe)
+    validation_loss, validation_accuracy = evaluate(network, data.validation, recipe)
+    with torch.no_grad():
+        l2 = float(network.l2_penalty()) if recipe.l2 else 0.0
+    return {
+        "train_loss": train_loss,
+        "train_accuracy": train_accuracy,
+        "validation_loss": validation_loss,
+        "validation_accuracy": validation_accuracy,
+        "l2": l2,
+    }
+
+
+def _devices(network: nn.Module) -> list[torch.device]:
+    device = next(network.parameters()).device
+    return [device] if device.type == "cuda" else []

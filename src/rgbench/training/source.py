@@ -1,0 +1,192 @@
+"""From a data set's images to batches on the device, as a run's spec says."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from rgbench.images.augment import Transformation, rotate, transform
+from rgbench.images.batches import shuffled_batches, two_source_batches
+from rgbench.images.preprocess import central_crop, preprocess_batch
+from rgbench.seeds import derive_seed
+from rgbench.spec import RunSpec
+
+EVALUATION_BATCH = 128
+
+
+class ImageSource:
+    """The preprocessed images of a data set on the device, and the batches made of them.
+
+    Parameters
+    ----------
+    images : ndarray, shape (n, h, w)
+        Raw images, row 0 at the south edge.
+    labels : ndarray of int, shape (n,)
+        Class indices; only those of the sources asked for are read.
+    spec : RunSpec
+        Preprocessing, augmentation, batch order and seed are taken from it.
+    device : torch.device
+        Where the images lie and the batches come out.
+    """
+
+    def __init__(
+        self, images: NDArray[Any], labels: NDArray[np.int64], spec: RunSpec, device: torch.device
+    ) -> None:
+        self.spec = spec
+        self.device = device
+        size = spec.images.size
+        self.size = (size, size) if isinstance(size, int) else size
+        self.field = spec.images.field
+        ready = preprocess_batch(images, spec.images.preset)
+        self._pixels = torch.from_numpy(central_crop(ready, self._kept(ready.shape[1:]))).to(device)[:, None]
+        self.labels = torch.from_numpy(np.asarray(labels, dtype=np.int64)).to(device)
+
+    def plain(self, index: NDArray[np.int64]) -> PlainBatches:
+        """Give sequential batches of the images of an index, not augmented."""
+        return PlainBatches(self, torch.from_numpy(index).to(self.device))
+
+    def training(self, index: NDArray[np.int64]) -> RandomBatches | RotationBatches:
+        """Give augmented training batches of the sources of an index."""
+        sources = torch.from_numpy(index)
+        if self.spec.augmentation.kind == "rotations":
+            return RotationBatches(self, sources, shuffle=True)
+        return RandomBatches(self, sources)
+
+    def validation(self, index: NDArray[np.int64]) -> PlainBatches | RotationBatches:
+        """Give validation batches; rotated where the protocol says so."""
+        if self.spec.augmentation.kind == "rotations" and self.spec.augmentation.validation:
+            return RotationBatches(self, torch.from_numpy(index), shuffle=False)
+        return self.plain(index)
+
+    def take(self, index: Tensor) -> Tensor:
+        """Give stored images of an index, shape (n, 1, h, w)."""
+        return self._pixels[index.to(self.device)]
+
+    def finish(self, images: Tensor) -> Tensor:
+        """Cut the central field and bring it to the network's size by averaging, or interpolation."""
+        rows, columns = ((have - self.field) // 2 if have > self.field else 0 for have in images.shape[2:])
+        images = images[:, :, rows : rows + self.field, columns : columns + self.field]
+        if images.shape[2:] != self.size:
+            factors = [have // want for have, want in zip(images.shape[2:], self.size, strict=True)]
+            exact = all(f * w == h for f, w, h in zip(factors, self.size, images.shape[2:], strict=True))
+            if exact:
+                images = F.avg_pool2d(images, factors)
+            else:
+                images = F.interpolate(images, self.size, mode="bilinear", antialias=True, align_corners=False)
+        return images.contiguous(memory_format=torch.channels_last)
+
+    def _kept(self, shape: tuple[int, ...]) -> int:
+        """Give the side of what must be kept so that a turned and zoomed field is still full."""
+        augmentation = self.spec.augmentation
+        if augmentation.kind == "none" or not augmentation.rotate:
+            grow = 1.0
+        else:
+            grow = math.sqrt(2)
+        reach = self.field * grow * (1 + augmentation.zoom) + 2 * augmentation.shift + 2
+        return min(max(shape), math.ceil(reach / 2) * 2)
+
+
+@dataclass(frozen=True)
+class PlainBatches:
+    """Sequential batches, as they are."""
+
+    source: ImageSource
+    index: Tensor
+
+    @property
+    def n_images(self) -> int:
+        """Give the number of images of an epoch."""
+        return len(self.index)
+
+    def __len__(self) -> int:
+        return math.ceil(self.n_images / EVALUATION_BATCH)
+
+    def epoch(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Give (images, labels); every epoch is the same."""
+        for part in self.index.split(EVALUATION_BATCH):
+            yield self.source.finish(self.source.take(part)), self.source.labels[part]
+
+    def images(self) -> Iterator[Tensor]:
+        """Give the images alone."""
+        return (images for images, _ in self.epoch(0))
+
+
+@dataclass(frozen=True)
+class RandomBatches:
+    """Shuffled batches of randomly turned, flipped, zoomed and shifted images."""
+
+    source: ImageSource
+    index: Tensor
+
+    @property
+    def n_images(self) -> int:
+        """Give the number of images of an epoch."""
+        return len(self.index)
+
+    def __len__(self) -> int:
+        return math.ceil(self.n_images / self.source.spec.recipe.batch_size)
+
+    def epoch(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Give (images, labels); order and transformations follow from the seed and the epoch."""
+        spec, source = self.source.spec, self.source
+        order = _generator(spec, "order", epoch)
+        chance = _generator(spec, "augmentation", epoch)
+        how = spec.augmentation
+        for part in shuffled_batches(len(self.index), spec.recipe.batch_size, order):
+            chosen = self.index[part]
+            images = source.take(chosen)
+            if how.kind == "random":
+                drawn = Transformation.draw(len(chosen), how.rotate, how.flip, how.zoom, how.shift, chance)
+                images = transform(images, drawn, source.field)
+            yield source.finish(images), source.labels[chosen.to(source.device)]
+
+
+@dataclass(frozen=True)
+class RotationBatches:
+    """Every source at every angle; fixed two-source batches or true shuffling, as the recipe says."""
+
+    source: ImageSource
+    index: Tensor
+    shuffle: bool
+
+    @property
+    def angles(self) -> Tensor:
+        """The angles in degrees, counter-clockwise."""
+        return torch.arange(0, 360, self.source.spec.augmentation.step, dtype=torch.float32)
+
+    @property
+    def n_images(self) -> int:
+        """Give the number of images of an epoch: sources times angles."""
+        return len(self.index) * len(self.angles)
+
+    def __len__(self) -> int:
+        return math.ceil(self.n_images / self.source.spec.recipe.batch_size)
+
+    def epoch(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Give (images, labels) of the rotations, in the order of the epoch."""
+        source, angles = self.source, self.angles
+        for part in self._order(epoch):
+            chosen = self.index[part // len(angles)]
+            images = rotate(source.take(chosen), angles[part % len(angles)].to(source.device))
+            yield source.finish(images), source.labels[chosen.to(source.device)]
+
+    def _order(self, epoch: int) -> Iterator[Tensor]:
+        recipe, n = self.source.spec.recipe, self.n_images
+        if not self.shuffle:
+            return iter(torch.arange(n).split(recipe.batch_size))
+        generator = _generator(self.source.spec, "order", epoch)
+        if recipe.batches == "two-sources":
+            return iter(two_source_batches(len(self.index), len(self.angles), recipe.batch_size, generator))
+        return iter(shuffled_batches(n, recipe.batch_size, generator))
+
+
+def _generator(spec: RunSpec, role: str, epoch: int) -> torch.Generator:
+    return torch.Generator().manual_seed(derive_seed(spec.seed, role, epoch=epoch))
