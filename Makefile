@@ -33,6 +33,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@touch $@
 
 $(DEV_INSTALLED): $(INSTALLED)
+	@echo 'pip may say that firstgalaxydata lacks matplotlib and torchvision: nothing here needs them'
 	$(PIP) install -c constraints.txt -e '.[dev]'
 	@touch $@
 

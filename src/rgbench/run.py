@@ -24,7 +24,7 @@ from rgbench.spec import RunSpec
 from rgbench.store import RunDirectory, RunRecord, Store
 from rgbench.tables import MODELS, Predictions, concatenate, write_history, write_predictions
 from rgbench.training.checkpoint import load_weights, save_weights
-from rgbench.training.loop import Progress, TrainingData, TrainingFiles, fit
+from rgbench.training.loop import Progress, TrainingData, TrainingFiles, fit, keep_dropout
 from rgbench.training.source import ImageSource
 
 TIMING_BATCH = 32
@@ -138,6 +138,7 @@ def _prepare(spec: RunSpec, bench: Bench) -> _Workplace:
     source = ImageSource(dataset.images, dataset.catalogue.label, spec, device)
     generator = torch.Generator().manual_seed(derive_seed(spec.seed, "init"))
     network = build_network(spec.network.name, source.size, len(dataset.classes), seed=generator)
+    keep_dropout(network, spec.recipe.dropout)
     network = network.to(device, memory_format=torch.channels_last)
     return _Workplace(spec, dataset, split, source, network)
 

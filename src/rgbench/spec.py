@@ -96,6 +96,7 @@ class RecipeSpec(_Frozen):
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     early_stopping: int = Field(-1, ge=-1)
     l2: bool = True
+    dropout: Literal["all", "dense", "none"] = "all"
     precision: Literal["float32", "bfloat16"] = "float32"
     views: Literal[1, 2, 4, 8] = 1
 

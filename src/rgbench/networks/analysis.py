@@ -7,13 +7,13 @@ channels with a ``k x l`` kernel, or a vector of ``m`` numbers to one of ``n``.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from math import prod
 from typing import Any
 
 from rgbench.errors import SpecError
 from rgbench.networks.geometry import output_size, padding_amounts
-from rgbench.networks.notation import Activation, BatchNorm, Conv, Dense, Dropout, Flatten, Layer, MaxPool
+from rgbench.networks.notation import BatchNorm, Conv, Dense, Flatten, Layer, MaxPool
 
 Shape = tuple[int, ...]
 """(rows, columns, channels) of a map, or (features,) of a vector; without the batch axis."""
@@ -43,6 +43,8 @@ class LayerFacts:
         Operations per image by the rule of the 2021 testbed, see `Analysis`.
     receptive_field, stride : int
         Of one output pixel, in pixels of the image; the larger of the two axes.
+    coverage : float
+        Receptive field over image size; the larger of the two axes.
     """
 
     position: int
@@ -56,6 +58,7 @@ class LayerFacts:
     flops_2021: int
     receptive_field: int
     stride: int
+    coverage: float
 
 
 @dataclass(frozen=True)
@@ -113,9 +116,10 @@ class Analysis:
 
 @dataclass(frozen=True)
 class _State:
-    """What the next layer needs to know: shape, and receptive field and stride per axis."""
+    """What the next layer needs to know: shape, and per axis image size, receptive field and stride."""
 
     shape: Shape
+    image: tuple[int, int]
     field: tuple[int, int] = (1, 1)
     jump: tuple[int, int] = (1, 1)
 
@@ -179,7 +183,7 @@ def analyse(layers: Sequence[Layer], image_size: ImageSize, n_classes: int, chan
     (80084, 260000, 3)
     """
     shape = image_shape(image_size, channels)
-    state, facts = _State(shape), []
+    state, facts = _State(shape, shape[:2]), []
     resolved = resolve_classes(layers, n_classes)
     for position, layer in enumerate(resolved, start=1):
         entry, state = _measure(position, layer, state)
@@ -203,6 +207,7 @@ def _measure(position: int, layer: Layer, state: _State) -> tuple[LayerFacts, _S
         flops_2021=_flops_2021(layer, state.shape, after.shape),
         receptive_field=max(after.field),
         stride=max(after.jump),
+        coverage=max(after.field[0] / after.image[0], after.field[1] / after.image[1]),
     )
     return facts, after
 
@@ -217,11 +222,11 @@ def _advance(position: int, layer: Layer, state: _State) -> _State:
     if isinstance(layer, Flatten):
         if not is_map:
             raise SpecError(f"layer {position} ({layer}) stands after another Flat")
-        return _State((prod(state.shape),), state.field, state.jump)
+        return replace(state, shape=(prod(state.shape),))
     if isinstance(layer, Dense):
         if is_map:
             raise SpecError(f"layer {position} ({layer}) needs a vector: write Flat before it")
-        return _State((_units(layer),), state.field, state.jump)
+        return replace(state, shape=(_units(layer),))
     return state
 
 
@@ -243,7 +248,7 @@ def _slide(position: int, layer: Conv | MaxPool, state: _State) -> _State:
         state.field[1] + (window[1] - 1) * state.jump[1],
     )
     jump = (state.jump[0] * layer.stride[0], state.jump[1] * layer.stride[1])
-    return _State((rows, columns, channels), field, jump)
+    return replace(state, shape=(rows, columns, channels), field=field, jump=jump)
 
 
 def _window(layer: Conv | MaxPool) -> tuple[int, int]:
@@ -319,10 +324,10 @@ def _summarise(
         flops_2021=sum(entry.flops_2021 for entry in facts),
         receptive_field=last.receptive_field if last else 1,
         stride=last.stride if last else 1,
-        coverage=_coverage(pairs, last, shape),
+        coverage=last.coverage if last else 1 / min(shape[:2]),
         last_conv_receptive_field=last_conv.receptive_field if last_conv else 1,
         last_conv_stride=last_conv.stride if last_conv else 1,
-        last_conv_coverage=_coverage(pairs, last_conv, shape),
+        last_conv_coverage=last_conv.coverage if last_conv else 1 / min(shape[:2]),
         feature_map=last.output_shape if last else shape,
         layers=facts,
     )
@@ -337,22 +342,3 @@ def _last(
 
 def _count(pairs: list[tuple[Layer, LayerFacts]], kind: type[Conv] | type[Dense] | type[BatchNorm]) -> int:
     return sum(entry.parameters for layer, entry in pairs if isinstance(layer, kind))
-
-
-def _coverage(
-    pairs: list[tuple[Layer, LayerFacts]], until: LayerFacts | None, shape: tuple[int, int, int]
-) -> float:
-    """Divide the receptive field by the image, per axis, up to one layer; the larger is given."""
-    field, jump = [1, 1], [1, 1]
-    for layer, entry in pairs:
-        if until is None or entry.position > until.position:
-            break
-        if isinstance(layer, Conv | MaxPool):
-            for axis, size in enumerate(_window(layer)):
-                field[axis] += (size - 1) * jump[axis]
-                jump[axis] *= layer.stride[axis]
-    return max(field[0] / shape[0], field[1] / shape[1])
-
-
-NO_WEIGHTS = (MaxPool, Dropout, Flatten, Activation)
-"""Kinds of layers without parameters."""

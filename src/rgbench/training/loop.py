@@ -172,6 +172,24 @@ def evaluate(network: Network, batches: Batches, recipe: RecipeSpec) -> tuple[fl
     return loss / n, right / n
 
 
+def keep_dropout(network: nn.Module, where: str) -> None:
+    """Switch dropout off where a recipe does not want it.
+
+    Parameters
+    ----------
+    network : nn.Module
+        The network, changed in place.
+    where : {"all", "dense", "none"}
+        "all" leaves it as published, "dense" keeps only the dropout behind the flattening, "none"
+        keeps none. Weights and their names stay as they are.
+    """
+    flat = False
+    for module in network.modules():
+        flat = flat or isinstance(module, nn.Flatten)
+        if isinstance(module, nn.Dropout) and (where == "none" or (where == "dense" and not flat)):
+            module.p = 0.0
+
+
 def autocast(device: torch.device, precision: str) -> Any:
     """Give the context in which a network computes in the recipe's precision."""
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bfloat16")

@@ -1,0 +1,179 @@
+"""The command line: ``rgbench quickstart | run | report | networks | data | predict``."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from rgbench import commands
+from rgbench.errors import RgbenchError
+from rgbench.quickstart import OriginalOptions, parse_image_size
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    help="Train, compare and apply image classifiers for radio-galaxy morphology.",
+    epilog="Begin with: rgbench quickstart",
+)
+
+DEFAULT_STORE = Path("rgbench-results")
+StoreOption = Annotated[
+    Path, typer.Option("--store", envvar="RGBENCH_STORE", help="Folder of the runs; made if it is not there.")
+]
+DeviceOption = Annotated[
+    str, typer.Option("--device", help="Where to compute: cpu, cuda, cuda:1, mps; auto takes cuda if it is there.")
+]
+ModelOption = Annotated[str, typer.Option("--model", help="Which weights: best (lowest validation loss) or final.")]
+
+
+@app.callback()
+def _main(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+) -> None:
+    """Train, compare and apply image classifiers for radio-galaxy morphology."""
+
+
+@app.command()
+def quickstart(
+    architectures: Annotated[
+        Path | None,
+        typer.Option("-a", "--architectures", help="File of lines name,learning rate,epochs. Runs the 2021 protocol."),
+    ] = None,
+    num_classes: Annotated[int, typer.Option("-c", "--num_classes", help="Number of classes.")] = 4,
+    data_path: Annotated[
+        Path | None, typer.Option("-d", "--data_path", help="Folder of images, <CLASS>/<name>.fits.")
+    ] = None,
+    data_manifest: Annotated[
+        Path | None, typer.Option("-f", "--data_manifest", help="CSV of names and labels, with a header line.")
+    ] = None,
+    img_size: Annotated[str, typer.Option("-i", "--img_size", help="Pixels: one number, or rows,columns.")] = "300,300",
+    model_path: Annotated[
+        Path | None, typer.Option("-m", "--model_path", help="Folder to copy the trained models to.")
+    ] = None,
+    only_test: Annotated[
+        str, typer.Option("-o", "--only_test", help="False, True (test stored models only) or time (time them).")
+    ] = "False",
+    results_path: Annotated[
+        Path, typer.Option("-p", "--results_path", envvar="RGBENCH_STORE", help="Folder of runs and results.")
+    ] = DEFAULT_STORE,
+    rotate: Annotated[int, typer.Option("-r", "--rotate", help="Step of the rotations, in degrees.")] = 15,
+    seed: Annotated[int, typer.Option("-s", "--seed", help="The seed: 8901, 1826 and 4915 were published.")] = 8901,
+    train_size: Annotated[int, typer.Option("-t", "--train_size", help="Training sources per class (with -d).")] = 250,
+    val_size: Annotated[int, typer.Option("-v", "--val_size", help="Validation sources per class (with -d).")] = 100,
+    protocol: Annotated[
+        str, typer.Option("--protocol", help="becker2021, rg-benchmarker-2021-11 or modern (with -a).")
+    ] = "becker2021",
+    device: DeviceOption = "auto",
+) -> None:
+    """Train and compare three networks on real images; with -a, run the 2021 study's protocol.
+
+    Without options: ConvXpress and two more networks, three seeds, on the embedded data set, in
+    minutes. With -a FILE: the original's quickstart, all its options with their meaning.
+    """
+    console = Console()
+    if architectures is None:
+        if data_path is not None or data_manifest is not None:
+            raise typer.BadParameter("-d and -f go with -a FILE, the networks to train", param_hint="-a")
+        commands.run_and_report("quickstart", results_path, device, console)
+        return
+    options = OriginalOptions(
+        architectures=architectures,
+        num_classes=num_classes,
+        data_path=data_path,
+        data_manifest=data_manifest,
+        img_size=parse_image_size(img_size),
+        rotate=rotate,
+        seed=seed,
+        train_size=train_size,
+        val_size=val_size,
+        protocol=protocol,
+    )
+    commands.run_original(options, only_test, commands.Places(results_path, model_path, device), console)
+
+
+@app.command()
+def run(
+    study: Annotated[str, typer.Argument(help="A study's TOML file, or the name of one that ships: quickstart.")],
+    store: StoreOption = DEFAULT_STORE,
+    device: DeviceOption = "auto",
+) -> None:
+    """Run a study: what is in the store is not computed again; then print the table, write the report."""
+    commands.run_and_report(study, store, device, Console())
+
+
+@app.command()
+def report(
+    store: StoreOption = DEFAULT_STORE,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="HTML file to write; by default report.html in the store.")
+    ] = None,
+    model: ModelOption = "best",
+    table: Annotated[
+        Path | None, typer.Option("--table", help="Also write the table, as .csv or .tex by the ending.")
+    ] = None,
+) -> None:
+    """Compare the runs in the store, averaged over their seeds: table and HTML report."""
+    commands.report(store, out, model, table, Console())
+
+
+@app.command()
+def networks(
+    name: Annotated[str | None, typer.Argument(help="Show one network: paper, layers, numbers.")] = None,
+    image_size: Annotated[int, typer.Option("--image-size", help="Side of the input, in pixels.")] = 300,
+) -> None:
+    """List the networks, or show one."""
+    commands.show_networks(name, image_size, Console())
+
+
+@app.command()
+def data(
+    name: Annotated[str | None, typer.Argument(help="Show one data set: paper, classes, splits, licence.")] = None,
+) -> None:
+    """List the data sets, or show one."""
+    commands.show_data(name, Console())
+
+
+@app.command()
+def predict(
+    paths: Annotated[list[Path], typer.Argument(help="FITS files, or folders of them.")],
+    out: Annotated[
+        Path, typer.Option("--out", help="Table to write: .csv, .parquet, .vot (VOTable) or .fits.")
+    ] = Path("predictions.csv"),
+    run_id: Annotated[
+        str | None,
+        typer.Option("--run", help="Id of a stored run, or its beginning; by default the best on validation data."),
+    ] = None,
+    model: ModelOption = "best",
+    store: StoreOption = DEFAULT_STORE,
+    device: DeviceOption = "auto",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the table if it is there.")] = False,
+) -> None:
+    """Classify FITS images with a stored run; write source, class and probabilities to a table."""
+    choice = commands.PredictChoice(run_id, model, out, overwrite)
+    commands.predict(paths, choice, commands.Places(store, None, device), Console())
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line; errors of the package end in one line and their exit code."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    debug = "--debug" in arguments
+    try:
+        app([a for a in arguments if a != "--debug"], prog_name="rgbench", standalone_mode=True)
+    except RgbenchError as error:
+        if debug:
+            traceback.print_exc()
+        Console(stderr=True, soft_wrap=True).print(f"error: {error}", style="red", markup=False, highlight=False)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        Console(stderr=True).print("stopped; the same command goes on where it was")
+        sys.exit(130)
+
+

@@ -1,0 +1,257 @@
+"""What each command does; `rgbench.cli` only reads the options."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from rgbench import apply, quickstart
+from rgbench.comparison.summary import Comparison, compare, group_records
+from rgbench.data.sets import data_names, describe_data, load_data
+from rgbench.errors import DataError, SpecError
+from rgbench.networks import describe_network, network_names
+from rgbench.predict import inference_rate
+from rgbench.progress import TerminalListener
+from rgbench.report.html import write_report
+from rgbench.report.text import comparison_table, write_csv, write_latex
+from rgbench.run import load_network
+from rgbench.store import RunRecord, Store
+from rgbench.study import find_study, load_dataset, run_study
+from rgbench.tables import MODELS
+
+TIMING_PASSES = 5
+"""Passes of the original's timing test."""
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where things go: the store, the folder of copied models, the device."""
+
+    store: Path
+    models: Path | None
+    device: str
+
+
+@dataclass(frozen=True)
+class PredictChoice:
+    """Which run and model classify, and where the table goes."""
+
+    run_id: str | None
+    model: str
+    out: Path
+    overwrite: bool
+
+
+def choose_device(name: str) -> str:
+    """Give the device that "auto" stands for: cuda if it is there, else cpu; other names stand."""
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    return name
+
+
+def run_and_report(study_name: str, store_path: Path, device: str, console: Console) -> None:
+    """Run a study, print its table, write its report, say what to try next."""
+    study, store, device = find_study(study_name), Store(store_path), choose_device(device)
+    console.print(f"[bold]{study.name}[/bold]: protocol {study.protocol}, data {study.data.name}, on {device}")
+    dataset = load_dataset(study.data)
+    with TerminalListener(console, device) as listener:
+        records = run_study(study, store, device, listener, dataset)
+    comparisons = _comparisons(records)
+    path = store.root / f"{study.name}.html"
+    write_report(path, comparisons, records, images=_images(dataset))
+    _say_results(comparisons["best"], records, console)
+    _say_where(path, store, records, console)
+
+
+def run_original(options: quickstart.OriginalOptions, only_test: str, places: Places, console: Console) -> None:
+    """Run the original's quickstart: split, training, both tests, results in the last lines."""
+    mode = _only_test_mode(only_test)
+    study, device = quickstart.original_study(options), choose_device(places.device)
+    store = Store(places.store)
+    dataset = load_dataset(study.data, options.img_size)
+    quickstart.check_classes(options.num_classes, dataset.classes)
+    _say_data(study.data.path is None, dataset, console)
+    if mode != "train":
+        records = _stored(study, store, dataset)
+    else:
+        with TerminalListener(console, device) as listener:
+            records = run_study(study, store, device, listener, dataset)
+    if mode == "time":
+        _time_models(records, dataset, store, device, console)
+        return
+    for record in records:
+        paths = quickstart.write_original_results(places.store, record)
+        if places.models is not None and record.status == "complete":
+            paths += quickstart.copy_models(places.models, record, store)
+        console.print("\n".join(f"wrote {path}" for path in paths), highlight=False)
+    for record in records:
+        console.print("\n".join(quickstart.final_results(record)), highlight=False, soft_wrap=True)
+
+
+def report(store_path: Path, out: Path | None, model: str, table: Path | None, console: Console) -> None:
+    """Compare what is in the store; one report for each group of comparable runs."""
+    if model not in MODELS:
+        raise SpecError(f"--model: found {model!r}; legal are {', '.join(MODELS)}")
+    if not store_path.exists():
+        raise SpecError(f"--store {store_path}: there is no such folder; rgbench quickstart makes one")
+    store = Store(store_path)
+    groups = group_records(store.records())
+    if not groups:
+        raise DataError(f"{store_path}: the store holds no run; begin with rgbench quickstart")
+    for number, records in enumerate(groups):
+        comparisons = _comparisons(records)
+        path = _numbered(out or store.root / "report.html", number)
+        write_report(path, comparisons, records, images=_stored_images(records))
+        _say_results(comparisons[model], records, console)
+        if table is not None:
+            _write_table(_numbered(table, number), comparisons[model])
+        console.print(f"Report: {path}", highlight=False, soft_wrap=True)
+
+
+def show_networks(name: str | None, image_size: int, console: Console) -> None:
+    """List the networks with their size at an image size, or show one."""
+    if name is not None:
+        for key, value in describe_network(name, image_size).items():
+            console.print(f"{key}: {value}", highlight=False, soft_wrap=True)
+        return
+    table = Table("network", "title", "parameters", "MMACs", "receptive field", "stride", box=None)
+    for each in network_names():
+        try:
+            facts = describe_network(each, image_size)
+        except SpecError as error:
+            table.add_row(each, f"cannot be built at {image_size} px: {error}", "", "", "", "")
+            continue
+        field = f"{facts['receptive_field']} px ({100 * facts['coverage']:.0f} %)"
+        numbers = f"{facts['parameters']:,}", f"{facts['macs'] / 1e6:,.1f}", field, str(facts["stride"])
+        table.add_row(each, facts["title"], *numbers)
+    console.print(table)
+
+
+def show_data(name: str | None, console: Console) -> None:
+    """List the data sets, or show one."""
+    if name is None:
+        for each in data_names():
+            console.print(f"{each}: {describe_data(each)['title']}", highlight=False, soft_wrap=True)
+        return
+    for key, value in describe_data(name).items():
+        console.print(f"{key}: {value}", highlight=False, soft_wrap=True)
+
+
+def predict(paths: Sequence[Path], choice: PredictChoice, places: Places, console: Console) -> None:
+    """Classify FITS images with a stored run."""
+    if choice.model not in MODELS:
+        raise SpecError(f"--model: found {choice.model!r}; legal are {', '.join(MODELS)}")
+    apply.check_table_path(choice.out, choice.overwrite)
+    if not places.store.exists():
+        raise SpecError(f"--store {places.store}: there is no such folder; rgbench quickstart makes one")
+    store = Store(places.store)
+    record = store.record(store.find(choice.run_id)) if choice.run_id else best_on_validation(store.records())
+    device = choose_device(places.device)
+    console.print(f"Classifying with {record.spec.network.name}, seed {record.spec.seed} (run {record.run_id})")
+    result = apply.classify(record, store, paths, choice.model, device)
+    apply.write_table(choice.out, result, choice.overwrite)
+    for path, reason in result.set_aside:
+        console.print(f"set aside: {path}: {reason}", style="yellow", highlight=False, soft_wrap=True)
+    counts = result.columns()["class"].tolist()
+    summary = ", ".join(f"{counts.count(name)} {name}" for name in result.classes)
+    console.print(f"{len(counts)} sources ({summary}), {len(result.set_aside)} set aside: {choice.out}", soft_wrap=True)
+
+
+def best_on_validation(records: list[RunRecord]) -> RunRecord:
+    """Give the complete run with the best accuracy on validation data; never on test data."""
+    complete = [record for record in records if record.status == "complete"]
+    if not complete:
+        raise DataError("the store holds no complete run; begin with rgbench quickstart")
+    return max(complete, key=lambda r: float(np.max(r.history["validation_accuracy"])))
+
+
+def _comparisons(records: list[RunRecord]) -> dict[str, Comparison]:
+    return {model: compare(records, model=model) for model in MODELS}
+
+
+def _say_results(comparison: Comparison, records: list[RunRecord], console: Console) -> None:
+    console.print()
+    console.print(comparison_table(comparison))
+    for line in comparison.words:
+        console.print(f"  {line}", highlight=False)
+    removed = records[0].notes
+    if removed:
+        console.print(f"  {len(removed)} sources removed or set aside: {'; '.join(removed[:3])}", highlight=False)
+
+
+def _say_where(path: Path, store: Store, records: list[RunRecord], console: Console) -> None:
+    best = best_on_validation(records).run_id if any(r.status == "complete" for r in records) else None
+    lines = [f"Report: {path.resolve()}", f"Runs:   {(store.root / 'runs').resolve()}", "Next:"]
+    if best is not None:
+        lines.append(f"  rgbench predict FITS_FOLDER --run {best[:8]} --store {store.root}   classify your own images")
+    lines += [
+        "  rgbench networks                            what else can be compared",
+        "  rgbench run my-study.toml                   a study of your own (copy studies/quickstart.toml)",
+        "  rgbench quickstart -a convxpress.txt -s 8901   the 2021 study's protocol (hours on a CPU)",
+    ]
+    console.print("\n".join(lines), highlight=False, soft_wrap=True)
+
+
+def _say_data(embedded: bool, dataset: Any, console: Console) -> None:
+    split = "its published split (--train_size and --val_size do not apply)" if embedded else "the 2021 split"
+    console.print(f"{len(dataset.catalogue)} sources of {dataset.card.name}, {split}")
+    for name, reason in dataset.set_aside:
+        console.print(f"set aside: {name}: {reason}", style="yellow", highlight=False, soft_wrap=True)
+
+
+def _only_test_mode(text: str) -> str:
+    modes = {"false": "train", "true": "test", "time": "time"}
+    if text.lower() not in modes:
+        raise SpecError(f"--only_test: found {text!r}; legal are False, True, time")
+    return modes[text.lower()]
+
+
+def _stored(study: Any, store: Store, dataset: Any) -> list[RunRecord]:
+    from_plan = quickstart.plan_records(study, store, dataset)
+    if not from_plan:
+        raise DataError(f"{store.root}: none of the networks of this file is stored; train without --only_test first")
+    return from_plan
+
+
+def _time_models(records: list[RunRecord], dataset: Any, store: Store, device: str, console: Console) -> None:
+    """Time the best model of each run: five passes, as the original did, the median beside them."""
+    for record in records:
+        batch = quickstart.timing_batch(record, dataset, device)
+        network = load_network(record, store, "best", device)
+        rates = [inference_rate(network, batch, record.spec.recipe.precision, 1) for _ in range(TIMING_PASSES)]
+        listed = ", ".join(f"{rate:.1f}" for rate in rates)
+        console.print(
+            f"{record.spec.network.name}, seed {record.spec.seed}: {listed} images/s, "
+            f"mean {np.mean(rates):.1f}, standard deviation {np.std(rates):.1f} (batch {len(batch)}, {device})",
+            highlight=False,
+        )
+
+
+def _numbered(path: Path, number: int) -> Path:
+    return path if number == 0 else path.with_name(f"{path.stem}-{number + 1}{path.suffix}")
+
+
+def _write_table(path: Path, comparison: Comparison) -> None:
+    writers = {".csv": write_csv, ".tex": write_latex}
+    if path.suffix not in writers:
+        raise SpecError(f"--table {path}: the ending is none of {', '.join(writers)}")
+    writers[path.suffix](path, comparison)
+
+
+def _images(dataset: Any) -> Callable[[str], Any]:
+    place = {name: i for i, name in enumerate(dataset.catalogue.source_id.tolist())}
+    return lambda source_id: dataset.images[place[source_id]] if source_id in place else None
+
+
+def _stored_images(records: list[RunRecord]) -> Callable[[str], Any] | None:
+    data = records[0].spec.data
+    if data.path is not None and not Path(data.path).exists():
+        return None
+    return _images(load_dataset(data) if data.path is not None else load_data(data.name))

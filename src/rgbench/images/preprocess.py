@@ -1,0 +1,444 @@
+"""Preprocessing: pure functions on stacks of images, and presets that name them in order.
+
+Every step takes an array of shape (n, h, w) and gives one of the same kind. A preset is data: the
+names of steps with their arguments. Integer images are worked on as float32, floating ones in their own
+precision, and what comes out is float32.
+
+The 2021 protocol works image by image on float32 arrays, so its mean and standard deviation are NumPy's
+pairwise float32 sums over the 90,000 pixels of one contiguous image. The steps here reduce over one flat
+contiguous axis in the same precision, which gives the same bits: a pixel next to the threshold falls on
+the same side as in the original.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rgbench.errors import DataError, SpecError
+
+Pixels = NDArray[np.floating[Any]]
+
+CHUNK = 128
+"""Images worked on at a time by `preprocess_batch`, which bounds its memory."""
+
+
+def replace_nan(images: Pixels, value: float = 0.0) -> Pixels:
+    """Replace NaN pixels, by default with the level of zero flux.
+
+    Parameters
+    ----------
+    images : ndarray, shape (n, h, w)
+        Images.
+    value : float
+        What stands for a missing pixel, in the unit of the images.
+
+    Returns
+    -------
+    ndarray, shape (n, h, w)
+        Images without NaN; infinite pixels stay.
+    """
+    return np.where(np.isnan(images), images.dtype.type(value), images)
+
+
+def minmax(images: Pixels) -> Pixels:
+    """Bring each image to the range 0 to 1: (x - min) / (max - min).
+
+    Parameters
+    ----------
+    images : ndarray, shape (n, h, w)
+        Images without NaN.
+
+    Returns
+    -------
+    ndarray, shape (n, h, w)
+        Images whose smallest pixel is 0 and whose largest is 1.
+
+    Raises
+    ------
+    DataError
+        If an image is constant: 0/0 has no value.
+
+    Examples
+    --------
+    >>> minmax(np.array([[[2.0, 4.0], [3.0, 2.0]]])).tolist()
+    [[[0.0, 1.0], [0.5, 0.0]]]
+    """
+    low = images.min(axis=(1, 2), keepdims=True)
+    span = images.max(axis=(1, 2), keepdims=True) - low
+    if not span.all():
+        raise DataError(f"image {int(np.argmin(span))}: all pixels are equal, so min-max is 0/0")
+    return np.asarray((images - low) / span)
+
+
+def threshold_2021(images: Pixels) -> Pixels:
+    """Give the 2021 clipping level of each image, mean + 3 standard deviations of all its pixels.
+
+    Parameters
+    ----------
+    images : ndarray, shape (n, h, w)
+        Images, usually after `minmax`. The standard deviation is that of a population (ddof 0).
+
+    Returns
+    -------
+    ndarray, shape (n, 1, 1)
+        The level, in the precision of the images.
+    """
+    flat = np.ascontiguousarray(images).reshape(len(images), -1)
+    level = flat.mean(axis=1) + 3 * flat.std(axis=1)
+    return np.asarray(level).reshape(-1, 1, 1)
+
+
+def sigma_clip_2021(images: Pixels) -> Pixels:
+    """Keep pixels strictly above mean + 3 standard deviations, set all others to 0.
+
+    One pass, no iteration; nothing is subtracted and the range is not stretched again. The statistics
+    include the source itself, so that a bright or large source raises its own threshold.
+
+    Parameters
+    ----------
+    images : ndarray, shape (n, h, w)
+        Images, usually after `minmax`.
+
+    Returns
+    -------
+    ndarray, shape (n, h, w)
+        Clipped images; of FIRST cutouts 0.3 % of the pixels survive.
+
+    Notes
+    -----
+    Becker, Vaccari, Prescott & Grobler 2021, MNRAS 503, 1828, as in the authors' code.
+    """
+    return np.where(images > threshold_2021(images), images, images.dtype.type(0))
+
+
+def bin_thresh_2021(images: Pixels, level: float = 0.8) -> Pixels:
+    """Set pixels above a fraction of the maximum to 1 and leave all others as they are.
+
+    This is what the switch `bin_thresh` of the 2021 code does: it throws the clipped image away, and the
+    result is neither binary nor clipped. It is here to reproduce results made with it.
+
+    Parameters
+    ----------
+    images : ndarray, shape (n, h, w)
+        Images after `minmax`, not clipped.
+    level : float
+        Fraction of the maximum.
+
+    Returns
+    -------
+    ndarray, shape (n, h, w)
+        The images with their peaks flattened.
+    """
+    peak = images.max(axis=(1, 2), keepdims=True)
+    return np.where(images > level * peak, images.dtype.type(1), images)
+
+
+def log_stretch(images: Pixels, a: float = 255.0) -> Pixels:
+    """Stretch the range 0 to 1 logarithmically: log(1 + a x) / log(1 + a).
+
+    Parameters
+    ----------
+    images : ndarray, shape (n, h, w)
+        Images in the range 0 to 1.
+    a : float
+        Strength, > 0. With 255 the first grey level of an 8-bit image comes out at 1/8.
+
+    Returns
+    -------
+    ndarray, shape (n, h, w)
+        Images in the range 0 to 1.
+
+    Examples
+    --------
+    >>> log_stretch(np.array([[[0.0, 1 / 255, 1.0]]])).round(3).tolist()
+    [[[0.0, 0.125, 1.0]]]
+    """
+    return np.asarray(np.log1p(a * images) / np.log1p(images.dtype.type(a)))
+
+
+def asinh_stretch(images: Pixels, a: float = 0.1) -> Pixels:
+    """Stretch the range 0 to 1: asinh(x / a) / asinh(1 / a), linear below `a`, logarithmic above.
+
+    Parameters
+    ----------
+    images : ndarray, shape (n, h, w)
+        Images in the range 0 to 1.
+    a : float
+        Where the stretch turns from linear to logarithmic, > 0 (Lupton, Gunn & Szalay 1999).
+
+    Returns
+    -------
+    ndarray, shape (n, h, w)
+        Images in the range 0 to 1.
+    """
+    return np.asarray(np.arcsinh(images / a) / np.arcsinh(images.dtype.type(1 / a)))
+
+
+def central_crop(images: NDArray[Any], size: int | tuple[int, int]) -> NDArray[Any]:
+    """Cut the central field out of images; an axis that is shorter than the field is kept whole.
+
+    Parameters
+    ----------
+    images : ndarray, shape (..., h, w)
+        Images.
+    size : int or (int, int)
+        Side, or rows and columns, of the field in pixels. Where it cannot be central to the pixel, the
+        field lies half a pixel nearer to row 0 and column 0.
+
+    Returns
+    -------
+    ndarray, shape (..., rows, columns)
+        A view of the images.
+
+    Examples
+    --------
+    >>> central_crop(np.arange(16).reshape(1, 4, 4), 2).tolist()
+    [[[5, 6], [9, 10]]]
+    """
+    wanted = (size, size) if isinstance(size, int) else size
+    if min(wanted) < 1:
+        raise SpecError(f"size: {size!r} was given; a field has at least 1 pixel a side")
+    rows, columns = (min(want, have) for want, have in zip(wanted, images.shape[-2:], strict=True))
+    top, left = (images.shape[-2] - rows) // 2, (images.shape[-1] - columns) // 2
+    return images[..., top : top + rows, left : left + columns]
+
+
+def block_mean(images: NDArray[Any], factor: int) -> Pixels:
+    """Shrink images by the mean of blocks of factor x factor pixels, which does not alias.
+
+    Parameters
+    ----------
+    images : ndarray, shape (..., h, w)
+        Images.
+    factor : int
+        Whole number that divides h and w.
+
+    Returns
+    -------
+    ndarray, shape (..., h / factor, w / factor)
+        Smaller images; the mean of all pixels stays.
+
+    Raises
+    ------
+    DataError
+        If the factor does not divide the sides.
+
+    Examples
+    --------
+    >>> block_mean(np.arange(16.0).reshape(1, 4, 4), 2).tolist()
+    [[[2.5, 4.5], [10.5, 12.5]]]
+    """
+    rows, columns = images.shape[-2:]
+    if factor < 1 or rows % factor or columns % factor:
+        raise DataError(f"block mean: a factor of {factor} does not divide {rows} x {columns} pixels")
+    if factor == 1:
+        return images
+    blocks = images.reshape(*images.shape[:-2], rows // factor, factor, columns // factor, factor)
+    return np.asarray(blocks.mean(axis=(-3, -1)))
+
+
+STEPS: Mapping[str, Callable[..., Pixels]] = MappingProxyType(
+    {
+        step.__name__: step
+        for step in (
+            replace_nan,
+            minmax,
+            sigma_clip_2021,
+            bin_thresh_2021,
+            log_stretch,
+            asinh_stretch,
+            central_crop,
+            block_mean,
+        )
+    }
+)
+"""Every step that a preset may name."""
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A way to prepare images: steps by name, in order.
+
+    Attributes
+    ----------
+    name : str
+        What a study writes.
+    steps : tuple of (str, mapping)
+        Names in `STEPS`, each with its keyword arguments.
+    """
+
+    name: str
+    steps: tuple[tuple[str, Mapping[str, Any]], ...]
+
+    def __post_init__(self) -> None:
+        for step, _ in self.steps:
+            if step not in STEPS:
+                raise SpecError(
+                    f"preset {self.name!r}: unknown step {step!r}; the steps are {', '.join(STEPS)}"
+                )
+
+    def apply(self, images: Pixels) -> Pixels:
+        """Apply the steps to floating images of shape (n, h, w)."""
+        for step, arguments in self.steps:
+            images = STEPS[step](images, **arguments)
+        return images
+
+
+_NORMALISED: tuple[tuple[str, Mapping[str, Any]], ...] = (("replace_nan", {}), ("minmax", {}))
+
+PRESETS: Mapping[str, Preset] = MappingProxyType(
+    {
+        name: Preset(name, steps)
+        for name, steps in {
+            "none": (("replace_nan", {}),),
+            "minmax": _NORMALISED,
+            "becker2021": (*_NORMALISED, ("sigma_clip_2021", {})),
+            "becker2021-bin-thresh": (*_NORMALISED, ("bin_thresh_2021", {})),
+            "clip-log": (*_NORMALISED, ("sigma_clip_2021", {}), ("log_stretch", {})),
+            "log": (*_NORMALISED, ("log_stretch", {})),
+            "asinh": (*_NORMALISED, ("asinh_stretch", {})),
+        }.items()
+    }
+)
+"""The presets by name. "becker2021" is the protocol of the 2021 study."""
+
+
+def usable(image: NDArray[Any]) -> str | None:
+    """Say why an image cannot be used, or give None if it can.
+
+    Parameters
+    ----------
+    image : ndarray
+        One image.
+
+    Returns
+    -------
+    str or None
+        The reason, to follow "image N: " or a file name.
+
+    Examples
+    --------
+    >>> usable(np.ones((4, 4)))
+    'all pixels are equal'
+    """
+    if image.ndim != 2:
+        return f"has {image.ndim} axes (shape {image.shape}); 2 are needed"
+    if image.size == 0:
+        return f"has no pixels (shape {image.shape})"
+    if image.dtype.kind not in "biuf":
+        return f"has pixels of type {image.dtype}; numbers are needed"
+    finite = image[~np.isnan(image)]
+    if finite.size == 0:
+        return "all pixels are NaN"
+    low, high = finite.min(), finite.max()
+    if np.isinf(low) or np.isinf(high):
+        return "has infinite pixels"
+    if low == high and (finite.size == image.size or low == 0):
+        return "all pixels are equal"
+    return None
+
+
+def find_preset(name: str) -> Preset:
+    """Give a preset by name; raise `SpecError` with the legal names."""
+    if name not in PRESETS:
+        raise SpecError(f"unknown preset {name!r}; the presets are {', '.join(PRESETS)}")
+    return PRESETS[name]
+
+
+def preprocess(
+    image: NDArray[Any], preset: str | Preset = "becker2021", size: int | None = None
+) -> NDArray[np.float32]:
+    """Prepare one image for a network.
+
+    Parameters
+    ----------
+    image : ndarray, shape (h, w)
+        Raw pixels of any number type and byte order; NaN are missing ones.
+    preset : str or Preset
+        One of `PRESETS`, or one's own.
+    size : int, optional
+        Side of the result in pixels, reached by averaging after the preset; it must divide both sides
+        of the image by the same factor. Left out: the size of the image.
+
+    Returns
+    -------
+    ndarray of float32, shape (h, w) or (size, size)
+        The prepared image.
+
+    Raises
+    ------
+    DataError
+        If the image is not of two axes, all NaN, infinite or constant, or `size` does not fit.
+    SpecError
+        If there is no such preset.
+
+    Examples
+    --------
+    >>> image = np.zeros((20, 20))
+    >>> image[10, 10], image[0, 0] = 5.0, np.nan
+    >>> float(preprocess(image).sum())
+    1.0
+    """
+    image = np.asarray(image)
+    reason = usable(image)
+    if reason is not None:
+        raise DataError(f"image {reason}" if reason.startswith("has") else f"image: {reason}")
+    ready = preprocess_batch(image[None], preset)[0]
+    if size is None:
+        return ready
+    rows, columns = ready.shape
+    if size < 1 or rows != columns or rows % size:
+        raise DataError(f"size: {size} does not divide an image of {rows} x {columns} pixels evenly")
+    return block_mean(ready, rows // size).astype(np.float32, copy=False)
+
+
+def preprocess_batch(images: NDArray[Any], preset: str | Preset = "becker2021") -> NDArray[np.float32]:
+    """Prepare many images, some at a time.
+
+    Parameters
+    ----------
+    images : ndarray, shape (n, h, w)
+        Raw pixels of any number type and byte order; a memory map will do.
+    preset : str or Preset
+        One of `PRESETS`, or one's own.
+
+    Returns
+    -------
+    ndarray of float32, shape (n, h, w)
+        The prepared images; each is what `preprocess` gives for it alone.
+
+    Raises
+    ------
+    DataError
+        If the array has not three axes, or an image cannot be used: the message gives its index.
+    SpecError
+        If there is no such preset.
+    """
+    steps = find_preset(preset) if isinstance(preset, str) else preset
+    if images.ndim != 3:
+        raise DataError(f"images have {images.ndim} axes (shape {images.shape}); (n, h, w) is needed")
+    done = [steps.apply(_floating(images[:0]))] if not len(images) else []
+    result: NDArray[np.float32] | None = None
+    for first in range(0, len(images), CHUNK):
+        chunk = np.asarray(images[first : first + CHUNK])
+        for index, image in enumerate(chunk, start=first):
+            reason = usable(image)
+            if reason is not None:
+                raise DataError(f"image {index}: {reason}")
+        ready = steps.apply(_floating(chunk))
+        if result is None:
+            result = np.empty((len(images), *ready.shape[1:]), dtype=np.float32)
+        result[first : first + CHUNK] = ready
+    return result if result is not None else np.asarray(done[0], dtype=np.float32)
+
+
+def _floating(images: NDArray[Any]) -> Pixels:
+    """Give contiguous native floating images: float64 stays, all else becomes float32."""
+    kind = np.float64 if images.dtype.kind == "f" and images.dtype.itemsize == 8 else np.float32
+    return np.ascontiguousarray(images, dtype=kind)

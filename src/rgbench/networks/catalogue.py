@@ -1,0 +1,181 @@
+"""The names of all networks and what is known of each, without torch."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import asdict, dataclass, fields
+from functools import cache
+from importlib import import_module
+from importlib.resources import files
+from typing import Any, Protocol
+
+from rgbench.errors import SpecError
+from rgbench.networks.analysis import Analysis, ImageSize, analyse, image_shape
+from rgbench.networks.notation import Activation, Dense, parse_layers
+from rgbench.registry import Registry
+
+ENTRY_POINT_GROUP = "rgbench.networks"
+"""Packages register networks here: a `NetworkCard` or a `NetworkFactory` under a name."""
+
+
+@dataclass(frozen=True)
+class Paper:
+    """Where a network was published; `doi` and `arxiv` are empty if there is none."""
+
+    citation: str
+    doi: str = ""
+    arxiv: str = ""
+
+
+@dataclass(frozen=True)
+class NetworkCard:
+    """One network as data.
+
+    Attributes
+    ----------
+    name : str
+        Canonical name, lower-case kebab.
+    title : str
+        Name in words, for tables and figures.
+    paper : Paper
+        Its publication.
+    layers : str
+        The layers, in the notation of `rgbench.networks.notation`.
+    aliases : tuple of str
+        Other names, those of the 2021 testbed among them.
+    notes : str
+        Where it differs from its paper.
+    """
+
+    name: str
+    title: str
+    paper: Paper
+    layers: str
+    aliases: tuple[str, ...] = ()
+    notes: str = ""
+
+
+class NetworkFactory(Protocol):
+    """A callable that makes a torch module which gives logits (n, n_classes)."""
+
+    def __call__(self, *, image_size: ImageSize, n_classes: int, channels: int) -> Any:
+        """Make the module for images of (n, channels, rows, columns)."""
+
+
+@cache
+def networks() -> Registry[NetworkCard | NetworkFactory]:
+    """Give the registry of networks, read from ``published.toml`` at the first call.
+
+    Examples
+    --------
+    >>> networks().canonical("convXpress")
+    'convxpress'
+    """
+    registry: Registry[NetworkCard | NetworkFactory] = Registry("network", ENTRY_POINT_GROUP)
+    for card in read_cards(files("rgbench.networks").joinpath("published.toml").read_text("utf-8")):
+        registry.register(card.name, card, card.aliases)
+    return registry
+
+
+def read_cards(text: str) -> list[NetworkCard]:
+    """Read network cards from TOML text, one table per network; a wrong key raises `SpecError`."""
+    cards = []
+    for name, table in tomllib.loads(text).items():
+        try:
+            paper = Paper(**table.pop("paper"))
+            aliases = tuple(table.pop("aliases", ()))
+            cards.append(NetworkCard(name=name, paper=paper, aliases=aliases, **table))
+        except (KeyError, TypeError) as error:
+            raise SpecError(
+                f"network {name!r}: {error}; the keys are title, paper (citation, doi, arxiv), "
+                "layers, aliases, notes"
+            ) from error
+    return cards
+
+
+def network_names() -> list[str]:
+    """List every registered canonical name; aliases resolve too but are not listed."""
+    return networks().names()
+
+
+def canonical_name(name: str) -> str:
+    """Give the canonical name of a name or alias; ``module:callable`` and ``timm:NAME`` stay as they are.
+
+    Examples
+    --------
+    >>> canonical_name("vgg16_d_real"), canonical_name("timm:resnet18")
+    ('vgg16-d', 'timm:resnet18')
+    """
+    return name if ":" in name else networks().canonical(name)
+
+
+def describe_network(
+    name: str, image_size: ImageSize = 300, n_classes: int = 4, channels: int = 1
+) -> dict[str, Any]:
+    """Describe a network at one image size.
+
+    Networks of the catalogue are not built for it. A network from elsewhere is built and run once on
+    one empty image; what only its layers would tell is ``None``.
+
+    Parameters
+    ----------
+    name : str
+        A name of the catalogue, an alias, ``module:callable`` or ``timm:NAME``.
+    image_size : int or (int, int)
+        Side of the square images, or (rows, columns), in pixels.
+    n_classes, channels : int
+        Length of the output, channels of the images.
+
+    Returns
+    -------
+    dict
+        ``name``, ``title``, ``paper`` (``citation``, ``doi``, ``arxiv``), ``aliases``, ``notes``,
+        ``activation`` (of the output), ``layers`` (the line of text), ``layer_table`` (one dict per
+        layer), and the attributes of `rgbench.networks.analysis.Analysis`: ``parameters``, ``macs``,
+        ``flops_2021``, ``receptive_field``, ``stride``, ``coverage``, ``flatten_size`` ...
+
+    Raises
+    ------
+    SpecError
+        If the name is unknown, or the network cannot be built at this image size.
+
+    Examples
+    --------
+    >>> facts = describe_network("convXpress", image_size=300)
+    >>> facts["parameters"], facts["receptive_field"], facts["stride"]
+    (4567944, 333, 64)
+    """
+    card = None if ":" in name else networks().get(name)
+    if not isinstance(card, NetworkCard):
+        return _describe_foreign(name, image_size, n_classes, channels)
+    layers = parse_layers(card.layers)
+    facts = analyse(layers, image_size, n_classes, channels).as_dict()
+    last = layers[-1]
+    activation = last.function if isinstance(last, Activation) else ""
+    described = asdict(card)
+    described["activation"] = last.activation if isinstance(last, Dense) else activation
+    described["layer_table"] = list(facts.pop("layers"))
+    return {**described, **facts}
+
+
+def _describe_foreign(name: str, image_size: ImageSize, n_classes: int, channels: int) -> dict[str, Any]:
+    """Describe a network whose layers are not known; only this loads torch."""
+    builder = import_module("rgbench.networks.build")
+    adapters = import_module("rgbench.networks.adapters")
+    model = builder.build_network(name, image_size, n_classes, channels, seed=0)
+    keys = {field.name for field in fields(Analysis)} - {"layers"}
+    return {
+        **dict.fromkeys(sorted(keys)),
+        "name": model.name,
+        "title": model.name,
+        "paper": asdict(Paper(citation="")),
+        "aliases": (),
+        "notes": "",
+        "activation": model.activation_name,
+        "layers": "",
+        "layer_table": [],
+        "image_size": image_shape(image_size)[:2],
+        "n_classes": n_classes,
+        "channels": channels,
+        **adapters.count_foreign(model),
+    }

@@ -1,0 +1,119 @@
+"""Weights of Keras models: in from, and out to, lists of NumPy arrays in Keras' order and layout.
+
+Keras keeps a convolution as (rows, columns, in, out), a dense layer as (in, out), and flattens a map
+channels last; torch keeps (out, in, rows, columns) and (out, in), and flattens channels first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from rgbench.errors import DataError
+from rgbench.networks.modules import KerasBatchNorm1d, KerasConv2d, KerasLinear, LayeredNetwork
+
+FloatArray = NDArray[np.float32]
+
+
+def load_keras_weights(model: nn.Module, arrays: Sequence[NDArray[np.floating]]) -> None:
+    """Load the weights of the original Keras network into a model, in place.
+
+    Parameters
+    ----------
+    model : LayeredNetwork
+        A network of the catalogue.
+    arrays : sequence of numpy.ndarray
+        For each layer in model order: kernel, bias; or gamma, beta, mean, variance.
+
+    Raises
+    ------
+    DataError
+        If there are too few or too many arrays, or one has a wrong shape; the message names the
+        layer. The model is then unchanged.
+
+    Examples
+    --------
+    >>> from rgbench.networks.build import build_network
+    >>> source, target = (build_network("mcrgnet", 50, seed=seed) for seed in (1, 2))
+    >>> load_keras_weights(target, keras_weights(source))
+    >>> x = torch.ones(1, 1, 50, 50)
+    >>> bool(torch.equal(source.eval()(x), target.eval()(x)))
+    True
+    """
+    slots = _slots(model)
+    if len(arrays) != len(slots):
+        missing = (
+            f"; the first without an array is {slots[len(arrays)][0]}" if len(arrays) < len(slots) else ""
+        )
+        raise DataError(f"{len(slots)} arrays are expected, {len(arrays)} were given{missing}")
+    for (label, tensor, flat), array in zip(slots, arrays, strict=True):
+        expected = _keras_shape(tensor)
+        if tuple(np.shape(array)) != expected:
+            raise DataError(f"{label}: expected shape {expected}, found {tuple(np.shape(array))}")
+    with torch.no_grad():
+        for (_, tensor, flat), array in zip(slots, arrays, strict=True):
+            tensor.copy_(_to_torch(np.asarray(array, dtype=np.float32), flat))
+
+
+def keras_weights(model: nn.Module) -> list[FloatArray]:
+    """Give the weights of a network as arrays in Keras' order and layout; see `load_keras_weights`."""
+    return [_to_keras(tensor.detach().cpu(), flat) for _, tensor, flat in _slots(model)]
+
+
+def _slots(model: nn.Module) -> list[tuple[str, Tensor, tuple[int, ...]]]:
+    """List (label, tensor, shape of the flattened map or ()) in Keras' order."""
+    if not isinstance(model, LayeredNetwork):
+        raise DataError(f"Keras weights fit networks of the catalogue only, not {type(model).__name__}")
+    slots: list[tuple[str, Tensor, tuple[int, ...]]] = []
+    for position, (layer, module) in enumerate(zip(model.layers, model.stack, strict=False), start=1):
+        label = f"layer {position} ({layer})"
+        if isinstance(module, KerasConv2d | KerasLinear):
+            flat = module.flat_shape if isinstance(module, KerasLinear) else ()
+            slots.append((f"{label}, kernel", module.weight, flat))
+            if module.bias is not None:
+                slots.append((f"{label}, bias", module.bias, ()))
+        if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
+            flat = module.flat_shape if isinstance(module, KerasBatchNorm1d) else ()
+            tensors = (module.weight, module.bias, module.running_mean, module.running_var)
+            parts = ("gamma", "beta", "mean", "variance")
+            slots += [
+                (f"{label}, {part}", tensor, flat)
+                for part, tensor in zip(parts, tensors, strict=True)
+                if tensor is not None
+            ]
+    return slots
+
+
+def _keras_shape(tensor: Tensor) -> tuple[int, ...]:
+    shape = tuple(tensor.shape)
+    return (*shape[2:], shape[1], shape[0]) if len(shape) == 4 else shape[::-1]
+
+
+def _to_torch(array: FloatArray, flat: tuple[int, ...]) -> Tensor:
+    """Turn one array from Keras' layout to torch's."""
+    if array.ndim == 4:
+        array = array.transpose(3, 2, 0, 1)
+    if flat:
+        order = np.arange(array.shape[0]).reshape(flat).transpose(2, 0, 1).ravel()
+        array = array[order]
+    if array.ndim == 2:
+        array = array.T
+    return torch.from_numpy(np.ascontiguousarray(array))
+
+
+def _to_keras(tensor: Tensor, flat: tuple[int, ...]) -> FloatArray:
+    """Turn one tensor from torch's layout to Keras'."""
+    array: FloatArray = tensor.numpy()
+    if array.ndim == 4:
+        array = array.transpose(2, 3, 1, 0)
+    if array.ndim == 2:
+        array = array.T
+    if flat:
+        rows, columns, channels = flat
+        order = np.arange(array.shape[0]).reshape(channels, rows, columns).transpose(1, 2, 0).ravel()
+        array = array[order]
+    return np.ascontiguousarray(array).copy()

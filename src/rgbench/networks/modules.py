@@ -1,0 +1,292 @@
+"""The torch modules of a network: one module per layer, exact to Keras."""
+
+from __future__ import annotations
+
+from math import sqrt
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from rgbench.errors import DataError
+from rgbench.networks.analysis import ImageSize, image_shape
+from rgbench.networks.notation import Conv, Dense, Layer
+
+TRUNCATED_STD = 0.87962566103423978
+"""Standard deviation of a unit normal that is cut at two sigma."""
+BATCHNORM_EPSILON = 1e-3
+"""Keras' default."""
+BATCHNORM_MOMENTUM = 0.01
+"""Weight of the new batch in the running statistics: 1 minus Keras' 0.99."""
+
+Pads = tuple[tuple[int, int], tuple[int, int]]
+"""((top, bottom), (left, right)) in pixels."""
+
+
+def activate(x: Tensor, function: str) -> Tensor:
+    """Apply an activation of the notation; softmax is over axis 1."""
+    if function == "relu":
+        return F.relu(x)
+    if function == "sigmoid":
+        return torch.sigmoid(x)
+    if function == "softmax":
+        return F.softmax(x, dim=1)
+    return x
+
+
+class KerasConv2d(nn.Conv2d):
+    """A convolution with Keras' padding and its activation.
+
+    Padding that is equal on both sides is done by the convolution; otherwise the map is padded first.
+    """
+
+    def __init__(self, shape: tuple[int, int, int, int], stride: tuple[int, int], pads: Pads) -> None:
+        filters, channels, *kernel = shape
+        symmetric = all(before == after for before, after in pads)
+        own = (pads[0][0], pads[1][0]) if symmetric else (0, 0)
+        super().__init__(channels, filters, (kernel[0], kernel[1]), stride, own)
+        self.explicit_pads = () if symmetric else (*pads[1], *pads[0])
+        self.activation = "linear"
+
+    def reset_parameters(self) -> None:
+        """Do nothing: `initialise_` fills the weights, from its own generator."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Pad, convolve, activate: (n, c, rows, columns) to (n, filters, rows', columns')."""
+        if self.explicit_pads:
+            x = F.pad(x, self.explicit_pads)
+        x = super().forward(x)
+        return F.relu_(x) if self.activation == "relu" else activate(x, self.activation)
+
+
+class KerasLinear(nn.Linear):
+    """A dense layer with its activation.
+
+    If the input is a flattened map, its weights stand in torch's order (channel, row, column), so
+    that the forward pass permutes nothing; `flat_shape` is the map's (rows, columns, channels), by
+    which `rgbench.networks.keras` reorders kernels that come from Keras.
+    """
+
+    def __init__(self, inputs: int, units: int, flat_shape: tuple[int, ...] = ()) -> None:
+        super().__init__(inputs, units)
+        self.flat_shape = flat_shape
+        self.activation = "linear"
+
+    def reset_parameters(self) -> None:
+        """Do nothing: `initialise_` fills the weights, from its own generator."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Multiply and activate: (n, inputs) to (n, units)."""
+        x = super().forward(x)
+        return F.relu_(x) if self.activation == "relu" else activate(x, self.activation)
+
+
+class KerasMaxPool2d(nn.Module):
+    """A max pool with Keras' padding, which never wins against a pixel."""
+
+    def __init__(self, window: tuple[int, int], stride: tuple[int, int], pads: Pads) -> None:
+        super().__init__()
+        self.window, self.stride, self.pads = window, stride, pads
+        axes = list(zip(window, stride, pads, strict=True))
+        self.symmetric = all(before == after for _, _, (before, after) in axes)
+        self.ceil_mode = not self.symmetric and all(
+            before == 0 and after < step for _, step, (before, after) in axes
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Pool: (n, c, rows, columns) to (n, c, rows', columns')."""
+        if self.symmetric:
+            own = (self.pads[0][0], self.pads[1][0])
+            return F.max_pool2d(x, self.window, self.stride, own)
+        if self.ceil_mode:
+            return F.max_pool2d(x, self.window, self.stride, ceil_mode=True)
+        padded = F.pad(x, (*self.pads[1], *self.pads[0]), value=float("-inf"))
+        return F.max_pool2d(padded, self.window, self.stride)
+
+    def extra_repr(self) -> str:
+        """Show window, stride and padding."""
+        return f"window={self.window}, stride={self.stride}, pads={self.pads}"
+
+
+class KerasBatchNorm1d(nn.BatchNorm1d):
+    """Batch normalisation of vectors, whose running variance is Keras': the biased batch variance.
+
+    Of a flattened map, its entries stand in torch's order; see `KerasLinear` for `flat_shape`.
+    """
+
+    def __init__(self, features: int, flat_shape: tuple[int, ...] = ()) -> None:
+        super().__init__(features, eps=BATCHNORM_EPSILON, momentum=BATCHNORM_MOMENTUM)
+        self.flat_shape = flat_shape
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise: (n, features) to (n, features)."""
+        if not self.training or self.running_var is None:
+            return super().forward(x)
+        kept = self.running_var * (1 - BATCHNORM_MOMENTUM)
+        x = super().forward(x)
+        with torch.no_grad():
+            new = (self.running_var - kept) * ((x.shape[0] - 1) / x.shape[0])
+            self.running_var.copy_(kept + new)
+        return x
+
+
+class ActivationModule(nn.Module):
+    """An activation that is a layer of its own."""
+
+    def __init__(self, function: str) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Activate: any shape to the same shape."""
+        return activate(x, self.function)
+
+    def extra_repr(self) -> str:
+        """Show the function."""
+        return self.function
+
+
+class Network(nn.Module):
+    """Any classifier that `build_network` gives; it computes logits, before the output activation.
+
+    Attributes
+    ----------
+    name : str
+        Canonical name, or the door it came through.
+    layers : tuple of Layer
+        The layers, output activation included; empty if they are not known.
+    image_size : int or (int, int)
+        Size in pixels that the network is built for.
+    n_classes, channels : int
+        Length of the output, channels of the input.
+    activation_name : {"softmax", "sigmoid"}
+        The output activation.
+    """
+
+    def __init__(self, name: str, image_size: ImageSize, n_classes: int, channels: int) -> None:
+        super().__init__()
+        self.name = name
+        self.image_size = image_size
+        self.n_classes = n_classes
+        self.channels = channels
+        self.layers: tuple[Layer, ...] = ()
+        self.activation_name = "softmax"
+
+    def logits(self, x: Tensor) -> Tensor:
+        """Compute the logits of images that have passed the check of shape."""
+        raise NotImplementedError
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Compute the logits.
+
+        Parameters
+        ----------
+        x : Tensor
+            Images, (n, channels, rows, columns).
+
+        Returns
+        -------
+        Tensor
+            Logits, (n, n_classes).
+
+        Raises
+        ------
+        DataError
+            If the images are not of the network's size, or a network from elsewhere gives another shape.
+        """
+        rows, columns, channels = image_shape(self.image_size, self.channels)
+        if x.shape[1:] != (channels, rows, columns):
+            raise DataError(
+                f"network {self.name} takes images of shape (n, {channels}, {rows}, {columns}), "
+                f"not {tuple(x.shape)}"
+            )
+        return self.logits(x)
+
+    def activate(self, logits: Tensor) -> Tensor:
+        """Turn logits (n, n_classes) into the original's class outputs by softmax or sigmoid."""
+        return activate(logits, self.activation_name)
+
+    def regularised_kernels(self) -> list[tuple[Tensor, float]]:
+        """List (kernel, coefficient) of every layer with an L2 term."""
+        return []
+
+    def l2_penalty(self) -> Tensor:
+        """Sum coefficient * sum(w ** 2) over the regularised kernels; differentiable, 0 if there are none."""
+        terms = [coefficient * kernel.square().sum() for kernel, coefficient in self.regularised_kernels()]
+        if terms:
+            return torch.stack(terms).sum()
+        return next((weight.new_zeros(()) for weight in self.parameters()), torch.zeros(()))
+
+
+class LayeredNetwork(Network):
+    """A network that is built from layers.
+
+    Attributes
+    ----------
+    stack : torch.nn.Sequential
+        One module per layer, in order; the output activation has none.
+    """
+
+    def __init__(
+        self,
+        layers: tuple[Layer, ...],
+        stack: nn.Sequential,
+        image_size: ImageSize,
+        n_classes: int,
+        channels: int,
+    ) -> None:
+        super().__init__("", image_size, n_classes, channels)
+        self.layers = layers
+        self.stack = stack
+
+    def logits(self, x: Tensor) -> Tensor:
+        """Compute the logits of images (n, channels, rows, columns)."""
+        logits: Tensor = self.stack(x)
+        return logits
+
+    def regularised_kernels(self) -> list[tuple[Tensor, float]]:
+        """List (kernel, coefficient) of every layer with an L2 term."""
+        return [
+            (module.weight, layer.l2)
+            for layer, module in zip(self.layers, self.stack, strict=False)
+            if isinstance(layer, Conv | Dense) and layer.l2 and isinstance(module, KerasConv2d | KerasLinear)
+        ]
+
+
+def initialise_(weight: Tensor, initialiser: str, generator: torch.Generator) -> None:
+    """Fill a kernel in place.
+
+    Parameters
+    ----------
+    weight : Tensor
+        Kernel, (outputs, inputs) or (filters, channels, rows, columns).
+    initialiser : {"he", "gu"}
+        ``he``: normal, cut at two sigma and rescaled so that the standard deviation is
+        ``sqrt(2 / fan_in)``; ``gu``: uniform in ``±sqrt(6 / (fan_in + fan_out))``.
+    generator : torch.Generator
+        Where the numbers come from; no other generator is touched.
+    """
+    window = weight[0][0].numel() if weight.dim() > 2 else 1
+    fan_in, fan_out = weight.shape[1] * window, weight.shape[0] * window
+    with torch.no_grad():
+        if initialiser == "he":
+            sigma = sqrt(2 / fan_in) / TRUNCATED_STD
+            nn.init.trunc_normal_(weight, 0.0, sigma, -2 * sigma, 2 * sigma, generator=generator)
+        else:
+            limit = sqrt(6 / (fan_in + fan_out))
+            weight.uniform_(-limit, limit, generator=generator)
+
+
+def ends_in_softmax(module: nn.Module) -> bool:
+    """Tell whether the last registered layer of a module is a softmax or a log-softmax.
+
+    A network that ends so gives probabilities where logits are due: the loss then takes a second
+    softmax, and training nearly stops. A softmax called as a function in `forward` is not seen.
+
+    Examples
+    --------
+    >>> ends_in_softmax(nn.Sequential(nn.Linear(3, 2), nn.Softmax(dim=1)))
+    True
+    """
+    leaves = [part for part in module.modules() if not list(part.children())]
+    return bool(leaves) and isinstance(leaves[-1], nn.Softmax | nn.LogSoftmax)

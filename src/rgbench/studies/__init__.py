@@ -1,0 +1,1 @@
+"""Studies that ship with the package: quickstart, smoke, becker2021."""
