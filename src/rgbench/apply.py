@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from rgbench.errors import DataError, SpecError, StoreError
 from rgbench.images.fits import read_fits
-from rgbench.images.preprocess import central_crop, unusable
+from rgbench.images.preprocess import central_crop, usable
 from rgbench.predict import predict_logits
 from rgbench.run import load_network
 from rgbench.store import RunRecord, Store
@@ -180,7 +180,7 @@ def _read(files: list[Path], field: int, aside: list[tuple[str, str]]) -> tuple[
         except DataError as error:
             aside.append((str(path), str(error).removeprefix(f"{path}: ")))
             continue
-        reason = unusable(image) or _too_small(image, field)
+        reason = usable(image) or _too_small(image, field)
         if reason:
             aside.append((str(path), reason))
             continue

@@ -21,9 +21,9 @@ from rgbench.predict import inference_rate
 from rgbench.progress import TerminalListener
 from rgbench.report.html import write_report
 from rgbench.report.text import comparison_table, write_csv, write_latex
-from rgbench.run import load_network
+from rgbench.run import load_network, timing_batch
 from rgbench.store import RunRecord, Store
-from rgbench.study import find_study, load_dataset, run_study
+from rgbench.study import find_study, load_dataset, run_study, stored_records
 from rgbench.tables import MODELS
 
 TIMING_PASSES = 5
@@ -79,7 +79,9 @@ def run_original(options: quickstart.OriginalOptions, only_test: str, places: Pl
     quickstart.check_classes(options.num_classes, dataset.classes)
     _say_data(study.data.path is None, dataset, console)
     if mode != "train":
-        records = _stored(study, store, dataset)
+        records = stored_records(study, dataset, store)
+        if not records:
+            raise DataError(f"{store.root}: no network of this file is stored; train without --only_test first")
     else:
         with TerminalListener(console, device) as listener:
             records = run_study(study, store, device, listener, dataset)
@@ -213,17 +215,10 @@ def _only_test_mode(text: str) -> str:
     return modes[text.lower()]
 
 
-def _stored(study: Any, store: Store, dataset: Any) -> list[RunRecord]:
-    from_plan = quickstart.plan_records(study, store, dataset)
-    if not from_plan:
-        raise DataError(f"{store.root}: none of the networks of this file is stored; train without --only_test first")
-    return from_plan
-
-
 def _time_models(records: list[RunRecord], dataset: Any, store: Store, device: str, console: Console) -> None:
     """Time the best model of each run: five passes, as the original did, the median beside them."""
     for record in records:
-        batch = quickstart.timing_batch(record, dataset, device)
+        batch = timing_batch(record, dataset, device)
         network = load_network(record, store, "best", device)
         rates = [inference_rate(network, batch, record.spec.recipe.precision, 1) for _ in range(TIMING_PASSES)]
         listed = ", ".join(f"{rate:.1f}" for rate in rates)

@@ -18,7 +18,7 @@ import numpy as np
 from rgbench.errors import DataError, SpecError, StoreError
 from rgbench.measures.classification import confusion_matrix, per_class
 from rgbench.measures.classification import mpca as mean_per_class_accuracy
-from rgbench.networks import canonical_name
+from rgbench.networks import networks
 from rgbench.spec import DataSpec, ScheduleLine, Study, validate
 from rgbench.store import RunRecord, Store
 from rgbench.tables import MODELS
@@ -109,7 +109,7 @@ def original_study(options: OriginalOptions) -> Study:
     rows, columns = options.img_size
     content = {
         "name": options.architectures.stem,
-        "networks": tuple(dict.fromkeys(canonical_name(line.network) for line in lines)),
+        "networks": tuple(dict.fromkeys(networks().canonical(line.network) for line in lines)),
         "seeds": (options.seed,),
         "protocol": options.protocol,
         "data": data,
@@ -185,7 +185,7 @@ def _schedule_line(where: str, line: str) -> ScheduleLine:
     if len(parts) != 3:
         raise SpecError(f"{where}: found {line!r}; a line is name,learning rate,epochs")
     try:
-        canonical_name(parts[0])
+        networks().canonical(parts[0])
         content = {"network": parts[0], "learning_rate": float(parts[1]), "epochs": int(parts[2])}
     except ValueError:
         raise SpecError(f"{where}: found {line!r}; the learning rate is a number, the epochs a whole one") from None

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from rgbench.data.catalogue import DataSet
 from rgbench.data.split import Split, becker2021, published_split
@@ -113,6 +114,14 @@ def load_network(record: RunRecord, store: Store, model: str = "best", device: s
     network = build_network(record.spec.network.name, record.spec.images.size, len(classes))
     load_weights(store.run_path(record.run_id) / f"{model}.safetensors", network)
     return network.to(device)
+
+
+def timing_batch(record: RunRecord, dataset: DataSet, device: str) -> Tensor:
+    """Give a batch of prepared test images of a run, on the device, to time its network on."""
+    index = make_split(record.spec, dataset).indices("test")[:TIMING_BATCH]
+    spec, catalogue = record.spec, dataset.catalogue
+    source = ImageSource(dataset.images[index], catalogue.label[index], spec, torch.device(device))
+    return next(source.plain(np.arange(len(index))).images())
 
 
 def _compute(spec: RunSpec, bench: Bench, directory: RunDirectory) -> tuple[str, ...]:

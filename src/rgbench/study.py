@@ -16,7 +16,7 @@ from rgbench.data.catalogue import DataSet
 from rgbench.data.sets import load_data
 from rgbench.data.sets.folder import load_folder
 from rgbench.errors import SpecError
-from rgbench.networks import canonical_name, describe_network
+from rgbench.networks import describe_network, networks
 from rgbench.run import Bench, check_device, execute, make_split
 from rgbench.spec import DataSpec, RunSpec, Study, read_study, resolve
 from rgbench.store import RunRecord, Store
@@ -119,6 +119,7 @@ def plan_study(study: Study, dataset: DataSet, store: Store) -> Plan:
     SpecError
         If a network, key or value is not legal, or a network cannot be built at the image size.
     """
+    canonical_name = networks().canonical
     names = tuple(canonical_name(name) for name in study.networks)
     lines = tuple(
         line.model_copy(update={"network": canonical_name(line.network)}) for line in study.schedule
@@ -177,6 +178,12 @@ def run_study(
     return records
 
 
+def stored_records(study: Study, dataset: DataSet, store: Store) -> list[RunRecord]:
+    """Give the records of a study's runs that are complete in the store; compute nothing."""
+    plan = plan_study(study, dataset, store)
+    return [store.record(spec.run_id) for spec in plan.runs if spec.run_id in plan.done]
+
+
 def estimate_seconds(plan: Plan, rate: float) -> float:
     """Give the seconds that the missing runs will take, at a measured rate of work (per second)."""
     return plan.total_work(plan.missing) / rate
@@ -191,7 +198,7 @@ def measure_rate(device: str, seconds: float = 0.3) -> float:
     layer = torch.nn.Conv2d(32, 32, 3, padding=1).to(device)
     images = torch.zeros(8, 32, 64, 64, device=device)
     macs = 8 * 64 * 64 * 32 * 32 * 9
-    rates = []
+    rates: list[float] = []
     began = time.perf_counter()
     while time.perf_counter() - began < seconds or len(rates) < 3:
         start = time.perf_counter()

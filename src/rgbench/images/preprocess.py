@@ -333,7 +333,7 @@ def usable(image: NDArray[Any]) -> str | None:
         return f"has no pixels (shape {image.shape})"
     if image.dtype.kind not in "biuf":
         return f"has pixels of type {image.dtype}; numbers are needed"
-    finite = image[~np.isnan(image)]
+    finite = image[~np.isnan(image)] if image.dtype.kind == "f" else image
     if finite.size == 0:
         return "all pixels are NaN"
     low, high = finite.min(), finite.max()
@@ -423,19 +423,18 @@ def preprocess_batch(images: NDArray[Any], preset: str | Preset = "becker2021") 
     steps = find_preset(preset) if isinstance(preset, str) else preset
     if images.ndim != 3:
         raise DataError(f"images have {images.ndim} axes (shape {images.shape}); (n, h, w) is needed")
-    done = [steps.apply(_floating(images[:0]))] if not len(images) else []
-    result: NDArray[np.float32] | None = None
-    for first in range(0, len(images), CHUNK):
-        chunk = np.asarray(images[first : first + CHUNK])
-        for index, image in enumerate(chunk, start=first):
-            reason = usable(image)
-            if reason is not None:
-                raise DataError(f"image {index}: {reason}")
-        ready = steps.apply(_floating(chunk))
-        if result is None:
-            result = np.empty((len(images), *ready.shape[1:]), dtype=np.float32)
-        result[first : first + CHUNK] = ready
-    return result if result is not None else np.asarray(done[0], dtype=np.float32)
+    parts = [_prepare(images, first, steps) for first in range(0, max(len(images), 1), CHUNK)]
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
+def _prepare(images: NDArray[Any], first: int, preset: Preset) -> NDArray[np.float32]:
+    """Prepare one chunk of images, from index `first` on."""
+    chunk = np.asarray(images[first : first + CHUNK])
+    for index, image in enumerate(chunk, start=first):
+        reason = usable(image)
+        if reason is not None:
+            raise DataError(f"image {index}: {reason}")
+    return np.asarray(preset.apply(_floating(chunk)), dtype=np.float32)
 
 
 def _floating(images: NDArray[Any]) -> Pixels:

@@ -109,7 +109,7 @@ class PlainBatches:
     def __len__(self) -> int:
         return math.ceil(self.n_images / EVALUATION_BATCH)
 
-    def epoch(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+    def epoch(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:  # noqa: ARG002
         """Give (images, labels); every epoch is the same."""
         for part in self.index.split(EVALUATION_BATCH):
             yield self.source.finish(self.source.take(part)), self.source.labels[part]

@@ -1,0 +1,1 @@
+"""Tables, figures and the HTML report; everything here reads comparisons and records, never torch."""

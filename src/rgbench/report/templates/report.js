@@ -1,0 +1,34 @@
+"use strict";
+(() => {
+  const value = (row, column) => {
+    const cell = row.cells[column];
+    const raw = cell.dataset.value ?? cell.textContent.trim();
+    const number = Number(raw);
+    return raw !== "" && Number.isFinite(number) ? number : raw;
+  };
+  const order = (a, b) => {
+    if (typeof a === typeof b) return typeof a === "number" ? a - b : a.localeCompare(b);
+    return typeof a === "number" ? 1 : -1;
+  };
+  const sort = (heading) => {
+    const body = heading.closest("table").tBodies[0];
+    const rows = [...body.rows];
+    const column = heading.cellIndex;
+    const numeric = rows.some((row) => typeof value(row, column) === "number");
+    const current = heading.getAttribute("aria-sort");
+    const down = current ? current === "ascending" : numeric;
+    rows.sort((a, b) => order(value(a, column), value(b, column)) * (down ? -1 : 1));
+    for (const other of heading.parentElement.cells) other.removeAttribute("aria-sort");
+    heading.setAttribute("aria-sort", down ? "descending" : "ascending");
+    body.append(...rows);
+  };
+  for (const heading of document.querySelectorAll("table.sortable thead th")) {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.append(...heading.childNodes);
+    button.addEventListener("click", () => sort(heading));
+    heading.append(button);
+  }
+  addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((d) => { d.open = true; }));
+  document.documentElement.dataset.ready = "true";
+})();
