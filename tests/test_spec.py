@@ -12,7 +12,7 @@ PAPER_RATES = {
     "convnet-4": (1e-5, 1e-6),
     "convnet-8": (1e-4, 1e-4),
     "vgg16-d": (1e-5, 1e-6),
-    "alexnet": (1e-5, 1e-5),
+    "alexnet-plain": (1e-5, 1e-5),
     "alexnet-adapted": (1e-5, 1e-5),
     "simplenet": (1e-3, 1e-4),
     "mcrgnet": (1e-3, 1e-4),

@@ -18,7 +18,9 @@ HERE = Path(__file__).parent
 SLOW = {
     150: {"vgg16_d_real", "toothless_real"},
     300: {
+        "alexnet",
         "alexnet_adapted",
+        "alexnet_real_do_seed",
         "atlas",
         "conv4",
         "conv8",
@@ -37,9 +39,7 @@ def _golden(size: int) -> dict[str, Any]:
 
 def _cases() -> list[Any]:
     return [
-        pytest.param(
-            size, name, id=f"{name}-{size}", marks=[pytest.mark.slow] if name in SLOW[size] else []
-        )
+        pytest.param(size, name, id=f"{name}-{size}", marks=[pytest.mark.slow] if name in SLOW[size] else [])
         for size in (150, 300)
         for name in _golden(size)["networks"]
     ]

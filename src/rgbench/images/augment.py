@@ -35,7 +35,7 @@ class Augmentation:
     flip : bool
         Mirror the columns of every second image, on average.
     zoom : float
-        Magnify by a factor between 1 - zoom and 1 + zoom; 0 <= zoom < 1.
+        Magnify by a factor between exp(-zoom) and exp(zoom), even in the logarithm; 0 <= zoom < 1.
     shift : float
         Shift by up to so many pixels along each axis; >= 0.
     """
@@ -86,7 +86,7 @@ class Transformation:
         return cls(
             angle=chance[:, 0] * (360.0 if rotate else 0.0),
             mirror=(chance[:, 1] < 0.5) & flip,
-            zoom=1 + zoom * (2 * chance[:, 2] - 1),
+            zoom=torch.exp(zoom * (2 * chance[:, 2] - 1)),
             shift=shift * (2 * chance[:, 3:5] - 1),
         )
 
@@ -119,7 +119,9 @@ def augment(
     return transform(images, drawn, field, size)
 
 
-def transform(images: Tensor, how: Transformation, field: int | None = None, size: int | None = None) -> Tensor:
+def transform(
+    images: Tensor, how: Transformation, field: int | None = None, size: int | None = None
+) -> Tensor:
     """Transform images, cut the central field and shrink it, with one interpolation.
 
     Parameters

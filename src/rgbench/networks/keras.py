@@ -46,11 +46,10 @@ def load_keras_weights(model: nn.Module, arrays: Sequence[NDArray[np.floating]])
     """
     slots = _slots(model)
     if len(arrays) != len(slots):
-        missing = (
-            f"; the first without an array is {slots[len(arrays)][0]}" if len(arrays) < len(slots) else ""
-        )
-        raise DataError(f"{len(slots)} arrays are expected, {len(arrays)} were given{missing}")
-    for (label, tensor, flat), array in zip(slots, arrays, strict=True):
+        lacking = [label for label, _, _ in slots[len(arrays) :]]
+        hint = f"; the first without an array is {lacking[0]}" if lacking else ""
+        raise DataError(f"{len(slots)} arrays are expected, {len(arrays)} were given{hint}")
+    for (label, tensor, _), array in zip(slots, arrays, strict=True):
         expected = _keras_shape(tensor)
         if tuple(np.shape(array)) != expected:
             raise DataError(f"{label}: expected shape {expected}, found {tuple(np.shape(array))}")

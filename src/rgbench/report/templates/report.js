@@ -3,12 +3,13 @@
   const value = (row, column) => {
     const cell = row.cells[column];
     const raw = cell.dataset.value ?? cell.textContent.trim();
-    const number = Number(raw);
-    return raw !== "" && Number.isFinite(number) ? number : raw;
+    if (raw === "") return null;
+    return Number.isFinite(Number(raw)) ? Number(raw) : raw;
   };
-  const order = (a, b) => {
-    if (typeof a === typeof b) return typeof a === "number" ? a - b : a.localeCompare(b);
-    return typeof a === "number" ? 1 : -1;
+  const order = (a, b, sign) => {
+    if (a === null || b === null) return (a === null) - (b === null);
+    if (typeof a === "number" && typeof b === "number") return sign * (a - b);
+    return sign * String(a).localeCompare(String(b));
   };
   const sort = (heading) => {
     const body = heading.closest("table").tBodies[0];
@@ -17,7 +18,7 @@
     const numeric = rows.some((row) => typeof value(row, column) === "number");
     const current = heading.getAttribute("aria-sort");
     const down = current ? current === "ascending" : numeric;
-    rows.sort((a, b) => order(value(a, column), value(b, column)) * (down ? -1 : 1));
+    rows.sort((a, b) => order(value(a, column), value(b, column), down ? -1 : 1));
     for (const other of heading.parentElement.cells) other.removeAttribute("aria-sort");
     heading.setAttribute("aria-sort", down ? "descending" : "ascending");
     body.append(...rows);

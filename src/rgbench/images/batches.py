@@ -1,0 +1,196 @@
+"""Batches: the order of an epoch as index tensors, and a store of images that gives them to the device.
+
+An order is a sequence of index tensors on the CPU, drawn from an explicit generator. A position of an
+order that goes through views (such as rotations) is ``source * n_views + view``.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from rgbench.errors import DataError, SpecError
+
+RESIDENT_SHARE = 0.5
+"""Share of the memory that images may take before they are streamed."""
+
+
+def sequential_batches(n: int, batch_size: int) -> list[Tensor]:
+    """Give 0 .. n - 1 in order; the last batch may be smaller.
+
+    Examples
+    --------
+    >>> [batch.tolist() for batch in sequential_batches(5, 2)]
+    [[0, 1], [2, 3], [4]]
+    """
+    _check_batch_size(batch_size)
+    return list(torch.arange(n).split(batch_size)) if n else []
+
+
+def shuffled_batches(n: int, batch_size: int, generator: torch.Generator) -> list[Tensor]:
+    """Give 0 .. n - 1, each once, in random order; the last batch may be smaller."""
+    _check_batch_size(batch_size)
+    return list(torch.randperm(n, generator=generator).split(batch_size)) if n else []
+
+
+def two_source_batches(
+    n_sources: int, n_views: int, batch_size: int, generator: torch.Generator | None = None
+) -> list[Tensor]:
+    """Give the fixed consecutive batches of the 2021 protocol, in random order.
+
+    The views of a source follow one another, and batches are cut from that list once for all: with 24
+    views and a batch of 32, each holds images of two sources, 24 + 8, 16 + 16 or 8 + 24. Only the order
+    of the batches changes from epoch to epoch; the last one, which may be smaller, can come anywhere.
+
+    Parameters
+    ----------
+    n_sources, n_views : int
+        Number of sources, and of views of each.
+    batch_size : int
+        Images in a batch.
+    generator : torch.Generator, optional
+        Where the order comes from. Left out: as listed, which is the order of validation.
+
+    Returns
+    -------
+    list of Tensor of int64
+        Positions ``source * n_views + view``.
+
+    Examples
+    --------
+    >>> batches = two_source_batches(4, 24, 32)
+    >>> [torch.bincount(batch // 24).tolist() for batch in batches]
+    [[24, 8], [0, 16, 16], [0, 0, 8, 24]]
+    """
+    fixed = sequential_batches(n_sources * n_views, batch_size)
+    if generator is None:
+        return fixed
+    return [fixed[number] for number in torch.randperm(len(fixed), generator=generator).tolist()]
+
+
+def fits(n_bytes: int, device: torch.device | str = "cpu", share: float = RESIDENT_SHARE) -> bool:
+    """Say whether so many bytes may lie on a device for good.
+
+    Parameters
+    ----------
+    n_bytes : int
+        Size of what is to be kept.
+    device : torch.device or str
+        On CUDA the memory that is free now counts, elsewhere all the memory of the machine.
+    share : float
+        Share of that memory that may be taken.
+
+    Returns
+    -------
+    bool
+        Whether it fits.
+    """
+    if torch.device(device).type == "cuda":
+        memory = torch.cuda.mem_get_info(torch.device(device))[0]
+    else:
+        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return n_bytes <= share * memory
+
+
+class ImageStore:
+    """Images that lie on the device if they fit, and else are streamed to it batch by batch.
+
+    Parameters
+    ----------
+    images : ndarray of uint8 or float32, shape (n, h, w)
+        Images, a memory map for instance. They keep their type in memory; batches are float32 with the
+        same values.
+    labels : ndarray of int, shape (n,)
+        Class indices.
+    device : torch.device or str
+        Where batches come out.
+    resident : bool, optional
+        Whether the images are moved to the device for good; left out, `fits` decides.
+
+    Attributes
+    ----------
+    resident : bool
+        Whether the images lie on the device.
+
+    Raises
+    ------
+    DataError
+        If shapes or types are not as above.
+
+    Examples
+    --------
+    >>> store = ImageStore(np.zeros((3, 8, 8), np.uint8), np.array([0, 1, 2]))
+    >>> for images, labels, index in store.batches(sequential_batches(3, 2)):
+    ...     print(tuple(images.shape), labels.tolist(), index.tolist())
+    (2, 1, 8, 8) [0, 1] [0, 1]
+    (1, 1, 8, 8) [2] [2]
+    """
+
+    def __init__(
+        self,
+        images: NDArray[np.uint8] | NDArray[np.float32],
+        labels: NDArray[np.int64],
+        device: torch.device | str = "cpu",
+        resident: bool | None = None,
+    ) -> None:
+        if images.ndim != 3 or labels.shape != images.shape[:1]:
+            raise DataError(
+                f"images of shape {images.shape} with labels of shape {labels.shape}; "
+                "(n, h, w) with (n,) is needed"
+            )
+        if images.dtype not in (np.uint8, np.float32):
+            raise DataError(f"images are of type {images.dtype}; uint8 and float32 are legal")
+        self.device = torch.device(device)
+        self.resident = fits(images.nbytes, self.device) if resident is None else resident
+        self._images = images
+        self._pixels = torch.tensor(images, device=self.device) if self.resident else None
+        self._labels = torch.tensor(labels, dtype=torch.int64, device=self.device)
+
+    def __len__(self) -> int:
+        return len(self._labels)
+
+    def take(self, index: Tensor) -> Tensor:
+        """Give images of an index as float32 on the device, shape (len(index), 1, h, w)."""
+        if self._pixels is not None:
+            chosen = self._pixels[index.to(self.device)]
+        else:
+            chosen = torch.from_numpy(self._images[index.cpu().numpy()])
+            if self.device.type == "cuda":
+                chosen = chosen.pin_memory()
+            chosen = chosen.to(self.device, non_blocking=True)
+        return chosen[:, None].to(torch.float32)
+
+    def batches(
+        self, order: Iterable[Tensor], augmentation: Callable[[Tensor], Tensor] | None = None
+    ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """Give the batches of an order.
+
+        Parameters
+        ----------
+        order : iterable of Tensor of int64
+            The index of each batch.
+        augmentation : callable, optional
+            Applied on the device to each batch of images.
+
+        Yields
+        ------
+        (images, labels, index) : tuple of Tensor
+            Images (b, 1, h, w) float32 and labels (b,) on the device, index (b,) as given.
+        """
+        for index in order:
+            images = self.take(index)
+            yield (
+                images if augmentation is None else augmentation(images),
+                self._labels[index.to(self.device)],
+                index,
+            )
+
+
+def _check_batch_size(batch_size: int) -> None:
+    if batch_size < 1:
+        raise SpecError(f"recipe.batch_size: {batch_size} was given; 1 or more is needed")

@@ -1,0 +1,118 @@
+"""Networks from elsewhere come in by module:callable and timm:NAME, and behave like our own."""
+
+from __future__ import annotations
+
+import sys
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from rgbench.errors import DataError, SpecError
+from rgbench.networks import canonical_name, describe_network
+from rgbench.networks.build import build_network
+
+
+def _tiny(image_size: Any, n_classes: int, channels: int) -> nn.Module:
+    return nn.Sequential(
+        nn.Conv2d(channels, 3, 3, stride=2),
+        nn.BatchNorm2d(3),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(3, n_classes),
+    )
+
+
+def _proud(image_size: Any, n_classes: int, channels: int) -> nn.Module:
+    return nn.Sequential(_tiny(image_size, n_classes, channels), nn.Softmax(dim=1))
+
+
+def _short(image_size: Any, n_classes: int, channels: int) -> nn.Module:
+    return _tiny(image_size, n_classes - 1, channels)
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = ModuleType("elsewhere")
+    vars(module).update(tiny=_tiny, proud=_proud, short=_short, number=3, text=lambda **_: "no module")
+    monkeypatch.setitem(sys.modules, "elsewhere", module)
+
+
+def test_a_callable_becomes_a_network() -> None:
+    model = build_network("elsewhere:tiny", (16, 12), n_classes=3, channels=2, seed=1)
+    logits = model(torch.zeros(5, 2, 16, 12))
+    assert logits.shape == (5, 3)
+    torch.testing.assert_close(model.activate(logits), logits.softmax(1))
+    assert (model.activation_name, model.name, model.n_classes, model.channels) == (
+        "softmax",
+        "elsewhere:tiny",
+        3,
+        2,
+    )
+    assert (float(model.l2_penalty().detach()), model.regularised_kernels(), model.layers) == (0, [], ())
+
+
+def test_a_seed_decides_the_weights_and_the_default_generator_stays() -> None:
+    before = torch.random.get_rng_state()
+    first, again, other = (build_network("elsewhere:tiny", 16, seed=seed).state_dict() for seed in (1, 1, 2))
+    assert torch.equal(torch.random.get_rng_state(), before)
+    key = "inner.0.weight"
+    assert torch.equal(first[key], again[key])
+    assert not torch.equal(first[key], other[key])
+
+
+def test_it_can_be_described() -> None:
+    facts = describe_network("elsewhere:tiny", 17, n_classes=4)
+    # Convolution 27 + 3, batch norm 6 + 6, dense 12 + 4; maps of 8 x 8.
+    assert (facts["parameters"], facts["trainable_parameters"]) == (58, 52)
+    assert facts["macs"] == 8 * 8 * 3 * 9 + 12
+    assert facts["receptive_field"] is None
+    assert set(facts) == set(describe_network("mcrgnet"))
+    assert canonical_name("elsewhere:tiny") == "elsewhere:tiny"
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("nowhere_at_all:tiny", "cannot import 'nowhere_at_all'"),
+        ("elsewhere:huge", "no callable 'huge'"),
+        ("elsewhere:number", "no callable 'number'"),
+        ("elsewhere:text", "returned a str, not a torch.nn.Module"),
+        ("elsewhere:proud", "ends in a softmax; networks give logits"),
+        (":tiny", "not of the form module:callable or timm:NAME"),
+        ("elsewhere:", "not of the form module:callable or timm:NAME"),
+    ],
+)
+def test_what_cannot_come_in(name: str, reason: str) -> None:
+    with pytest.raises(SpecError, match=reason):
+        build_network(name, 16)
+
+
+def test_a_wrong_number_of_outputs_is_refused() -> None:
+    with pytest.raises(DataError, match=r"gave \(2, 3\); expected logits of shape \(2, 4\)"):
+        build_network("elsewhere:short", 16)(torch.zeros(2, 1, 16, 16))
+
+
+def test_timm_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "timm", None)
+    with pytest.raises(
+        SpecError, match=r"timm:resnet18 needs the optional package timm \(pip install timm\)"
+    ):
+        build_network("timm:resnet18")
+
+
+def test_timm_makes_untrained_networks(monkeypatch: pytest.MonkeyPatch) -> None:
+    def create(name: str, pretrained: bool, num_classes: int, in_chans: int) -> nn.Module:
+        assert (name, pretrained) == ("resnet18.tag", False)
+        return _tiny(None, num_classes, in_chans)
+
+    stand_in = SimpleNamespace(
+        list_models=lambda pattern="": ["resnet18"] if pattern in ("", "*resnet*") else [],
+        create_model=create,
+    )
+    monkeypatch.setitem(sys.modules, "timm", stand_in)
+    assert build_network("timm:resnet18.tag", 16)(torch.zeros(1, 1, 16, 16)).shape == (1, 4)
+    with pytest.raises(SpecError, match="timm has no network 'resnet81'; did you mean resnet18"):
+        build_network("timm:resnet81", 16)
