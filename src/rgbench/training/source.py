@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from rgbench.images.augment import Transformation, rotate, transform
-from rgbench.images.batches import shuffled_batches, two_source_batches
+from rgbench.images.batches import ImageStore, sequential_batches, shuffled_batches, two_source_batches
 from rgbench.images.preprocess import central_crop, preprocess_batch
 from rgbench.seeds import derive_seed
 from rgbench.spec import RunSpec
@@ -46,8 +46,9 @@ class ImageSource:
         self.size = (size, size) if isinstance(size, int) else size
         self.field = spec.images.field
         ready = preprocess_batch(images, spec.images.preset)
-        self._pixels = torch.from_numpy(central_crop(ready, self._kept(ready.shape[1:]))).to(device)[:, None]
-        self.labels = torch.from_numpy(np.asarray(labels, dtype=np.int64)).to(device)
+        kept = np.ascontiguousarray(central_crop(ready, self._kept(ready.shape[1:])))
+        self._store = ImageStore(kept, np.asarray(labels, dtype=np.int64), device)
+        self.labels = torch.tensor(labels, dtype=torch.int64, device=device)
 
     def plain(self, index: NDArray[np.int64]) -> PlainBatches:
         """Give sequential batches of the images of an index, not augmented."""
@@ -68,7 +69,7 @@ class ImageSource:
 
     def take(self, index: Tensor) -> Tensor:
         """Give stored images of an index, shape (n, 1, h, w)."""
-        return self._pixels[index.to(self.device)]
+        return self._store.take(index)
 
     def finish(self, images: Tensor) -> Tensor:
         """Cut the central field and bring it to the network's size by averaging, or interpolation."""
@@ -181,7 +182,7 @@ class RotationBatches:
     def _order(self, epoch: int) -> Iterator[Tensor]:
         recipe, n = self.source.spec.recipe, self.n_images
         if not self.shuffle:
-            return iter(torch.arange(n).split(recipe.batch_size))
+            return iter(sequential_batches(n, recipe.batch_size))
         generator = _generator(self.source.spec, "order", epoch)
         if recipe.batches == "two-sources":
             return iter(two_source_batches(len(self.index), len(self.angles), recipe.batch_size, generator))

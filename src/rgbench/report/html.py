@@ -1,0 +1,139 @@
+"""The report: one HTML file that holds all it needs and opens without a network."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+from numpy.typing import NDArray
+
+from rgbench.comparison.summary import Comparison
+from rgbench.report import page, sources
+from rgbench.store import RunRecord, write_bytes
+
+Images = Callable[[str], NDArray[Any] | None] | Mapping[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class ReportOptions:
+    """What a report shows.
+
+    Attributes
+    ----------
+    title : str
+        Title of the page; by default the data set's name is in it.
+    right, wrong : int
+        Examples of right and of wrong answers shown for each network.
+    hard : int
+        Sources shown that most runs miss.
+    galleries : int
+        Networks, from the top of the ranking, of which examples are shown.
+    picture_size : int
+        Longest side of an example's picture, in pixels.
+    """
+
+    title: str = ""
+    right: int = 4
+    wrong: int = 8
+    hard: int = 8
+    galleries: int = 8
+    picture_size: int = 128
+
+
+def write_report(
+    path: Path | str,
+    comparisons: Mapping[str, Comparison],
+    records: Sequence[RunRecord],
+    images: Images | None = None,
+    options: ReportOptions | None = None,
+) -> Path:
+    """Write the report of a comparison as one self-contained HTML file.
+
+    Parameters
+    ----------
+    path : path
+        The file; it is replaced if it is there.
+    comparisons : mapping of str to Comparison
+        Comparison of each model ("best", "final"); the first of them leads the report.
+    records : sequence of RunRecord
+        The runs compared, failed ones among them.
+    images : callable or mapping, optional
+        Source id -> image, shape (h, w), uint8 or float, row 0 at the south; None where there is none.
+    options : ReportOptions, optional
+        What to show.
+
+    Returns
+    -------
+    Path
+        The file written.
+
+    Raises
+    ------
+    ValueError
+        If there is no comparison or no record.
+    StoreError
+        If the file cannot be written.
+    """
+    if not comparisons or not records:
+        raise ValueError("a report needs at least one comparison and one record")
+    path, options = Path(path), options or ReportOptions()
+    content = _context(comparisons, records, images, options)
+    write_bytes(path, _render(content).encode("utf8"))
+    return path
+
+
+def _context(
+    comparisons: Mapping[str, Comparison],
+    records: Sequence[RunRecord],
+    images: Images | None,
+    options: ReportOptions,
+) -> dict[str, Any]:
+    content = page.context(comparisons, records, options.title)
+    order = [row.network for row in next(iter(comparisons.values())).rows]
+    find = images.get if isinstance(images, Mapping) else images
+    look = sources.Look(find, options.picture_size, content["model"])
+    return content | {
+        "picture_size": options.picture_size,
+        "hard": sources.hard_items(records, look, options.hard),
+        "galleries": [
+            gallery
+            for name in order[: options.galleries]
+            if (gallery := sources.gallery(name, records, look, (options.right, options.wrong)))
+        ],
+        "gallery_words": sources.words(len(order), options.galleries),
+    }
+
+
+def _render(content: dict[str, Any]) -> str:
+    environment = Environment(
+        loader=PackageLoader("rgbench.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        keep_trailing_newline=True,
+    )
+    style, script = (_source(environment, name) for name in ("report.css", "report.js"))
+    content = content | {"sections": page.sections(content)}
+    return environment.get_template("report.html.j2").render(
+        page=content,
+        style=Markup(style),
+        script=Markup(script),
+        style_hash=_hash(style),
+        script_hash=_hash(script),
+    )
+
+
+def _source(environment: Environment, name: str) -> str:
+    if environment.loader is None:
+        raise TypeError("the environment of the templates has no loader")
+    return environment.loader.get_source(environment, name)[0].strip()
+
+
+def _hash(content: str) -> str:
+    """Give the hash by which the page's content security policy knows its own style and script."""
+    return base64.b64encode(hashlib.sha256(content.encode("utf8")).digest()).decode("ascii")

@@ -1,0 +1,99 @@
+"""The report's pictures of sources: what the template needs to show an example."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from numpy.typing import NDArray
+
+from rgbench.report import numbers
+from rgbench.report.gallery import Example, HardSource, examples, hardest, surest_right, surest_wrong
+from rgbench.report.pictures import picture
+from rgbench.store import RunRecord
+
+
+@dataclass(frozen=True)
+class Look:
+    """How sources are shown.
+
+    Attributes
+    ----------
+    find : callable or None
+        Source id -> image or None.
+    size : int
+        Longest side of a picture in pixels.
+    model : str
+        Whose predictions are shown, "best" or "final".
+    """
+
+    find: Callable[[str], NDArray[Any] | None] | None
+    size: int
+    model: str
+
+    def picture(self, source_id: str) -> str | None:
+        """Give a source's picture as a data URI, None if there is no image of it."""
+        image = self.find(source_id) if self.find is not None else None
+        return None if image is None else picture(image, self.size)
+
+
+def hard_items(records: Sequence[RunRecord], look: Look, number: int) -> list[dict[str, Any]]:
+    """Give what the template needs of the sources that most runs miss; none for a single run."""
+    if sum(record.predictions is not None for record in records) < 2:
+        return []
+    return [_hard(source, look) for source in hardest(records, look.model, number)]
+
+
+def gallery(
+    network: str, records: Sequence[RunRecord], look: Look, number: tuple[int, int]
+) -> dict[str, Any] | None:
+    """Give what the template needs of a network's surest right and wrong answers; None if it has none."""
+    found = examples([r for r in records if r.spec.network.name == network], look.model)
+    if not found:
+        return None
+    wrong = surest_wrong(found, number[1])
+    right = surest_right(found, number[0])
+    missed = sum(not example.right for example in found)
+    lists = [
+        (f"Wrong, and surest of it ({len(wrong)} of {missed})", "wrong", [_item(e, look) for e in wrong]),
+        (
+            f"Right, and surest of it ({len(right)} of {len(found) - missed})",
+            "right",
+            [_item(e, look) for e in right],
+        ),
+    ]
+    return {"name": network, "lists": lists}
+
+
+def words(networks: int, shown: int) -> str:
+    """Say how to read the pictures, and how many networks are left out."""
+    said = (
+        "North is up; brightness is stretched by an inverse hyperbolic sine from each image's faintest to its "
+        "brightest pixel. p is the probability of the class given, averaged over the seeds; beside it, how "
+        "many seeds say the same."
+    )
+    left = networks - shown
+    return said + (f" The other {left} networks' examples are left out to keep the file small." if left > 0 else "")
+
+
+def _item(example: Example, look: Look) -> dict[str, Any]:
+    return {
+        "source_id": example.source_id,
+        "truth": example.truth,
+        "said": example.predicted,
+        "probability": numbers.probability(example.probability),
+        "votes": f"{example.agreeing} of {example.runs}" if example.runs > 1 else "",
+        "picture": look.picture(example.source_id),
+    }
+
+
+def _hard(source: HardSource, look: Look) -> dict[str, Any]:
+    said = ", ".join(f"{name} ({number})" for name, number in source.answers if name != source.truth)
+    return {
+        "source_id": source.source_id,
+        "truth": source.truth,
+        "said": said,
+        "votes": f"{source.wrong} of {source.runs}",
+        "picture": look.picture(source.source_id),
+    }
