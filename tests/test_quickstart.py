@@ -7,7 +7,13 @@ from pathlib import Path
 import pytest
 
 from rgbench.errors import SpecError
-from rgbench.quickstart import OriginalOptions, check_classes, original_study, parse_image_size, read_architectures
+from rgbench.quickstart import (
+    OriginalOptions,
+    check_classes,
+    original_study,
+    parse_image_size,
+    read_architectures,
+)
 from rgbench.spec import resolve
 
 ROOT = Path(__file__).parents[1]
@@ -15,7 +21,9 @@ ROOT = Path(__file__).parents[1]
 
 def test_architecture_files_allow_comments_blank_lines_and_repeats(tmp_path):
     path = tmp_path / "a.txt"
-    path.write_text("# name,rate,epochs\nconvXpress,0.0001,16\n\nconvXpress,1e-3,8 # again\nmcrgnet , 0.001 , 16\n\n")
+    path.write_text(
+        "# name,rate,epochs\nconvXpress,0.0001,16\n\nconvXpress,1e-3,8 # again\nmcrgnet , 0.001 , 16\n\n"
+    )
     lines = read_architectures(path)
     assert [(line.network, line.learning_rate, line.epochs) for line in lines] == [
         ("convXpress", 1e-4, 16),
@@ -68,7 +76,12 @@ def test_image_sizes_are_checked(text):
 
 def test_options_become_a_study():
     options = OriginalOptions(
-        ROOT / "convxpress.txt", data_path=Path("FITS"), img_size=(150, 150), rotate=30, train_size=80, val_size=60
+        ROOT / "convxpress.txt",
+        data_path=Path("FITS"),
+        img_size=(150, 150),
+        rotate=30,
+        train_size=80,
+        val_size=60,
     )
     (run,) = resolve(original_study(options), "")
     assert (run.protocol, run.seed, run.data.split) == ("becker2021", 8901, "becker2021")

@@ -5,7 +5,16 @@ from __future__ import annotations
 import pytest
 
 from rgbench.errors import SpecError
-from rgbench.spec import PROTOCOLS, PUBLISHED_SEEDS, DataSpec, ScheduleLine, Study, read_protocol, read_study, resolve
+from rgbench.spec import (
+    PROTOCOLS,
+    PUBLISHED_SEEDS,
+    DataSpec,
+    ScheduleLine,
+    Study,
+    read_protocol,
+    read_study,
+    resolve,
+)
 
 PAPER_RATES = {
     "convxpress": (1e-4, 1e-4),

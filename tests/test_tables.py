@@ -56,7 +56,9 @@ def test_probabilities_are_derived_as_the_activation_says(predictions):
     np.testing.assert_allclose(predictions.log_probabilities(), expected, rtol=1e-12)
     sigmoids = expit(predictions.logits.astype(float))
     expected = sigmoids / sigmoids.sum(axis=1, keepdims=True)
-    np.testing.assert_allclose(replace(predictions, activation="sigmoid").probabilities(), expected, rtol=1e-10)
+    np.testing.assert_allclose(
+        replace(predictions, activation="sigmoid").probabilities(), expected, rtol=1e-10
+    )
 
 
 def test_huge_logits_give_finite_log_probabilities(predictions):

@@ -52,7 +52,9 @@ class Classified:
 
     def columns(self) -> dict[str, NDArray[Any]]:
         """Give the table's columns: source, path, class, and one probability per class."""
-        winners = np.array(self.classes)[self.probabilities.argmax(axis=1)] if self.path else np.array([], str)
+        winners = (
+            np.array(self.classes)[self.probabilities.argmax(axis=1)] if self.path else np.array([], str)
+        )
         table = {
             "source": np.array([source_name(Path(p)) for p in self.path], dtype=str),
             "path": np.array(self.path, dtype=str),
@@ -171,7 +173,9 @@ def source_name(path: Path) -> str:
     return path.name
 
 
-def _read(files: list[Path], field: int, aside: list[tuple[str, str]]) -> tuple[NDArray[np.float32], list[str]]:
+def _read(
+    files: list[Path], field: int, aside: list[tuple[str, str]]
+) -> tuple[NDArray[np.float32], list[str]]:
     """Read images of one shape; those that cannot be used go to `aside`."""
     images, kept = [], []
     for path in files:
@@ -187,7 +191,9 @@ def _read(files: list[Path], field: int, aside: list[tuple[str, str]]) -> tuple[
         images.append(image)
         kept.append(str(path))
     side = min((min(image.shape) for image in images), default=0)
-    return np.stack([central_crop(i[None], side)[0] for i in images]) if images else np.zeros((0, 0, 0), "f4"), kept
+    return np.stack([central_crop(i[None], side)[0] for i in images]) if images else np.zeros(
+        (0, 0, 0), "f4"
+    ), kept
 
 
 def _too_small(image: NDArray[np.float32], field: int) -> str | None:
@@ -204,6 +210,16 @@ def _probabilities(record: RunRecord, logits: NDArray[np.float32]) -> NDArray[np
     text = np.full(n, "")
     numbers = np.zeros(n, dtype=np.int64)
     table = Predictions(
-        record.run_id, like.classes, like.activation, like.label_version, text, text, text, text, numbers, numbers, logits
+        record.run_id,
+        like.classes,
+        like.activation,
+        like.label_version,
+        text,
+        text,
+        text,
+        text,
+        numbers,
+        numbers,
+        logits,
     )
     return table.probabilities()

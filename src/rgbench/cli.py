@@ -29,9 +29,14 @@ StoreOption = Annotated[
     Path, typer.Option("--store", envvar="RGBENCH_STORE", help="Folder of the runs; made if it is not there.")
 ]
 DeviceOption = Annotated[
-    str, typer.Option("--device", help="Where to compute: cpu, cuda, cuda:1, mps; auto takes cuda if it is there.")
+    str,
+    typer.Option(
+        "--device", help="Where to compute: cpu, cuda, cuda:1, mps; auto takes cuda if it is there."
+    ),
 ]
-ModelOption = Annotated[str, typer.Option("--model", help="Which weights: best (lowest validation loss) or final.")]
+ModelOption = Annotated[
+    str, typer.Option("--model", help="Which weights: best (lowest validation loss) or final.")
+]
 
 
 @app.callback()
@@ -45,29 +50,41 @@ def _main(
 def quickstart(
     architectures: Annotated[
         Path | None,
-        typer.Option("-a", "--architectures", help="File of lines name,learning rate,epochs. Runs the 2021 protocol."),
+        typer.Option(
+            "-a", "--architectures", help="File of lines name,learning rate,epochs. Runs the 2021 protocol."
+        ),
     ] = None,
     num_classes: Annotated[int, typer.Option("-c", "--num_classes", help="Number of classes.")] = 4,
     data_path: Annotated[
         Path | None, typer.Option("-d", "--data_path", help="Folder of images, <CLASS>/<name>.fits.")
     ] = None,
     data_manifest: Annotated[
-        Path | None, typer.Option("-f", "--data_manifest", help="CSV of names and labels, with a header line.")
+        Path | None,
+        typer.Option("-f", "--data_manifest", help="CSV of names and labels, with a header line."),
     ] = None,
-    img_size: Annotated[str, typer.Option("-i", "--img_size", help="Pixels: one number, or rows,columns.")] = "300,300",
+    img_size: Annotated[
+        str, typer.Option("-i", "--img_size", help="Pixels: one number, or rows,columns.")
+    ] = "300,300",
     model_path: Annotated[
         Path | None, typer.Option("-m", "--model_path", help="Folder to copy the trained models to.")
     ] = None,
     only_test: Annotated[
-        str, typer.Option("-o", "--only_test", help="False, True (test stored models only) or time (time them).")
+        str,
+        typer.Option("-o", "--only_test", help="False, True (test stored models only) or time (time them)."),
     ] = "False",
     results_path: Annotated[
         Path, typer.Option("-p", "--results_path", envvar="RGBENCH_STORE", help="Folder of runs and results.")
     ] = DEFAULT_STORE,
     rotate: Annotated[int, typer.Option("-r", "--rotate", help="Step of the rotations, in degrees.")] = 15,
-    seed: Annotated[int, typer.Option("-s", "--seed", help="The seed: 8901, 1826 and 4915 were published.")] = 8901,
-    train_size: Annotated[int, typer.Option("-t", "--train_size", help="Training sources per class (with -d).")] = 250,
-    val_size: Annotated[int, typer.Option("-v", "--val_size", help="Validation sources per class (with -d).")] = 100,
+    seed: Annotated[
+        int, typer.Option("-s", "--seed", help="The seed: 8901, 1826 and 4915 were published.")
+    ] = 8901,
+    train_size: Annotated[
+        int, typer.Option("-t", "--train_size", help="Training sources per class (with -d).")
+    ] = 250,
+    val_size: Annotated[
+        int, typer.Option("-v", "--val_size", help="Validation sources per class (with -d).")
+    ] = 100,
     protocol: Annotated[
         str, typer.Option("--protocol", help="becker2021, rg-benchmarker-2021-11 or modern (with -a).")
     ] = "becker2021",
@@ -101,7 +118,9 @@ def quickstart(
 
 @app.command()
 def run(
-    study: Annotated[str, typer.Argument(help="A study's TOML file, or the name of one that ships: quickstart.")],
+    study: Annotated[
+        str, typer.Argument(help="A study's TOML file, or the name of one that ships: quickstart.")
+    ],
     store: StoreOption = DEFAULT_STORE,
     device: DeviceOption = "auto",
 ) -> None:
@@ -135,7 +154,9 @@ def networks(
 
 @app.command()
 def data(
-    name: Annotated[str | None, typer.Argument(help="Show one data set: paper, classes, splits, licence.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(help="Show one data set: paper, classes, splits, licence.")
+    ] = None,
 ) -> None:
     """List the data sets, or show one."""
     commands.show_data(name, Console())
@@ -149,7 +170,9 @@ def predict(
     ] = Path("predictions.csv"),
     run_id: Annotated[
         str | None,
-        typer.Option("--run", help="Id of a stored run, or its beginning; by default the best on validation data."),
+        typer.Option(
+            "--run", help="Id of a stored run, or its beginning; by default the best on validation data."
+        ),
     ] = None,
     model: ModelOption = "best",
     store: StoreOption = DEFAULT_STORE,
@@ -170,10 +193,10 @@ def main(arguments: list[str] | None = None) -> None:
     except RgbenchError as error:
         if debug:
             traceback.print_exc()
-        Console(stderr=True, soft_wrap=True).print(f"error: {error}", style="red", markup=False, highlight=False)
+        Console(stderr=True, soft_wrap=True).print(
+            f"error: {error}", style="red", markup=False, highlight=False
+        )
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         Console(stderr=True).print("stopped; the same command goes on where it was")
         sys.exit(130)
-
-

@@ -59,7 +59,9 @@ def choose_device(name: str) -> str:
 def run_and_report(study_name: str, store_path: Path, device: str, console: Console) -> None:
     """Run a study, print its table, write its report, say what to try next."""
     study, store, device = find_study(study_name), Store(store_path), choose_device(device)
-    console.print(f"[bold]{study.name}[/bold]: protocol {study.protocol}, data {study.data.name}, on {device}")
+    console.print(
+        f"[bold]{study.name}[/bold]: protocol {study.protocol}, data {study.data.name}, on {device}"
+    )
     dataset = load_dataset(study.data)
     with TerminalListener(console, device) as listener:
         records = run_study(study, store, device, listener, dataset)
@@ -70,7 +72,9 @@ def run_and_report(study_name: str, store_path: Path, device: str, console: Cons
     _say_where(path, store, records, console)
 
 
-def run_original(options: quickstart.OriginalOptions, only_test: str, places: Places, console: Console) -> None:
+def run_original(
+    options: quickstart.OriginalOptions, only_test: str, places: Places, console: Console
+) -> None:
     """Run the original's quickstart: split, training, both tests, results in the last lines."""
     mode = _only_test_mode(only_test)
     study, device = quickstart.original_study(options), choose_device(places.device)
@@ -81,7 +85,9 @@ def run_original(options: quickstart.OriginalOptions, only_test: str, places: Pl
     if mode != "train":
         records = stored_records(study, dataset, store)
         if not records:
-            raise DataError(f"{store.root}: no network of this file is stored; train without --only_test first")
+            raise DataError(
+                f"{store.root}: no network of this file is stored; train without --only_test first"
+            )
     else:
         with TerminalListener(console, device) as listener:
             records = run_study(study, store, device, listener, dataset)
@@ -156,14 +162,18 @@ def predict(paths: Sequence[Path], choice: PredictChoice, places: Places, consol
     store = Store(places.store)
     record = store.record(store.find(choice.run_id)) if choice.run_id else best_on_validation(store.records())
     device = choose_device(places.device)
-    console.print(f"Classifying with {record.spec.network.name}, seed {record.spec.seed} (run {record.run_id})")
+    console.print(
+        f"Classifying with {record.spec.network.name}, seed {record.spec.seed} (run {record.run_id})"
+    )
     result = apply.classify(record, store, paths, choice.model, device)
     apply.write_table(choice.out, result, choice.overwrite)
     for path, reason in result.set_aside:
         console.print(f"set aside: {path}: {reason}", style="yellow", highlight=False, soft_wrap=True)
     counts = result.columns()["class"].tolist()
     summary = ", ".join(f"{counts.count(name)} {name}" for name in result.classes)
-    console.print(f"{len(counts)} sources ({summary}), {len(result.set_aside)} set aside: {choice.out}", soft_wrap=True)
+    console.print(
+        f"{len(counts)} sources ({summary}), {len(result.set_aside)} set aside: {choice.out}", soft_wrap=True
+    )
 
 
 def best_on_validation(records: list[RunRecord]) -> RunRecord:
@@ -185,14 +195,18 @@ def _say_results(comparison: Comparison, records: list[RunRecord], console: Cons
         console.print(f"  {line}", highlight=False)
     removed = records[0].notes
     if removed:
-        console.print(f"  {len(removed)} sources removed or set aside: {'; '.join(removed[:3])}", highlight=False)
+        console.print(
+            f"  {len(removed)} sources removed or set aside: {'; '.join(removed[:3])}", highlight=False
+        )
 
 
 def _say_where(path: Path, store: Store, records: list[RunRecord], console: Console) -> None:
     best = best_on_validation(records).run_id if any(r.status == "complete" for r in records) else None
     lines = [f"Report: {path.resolve()}", f"Runs:   {(store.root / 'runs').resolve()}", "Next:"]
     if best is not None:
-        lines.append(f"  rgbench predict FITS_FOLDER --run {best[:8]} --store {store.root}   classify your own images")
+        lines.append(
+            f"  rgbench predict FITS_FOLDER --run {best[:8]} --store {store.root}   classify your own images"
+        )
     lines += [
         "  rgbench networks                            what else can be compared",
         "  rgbench run my-study.toml                   a study of your own (copy studies/quickstart.toml)",
@@ -220,7 +234,9 @@ def _time_models(records: list[RunRecord], dataset: Any, store: Store, device: s
     for record in records:
         batch = timing_batch(record, dataset, device)
         network = load_network(record, store, "best", device)
-        rates = [inference_rate(network, batch, record.spec.recipe.precision, 1) for _ in range(TIMING_PASSES)]
+        rates = [
+            inference_rate(network, batch, record.spec.recipe.precision, 1) for _ in range(TIMING_PASSES)
+        ]
         listed = ", ".join(f"{rate:.1f}" for rate in rates)
         console.print(
             f"{record.spec.network.name}, seed {record.spec.seed}: {listed} images/s, "

@@ -66,7 +66,9 @@ class TerminalListener:
                     f"This will take about [bold]{duration(seconds)}[/bold] on this machine "
                     f"(device {self.device}). It can be stopped at any time and goes on where it was."
                 )
-            self._all = self._bars.add_task("all runs", total=plan.total_work(missing), state=f"0/{len(missing)}")
+            self._all = self._bars.add_task(
+                "all runs", total=plan.total_work(missing), state=f"0/{len(missing)}"
+            )
 
     def run_starts(self, spec: RunSpec) -> None:
         """Show the bar of a run."""
@@ -122,4 +124,6 @@ def _outcome(record: RunRecord) -> str:
         return f"[red]failed[/red]: {record.error}"
     accuracy = record.history["validation_accuracy"][-1]
     seconds = duration(float(record.cost["training_seconds"]))
-    return f"validation accuracy {100 * accuracy:.1f} % after {len(record.history['epoch'])} epochs, {seconds}"
+    return (
+        f"validation accuracy {100 * accuracy:.1f} % after {len(record.history['epoch'])} epochs, {seconds}"
+    )

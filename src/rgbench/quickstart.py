@@ -123,7 +123,9 @@ def original_study(options: OriginalOptions) -> Study:
 def check_classes(num_classes: int, classes: tuple[str, ...]) -> None:
     """Raise `DataError` if the data have another number of classes than ``--num_classes`` says."""
     if num_classes != len(classes):
-        raise DataError(f"--num_classes is {num_classes}, but the data have {len(classes)}: {', '.join(classes)}")
+        raise DataError(
+            f"--num_classes is {num_classes}, but the data have {len(classes)}: {', '.join(classes)}"
+        )
 
 
 def final_results(record: RunRecord) -> Iterator[str]:
@@ -139,7 +141,11 @@ def final_results(record: RunRecord) -> Iterator[str]:
         measured = per_class(y, logits)
         yield f"{title}: {model} model, {len(y)} test sources"
         yield f"  MPCA {mean_per_class_accuracy(y, logits):.3f} %"
-        for name, key in (("Precision", "precision_2021"), ("Recall", "recall_2021"), ("F1 score", "f1_2021")):
+        for name, key in (
+            ("Precision", "precision_2021"),
+            ("Recall", "recall_2021"),
+            ("F1 score", "f1_2021"),
+        ):
             values = ", ".join(f"{c} {v:.4f}" for c, v in zip(classes, measured[key], strict=True))
             yield f"  {name} (row-normalised): {values}"
         yield "  Confusion matrix, rows true, columns predicted: " + "; ".join(
@@ -188,7 +194,9 @@ def _schedule_line(where: str, line: str) -> ScheduleLine:
         networks().canonical(parts[0])
         content = {"network": parts[0], "learning_rate": float(parts[1]), "epochs": int(parts[2])}
     except ValueError:
-        raise SpecError(f"{where}: found {line!r}; the learning rate is a number, the epochs a whole one") from None
+        raise SpecError(
+            f"{where}: found {line!r}; the learning rate is a number, the epochs a whole one"
+        ) from None
     except SpecError as error:
         raise SpecError(f"{where}: {error}") from None
     return validate(ScheduleLine, content, where)

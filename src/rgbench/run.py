@@ -148,7 +148,7 @@ def _prepare(spec: RunSpec, bench: Bench) -> _Workplace:
     generator = torch.Generator().manual_seed(derive_seed(spec.seed, "init"))
     network = build_network(spec.network.name, source.size, len(dataset.classes), seed=generator)
     keep_dropout(network, spec.recipe.dropout)
-    network = network.to(device, memory_format=torch.channels_last)
+    network = network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return _Workplace(spec, dataset, split, source, network)
 
 
@@ -197,7 +197,8 @@ def _cost(place: _Workplace, data: TrainingData, progress: Progress) -> dict[str
     keys = ("parameters", "trainable_parameters", "macs")
     return {key: facts[key] for key in keys} | {
         "training_seconds": float(np.sum(progress.history["seconds"])),
-        "training_images_per_second": data.train.n_images / float(np.median(progress.history["train_seconds"])),
+        "training_images_per_second": data.train.n_images
+        / float(np.median(progress.history["train_seconds"])),
         "inference_images_per_second": inference_rate(network, batch, spec.recipe.precision),
         "inference_batch_size": len(batch),
         "peak_memory_mb": _peak_memory(place.source.device),

@@ -226,19 +226,18 @@ def resolve(study: Study, checksum: str) -> list[RunSpec]:
         data = data.model_copy(
             update={"train_size": defaults.train_size, "validation_size": defaults.validation_size}
         )
-    tables = {
-        "images": (ImageSpec, {**protocol["images"], **study.images}),
-        "augmentation": (AugmentationSpec, {**protocol["augmentation"], **study.augmentation}),
-    }
-    parts = {key: validate(model, values, f"[{key}]") for key, (model, values) in tables.items()}
+    images = validate(ImageSpec, {**protocol["images"], **study.images}, "[images]")
+    turned = {**protocol["augmentation"], **study.augmentation}
+    augmentation = validate(AugmentationSpec, turned, "[augmentation]")
     return [
         RunSpec(
             protocol=study.protocol,
             data=data,
+            images=images,
+            augmentation=augmentation,
             network=NetworkSpec(name=name),
             recipe=validate(RecipeSpec, {**protocol["recipe"], **own, **study.recipe, **line}, "[recipe]"),
             seed=seed,
-            **parts,
         )
         for name, own, line in _lines(study, protocol)
         for seed in study.seeds

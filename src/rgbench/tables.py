@@ -183,7 +183,7 @@ def read_predictions(path: Path) -> Predictions:
 def concatenate(parts: list[Predictions]) -> Predictions:
     """Join predictions of one run into one table."""
     names = ("source_id", "split", "model", "condition", "member", "label", "logits")
-    joined = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
+    joined: dict[str, Any] = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
     return replace(parts[0], **joined)
 
 
@@ -226,7 +226,7 @@ def _write(path: Path, columns: Mapping[str, Any], metadata: Mapping[str, Any]) 
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         pq.write_table(table, temporary)
-        os.replace(temporary, path)
+        temporary.replace(path)
     except OSError as error:
         temporary.unlink(missing_ok=True)
         raise StoreError(f"{path}: cannot be written: {error.strerror or error}") from error
@@ -242,5 +242,7 @@ def _read(path: Path, version: int) -> tuple[Any, dict[str, Any]]:
         raise StoreError(f"{path}: is not a table of rgbench")
     metadata = json.loads(raw)
     if metadata["version"] > version:
-        raise StoreError(f"{path}: has schema version {metadata['version']}, this rgbench reads up to {version}")
+        raise StoreError(
+            f"{path}: has schema version {metadata['version']}, this rgbench reads up to {version}"
+        )
     return table, metadata

@@ -123,11 +123,16 @@ def test_early_stopping_counts_epochs_without_progress():
 def test_a_diverging_run_ends_with_nan_and_keeps_its_history(tmp_path):
     _, progress = train(tmp_path, learning_rate=1e30, optimizer="adam")
     assert len(progress.history["epoch"]) == 4
-    assert not np.isfinite(progress.history["validation_loss"][-1]) or progress.history["validation_loss"][-1] > 0.6
+    assert (
+        not np.isfinite(progress.history["validation_loss"][-1])
+        or progress.history["validation_loss"][-1] > 0.6
+    )
     assert (tmp_path / "best.safetensors").exists()
 
 
-@pytest.mark.parametrize(("where", "expected"), [("all", [0.25] * 6), ("dense", [0.0] * 5 + [0.25]), ("none", [0.0] * 6)])
+@pytest.mark.parametrize(
+    ("where", "expected"), [("all", [0.25] * 6), ("dense", [0.0] * 5 + [0.25]), ("none", [0.0] * 6)]
+)
 def test_dropout_is_kept_where_the_recipe_says(where, expected):
     network = build_network("mcrgnet", SIZE, 2)
     keep_dropout(network, where)

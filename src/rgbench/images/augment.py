@@ -205,7 +205,9 @@ def rotate(images: Tensor, angles: Tensor) -> Tensor:
         return _rotate_sparse(stack, angles).view(images.shape)
     zero = torch.zeros(len(angles), device=angles.device)
     turned = Transformation(angles, zero.bool(), zero + 1, torch.stack((zero, zero), dim=1))
-    return _sample(stack, turned.matrices().to(images.device), tuple(stack.shape[2:])).view(images.shape)
+    return _sample(stack, turned.matrices().to(images.device), (stack.shape[2], stack.shape[3])).view(
+        images.shape
+    )
 
 
 def rotate_stack(images: Tensor, angle: float) -> Tensor:

@@ -28,14 +28,12 @@ def sequential_batches(n: int, batch_size: int) -> list[Tensor]:
     >>> [batch.tolist() for batch in sequential_batches(5, 2)]
     [[0, 1], [2, 3], [4]]
     """
-    _check_batch_size(batch_size)
-    return list(torch.arange(n).split(batch_size)) if n else []
+    return _cut(torch.arange(n), batch_size)
 
 
 def shuffled_batches(n: int, batch_size: int, generator: torch.Generator) -> list[Tensor]:
     """Give 0 .. n - 1, each once, in random order; the last batch may be smaller."""
-    _check_batch_size(batch_size)
-    return list(torch.randperm(n, generator=generator).split(batch_size)) if n else []
+    return _cut(torch.randperm(n, generator=generator), batch_size)
 
 
 def two_source_batches(
@@ -191,6 +189,8 @@ class ImageStore:
             )
 
 
-def _check_batch_size(batch_size: int) -> None:
+def _cut(order: Tensor, batch_size: int) -> list[Tensor]:
+    """Cut an order into batches; the last may be smaller."""
     if batch_size < 1:
         raise SpecError(f"recipe.batch_size: {batch_size} was given; 1 or more is needed")
+    return [order[first : first + batch_size] for first in range(0, len(order), batch_size)]

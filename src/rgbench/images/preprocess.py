@@ -97,7 +97,7 @@ def threshold_2021(images: Pixels) -> Pixels:
     ndarray, shape (n, 1, 1)
         The level, in the precision of the images.
     """
-    flat = np.ascontiguousarray(images).reshape(len(images), -1)
+    flat = _flat(images)
     level = flat.mean(axis=1) + 3 * flat.std(axis=1)
     return np.asarray(level).reshape(-1, 1, 1)
 
@@ -166,7 +166,7 @@ def noise_clip(images: Pixels, n_sigma: float = 3.0) -> Pixels:
     ndarray, shape (n, h, w)
         Clipped images, in the same unit.
     """
-    flat = np.ascontiguousarray(images).reshape(len(images), -1)
+    flat = _flat(images)
     level = np.zeros(len(images), dtype=images.dtype)
     noisy = np.count_nonzero(flat, axis=1) * 2 >= flat.shape[1]
     if noisy.any():
@@ -182,14 +182,9 @@ def power_stretch(images: Pixels, exponent: float = 0.5) -> Pixels:
     Parameters
     ----------
     images : ndarray, shape (n, h, w)
-        Images in the range 0 to 1.
+        Images in the range 0 to 1; so are those returned.
     exponent : float
         Below 1 faint pixels are raised.
-
-    Returns
-    -------
-    ndarray, shape (n, h, w)
-        Images in the range 0 to 1.
     """
     return np.asarray(np.sqrt(images) if exponent == 0.5 else images**exponent)
 
@@ -223,14 +218,9 @@ def asinh_stretch(images: Pixels, a: float = 0.1) -> Pixels:
     Parameters
     ----------
     images : ndarray, shape (n, h, w)
-        Images in the range 0 to 1.
+        Images in the range 0 to 1; so are those returned.
     a : float
         Where the stretch turns from linear to logarithmic, > 0 (Lupton, Gunn & Szalay 1999).
-
-    Returns
-    -------
-    ndarray, shape (n, h, w)
-        Images in the range 0 to 1.
     """
     return np.asarray(np.arcsinh(images / a) / np.arcsinh(images.dtype.type(1 / a)))
 
@@ -447,13 +437,13 @@ def preprocess(
     reason = usable(image)
     if reason is not None:
         raise DataError(f"image {reason}" if reason.startswith("has") else f"image: {reason}")
-    ready = preprocess_batch(image[None], preset)[0]
+    ready: NDArray[np.float32] = preprocess_batch(image[None], preset)[0]
     if size is None:
         return ready
     rows, columns = ready.shape
     if size < 1 or rows != columns or rows % size:
         raise DataError(f"size: {size} does not divide an image of {rows} x {columns} pixels evenly")
-    return block_mean(ready, rows // size).astype(np.float32, copy=False)
+    return np.asarray(block_mean(ready, rows // size), dtype=np.float32)
 
 
 def preprocess_batch(images: NDArray[Any], preset: str | Preset = "becker2021") -> NDArray[np.float32]:
@@ -496,6 +486,11 @@ def _prepare(images: NDArray[Any], first: int, preset: Preset) -> NDArray[np.flo
         return np.asarray(preset.apply(_floating(chunk)), dtype=np.float32)
     except ConstantImageError as error:
         raise ConstantImageError(first + error.index) from None
+
+
+def _flat(images: Pixels) -> Pixels:
+    """Give each image as one contiguous row; shape (n, h * w)."""
+    return np.ascontiguousarray(images).reshape(len(images), images.shape[1] * images.shape[2])
 
 
 def _floating(images: NDArray[Any]) -> Pixels:

@@ -127,7 +127,10 @@ def fit(
     """
     kind = torch.optim.AdamW if recipe.optimizer == "adamw" else torch.optim.Adam
     optimizer = kind(
-        network.parameters(), lr=recipe.learning_rate, eps=recipe.adam_epsilon, weight_decay=recipe.weight_decay
+        network.parameters(),
+        lr=recipe.learning_rate,
+        eps=recipe.adam_epsilon,
+        weight_decay=recipe.weight_decay,
     )
     schedule = Schedule.start(recipe, len(data.train))
     progress = Progress()
@@ -216,7 +219,7 @@ def _train_epoch(
         if recipe.l2:
             loss = loss + network.l2_penalty()
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         losses.append(loss.detach())
         on_step(epoch, step)

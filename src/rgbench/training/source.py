@@ -52,7 +52,7 @@ class ImageSource:
 
     def plain(self, index: NDArray[np.int64]) -> PlainBatches:
         """Give sequential batches of the images of an index, not augmented."""
-        return PlainBatches(self, torch.from_numpy(index).to(self.device))
+        return PlainBatches(self, torch.from_numpy(index))
 
     def training(self, index: NDArray[np.int64]) -> RandomBatches | RotationBatches:
         """Give augmented training batches of the sources of an index."""
@@ -81,7 +81,9 @@ class ImageSource:
             if exact:
                 images = F.avg_pool2d(images, factors)
             else:
-                images = F.interpolate(images, self.size, mode="bilinear", antialias=True, align_corners=False)
+                images = F.interpolate(
+                    images, self.size, mode="bilinear", antialias=True, align_corners=False
+                )
         return images.contiguous(memory_format=torch.channels_last)
 
     def _kept(self, shape: tuple[int, ...]) -> int:
@@ -112,8 +114,9 @@ class PlainBatches:
 
     def epoch(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:  # noqa: ARG002
         """Give (images, labels); every epoch is the same."""
-        for part in self.index.split(EVALUATION_BATCH):
-            yield self.source.finish(self.source.take(part)), self.source.labels[part]
+        for part in sequential_batches(len(self.index), EVALUATION_BATCH):
+            chosen = self.index[part]
+            yield self.source.finish(self.source.take(chosen)), self.source.labels[chosen.to(self.source.device)]
 
     def images(self) -> Iterator[Tensor]:
         """Give the images alone."""

@@ -1,0 +1,6 @@
+"""``python -m rgbench`` is the command ``rgbench``."""
+
+from rgbench.cli import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Data: catalogues, cards, splits, sky groups, and the data sets themselves."""

@@ -1,0 +1,157 @@
+"""The source table, the card of a data set, and the data set itself."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field, replace
+from enum import IntFlag
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rgbench.errors import DataError
+
+CLASSES = ("Compact", "FRI", "FRII", "Bent")
+"""The classes of the common task, in the order that is used everywhere."""
+
+
+class Flag(IntFlag):
+    """What is odd about an image; bits of a catalogue's `flags`."""
+
+    BLANKED = 1
+    """Some pixels are NaN."""
+    UNUSABLE = 2
+    """All pixels are equal, zero for instance: nothing can be learnt or said."""
+    EMPTY_CENTRE = 4
+    """Nothing in the central fifth of the field: the source may be elsewhere."""
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """The source table: row i of every column is one source.
+
+    Attributes
+    ----------
+    source_id : ndarray of str, shape (n,)
+        Unique names.
+    ra, dec : ndarray of float64, shape (n,)
+        Position in degrees, ICRS; NaN where it is not known.
+    label : ndarray of int64, shape (n,)
+        Class as an index into the data set's classes, -1 where it is not known.
+    group : ndarray of int64, shape (n,)
+        Sky group: sources of one group never stand on two sides of a split.
+    path : ndarray of str, shape (n,)
+        File, or place within the data set's archive.
+    flags : ndarray of int64, shape (n,)
+        Bits of `Flag`.
+    extra : dict of str to ndarray
+        Further columns of the data set, e.g. the parent catalogue.
+    """
+
+    source_id: NDArray[Any]
+    ra: NDArray[np.float64]
+    dec: NDArray[np.float64]
+    label: NDArray[np.int64]
+    group: NDArray[np.int64]
+    path: NDArray[Any]
+    flags: NDArray[np.int64]
+    extra: dict[str, NDArray[Any]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        n = len(self.source_id)
+        for name in ("ra", "dec", "label", "group", "path", "flags"):
+            if len(getattr(self, name)) != n:
+                raise DataError(f"catalogue: column {name} has {len(getattr(self, name))} rows, expected {n}")
+        names, counts = np.unique(self.source_id, return_counts=True)
+        if (counts > 1).any():
+            raise DataError(f"catalogue: the source {names[counts > 1][0]!r} stands there {counts.max()} times")
+
+    def __len__(self) -> int:
+        return len(self.source_id)
+
+    def take(self, index: NDArray[Any]) -> Catalogue:
+        """Give the rows of an index or boolean mask."""
+        columns: dict[str, Any] = {
+            name: getattr(self, name)[index]
+            for name in ("source_id", "ra", "dec", "label", "group", "path", "flags")
+        }
+        return replace(self, **columns, extra={key: value[index] for key, value in self.extra.items()})
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a data set is: who made it, from what, under which words, in which pixels.
+
+    Attributes
+    ----------
+    name, title, paper, doi, url, licence : str
+        Licence holds the owners' own words.
+    classes : tuple of str
+        Class names, in the order of the labels.
+    survey : str
+        The survey the images come from.
+    pixel_scale : float
+        Arcseconds per pixel; NaN where it is not known.
+    beam : float
+        Full width at half maximum of the synthesised beam in arcseconds; NaN where it is not known.
+    version : str
+        Version of the labels.
+    defects : tuple of str
+        What is known to be wrong.
+    """
+
+    name: str
+    title: str
+    paper: str = ""
+    doi: str = ""
+    url: str = ""
+    licence: str = ""
+    classes: tuple[str, ...] = CLASSES
+    survey: str = ""
+    pixel_scale: float = float("nan")
+    beam: float = float("nan")
+    version: str = "1"
+    defects: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """Sources and their images.
+
+    Attributes
+    ----------
+    card : Card
+        What it is.
+    catalogue : Catalogue
+        The sources.
+    images : ndarray of uint8 or float32, shape (n, h, w)
+        Raw images; row 0 is the south edge.
+    splits : dict of str to ndarray of str
+        Published splits: "train", "validation", "test" or "" for each source.
+    set_aside : tuple of (str, str)
+        Name and reason of each source that could not be used.
+    """
+
+    card: Card
+    catalogue: Catalogue
+    images: NDArray[Any]
+    splits: dict[str, NDArray[Any]] = field(default_factory=dict)
+    set_aside: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names, in the order of the labels."""
+        return self.card.classes
+
+    @cached_property
+    def checksum(self) -> str:
+        """SHA-256 of what a run depends on: names, labels, groups, published splits and pixels."""
+        digest = hashlib.sha256("\n".join(self.classes).encode())
+        digest.update("\n".join(self.catalogue.source_id.tolist()).encode())
+        for column in (self.catalogue.label, self.catalogue.group, self.images):
+            digest.update(np.ascontiguousarray(column).tobytes())
+        for name in sorted(self.splits):
+            digest.update("\n".join([name, *self.splits[name].tolist()]).encode())
+        return digest.hexdigest()

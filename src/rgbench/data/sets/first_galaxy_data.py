@@ -1,0 +1,180 @@
+"""The embedded default: 2158 FIRST cutouts in four classes (Griese et al. 2023).
+
+It installs with pip (package ``firstgalaxydata``); the archive inside is read by its path, the package
+is never imported. Where it is not installed, the same file is looked for in the mirror and the cache.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import zipfile
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from rgbench.data.catalogue import CLASSES, Card, Catalogue, DataSet, Flag
+from rgbench.data.fetch import PublicFile, locate, sha256_of
+from rgbench.data.leakage import sky_groups
+from rgbench.errors import ChecksumError, DataError
+
+CARD = Card(
+    name="first-galaxy-data",
+    title="RadioGalaxyDataset: 2158 FIRST cutouts, Compact, FRI, FRII, Bent",
+    paper="Griese, Kummer, Connor, Brueggen & Rustige 2023, Data in Brief 47, 108974",
+    doi="10.5281/zenodo.7120632",
+    url="https://zenodo.org/record/7689127",
+    licence=(
+        "Code: MIT, (c) 2022 Florian Griese. Images: The FIRST project team: R.J. Becker, D.H. Helfand, "
+        "R.L. White, M.D. Gregg, S.A. Laurent-Muehleisen. Copyright: 1994, University of California. "
+        "Permission is granted for publication and reproduction of this material for scholarly, "
+        "educational, and private non-commercial use."
+    ),
+    classes=CLASSES,
+    survey="FIRST (VLA, 1.4 GHz)",
+    pixel_scale=1.8,
+    beam=5.4,
+    version="Label_literature, 7689127",
+    defects=(
+        "images are 8-bit, clipped and scaled one by one: there is no flux scale",
+        "class and parent catalogue are confounded: Compact comes from Gendre and Baldi only, four in five "
+        "Bent from Proctor",
+        "one validation image (Bent) is all zero and is set aside",
+        "two pairs of Bent sources lie closer than 60 arcsec",
+    ),
+)
+ARCHIVE = PublicFile(
+    name="galaxy_data_h5.zip",
+    mirror_path="RadioGalaxyDataset/galaxy_data_h5.zip",
+    url="https://zenodo.org/record/7689127/files/galaxy_data_h5.zip?download=1",
+    sha256="1f9656a9fe2519857a5b7c7498f60087a6af73d8015b85559418ce30cc212c52",
+)
+_SIDE = (300, 300)
+_UNPACKED_LIMIT = 300 << 20
+"""Bytes; the archive unpacks to 201 MB, anything much larger is not it."""
+_LABELS = {0: "FRI", 1: "FRII", 2: "Compact", 3: "Bent"}
+_SPLITS = {"train": "train", "valid": "validation", "test": "test"}
+_NUMBERS = re.compile(r"^(\d+) +(\d+) +([\d.]+) *([+-]) *(\d+) +(\d+) +([\d.]+)$")
+_MIRABEST = re.compile(r"^\d{3}_([\d.]+)([+-][\d.]+)_")
+
+
+def load() -> DataSet:
+    """Load the data set; `rgbench.load_data` is the front door.
+
+    Raises
+    ------
+    ChecksumError
+        If the archive is not the published one.
+    DataError
+        If it is nowhere to be had.
+    """
+    with zipfile.ZipFile(find_archive()) as archive:
+        members = archive.infolist()
+        if len(members) != 1 or members[0].file_size > _UNPACKED_LIMIT:
+            raise DataError(f"{ARCHIVE.name}: expected one HDF5 file of 201 MB, found {len(members)} members")
+        content = archive.read(members[0])
+    with h5py.File(io.BytesIO(content), "r") as file:
+        return _read(file, content)
+
+
+def find_archive() -> Path:
+    """Find the archive: in the installed package, the mirror, the cache, or by download."""
+    try:
+        files = metadata.files("firstgalaxydata") or []
+    except metadata.PackageNotFoundError:
+        files = []
+    for entry in files:
+        path = Path(str(entry.locate()))
+        if entry.name == ARCHIVE.name and path.exists():
+            found = sha256_of(path)
+            if found != ARCHIVE.sha256:
+                raise ChecksumError(f"{path}: SHA-256 is {found}, expected {ARCHIVE.sha256}")
+            return path
+    try:
+        return locate(ARCHIVE)
+    except DataError as error:
+        hint = "easier: pip install --no-deps firstgalaxydata"
+        raise type(error)(f"{error}; {hint}") from error
+
+
+def parse_position(text: str) -> tuple[float, float]:
+    """Parse a source's position, in degrees, from either of the data set's two notations.
+
+    Examples
+    --------
+    >>> parse_position("12 30 00.00 -01 30 00.0")
+    (187.5, -1.5)
+    >>> parse_position("100_167.886+016.439_0.2165_0093.36.png")
+    (167.886, 16.439)
+    """
+    text = text.strip().replace("\N{MINUS SIGN}", "-")
+    if match := _NUMBERS.match(text):
+        hours, minutes, seconds, sign, degrees, arcmin, arcsec = match.groups()
+        ra = 15 * (int(hours) + int(minutes) / 60 + float(seconds) / 3600)
+        dec = int(degrees) + int(arcmin) / 60 + float(arcsec) / 3600
+        return ra, -dec if sign == "-" else dec
+    if match := _MIRABEST.match(text):
+        return float(match[1]), float(match[2])
+    raise DataError(f"{ARCHIVE.name}: no position in {text!r}")
+
+
+def source_name(ra: float, dec: float) -> str:
+    """Give a source's name from its position in degrees, truncated as the IAU asks.
+
+    Examples
+    --------
+    >>> source_name(187.5, -1.5)
+    'J123000.00-013000.0'
+    """
+    centiseconds = int(ra / 15 * 360000 + 1e-6)
+    deci = int(abs(dec) * 36000 + 1e-6)
+    right = f"{centiseconds // 360000:02d}{centiseconds // 6000 % 60:02d}{centiseconds % 6000 / 100:05.2f}"
+    return f"J{right}{'-' if dec < 0 else '+'}{deci // 36000:02d}{deci // 600 % 60:02d}{deci % 600 / 10:04.1f}"
+
+
+def _read(file: Any, content: bytes) -> DataSet:
+    keys = sorted(file, key=lambda key: int(key.rpartition("_")[2]))
+    images = np.empty((len(keys), *_SIDE), dtype=np.uint8)
+    columns: dict[str, list[Any]] = {name: [] for name in ("position", "label", "split", "parent")}
+    for image, key in zip(images, keys, strict=True):
+        group = file[key]
+        pixels = group["Img"]
+        start = pixels.id.get_offset()
+        if start is None or pixels.shape != _SIDE or pixels.dtype != np.uint8:
+            raise DataError(f"{ARCHIVE.name}: {key}/Img is not a contiguous 300 x 300 image of bytes")
+        image[...] = np.frombuffer(content, np.uint8, image.size, start).reshape(_SIDE)
+        columns["position"].append(parse_position(_text(pixels.attrs["coord_str"])))
+        columns["parent"].append(_text(pixels.attrs["Source"]))
+        columns["label"].append(CLASSES.index(_LABELS[int(group["Label_literature"][()])]))
+        columns["split"].append(_SPLITS[_text(group["Split_literature"][()])])
+    return _assemble(keys, images, columns)
+
+
+def _assemble(keys: list[str], images: NDArray[np.uint8], columns: dict[str, list[Any]]) -> DataSet:
+    ra, dec = np.array(columns["position"], dtype=np.float64).T
+    catalogue = Catalogue(
+        source_id=np.array([source_name(*position) for position in columns["position"]]),
+        ra=ra,
+        dec=dec,
+        label=np.array(columns["label"], dtype=np.int64),
+        group=sky_groups(ra, dec),
+        path=np.array(keys),
+        flags=_flags(images),
+        extra={"parent": np.array(columns["parent"])},
+    )
+    return DataSet(CARD, catalogue, images, {"published": np.array(columns["split"])})
+
+
+def _flags(images: NDArray[np.uint8]) -> NDArray[np.int64]:
+    fifth = images.shape[1] // 5
+    centre = images[:, 2 * fifth : 3 * fifth, 2 * fifth : 3 * fifth]
+    unusable = images.max(axis=(1, 2)) == images.min(axis=(1, 2))
+    return unusable * int(Flag.UNUSABLE) + (centre.max(axis=(1, 2)) == 0) * int(Flag.EMPTY_CENTRE)
+
+
+def _text(value: Any) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)
