@@ -48,7 +48,7 @@ class Split:
         """Give the sources of one side, in its order."""
         if side not in SIDES:
             raise SpecError(f"unknown side {side!r} of a split; legal are {', '.join(SIDES)}")
-        return self.order[self.assignment[self.order] == side]
+        return np.asarray(self.order[self.assignment[self.order] == side])
 
 
 def becker2021_split(

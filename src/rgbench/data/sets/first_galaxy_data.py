@@ -173,7 +173,8 @@ def _flags(images: NDArray[np.uint8]) -> NDArray[np.int64]:
     fifth = images.shape[1] // 5
     centre = images[:, 2 * fifth : 3 * fifth, 2 * fifth : 3 * fifth]
     unusable = images.max(axis=(1, 2)) == images.min(axis=(1, 2))
-    return unusable * int(Flag.UNUSABLE) + (centre.max(axis=(1, 2)) == 0) * int(Flag.EMPTY_CENTRE)
+    empty = centre.max(axis=(1, 2)) == 0
+    return np.asarray(unusable * int(Flag.UNUSABLE) + empty * int(Flag.EMPTY_CENTRE), dtype=np.int64)
 
 
 def _text(value: Any) -> str:

@@ -1,0 +1,113 @@
+"""The difference of each pair of networks, on the same resampled sources."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from itertools import combinations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rgbench.comparison.intervals import interval
+
+
+@dataclass(frozen=True)
+class PairedDifference:
+    """How two networks differ in a metric.
+
+    Attributes
+    ----------
+    first, second : str
+        The networks; the first has the better mean.
+    difference, low, high : float
+        First minus second, with its interval from the paired bootstrap, as fractions.
+    p_value : float
+        Two-sided bootstrap p-value, Holm-corrected over all pairs.
+    resolvable : float
+        Half width of the interval: the smallest difference that these test sources could have shown.
+    words : str
+        The same in a sentence.
+    """
+
+    first: str
+    second: str
+    difference: float
+    low: float
+    high: float
+    p_value: float
+    resolvable: float
+    words: str = ""
+
+    @property
+    def separable(self) -> bool:
+        """Whether the interval excludes zero."""
+        return not self.low <= 0 <= self.high
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A network's metric, as measured and on every resample."""
+
+    network: str
+    value: float
+    resamples: NDArray[np.float64]
+
+
+def paired_differences(samples: list[Sample], confidence: float, n_test: int) -> list[PairedDifference]:
+    """Compare every pair of networks; samples must come from the same resampled sources.
+
+    Parameters
+    ----------
+    samples : list of Sample
+        Networks, best first.
+    confidence : float
+        Coverage of the intervals, e.g. 0.95.
+    n_test : int
+        Number of test sources, for the sentence.
+
+    Returns
+    -------
+    list of PairedDifference
+        Pairs in the order of the samples, p-values corrected by Holm (1979).
+    """
+    pairs = [_compare(first, second, confidence) for first, second in combinations(samples, 2)]
+    corrected = holm([pair.p_value for pair in pairs])
+    pairs = [replace(pair, p_value=p) for pair, p in zip(pairs, corrected, strict=True)]
+    return [replace(pair, words=_sentence(pair, confidence, n_test)) for pair in pairs]
+
+
+def holm(p_values: list[float]) -> list[float]:
+    """Correct p-values for their number by Holm's step-down method.
+
+    Examples
+    --------
+    >>> [round(p, 3) for p in holm([0.01, 0.04, 0.03])]
+    [0.03, 0.06, 0.06]
+    """
+    order = sorted(range(len(p_values)), key=lambda i: p_values[i])
+    corrected, highest = [0.0] * len(p_values), 0.0
+    for rank, i in enumerate(order):
+        highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[i]))
+        corrected[i] = highest
+    return corrected
+
+
+def _compare(first: Sample, second: Sample, confidence: float) -> PairedDifference:
+    differences = first.resamples - second.resamples
+    low, high = interval(differences, confidence)
+    below, above = np.mean(differences <= 0), np.mean(differences >= 0)
+    p = min(1.0, 2 * max(float(min(below, above)), 1 / (len(differences) + 1)))
+    return PairedDifference(
+        first.network, second.network, first.value - second.value, low, high, p, (high - low) / 2
+    )
+
+
+def _sentence(pair: PairedDifference, confidence: float, n_test: int) -> str:
+    low, high = 100 * pair.low, 100 * pair.high
+    span = f"{100 * confidence:.0f} % interval {low:.1f} to {high:.1f}"
+    if pair.separable:
+        return f"{pair.first} beats {pair.second} by {100 * pair.difference:.1f} points ({span})"
+    return (
+        f"{pair.first} and {pair.second} cannot be told apart with {n_test} test sources: "
+        f"{100 * pair.difference:+.1f} points ({span})"
+    )

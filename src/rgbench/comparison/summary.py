@@ -1,0 +1,358 @@
+"""The summary of a study: one row per network, the pairs, and the answer in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rgbench.comparison.intervals import Weights, interval, resampled, stratified_weights
+from rgbench.comparison.paired import PairedDifference, Sample, paired_differences
+from rgbench.errors import SpecError
+from rgbench.measures.cards import metrics
+from rgbench.measures.classification import confusion_matrix, per_class
+from rgbench.measures.health import Note, check_history, check_predictions
+from rgbench.seeds import numpy_generator
+from rgbench.store import RunRecord
+from rgbench.tables import Predictions
+
+COSTS = (
+    "parameters",
+    "macs",
+    "training_seconds",
+    "training_images_per_second",
+    "inference_images_per_second",
+    "peak_memory_mb",
+)
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A metric of a network over its seeds.
+
+    Attributes
+    ----------
+    mean, spread : float
+        Mean and sample standard deviation over the seeds; the spread of one seed is NaN.
+    low, high : float
+        Interval of the mean from the bootstrap over test sources; NaN if the metric has none.
+    values : tuple of float
+        One value per seed.
+    """
+
+    mean: float
+    spread: float
+    low: float
+    high: float
+    values: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One network of a comparison.
+
+    Attributes
+    ----------
+    network : str
+        Its name; with learning rate and epochs where the same network stands there twice.
+    seeds : tuple of int
+        Seeds of its complete runs.
+    n_seeds, n_test : int
+        Their number, and the number of test sources of a seed.
+    metrics : dict of str to Estimate
+        Metrics by name.
+    cost : dict of str to float
+        Medians over the seeds.
+    confusion : ndarray of int, shape (k, k)
+        Counts summed over the seeds; rows true, columns predicted.
+    per_class : dict of str to ndarray
+        Means over the seeds of precision, recall and F1 of each class, of both kinds.
+    notes : tuple of str
+        What is wrong with its runs, if anything.
+    status : str
+        "ok", "did not learn" (every run), or "failed" (no run is complete).
+    """
+
+    network: str
+    seeds: tuple[int, ...]
+    n_seeds: int
+    n_test: int
+    metrics: dict[str, Estimate]
+    cost: dict[str, float]
+    confusion: NDArray[np.int64] | None
+    per_class: dict[str, NDArray[np.float64]]
+    notes: tuple[str, ...]
+    status: str
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A comparison of networks on one test set.
+
+    Attributes
+    ----------
+    metric : str
+        The metric that sorts the rows and that pairs are compared in.
+    model : str
+        "best" or "final".
+    confidence : float
+        Coverage of all intervals.
+    rows : tuple of Row
+        Networks, best first; those that did not learn or failed come last.
+    pairs : tuple of PairedDifference
+        All pairs of networks that have complete runs on the same test sources.
+    words : tuple of str
+        The answer in sentences.
+    classes : tuple of str
+        Class names.
+    """
+
+    metric: str
+    model: str
+    confidence: float
+    rows: tuple[Row, ...]
+    pairs: tuple[PairedDifference, ...]
+    words: tuple[str, ...]
+    classes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Tested:
+    """A network's complete runs with their test predictions, and its metric on all resamples."""
+
+    name: str
+    records: list[RunRecord]
+    tests: list[Predictions]
+    resamples: dict[str, NDArray[np.float64]] = field(default_factory=dict)
+
+
+def compare(
+    records: Sequence[RunRecord],
+    metric: str = "mpca",
+    model: str = "best",
+    confidence: float = 0.95,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> Comparison:
+    """Compare networks by their stored predictions on the test sources.
+
+    Parameters
+    ----------
+    records : sequence of RunRecord
+        Runs of one data set, split and protocol; failed ones stay in the table as such.
+    metric : {"mpca", "accuracy", "macro_f1", "nll", "brier"}
+        What sorts the rows and is compared in pairs.
+    model : {"best", "final"}
+        Which model of each run.
+    confidence : float
+        Coverage of the intervals.
+    resamples : int
+        Number of bootstrap resamples of the test sources, class by class. Runs that share test sources
+        share the resamples, so that pairs are compared on the same sources. Where every seed has a
+        split of its own, each is resampled by itself and the means over seeds are compared.
+    seed : int
+        Seed of the resampling.
+
+    Returns
+    -------
+    Comparison
+        Rows, pairs and words.
+
+    Raises
+    ------
+    SpecError
+        If the runs are not comparable: the message says in what they differ.
+    """
+    groups = group_records(records)
+    if len(groups) != 1:
+        raise SpecError(_why_not(groups))
+    labels = _labels(groups[0])
+    names = list(dict.fromkeys(labels))
+    tested = []
+    for name in names:
+        own = [r for r, label in zip(groups[0], labels, strict=True) if label == name and _complete(r)]
+        tests = [r.predictions.select("test", model) for r in own if r.predictions is not None]
+        tested.append(_Tested(name, own, tests))
+    weights = _weights([t for each in tested for t in each.tests], resamples, seed)
+    for each in tested:
+        each.resamples.update(_resample(each, weights))
+    failed = {
+        name: [r for r, label in zip(groups[0], labels, strict=True) if label == name and not _complete(r)]
+        for name in names
+    }
+    rows = sorted((_row(each, failed[each.name], confidence) for each in tested), key=_order(metric))
+    pairs = _pairs(rows, {each.name: each for each in tested}, metric, confidence)
+    classes = next((t.classes for each in tested for t in each.tests), ())
+    words = _words(rows, pairs, metric, confidence)
+    return Comparison(metric, model, confidence, tuple(rows), tuple(pairs), words, classes)
+
+
+def group_records(records: Sequence[RunRecord]) -> list[list[RunRecord]]:
+    """Part runs into groups that may be compared: same protocol, data, split and images."""
+    groups: dict[tuple[str, ...], list[RunRecord]] = {}
+    for record in records:
+        groups.setdefault(tuple(_setting(record).values()), []).append(record)
+    return list(groups.values())
+
+
+def _setting(record: RunRecord) -> dict[str, str]:
+    spec = record.spec
+    return {
+        "protocol": spec.protocol,
+        "data": f"{spec.data.name} {spec.data.checksum[:8]}",
+        "split": f"{spec.data.split} {spec.data.train_size}/{spec.data.validation_size}",
+        "images": str(spec.images),
+    }
+
+
+def _why_not(groups: list[list[RunRecord]]) -> str:
+    if not groups:
+        return "there is no run to compare"
+    first, second = (_setting(group[0]) for group in groups[:2])
+    differ = [f"{key} ({first[key]} and {second[key]})" for key in first if first[key] != second[key]]
+    return f"runs of {len(groups)} different settings cannot be compared; they differ in {', '.join(differ)}"
+
+
+def _labels(records: Sequence[RunRecord]) -> list[str]:
+    """Name each run's row: the network, with rate and epochs where one has several recipes."""
+    recipes: dict[str, set[str]] = {}
+    for record in records:
+        recipes.setdefault(record.spec.network.name, set()).add(str(record.spec.recipe))
+    labels = []
+    for record in records:
+        name, recipe = record.spec.network.name, record.spec.recipe
+        several = len(recipes[name]) > 1
+        labels.append(f"{name} ({recipe.learning_rate:g}, {recipe.epochs} epochs)" if several else name)
+    return labels
+
+
+def _complete(record: RunRecord) -> bool:
+    return record.status == "complete" and record.predictions is not None
+
+
+def _key(test: Predictions) -> tuple[str, ...]:
+    return tuple(sorted(test.source_id.tolist()))
+
+
+def _weights(tests: list[Predictions], resamples: int, seed: int) -> dict[tuple[str, ...], Weights]:
+    """Draw weights for every distinct test set, over its sources in sorted order."""
+    weights: dict[tuple[str, ...], Weights] = {}
+    for test in tests:
+        key = _key(test)
+        if key not in weights:
+            generator = numpy_generator(seed, "bootstrap", test=len(weights))
+            y = test.label[np.argsort(test.source_id)]
+            weights[key] = stratified_weights(y, resamples, generator)
+    return weights
+
+
+def _resample(each: _Tested, weights: Mapping[tuple[str, ...], Weights]) -> dict[str, NDArray[np.float64]]:
+    """Give, by metric, the mean over seeds on every resample."""
+    found: dict[str, list[NDArray[np.float64]]] = {}
+    for test in each.tests:
+        ordered = test.take(np.argsort(test.source_id))
+        scores = ordered.log_probabilities()
+        for name in metrics().names():
+            values = resampled(name, ordered.label, scores, weights[_key(test)])
+            if values is not None:
+                found.setdefault(name, []).append(values)
+    return {name: np.mean(values, axis=0) for name, values in found.items()}
+
+
+def _row(each: _Tested, failed: Sequence[RunRecord], confidence: float) -> Row:
+    notes = [f"seed {r.spec.seed} {r.status}: {r.error or 'not finished'}" for r in failed]
+    found = [_notes(record, test) for record, test in zip(each.records, each.tests, strict=True)]
+    for record, own in zip(each.records, found, strict=True):
+        notes += [f"seed {record.spec.seed} did not learn: {note.text}" for note in own]
+    status = "failed" if not each.tests else "did not learn" if all(found) else "ok"
+    confusions = [confusion_matrix(t.label, t.logits, len(t.classes)) for t in each.tests]
+    classes = [per_class(t.label, t.logits) for t in each.tests]
+    return Row(
+        network=each.name,
+        seeds=tuple(record.spec.seed for record in each.records),
+        n_seeds=len(each.records),
+        n_test=len(each.tests[0]) if each.tests else 0,
+        metrics=_estimates(each, confidence),
+        cost=_costs(each.records),
+        confusion=np.sum(confusions, axis=0) if confusions else None,
+        per_class={key: np.mean([c[key] for c in classes], axis=0) for key in classes[0]} if classes else {},
+        notes=tuple(notes),
+        status=status,
+    )
+
+
+def _notes(record: RunRecord, test: Predictions) -> list[Note]:
+    notes = [*check_predictions(test.logits, test.classes), *check_history(record.history, len(test.classes))]
+    return list({note.code: note for note in notes}.values())
+
+
+def _estimates(each: _Tested, confidence: float) -> dict[str, Estimate]:
+    estimates = {}
+    for name, card in metrics():
+        values = [card.function(test.label, test.log_probabilities()) for test in each.tests]
+        if not values:
+            continue
+        spread = float(np.std(values, ddof=1)) if len(values) > 1 else float("nan")
+        low, high = float("nan"), float("nan")
+        if name in each.resamples:
+            low, high = interval(each.resamples[name], confidence)
+        estimates[name] = Estimate(float(np.mean(values)), spread, low, high, tuple(values))
+    return estimates
+
+
+def _costs(records: Sequence[RunRecord]) -> dict[str, float]:
+    costs = {}
+    for name in COSTS:
+        known = [float(r.cost[name]) for r in records if r.cost.get(name) is not None]
+        if known:
+            costs[name] = float(np.median(known))
+    return costs
+
+
+def _order(metric: str) -> Any:
+    card = metrics().get(metric)
+
+    def key(row: Row) -> tuple[int, float]:
+        value = row.metrics[metric].mean if metric in row.metrics else np.nan
+        rank = {"ok": 0, "did not learn": 1, "failed": 2}[row.status]
+        value = np.nan_to_num(value, nan=-np.inf if card.higher_is_better else np.inf)
+        return rank, float(-value if card.higher_is_better else value)
+
+    return key
+
+
+def _pairs(
+    rows: list[Row], tested: Mapping[str, _Tested], metric: str, confidence: float
+) -> list[PairedDifference]:
+    """Compare rows whose runs were tested on the same sources; others cannot be paired."""
+    able = [row for row in rows if metric in tested[row.network].resamples and row.status == "ok"]
+    sets = {row.network: {_key(test) for test in tested[row.network].tests} for row in able}
+    able = [row for row in able if sets[row.network] == sets[able[0].network]]
+    samples = [
+        Sample(row.network, row.metrics[metric].mean, tested[row.network].resamples[metric]) for row in able
+    ]
+    return paired_differences(samples, confidence, able[0].n_test) if able else []
+
+
+def _words(
+    rows: list[Row], pairs: list[PairedDifference], metric: str, confidence: float
+) -> tuple[str, ...]:
+    sound = [row for row in rows if row.status == "ok"]
+    if not sound:
+        return ("No network has learnt anything.", *_warnings(rows))
+    best, title = sound[0], metrics().get(metric).title
+    estimate = best.metrics[metric]
+    seeds = "1 seed" if best.n_seeds == 1 else f"{best.n_seeds} seeds"
+    first = (
+        f"{best.network} has the best {title}, {100 * estimate.mean:.1f} % ({100 * confidence:.0f} % interval "
+        f"{100 * estimate.low:.1f} to {100 * estimate.high:.1f}, {best.n_test} test sources, {seeds})."
+    )
+    mine = [pair for pair in pairs if pair.first == best.network]
+    return (first, *(f"{pair.words}." for pair in mine), *_warnings(rows))
+
+
+def _warnings(rows: list[Row]) -> list[str]:
+    return [f"{row.network} {row.status}: {row.notes[0]}." for row in rows if row.status != "ok" and row.notes]
