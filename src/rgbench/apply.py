@@ -21,7 +21,7 @@ from rgbench.predict import predict_logits
 from rgbench.run import load_network
 from rgbench.store import RunRecord, Store
 from rgbench.tables import Predictions
-from rgbench.training.source import ImageSource
+from rgbench.training.source import ImageSource, prepare
 
 CHUNK = 256
 """Images that are read and classified together; bounds the memory."""
@@ -103,7 +103,8 @@ def classify(
         images, kept = _read(files[start : start + CHUNK], record.spec.images.field, aside)
         if not kept:
             continue
-        source = ImageSource(images, np.full(len(images), -1), record.spec, torch.device(device))
+        pixels = prepare(images, record.spec)
+        source = ImageSource(pixels, np.full(len(images), -1), record.spec, torch.device(device))
         recipe, index = record.spec.recipe, np.arange(len(images))
         logits = predict_logits(network, source.plain(index).images(), recipe.precision, recipe.views)
         rows.append(_probabilities(record, logits))

@@ -6,7 +6,7 @@ import platform
 import resource
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from rgbench.data.catalogue import DataSet
+from rgbench.data.catalogue import DataSet, Flag
 from rgbench.data.split import Split, becker2021, published_split
 from rgbench.errors import DeviceError, RgbenchError
 from rgbench.networks import describe_network
@@ -26,20 +26,37 @@ from rgbench.store import RunDirectory, RunRecord, Store
 from rgbench.tables import MODELS, Predictions, concatenate, write_history, write_predictions
 from rgbench.training.checkpoint import load_weights, save_weights
 from rgbench.training.loop import Progress, TrainingData, TrainingFiles, fit, keep_dropout
-from rgbench.training.source import ImageSource
+from rgbench.training.source import ImageSource, kept_side, prepare
 
 TIMING_BATCH = 32
 """Images in the batch on which the inference rate is measured."""
 
 
+OnStep = Callable[[int, int], None]
+"""Called with the epoch (from 1) and the step (from 0) after each training step."""
+
+
 @dataclass(frozen=True)
 class Bench:
-    """What a run works with: its data, its store, its device, and who is told of each step."""
+    """What runs work with: data, store, device, and images that were prepared for an earlier run."""
 
     dataset: DataSet
     store: Store
     device: str = "cpu"
-    on_step: Callable[[int, int], None] = lambda epoch, step: None
+    prepared: dict[str, NDArray[np.float32]] = field(default_factory=dict)
+
+    def pixels(self, spec: RunSpec) -> NDArray[np.float32]:
+        """Give the images prepared as a spec says; those of the last way of preparing are kept."""
+        key = f"{spec.images} {kept_side(spec, max(self.dataset.images.shape[1:]))}"
+        if key not in self.prepared:
+            self.prepared.clear()
+            usable = (self.dataset.catalogue.flags & Flag.UNUSABLE) == 0
+            self.prepared[key] = prepare(self.dataset.images, spec, usable)
+        return self.prepared[key]
+
+
+def _ignore(epoch: int, step: int) -> None:
+    """Say nothing of a step."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +70,7 @@ class _Workplace:
     network: Network
 
 
-def execute(spec: RunSpec, bench: Bench) -> RunRecord:
+def execute(spec: RunSpec, bench: Bench, on_step: OnStep = _ignore) -> RunRecord:
     """Compute one run, or take it from the store if it is complete.
 
     Parameters
@@ -62,6 +79,8 @@ def execute(spec: RunSpec, bench: Bench) -> RunRecord:
         The resolved spec.
     bench : Bench
         Data set, store and device.
+    on_step : callable
+        Told of each training step.
 
     Returns
     -------
@@ -83,7 +102,7 @@ def execute(spec: RunSpec, bench: Bench) -> RunRecord:
             return store.record(spec.run_id)
         directory.write_status("running", device=bench.device)
         try:
-            notes = _compute(spec, bench, directory)
+            notes = _compute(spec, bench, directory, on_step)
         except (RgbenchError, torch.OutOfMemoryError, MemoryError) as error:
             directory.write_status("failed", f"{type(error).__name__}: {error}", device=bench.device)
         else:
@@ -120,15 +139,16 @@ def timing_batch(record: RunRecord, dataset: DataSet, device: str) -> Tensor:
     """Give a batch of prepared test images of a run, on the device, to time its network on."""
     index = make_split(record.spec, dataset).indices("test")[:TIMING_BATCH]
     spec, catalogue = record.spec, dataset.catalogue
-    source = ImageSource(dataset.images[index], catalogue.label[index], spec, torch.device(device))
+    pixels = prepare(dataset.images[index], spec)
+    source = ImageSource(pixels, catalogue.label[index], spec, torch.device(device))
     return next(source.plain(np.arange(len(index))).images())
 
 
-def _compute(spec: RunSpec, bench: Bench, directory: RunDirectory) -> tuple[str, ...]:
+def _compute(spec: RunSpec, bench: Bench, directory: RunDirectory, on_step: OnStep) -> tuple[str, ...]:
     place = _prepare(spec, bench)
     data = _training_data(place.source, place.split)
     files = TrainingFiles(directory.weights("best"), directory.checkpoint)
-    progress = fit(place.network, data, spec.recipe, spec.seed, files, bench.on_step)
+    progress = fit(place.network, data, spec.recipe, spec.seed, files, on_step)
     write_history(directory.history, {key: np.array(values) for key, values in progress.history.items()})
     save_weights(directory.weights("final"), place.network)
     cost = _cost(place, data, progress)
@@ -144,7 +164,7 @@ def _compute(spec: RunSpec, bench: Bench, directory: RunDirectory) -> tuple[str,
 def _prepare(spec: RunSpec, bench: Bench) -> _Workplace:
     dataset, device = bench.dataset, torch.device(bench.device)
     split = make_split(spec, dataset)
-    source = ImageSource(dataset.images, dataset.catalogue.label, spec, device)
+    source = ImageSource(bench.pixels(spec), dataset.catalogue.label, spec, device)
     generator = torch.Generator().manual_seed(derive_seed(spec.seed, "init"))
     network = build_network(spec.network.name, source.size, len(dataset.classes), seed=generator)
     keep_dropout(network, spec.recipe.dropout)

@@ -167,12 +167,11 @@ def run_study(
     dataset = dataset or load_dataset(study.data)
     plan = plan_study(study, dataset, store)
     listener.starts(plan)
-    records = []
+    bench, records = Bench(dataset, store, device), []
     for spec in plan.runs:
         if spec.run_id not in plan.done:
             listener.run_starts(spec)
-        bench = Bench(dataset, store, device, _step(listener, spec))
-        record = execute(spec, bench)
+        record = execute(spec, bench, _step(listener, spec))
         listener.run_ends(record)
         records.append(record)
     return records

@@ -23,31 +23,29 @@ EVALUATION_BATCH = 128
 
 
 class ImageSource:
-    """The preprocessed images of a data set on the device, and the batches made of them.
+    """Prepared images on the device, and the batches made of them.
 
     Parameters
     ----------
-    images : ndarray, shape (n, h, w)
-        Raw images, row 0 at the south edge.
+    pixels : ndarray of float32, shape (n, h, w)
+        Prepared images, as from `prepare`.
     labels : ndarray of int, shape (n,)
         Class indices; only those of the sources asked for are read.
     spec : RunSpec
-        Preprocessing, augmentation, batch order and seed are taken from it.
+        Sizes, augmentation, batch order and seed are taken from it.
     device : torch.device
         Where the images lie and the batches come out.
     """
 
     def __init__(
-        self, images: NDArray[Any], labels: NDArray[np.int64], spec: RunSpec, device: torch.device
+        self, pixels: NDArray[np.float32], labels: NDArray[np.int64], spec: RunSpec, device: torch.device
     ) -> None:
         self.spec = spec
         self.device = device
         size = spec.images.size
         self.size = (size, size) if isinstance(size, int) else size
         self.field = spec.images.field
-        ready = preprocess_batch(images, spec.images.preset)
-        kept = np.ascontiguousarray(central_crop(ready, self._kept(ready.shape[1:])))
-        self._store = ImageStore(kept, np.asarray(labels, dtype=np.int64), device)
+        self._store = ImageStore(pixels, np.asarray(labels, dtype=np.int64), device)
         self.labels = torch.tensor(labels, dtype=torch.int64, device=device)
 
     def plain(self, index: NDArray[np.int64]) -> PlainBatches:
@@ -86,15 +84,42 @@ class ImageSource:
                 )
         return images.contiguous(memory_format=torch.channels_last)
 
-    def _kept(self, shape: tuple[int, ...]) -> int:
-        """Give the side of what must be kept so that a turned and zoomed field is still full."""
-        augmentation = self.spec.augmentation
-        if augmentation.kind == "none" or not augmentation.rotate:
-            grow = 1.0
-        else:
-            grow = math.sqrt(2)
-        reach = self.field * grow * (1 + augmentation.zoom) + 2 * augmentation.shift + 2
-        return min(max(shape), math.ceil(reach / 2) * 2)
+
+def prepare(
+    images: NDArray[Any], spec: RunSpec, usable: NDArray[np.bool_] | None = None
+) -> NDArray[np.float32]:
+    """Preprocess images as a spec says, and keep what its augmentation can bring into the field.
+
+    Parameters
+    ----------
+    images : ndarray, shape (n, h, w)
+        Raw images, row 0 at the south edge.
+    spec : RunSpec
+        Preprocessing preset, field and augmentation are taken from it.
+    usable : ndarray of bool, shape (n,), optional
+        Images that can be preprocessed; others come out as zeros.
+
+    Returns
+    -------
+    ndarray of float32, shape (n, side, side)
+        Prepared images, cut about their centres.
+    """
+    side = kept_side(spec, max(images.shape[1:]))
+    rows = np.flatnonzero(np.ones(len(images), dtype=bool) if usable is None else usable)
+    shape = central_crop(images[:1], side).shape[1:]
+    ready = np.zeros((len(images), *shape), dtype=np.float32)
+    for start in range(0, len(rows), EVALUATION_BATCH):
+        chosen = rows[start : start + EVALUATION_BATCH]
+        ready[chosen] = central_crop(preprocess_batch(images[chosen], spec.images.preset), side)
+    return ready
+
+
+def kept_side(spec: RunSpec, available: int) -> int:
+    """Give the side, in pixels, of what must be kept so that a turned and zoomed field is still full."""
+    how = spec.augmentation
+    turned = how.kind == "rotations" or (how.kind == "random" and how.rotate)
+    reach = spec.images.field * (math.sqrt(2) if turned else 1.0) / (1 - how.zoom) + 2 * how.shift + 2
+    return min(available, math.ceil(reach / 2) * 2)
 
 
 @dataclass(frozen=True)
