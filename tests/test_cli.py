@@ -82,7 +82,9 @@ def test_networks_are_listed_and_shown(capsys):
 
 
 def test_importing_the_package_loads_nothing_heavy():
-    code = "import rgbench, sys; print([m for m in ('torch', 'ray', 'astropy', 'pyarrow') if m in sys.modules])"
+    code = (
+        "import rgbench, sys; print([m for m in ('torch', 'ray', 'astropy', 'pyarrow') if m in sys.modules])"
+    )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"
 

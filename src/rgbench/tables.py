@@ -115,9 +115,10 @@ class Predictions:
         sigmoids is divided by its sum, as Keras' categorical cross-entropy does.
         """
         scores = self.logits.astype(np.float64)
-        if self.activation == "sigmoid":
-            scores = -np.logaddexp(0.0, -scores)
-        return scores - np.logaddexp.reduce(scores, axis=1, keepdims=True)
+        with np.errstate(invalid="ignore"):  # a diverged run's logits stay NaN
+            if self.activation == "sigmoid":
+                scores = -np.logaddexp(0.0, -scores)
+            return np.asarray(scores - np.logaddexp.reduce(scores, axis=1, keepdims=True))
 
     def probabilities(self) -> NDArray[np.float64]:
         """Give the class probabilities, shape (n, n_classes), float64; rows sum to 1."""
@@ -212,7 +213,7 @@ def _check_predictions(path: Path, p: Predictions) -> None:
             raise StoreError(f"{path}: {name} {unknown[0]!r} is not one of {', '.join(legal)}")
     if p.activation not in ACTIVATIONS:
         raise StoreError(f"{path}: activation {p.activation!r} is not one of {', '.join(ACTIVATIONS)}")
-    if n and not (-1 <= p.label.min() and p.label.max() < k):
+    if n and not (p.label.min() >= -1 and p.label.max() < k):
         raise StoreError(f"{path}: labels must lie between -1 and {k - 1}")
     keys = list(zip(*(getattr(p, name).tolist() for name in _KEY), strict=True))
     if len(set(keys)) != n:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
+
 from rgbench.comparison.summary import Comparison, compare
 from rgbench.spec import Study, resolve
 from rgbench.store import RunRecord
@@ -38,7 +39,9 @@ def make_records(
     epochs: int = 30,
 ) -> list[RunRecord]:
     study = Study(name="fake", networks=networks, seeds=seeds, recipe={"epochs": epochs})
-    return [_record(spec, source_ids() if names is None else names, epochs) for spec in resolve(study, "0" * 64)]
+    return [
+        _record(spec, source_ids() if names is None else names, epochs) for spec in resolve(study, "0" * 64)
+    ]
 
 
 def make_predictions(run_id: str, names: np.ndarray, skill: float, seed: int) -> Predictions:
@@ -57,7 +60,9 @@ def make_predictions(run_id: str, names: np.ndarray, skill: float, seed: int) ->
                     classes=CLASSES,
                     activation="softmax",
                     label_version="1",
-                    source_id=np.array([f"validation {i}" for i in range(n)]) if split == "validation" else names,
+                    source_id=np.array([f"validation {i}" for i in range(n)])
+                    if split == "validation"
+                    else names,
                     split=np.full(n, split),
                     model=np.full(n, model),
                     condition=np.full(n, "clean"),
@@ -73,7 +78,12 @@ def make_history(skill: float, seed: int, epochs: int) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(seed)
     t = np.arange(1, epochs + 1, dtype=float)
     train = 1.38 * np.exp(-t * skill / 22) + 0.02 * rng.normal(size=epochs)
-    validation = 0.55 + 0.85 * np.exp(-t * skill / 14) + 0.014 * np.clip(t - 12, 0, None) + 0.03 * rng.normal(size=epochs)
+    validation = (
+        0.55
+        + 0.85 * np.exp(-t * skill / 14)
+        + 0.014 * np.clip(t - 12, 0, None)
+        + 0.03 * rng.normal(size=epochs)
+    )
     return {
         "epoch": t,
         "learning_rate": np.full(epochs, 1e-3),
@@ -96,9 +106,14 @@ def make_images(names: np.ndarray, size: int = 150) -> dict[str, np.ndarray]:
         angle, reach = rng.uniform(0, np.pi), (0, 10, 24, 18)[i % 4]
         image = np.zeros((size, size))
         for side in (-1, 0, 1):
-            dx, dy = side * reach * np.cos(angle), side * reach * np.sin(angle) + (i % 4 == 3) * abs(side) * 12
+            dx, dy = (
+                side * reach * np.cos(angle),
+                side * reach * np.sin(angle) + (i % 4 == 3) * abs(side) * 12,
+            )
             image += (1.3 if side == 0 else 1) * np.exp(-((x - dx) ** 2 + (y - dy) ** 2) / (2 * 4.0**2))
-        images[str(name)] = np.clip(200 * image + 8 * np.abs(rng.normal(size=image.shape)), 0, 255).astype(np.uint8)
+        images[str(name)] = np.clip(200 * image + 8 * np.abs(rng.normal(size=image.shape)), 0, 255).astype(
+            np.uint8
+        )
     return images
 
 

@@ -337,9 +337,7 @@ def _pairs(
     return paired_differences(samples, confidence, able[0].n_test) if able else []
 
 
-def _words(
-    rows: list[Row], pairs: list[PairedDifference], metric: str, confidence: float
-) -> tuple[str, ...]:
+def _words(rows: list[Row], pairs: list[PairedDifference], metric: str, confidence: float) -> tuple[str, ...]:
     sound = [row for row in rows if row.status == "ok"]
     if not sound:
         return ("No network has learnt anything.", *_warnings(rows))
@@ -355,4 +353,6 @@ def _words(
 
 
 def _warnings(rows: list[Row]) -> list[str]:
-    return [f"{row.network} {row.status}: {row.notes[0]}." for row in rows if row.status != "ok" and row.notes]
+    return [
+        f"{row.network} {row.status}: {row.notes[0]}." for row in rows if row.status != "ok" and row.notes
+    ]

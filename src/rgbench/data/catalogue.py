@@ -66,7 +66,9 @@ class Catalogue:
                 raise DataError(f"catalogue: column {name} has {len(getattr(self, name))} rows, expected {n}")
         names, counts = np.unique(self.source_id, return_counts=True)
         if (counts > 1).any():
-            raise DataError(f"catalogue: the source {names[counts > 1][0]!r} stands there {counts.max()} times")
+            raise DataError(
+                f"catalogue: the source {names[counts > 1][0]!r} stands there {counts.max()} times"
+            )
 
     def __len__(self) -> int:
         return len(self.source_id)

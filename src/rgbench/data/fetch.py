@@ -82,7 +82,9 @@ def sha256_of(path: Path) -> str:
 def _checked(path: Path, file: PublicFile) -> Path:
     found = sha256_of(path)
     if found != file.sha256:
-        raise ChecksumError(f"{path}: SHA-256 is {found}, expected {file.sha256}; delete it and fetch it anew")
+        raise ChecksumError(
+            f"{path}: SHA-256 is {found}, expected {file.sha256}; delete it and fetch it anew"
+        )
     return path
 
 

@@ -16,7 +16,9 @@ RADIUS = 60.0
 """Sources closer than this many arcseconds belong to one sky group."""
 
 
-def sky_groups(ra: NDArray[np.float64], dec: NDArray[np.float64], radius: float = RADIUS) -> NDArray[np.int64]:
+def sky_groups(
+    ra: NDArray[np.float64], dec: NDArray[np.float64], radius: float = RADIUS
+) -> NDArray[np.int64]:
     """Group sources on the sky, friends of friends: chains count.
 
     Parameters
@@ -68,4 +70,6 @@ def assert_no_leak(source_id: NDArray[Any], group: NDArray[np.int64], assignment
         if other[1] != side:
             leaks.append(f"{other[0]} ({other[1]}) and {name} ({side})")
     if leaks:
-        raise LeakageError(f"{len(leaks)} sources stand near a source of another split: {'; '.join(leaks[:5])}")
+        raise LeakageError(
+            f"{len(leaks)} sources stand near a source of another split: {'; '.join(leaks[:5])}"
+        )

@@ -58,7 +58,9 @@ def read_manifest(path: Path | str, labels: dict[str, str]) -> list[tuple[str, s
             near = difflib.get_close_matches(label, labels, n=1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
             legal = ", ".join(f"{key} ({value})" for key, value in labels.items())
-            raise DataError(f"{path}, row {number}: unknown class label {label!r}{hint}; legal are {legal}, {FR0}")
+            raise DataError(
+                f"{path}, row {number}: unknown class label {label!r}{hint}; legal are {legal}, {FR0}"
+            )
         seen[name] = number
         rows.append((name, label))
     if not rows:
@@ -80,6 +82,8 @@ def _rows(path: Path, width: int) -> list[tuple[int, list[str]]]:
         if not any(cells):
             continue
         if len(cells) != width:
-            raise DataError(f"{path}, row {number}: has {len(cells)} cells, {width} are needed: {','.join(line)!r}")
+            raise DataError(
+                f"{path}, row {number}: has {len(cells)} cells, {width} are needed: {','.join(line)!r}"
+            )
         rows.append((number, cells))
     return rows

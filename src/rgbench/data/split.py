@@ -178,7 +178,9 @@ def grouped_stratified_folds(
         that has fewest sources of its most frequent class.
     """
     if not 2 <= n_folds <= len(np.unique(group)):
-        raise SpecError(f"n_folds: found {n_folds}; legal are 2 to {len(np.unique(group))}, the number of sky groups")
+        raise SpecError(
+            f"n_folds: found {n_folds}; legal are 2 to {len(np.unique(group))}, the number of sky groups"
+        )
     generator = numpy_generator(seed, "split", folds=n_folds)
     numbers, inverse, sizes = np.unique(group, return_inverse=True, return_counts=True)
     members = np.split(np.argsort(inverse, kind="stable"), np.cumsum(sizes)[:-1])
@@ -198,7 +200,9 @@ def _without_leaks(
 ) -> Split:
     removed = []
     for i in np.flatnonzero((assignment != "") & ((catalogue.flags & Flag.UNUSABLE) != 0)):
-        removed.append((str(catalogue.source_id[i]), f"{assignment[i]} image has no signal: all pixels are equal"))
+        removed.append(
+            (str(catalogue.source_id[i]), f"{assignment[i]} image has no signal: all pixels are equal")
+        )
         assignment[i] = ""
     for side, others in (("validation", ("test",)), ("train", ("test", "validation"))):
         taken = {int(g): i for i, g in enumerate(catalogue.group) if assignment[i] in others}

@@ -177,7 +177,9 @@ def _usable(y: Labels, logits: Logits) -> bool:
 
 def _check(y: Labels, logits: Logits) -> None:
     if logits.ndim != 2 or y.shape != logits.shape[:1]:
-        raise ValueError(f"labels of shape {y.shape} and logits of shape {logits.shape}; (n,) and (n, k) are needed")
+        raise ValueError(
+            f"labels of shape {y.shape} and logits of shape {logits.shape}; (n,) and (n, k) are needed"
+        )
     if len(y) and not (y.min() >= 0 and y.max() < logits.shape[1]):
         raise ValueError(f"labels lie between {y.min()} and {y.max()}; legal are 0 to {logits.shape[1] - 1}")
 
@@ -187,5 +189,7 @@ def _diagonal(counts: NDArray[Any]) -> NDArray[np.float64]:
 
 
 def _divide(above: NDArray[Any], below: NDArray[Any]) -> NDArray[np.float64]:
-    above, below = np.broadcast_arrays(np.asarray(above, dtype=np.float64), np.asarray(below, dtype=np.float64))
+    above, below = np.broadcast_arrays(
+        np.asarray(above, dtype=np.float64), np.asarray(below, dtype=np.float64)
+    )
     return np.asarray(np.divide(above, below, out=np.full(above.shape, np.nan), where=below != 0))

@@ -44,7 +44,9 @@ def check_predictions(logits: NDArray[np.floating], classes: tuple[str, ...]) ->
     notes = []
     chosen = logits.argmax(axis=1)
     if len(logits) > 1 and (chosen == chosen[0]).all():
-        notes.append(Note("constant", f"predicts {classes[chosen[0]]} for every one of {len(logits)} sources"))
+        notes.append(
+            Note("constant", f"predicts {classes[chosen[0]]} for every one of {len(logits)} sources")
+        )
     if (logits >= 0).all() and np.allclose(logits.sum(axis=1), 1, atol=1e-3):
         text = "its outputs are probabilities, but the loss expects logits: it ends in a softmax of its own"
         notes.append(Note("probabilities", text))

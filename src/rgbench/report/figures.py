@@ -95,7 +95,10 @@ def confusion_figure(matrix: NDArray[Any], classes: Sequence[str], label: str) -
     height = min(cell, 56)
     totals = np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     share = matrix / totals
-    parts = [svg.text(left + k * cell / 2, 13, "predicted", "tick", "middle"), svg.text(2, 32, "true", "tick")]
+    parts = [
+        svg.text(left + k * cell / 2, 13, "predicted", "tick", "middle"),
+        svg.text(2, 32, "true", "tick"),
+    ]
     for i, name in enumerate(classes):
         parts.append(svg.text(left + (i + 0.5) * cell, 32, _short(name, int(cell / 6.5)), "bold", "middle"))
         y = top + (i + 0.5) * height
@@ -259,7 +262,10 @@ def _curve(
     pieces = np.split(finite, np.flatnonzero(np.diff(finite) > 1) + 1)
     points = [[(x.place(float(epochs[i])), y.place(float(values[i]))) for i in piece] for piece in pieces]
     last = points[-1][-1]
-    return [*(svg.polyline(piece, f"curve {style}") for piece in points), svg.circle(*last, 2.6, f"end {style}")]
+    return [
+        *(svg.polyline(piece, f"curve {style}") for piece in points),
+        svg.circle(*last, 2.6, f"end {style}"),
+    ]
 
 
 def _curve_range(curves: Sequence[NDArray[np.float64]], percent: bool) -> tuple[float, float]:

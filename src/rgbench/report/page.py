@@ -85,7 +85,10 @@ def _facts(main: Comparison, records: Sequence[RunRecord]) -> list[tuple[str, st
         ("data", specs[0].data.name),
         ("protocol", ", ".join(sorted({spec.protocol for spec in specs}))),
         ("classes", ", ".join(main.classes)),
-        ("test sources", "–".join(str(n) for n in dict.fromkeys((*tested[:1], *tested[-1:]))) or numbers.NONE),
+        (
+            "test sources",
+            "–".join(str(n) for n in dict.fromkeys((*tested[:1], *tested[-1:]))) or numbers.NONE,
+        ),
         ("networks", str(len(main.rows))),
         ("seeds", ", ".join(str(seed) for seed in dict.fromkeys(spec.seed for spec in specs))),
         ("runs", f"{complete}" if complete == len(records) else f"{complete} of {len(records)} complete"),
@@ -291,7 +294,9 @@ def _runs(records: Sequence[RunRecord]) -> dict[str, Any]:
 def _versions(record: RunRecord) -> str:
     versions = dict(record.provenance.get("versions", {}))
     python = record.provenance.get("python")
-    return ", ".join(f"{name} {version}" for name, version in ({"python": python} | versions).items() if version)
+    return ", ".join(
+        f"{name} {version}" for name, version in ({"python": python} | versions).items() if version
+    )
 
 
 def _flatten(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

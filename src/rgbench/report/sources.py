@@ -74,7 +74,9 @@ def words(networks: int, shown: int) -> str:
         "many seeds say the same."
     )
     left = networks - shown
-    return said + (f" The other {left} networks' examples are left out to keep the file small." if left > 0 else "")
+    return said + (
+        f" The other {left} networks' examples are left out to keep the file small." if left > 0 else ""
+    )
 
 
 def _item(example: Example, look: Look) -> dict[str, Any]:

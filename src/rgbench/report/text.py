@@ -100,7 +100,9 @@ def _mean_spread(row: Row) -> str:
 
 def _range(row: Row) -> str:
     low, high = metric(row, "mpca", "low"), metric(row, "mpca", "high")
-    return numbers.NONE if low is None or high is None else f"{numbers.percent(low)} – {numbers.percent(high)}"
+    return (
+        numbers.NONE if low is None or high is None else f"{numbers.percent(low)} – {numbers.percent(high)}"
+    )
 
 
 COLUMNS = (
@@ -124,7 +126,10 @@ COLUMNS = (
         *_cost("training_images_per_second", numbers.significant),
     ),
     Column(
-        "rate", "inference images/s", "median of repeats", *_cost("inference_images_per_second", numbers.significant)
+        "rate",
+        "inference images/s",
+        "median of repeats",
+        *_cost("inference_images_per_second", numbers.significant),
     ),
 )
 """Columns of the table after the network's name and before its notes."""
@@ -159,7 +164,9 @@ def comparison_lines(comparison: Comparison) -> list[str]:
         cells.append([name, *(column.show(row) for column in COLUMNS)])
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = [
-        "  ".join([line[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(line[1:], widths[1:], strict=True))])
+        "  ".join(
+            [line[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(line[1:], widths[1:], strict=True))]
+        )
         for line in cells
     ]
     noted = [f"{row.network}: {remarks(row)}" for row in comparison.rows if row.notes]

@@ -115,7 +115,9 @@ def training_words(history: Mapping[str, NDArray[np.float64]], epoch: int) -> st
     said = f"Best epoch {epoch} of {epochs[-1]:.0f}: validation loss {_loss(validation[best])}"
     if best == len(epochs) - 1:
         return f"{said}, still the lowest at the end."
-    said += f", {_loss(validation[-1])} at the end; training loss {_loss(train[best])}, then {_loss(train[-1])}."
+    said += (
+        f", {_loss(validation[-1])} at the end; training loss {_loss(train[best])}, then {_loss(train[-1])}."
+    )
     rises = validation[-1] > (1 + _GAP) * validation[best]
     falls = train[-1] < train[best]
     return f"{said} It overfits after its best epoch." if rises and falls else said

@@ -141,7 +141,10 @@ class PlainBatches:
         """Give (images, labels); every epoch is the same."""
         for part in sequential_batches(len(self.index), EVALUATION_BATCH):
             chosen = self.index[part]
-            yield self.source.finish(self.source.take(chosen)), self.source.labels[chosen.to(self.source.device)]
+            yield (
+                self.source.finish(self.source.take(chosen)),
+                self.source.labels[chosen.to(self.source.device)],
+            )
 
     def images(self) -> Iterator[Tensor]:
         """Give the images alone."""

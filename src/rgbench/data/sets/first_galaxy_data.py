@@ -133,7 +133,9 @@ def source_name(ra: float, dec: float) -> str:
     centiseconds = int(ra / 15 * 360000 + 1e-6)
     deci = int(abs(dec) * 36000 + 1e-6)
     right = f"{centiseconds // 360000:02d}{centiseconds // 6000 % 60:02d}{centiseconds % 6000 / 100:05.2f}"
-    return f"J{right}{'-' if dec < 0 else '+'}{deci // 36000:02d}{deci // 600 % 60:02d}{deci % 600 / 10:04.1f}"
+    return (
+        f"J{right}{'-' if dec < 0 else '+'}{deci // 36000:02d}{deci // 600 % 60:02d}{deci % 600 / 10:04.1f}"
+    )
 
 
 def _read(file: Any, content: bytes) -> DataSet:

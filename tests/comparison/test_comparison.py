@@ -1,0 +1,179 @@
+"""Intervals and paired differences against other implementations, and the coverage that they state."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy import stats
+from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.proportion import proportion_confint
+
+from rgbench.comparison.intervals import RESAMPLED, interval, resampled, stratified_weights, wilson
+from rgbench.comparison.paired import Sample, holm, paired_differences
+from rgbench.comparison.summary import compare, group_records
+from rgbench.errors import SpecError
+from rgbench.measures.cards import metrics
+
+
+def draw(n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    y = np.arange(n) % 4
+    return y, rng.normal(size=(n, 4)) + 1.5 * np.eye(4)[y]
+
+
+@pytest.mark.parametrize("name", RESAMPLED)
+def test_weighted_metrics_equal_those_of_the_repeated_sources(name):
+    y, logits = draw(60)
+    weights = stratified_weights(y, 20, np.random.default_rng(1))
+    fast = resampled(name, y, logits, weights)
+    for value, row in zip(fast, weights.astype(int), strict=True):
+        chosen = np.repeat(np.arange(60), row)
+        assert value == pytest.approx(metrics().get(name).function(y[chosen], logits[chosen]), rel=1e-6)
+
+
+def test_weights_keep_the_classes():
+    y = np.array([0, 0, 0, 1, 1, 2])
+    weights = stratified_weights(y, 500, np.random.default_rng(1))
+    for c in range(3):
+        assert (weights[:, y == c].sum(axis=1) == (y == c).sum()).all()
+    np.testing.assert_allclose(weights.mean(axis=0), 1, atol=0.1)
+
+
+def test_the_interval_equals_scipy_s_bootstrap():
+    y, logits = draw(200)
+    right = (logits.argmax(axis=1) == y).astype(float)
+    samples = tuple(right[y == c] for c in range(4))
+
+    def mean_of_means(*parts, axis=-1):
+        return np.mean([part.mean(axis=axis) for part in parts], axis=0)
+
+    theirs = stats.bootstrap(
+        samples, mean_of_means, n_resamples=20000, method="percentile", rng=np.random.default_rng(5)
+    ).confidence_interval
+    weights = stratified_weights(y, 20000, np.random.default_rng(1))
+    low, high = interval(resampled("mpca", y, logits, weights), 0.95)
+    assert low == pytest.approx(theirs.low, abs=0.004)
+    assert high == pytest.approx(theirs.high, abs=0.004)
+
+
+def test_wilson_and_holm_equal_statsmodels():
+    assert wilson(100, 104) == pytest.approx(proportion_confint(100, 104, method="wilson"))
+    p = [0.001, 0.04, 0.03, 0.2, 0.04]
+    assert holm(p) == pytest.approx(list(multipletests(p, method="holm")[1]))
+
+
+@pytest.mark.parametrize("n", [100, 400])
+def test_stated_intervals_contain_the_truth_as_often_as_they_say(n):
+    rng, inside, trials = np.random.default_rng(7), 0, 400
+    truth = np.array([0.9, 0.7, 0.8, 0.6])
+    y = np.arange(n) % 4
+    for _ in range(trials):
+        said = np.where(rng.random(n) < truth[y], y, (y + 1) % 4)
+        weights = stratified_weights(y, 400, rng)
+        low, high = interval(resampled("mpca", y, np.eye(4)[said], weights), 0.95)
+        inside += low <= truth.mean() <= high
+    assert 0.91 <= inside / trials <= 0.98
+
+
+def test_a_clear_winner_is_named_and_a_tie_is_not(make_run):
+    records = [
+        make_run(name, seed, skill)
+        for name, skill in (("mcrgnet", 0.5), ("convxpress", 0.9))
+        for seed in (1, 2, 3)
+    ]
+    comparison = compare(records)
+    assert [row.network for row in comparison.rows] == ["convxpress", "mcrgnet"]
+    (pair,) = comparison.pairs
+    assert pair.separable
+    assert pair.p_value < 0.01
+    assert comparison.words[1].startswith("convxpress beats mcrgnet by ")
+    tie = compare([make_run(name, 1, 0.8) for name in ("mcrgnet", "toothless")])
+    assert "cannot be told apart with 200 test sources" in tie.words[1]
+    assert not tie.pairs[0].separable
+
+
+def test_estimates_are_means_over_seeds_with_their_spread(make_run):
+    records = [make_run("mcrgnet", seed, 0.8) for seed in (1, 2, 3)]
+    (row,) = compare(records).rows
+    estimate = row.metrics["accuracy"]
+    values = [metrics().get("accuracy").function(r.predictions.label, r.predictions.logits) for r in records]
+    assert estimate.values == pytest.approx(tuple(values))
+    assert estimate.mean == pytest.approx(np.mean(values))
+    assert estimate.spread == pytest.approx(np.std(values, ddof=1))
+    assert estimate.low < estimate.mean < estimate.high
+    assert row.cost["training_seconds"] == 5.0
+    assert row.confusion.sum() == 600
+    assert np.isnan(compare(records[:1]).rows[0].metrics["accuracy"].spread)
+
+
+def test_the_order_of_rows_in_a_table_changes_nothing(make_run):
+    records = [make_run("mcrgnet", 1, 0.8), make_run("toothless", 1, 0.7)]
+    order = np.random.default_rng(1).permutation(200)
+    shuffled = [records[0], replace(records[1], predictions=records[1].predictions.take(order))]
+    assert compare(records).pairs == compare(shuffled).pairs
+
+
+def test_failed_and_constant_runs_stay_and_come_last(make_run):
+    good, constant, failed = (
+        make_run("mcrgnet", 1, 0.8),
+        make_run("toothless", 1, 0.8),
+        make_run("hosenie", 1, 0.8),
+    )
+    logits = np.tile(np.float32([0, 0, 1, 0]), (200, 1))
+    constant = replace(constant, predictions=replace(constant.predictions, logits=logits))
+    failed = replace(failed, status="failed", predictions=None, error="OutOfMemoryError: no")
+    comparison = compare([failed, constant, good])
+    assert [(row.network, row.status) for row in comparison.rows] == [
+        ("mcrgnet", "ok"),
+        ("toothless", "did not learn"),
+        ("hosenie", "failed"),
+    ]
+    assert "predicts FRII for every one of 200 sources" in comparison.rows[1].notes[0]
+    assert "OutOfMemoryError: no" in comparison.rows[2].notes[0]
+    assert comparison.pairs == ()
+    assert any("toothless did not learn" in line for line in comparison.words)
+
+
+def test_a_diverged_run_is_reported(make_run):
+    good, bad = make_run("mcrgnet", 1, 0.8), make_run("toothless", 1, 0.8)
+    nan = np.full((200, 4), np.nan, np.float32)
+    bad = replace(bad, predictions=replace(bad.predictions, logits=nan))
+    rows = {row.network: row for row in compare([good, bad]).rows}
+    assert rows["toothless"].status == "did not learn"
+    assert "diverged" in rows["toothless"].notes[0]
+
+
+def test_different_settings_are_not_compared(make_run):
+    records = [make_run("mcrgnet", 1, 0.8), make_run("mcrgnet", 1, 0.8, protocol="becker2021")]
+    assert [len(group) for group in group_records(records)] == [1, 1]
+    with pytest.raises(SpecError, match=r"they differ in protocol \(modern and becker2021\)"):
+        compare(records)
+    with pytest.raises(SpecError, match="no run to compare"):
+        compare([])
+
+
+def test_seeds_with_splits_of_their_own_are_still_paired(make_run):
+    records = [
+        make_run(name, s, skill, test_seed=s)
+        for name, skill in (("mcrgnet", 0.6), ("toothless", 0.9))
+        for s in (1, 2)
+    ]
+    (pair,) = compare(records).pairs
+    assert pair.first == "toothless"
+    assert pair.separable
+
+
+def test_one_network_with_two_recipes_has_two_rows(make_run):
+    records = [make_run("mcrgnet", 1, 0.8), make_run("mcrgnet", 1, 0.8, recipe={"epochs": 3})]
+    names = [row.network for row in compare(records).rows]
+    assert len(set(names)) == 2
+    assert any("3 epochs" in name for name in names)
+
+
+def test_paired_resamples_cancel_what_the_sources_share():
+    shared = np.random.default_rng(1).normal(0.8, 0.05, 2000)
+    (pair,) = paired_differences([Sample("a", 0.82, shared + 0.02), Sample("b", 0.8, shared)], 0.95, 200)
+    assert pair.low == pytest.approx(0.02)
+    assert pair.resolvable == pytest.approx(0, abs=1e-9)
