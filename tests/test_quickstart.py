@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from rgbench.errors import SpecError
+from rgbench.networks import canonical_name
 from rgbench.quickstart import (
     OriginalOptions,
     check_classes,
@@ -64,7 +65,8 @@ def test_the_shipped_files_are_the_paper_s_schedule(name):
     assert len(lines) == {"convxpress.txt": 1, "architectures.txt": 14}[name]
     study = original_study(OriginalOptions(ROOT / name, seed=1826))
     for run in resolve(study, ""):
-        paper = resolve(study.model_copy(update={"schedule": (), "networks": (run.network.name,)}), "")[0]
+        name = canonical_name(run.network.name)
+        paper = resolve(study.model_copy(update={"schedule": (), "networks": (name,)}), "")[0]
         assert run.recipe == paper.recipe
 
 

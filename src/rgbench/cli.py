@@ -25,6 +25,8 @@ app = typer.Typer(
 )
 
 DEFAULT_STORE = Path("rgbench-results")
+LOG_WIDTH = 140
+"""Characters of a line where the output is no terminal."""
 StoreOption = Annotated[
     Path, typer.Option("--store", envvar="RGBENCH_STORE", help="Folder of the runs; made if it is not there.")
 ]
@@ -95,7 +97,7 @@ def quickstart(
     Without options: ConvXpress and two more networks, three seeds, on the embedded data set, in
     minutes. With -a FILE: the original's quickstart, all its options with their meaning.
     """
-    console = Console()
+    console = _console()
     if architectures is None:
         if data_path is not None or data_manifest is not None:
             raise typer.BadParameter("-d and -f go with -a FILE, the networks to train", param_hint="-a")
@@ -125,7 +127,7 @@ def run(
     device: DeviceOption = "auto",
 ) -> None:
     """Run a study: what is in the store is not computed again; then print the table, write the report."""
-    commands.run_and_report(study, store, device, Console())
+    commands.run_and_report(study, store, device, _console())
 
 
 @app.command()
@@ -140,7 +142,7 @@ def report(
     ] = None,
 ) -> None:
     """Compare the runs in the store, averaged over their seeds: table and HTML report."""
-    commands.report(store, out, model, table, Console())
+    commands.report(store, out, model, table, _console())
 
 
 @app.command()
@@ -149,7 +151,7 @@ def networks(
     image_size: Annotated[int, typer.Option("--image-size", help="Side of the input, in pixels.")] = 300,
 ) -> None:
     """List the networks, or show one."""
-    commands.show_networks(name, image_size, Console())
+    commands.show_networks(name, image_size, _console())
 
 
 @app.command()
@@ -159,7 +161,7 @@ def data(
     ] = None,
 ) -> None:
     """List the data sets, or show one."""
-    commands.show_data(name, Console())
+    commands.show_data(name, _console())
 
 
 @app.command()
@@ -181,7 +183,13 @@ def predict(
 ) -> None:
     """Classify FITS images with a stored run; write source, class and probabilities to a table."""
     choice = commands.PredictChoice(run_id, model, out, overwrite)
-    commands.predict(paths, choice, commands.Places(store, None, device), Console())
+    commands.predict(paths, choice, commands.Places(store, None, device), _console())
+
+
+def _console() -> Console:
+    """Give a console on standard output: as wide as the terminal, or wide enough for a log."""
+    console = Console()
+    return console if console.is_terminal else Console(width=LOG_WIDTH)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -20,7 +20,7 @@ from rgbench.networks import describe_network, network_names
 from rgbench.predict import inference_rate
 from rgbench.progress import TerminalListener
 from rgbench.report.html import write_report
-from rgbench.report.text import comparison_table, write_csv, write_latex
+from rgbench.report.text import comparison_tables, write_csv, write_latex
 from rgbench.run import load_network, timing_batch
 from rgbench.store import RunRecord, Store
 from rgbench.study import find_study, load_dataset, run_study, stored_records
@@ -190,7 +190,8 @@ def _comparisons(records: list[RunRecord]) -> dict[str, Comparison]:
 
 def _say_results(comparison: Comparison, records: list[RunRecord], console: Console) -> None:
     console.print()
-    console.print(comparison_table(comparison))
+    for table in comparison_tables(comparison, console.width):
+        console.print(table)
     for line in comparison.words:
         console.print(f"  {line}", highlight=False)
     removed = records[0].notes

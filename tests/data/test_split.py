@@ -55,7 +55,9 @@ def test_every_source_goes_to_one_side_and_no_class_beyond_its_number(labels, se
     names = [f"s{i}" for i in range(len(labels))]
     split = becker2021_split(names, labels, seed, train, validation)
     label_of = dict(zip(names, labels, strict=True))
-    assert sorted(name for side in split.values() for name in side) == sorted(n for n in names if label_of[n] != "1F")
+    assert sorted(name for side in split.values() for name in side) == sorted(
+        n for n in names if label_of[n] != "1F"
+    )
     for label in "1234":
         total = sum(value == label for value in labels)
         found = {side: sum(label_of[n] == label for n in split[side]) for side in split}

@@ -90,7 +90,7 @@ def becker2021_split(
     Examples
     --------
     >>> becker2021_split(["a", "b", "c", "d"], ["1", "1", "1", "1F"], 8901, 1, 1)
-    {'train': ['b'], 'validation': ['c'], 'test': ['a']}
+    {'train': ['a'], 'validation': ['b'], 'test': ['c']}
     """
     if len(names) != len(labels):
         raise DataError(f"{len(names)} names, but {len(labels)} labels")

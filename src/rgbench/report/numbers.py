@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import TypeGuard
 
 NONE = "–"
 """What stands where there is no number."""
@@ -111,6 +112,6 @@ def probability(value: float) -> str:
     return f"{value:.2f}"
 
 
-def is_number(value: object) -> bool:
+def is_number(value: object) -> TypeGuard[float]:
     """Tell whether a value is a finite number."""
     return isinstance(value, (int, float)) and math.isfinite(value)

@@ -68,7 +68,7 @@ def _shrink(image: NDArray[np.float64], size: int) -> NDArray[np.float64]:
     padding = [(0, -length % factor) for length in image.shape]
     padded = np.pad(image, padding, constant_values=np.nan)
     blocks = padded.reshape(padded.shape[0] // factor, factor, padded.shape[1] // factor, factor)
-    return np.fmax.reduce(np.fmax.reduce(blocks, axis=3), axis=1)
+    return np.asarray(np.fmax.reduce(np.fmax.reduce(blocks, axis=3), axis=1))
 
 
 def _levels(image: NDArray[np.float64]) -> NDArray[np.uint8]:
@@ -78,7 +78,7 @@ def _levels(image: NDArray[np.float64]) -> NDArray[np.uint8]:
         return np.zeros(image.shape, dtype=np.uint8)
     part = np.clip((np.nan_to_num(image, nan=low, posinf=high, neginf=low) - low) / (high - low), 0, 1)
     stretched = np.arcsinh(part / _SOFTENING) / np.arcsinh(1 / _SOFTENING)
-    return np.round(stretched * (LEVELS - 1)).astype(np.uint8)
+    return np.asarray(np.round(stretched * (LEVELS - 1)), dtype=np.uint8)
 
 
 def _palette() -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -135,20 +135,35 @@ COLUMNS = (
 """Columns of the table after the network's name and before its notes."""
 
 
-def comparison_table(comparison: Comparison) -> Table:
+WIDE = 116
+"""Characters below which the terminal shows two tables, scores and costs, instead of one."""
+
+
+def comparison_tables(comparison: Comparison, width: int) -> list[Table]:
+    """Make the tables that a terminal so many characters wide shows: one, or scores and costs apart."""
+    if width >= WIDE:
+        return [comparison_table(comparison)]
+    scores = comparison_table(comparison, COLUMNS[:4])
+    scores.caption = None
+    return [scores, comparison_table(comparison, COLUMNS[4:])]
+
+
+def comparison_table(comparison: Comparison, columns: Sequence[Column] = COLUMNS) -> Table:
     """Make the table that the terminal shows; a network that did not learn is marked, with the reason.
 
     Parameters
     ----------
     comparison : Comparison
         The comparison of one model of every run.
+    columns : sequence of Column
+        Which columns stand behind the name.
     """
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), caption_justify="left", pad_edge=False)
-    table.add_column("network", overflow="fold")
-    for column in COLUMNS:
+    table.add_column("network", overflow="fold", min_width=12)
+    for column in columns:
         table.add_column(column.heading.replace(" ", "\n", 1), justify="right", no_wrap=True)
     for row in comparison.rows:
-        cells = [column.show(row) for column in COLUMNS]
+        cells = [column.show(row) for column in columns]
         name = escape(row.network) if learned(row) else f"{escape(row.network)} [yellow]!"
         table.add_row(name, *cells, style="" if learned(row) else "dim")
     noted = [f"{row.network}: {remarks(row)}" for row in comparison.rows if row.notes]
