@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import sys
 import traceback
+from importlib import import_module
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
-from rgbench import commands
 from rgbench.errors import RgbenchError
 from rgbench.quickstart import OriginalOptions, parse_image_size
 
@@ -101,7 +101,7 @@ def quickstart(
     if architectures is None:
         if data_path is not None or data_manifest is not None:
             raise typer.BadParameter("-d and -f go with -a FILE, the networks to train", param_hint="-a")
-        commands.run_and_report("quickstart", results_path, device, console)
+        _commands().run_and_report("quickstart", results_path, device, console)
         return
     options = OriginalOptions(
         architectures=architectures,
@@ -115,7 +115,9 @@ def quickstart(
         val_size=val_size,
         protocol=protocol,
     )
-    commands.run_original(options, only_test, commands.Places(results_path, model_path, device), console)
+    _commands().run_original(
+        options, only_test, _commands().Places(results_path, model_path, device), console
+    )
 
 
 @app.command()
@@ -127,7 +129,7 @@ def run(
     device: DeviceOption = "auto",
 ) -> None:
     """Run a study: what is in the store is not computed again; then print the table, write the report."""
-    commands.run_and_report(study, store, device, _console())
+    _commands().run_and_report(study, store, device, _console())
 
 
 @app.command()
@@ -142,7 +144,7 @@ def report(
     ] = None,
 ) -> None:
     """Compare the runs in the store, averaged over their seeds: table and HTML report."""
-    commands.report(store, out, model, table, _console())
+    _commands().report(store, out, model, table, _console())
 
 
 @app.command()
@@ -151,7 +153,7 @@ def networks(
     image_size: Annotated[int, typer.Option("--image-size", help="Side of the input, in pixels.")] = 300,
 ) -> None:
     """List the networks, or show one."""
-    commands.show_networks(name, image_size, _console())
+    _commands().show_networks(name, image_size, _console())
 
 
 @app.command()
@@ -161,7 +163,7 @@ def data(
     ] = None,
 ) -> None:
     """List the data sets, or show one."""
-    commands.show_data(name, _console())
+    _commands().show_data(name, _console())
 
 
 @app.command()
@@ -182,8 +184,13 @@ def predict(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the table if it is there.")] = False,
 ) -> None:
     """Classify FITS images with a stored run; write source, class and probabilities to a table."""
-    choice = commands.PredictChoice(run_id, model, out, overwrite)
-    commands.predict(paths, choice, commands.Places(store, None, device), _console())
+    choice = _commands().PredictChoice(run_id, model, out, overwrite)
+    _commands().predict(paths, choice, _commands().Places(store, None, device), _console())
+
+
+def _commands() -> Any:
+    """Give the module that does the work; importing it loads torch, which help need not wait for."""
+    return import_module("rgbench.commands")
 
 
 def _console() -> Console:

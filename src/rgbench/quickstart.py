@@ -140,7 +140,7 @@ def final_results(record: RunRecord) -> Iterator[str]:
         counts = confusion_matrix(y, logits, len(classes))
         measured = per_class(y, logits)
         yield f"{title}: {model} model, {len(y)} test sources"
-        yield f"  MPCA {mean_per_class_accuracy(y, logits):.3f} %"
+        yield f"  MPCA {100 * mean_per_class_accuracy(y, logits):.3f} %"
         for name, key in (
             ("Precision", "precision_2021"),
             ("Recall", "recall_2021"),
@@ -223,7 +223,7 @@ def _original_row(record: RunRecord, model: str) -> dict[str, Any]:
         "val_loss": validation,
         "loss_ratio": np.divide(train, validation),
         "acc_ratio": np.divide(found["train_accuracy"], found["validation_accuracy"]),
-        "MPCA": mean_per_class_accuracy(y, logits),
+        "MPCA": 100 * mean_per_class_accuracy(y, logits),
     }
     for short, key in (("P", "precision_2021"), ("R", "recall_2021"), ("F1", "f1_2021")):
         row |= {f"{short}_{name}": value for name, value in zip(names, measured[key], strict=True)}
@@ -235,7 +235,7 @@ def _append_row(path: Path, row: dict[str, Any]) -> None:
     key = ("Architectures", "Seed", "LearningRate", "Epochs")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        rows = list(csv.DictReader(path.open(newline=""))) if path.exists() else []
+        rows = list(csv.DictReader(path.read_text().splitlines())) if path.exists() else []
         rows = [old for old in rows if any(old.get(name) != values[name] for name in key)]
         with path.open("w", newline="") as file:
             writer = csv.DictWriter(file, list(values))

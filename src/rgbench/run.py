@@ -16,7 +16,7 @@ from torch import Tensor
 
 from rgbench.data.catalogue import DataSet, Flag
 from rgbench.data.split import Split, becker2021, published_split
-from rgbench.errors import DeviceError, RgbenchError
+from rgbench.errors import DeviceError, RgbenchError, StoreError
 from rgbench.networks import describe_network
 from rgbench.networks.build import Network, build_network
 from rgbench.predict import inference_rate, predict_logits
@@ -25,7 +25,7 @@ from rgbench.spec import RunSpec
 from rgbench.store import RunDirectory, RunRecord, Store
 from rgbench.tables import MODELS, Predictions, concatenate, write_history, write_predictions
 from rgbench.training.checkpoint import load_weights, save_weights
-from rgbench.training.loop import Progress, TrainingData, TrainingFiles, fit, keep_dropout
+from rgbench.training.loop import Progress, TrainingData, TrainingFiles, evaluate, fit, keep_dropout
 from rgbench.training.source import ImageSource, kept_side, prepare
 
 TIMING_BATCH = 32
@@ -103,6 +103,8 @@ def execute(spec: RunSpec, bench: Bench, on_step: OnStep = _ignore) -> RunRecord
         directory.write_status("running", device=bench.device)
         try:
             notes = _compute(spec, bench, directory, on_step)
+        except StoreError:
+            raise
         except (RgbenchError, torch.OutOfMemoryError, MemoryError) as error:
             directory.write_status("failed", f"{type(error).__name__}: {error}", device=bench.device)
         else:
@@ -151,10 +153,11 @@ def _compute(spec: RunSpec, bench: Bench, directory: RunDirectory, on_step: OnSt
     progress = fit(place.network, data, spec.recipe, spec.seed, files, on_step)
     write_history(directory.history, {key: np.array(values) for key, values in progress.history.items()})
     save_weights(directory.weights("final"), place.network)
-    cost = _cost(place, data, progress)
-    tables = []
+    cost, tables = _cost(place, data, progress), []
     for model in MODELS:
         load_weights(directory.weights(model), place.network)
+        if spec.augmentation.kind == "rotations":
+            cost.setdefault("evaluation", {})[model] = _evaluate_rotated(place)
         tables += [_predict(place, part, model) for part in ("validation", "test")]
     write_predictions(directory.predictions, concatenate(tables))
     directory.write_cost(cost)
@@ -188,6 +191,16 @@ def _sample(index: NDArray[np.int64], n: int, seed: int) -> NDArray[np.int64]:
     if len(index) <= n:
         return index
     return np.sort(numpy_generator(seed, "order", sample="train").choice(index, n, replace=False))
+
+
+def _evaluate_rotated(place: _Workplace) -> dict[str, float]:
+    """Measure loss and accuracy on the rotated training and validation sets, as the 2021 study did."""
+    found: dict[str, float] = {}
+    for side in ("train", "validation"):
+        batches = place.source.rotated(place.split.indices(side))
+        loss, accuracy = evaluate(place.network, batches, place.spec.recipe)
+        found |= {f"{side}_loss": loss, f"{side}_accuracy": accuracy}
+    return found
 
 
 def _predict(place: _Workplace, split: str, model: str) -> Predictions:

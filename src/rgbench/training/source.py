@@ -62,8 +62,12 @@ class ImageSource:
     def validation(self, index: NDArray[np.int64]) -> PlainBatches | RotationBatches:
         """Give validation batches; rotated where the protocol says so."""
         if self.spec.augmentation.kind == "rotations" and self.spec.augmentation.validation:
-            return RotationBatches(self, torch.from_numpy(index), shuffle=False)
+            return self.rotated(index)
         return self.plain(index)
+
+    def rotated(self, index: NDArray[np.int64]) -> RotationBatches:
+        """Give sequential batches of every source at every angle."""
+        return RotationBatches(self, torch.from_numpy(index), shuffle=False)
 
     def take(self, index: Tensor) -> Tensor:
         """Give stored images of an index, shape (n, 1, h, w)."""
