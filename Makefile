@@ -63,7 +63,7 @@ contract: $(DEV_INSTALLED) ## check that imports go down the house only
 check: lint types contract test ## all that a change must pass
 
 bench: $(DEV_INSTALLED) ## measure speed beside plain PyTorch (benchmarks/)
-	@for script in benchmarks/*.py; do echo "$$script"; $(BIN)/python "$$script" || exit 1; done
+	$(BIN)/python benchmarks/speed.py
 
 hooks: $(DEV_INSTALLED) ## check every commit from now on
 	$(BIN)/pre-commit install
