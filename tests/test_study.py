@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -295,3 +296,31 @@ def test_prediction_repeats_what_the_test_said(original, folder):
     paths = {p.name.removesuffix(".fits"): p for p in folder.rglob("*.fits")}
     result = rgbench.classify(record, store, [paths[name] for name in test.source_id])
     np.testing.assert_allclose(result.probabilities, test.probabilities(), atol=1e-5)
+
+
+def test_an_image_is_classified_by_itself_and_in_the_training_frame(original, folder, tmp_path):
+    store = Store(original / "results")
+    record = next(r for r in store.records() if r.spec.network.name == "mcrgnet")
+    path = sorted((folder / "FRII").iterdir())[0]
+    large = np.pad(fits.getdata(path), 7)
+    large[0, 0] = 100
+    fits.writeto(tmp_path / "large.fits", large)
+    alone = rgbench.classify(record, store, [path])
+    both = rgbench.classify(record, store, [path, tmp_path / "large.fits"])
+    np.testing.assert_allclose(both.probabilities[0], alone.probabilities[0], atol=1e-6)
+    np.testing.assert_allclose(both.probabilities[1], alone.probabilities[0], atol=1e-6)
+
+
+def test_an_image_of_another_pixel_scale_is_set_aside(original, folder, tmp_path):
+    store = Store(original / "results")
+    record = next(r for r in store.records() if r.spec.network.name == "mcrgnet")
+    data = record.spec.data.model_copy(update={"pixel_scale": 1.8})
+    record = replace(record, spec=record.spec.model_copy(update={"data": data}))
+    header = fits.Header(
+        {"CTYPE1": "RA---SIN", "CTYPE2": "DEC--SIN", "CDELT1": -15 / 3600, "CDELT2": 15 / 3600}
+    )
+    path = sorted((folder / "FRII").iterdir())[0]
+    fits.writeto(tmp_path / "nvss.fits", fits.getdata(path), header)
+    result = rgbench.classify(record, store, [path, tmp_path / "nvss.fits"])
+    assert result.path == [str(path)]
+    assert "has pixels of 15.00 arcsec; the network was trained on 1.80 arcsec" in result.set_aside[0][1]

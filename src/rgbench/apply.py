@@ -15,16 +15,19 @@ from astropy.table import Table
 from numpy.typing import NDArray
 
 from rgbench.errors import DataError, SpecError, StoreError
-from rgbench.images.fits import read_fits
+from rgbench.images.fits import FitsImage, read_fits
 from rgbench.images.preprocess import central_crop, usable
 from rgbench.predict import predict_logits
 from rgbench.run import load_network
+from rgbench.spec import RunSpec
 from rgbench.store import RunRecord, Store
 from rgbench.tables import Predictions
 from rgbench.training.source import ImageSource, prepare
 
 CHUNK = 256
 """Images that are read and classified together; bounds the memory."""
+SCALE_TOLERANCE = 0.1
+"""Largest difference of pixel scales, as a share, at which a network still sees what it was trained on."""
 ENDINGS = (".csv", ".parquet", ".vot", ".xml", ".fits")
 FITS_ENDINGS = (".fits", ".fit", ".fits.gz", ".fit.gz")
 
@@ -85,7 +88,8 @@ def classify(
     -------
     Classified
         Classes and probabilities, and the files set aside with their reasons. Images are prepared
-        as the run's training images were; one that is larger is cut to its centre.
+        as the run's training images were: one that is larger is cut to its centre, one of another pixel
+        scale is set aside.
 
     Raises
     ------
@@ -100,12 +104,11 @@ def classify(
     done: list[str] = []
     aside: list[tuple[str, str]] = []
     for start in range(0, len(files), CHUNK):
-        images, kept = _read(files[start : start + CHUNK], record.spec.images.field, aside)
+        pixels, kept = _read(files[start : start + CHUNK], record.spec, aside)
         if not kept:
             continue
-        pixels = prepare(images, record.spec)
-        source = ImageSource(pixels, np.full(len(images), -1), record.spec, torch.device(device))
-        recipe, index = record.spec.recipe, np.arange(len(images))
+        source = ImageSource(pixels, np.full(len(pixels), -1), record.spec, torch.device(device))
+        recipe, index = record.spec.recipe, np.arange(len(pixels))
         logits = predict_logits(network, source.plain(index).images(), recipe.precision, recipe.views)
         rows.append(_probabilities(record, logits))
         done += kept
@@ -175,26 +178,24 @@ def source_name(path: Path) -> str:
 
 
 def _read(
-    files: list[Path], field: int, aside: list[tuple[str, str]]
+    files: list[Path], spec: RunSpec, aside: list[tuple[str, str]]
 ) -> tuple[NDArray[np.float32], list[str]]:
-    """Read images of one shape; those that cannot be used go to `aside`."""
-    images, kept = [], []
+    """Read and prepare images, each by itself; those that cannot be used go to `aside`."""
+    fields, kept = [], []
     for path in files:
         try:
-            image = read_fits(path).pixels
+            image = read_fits(path)
         except DataError as error:
             aside.append((str(path), str(error).removeprefix(f"{path}: ")))
             continue
-        reason = usable(image) or _too_small(image, field)
+        pixels = image.pixels if spec.data.frame is None else central_crop(image.pixels, spec.data.frame)
+        reason = usable(pixels) or _too_small(pixels, spec.images.field) or _other_scale(image, spec)
         if reason:
             aside.append((str(path), reason))
             continue
-        images.append(image)
+        fields.append(central_crop(prepare(pixels[None], spec)[0], spec.images.field))
         kept.append(str(path))
-    side = min((min(image.shape) for image in images), default=0)
-    return np.stack([central_crop(i[None], side)[0] for i in images]) if images else np.zeros(
-        (0, 0, 0), "f4"
-    ), kept
+    return np.stack(fields) if fields else np.zeros((0, 0, 0), dtype=np.float32), kept
 
 
 def _too_small(image: NDArray[np.float32], field: int) -> str | None:
@@ -202,6 +203,15 @@ def _too_small(image: NDArray[np.float32], field: int) -> str | None:
         return None
     rows, columns = image.shape
     return f"is {rows}x{columns} pixels; the network was trained on fields of {field}x{field}"
+
+
+def _other_scale(image: FitsImage, spec: RunSpec) -> str | None:
+    ours = spec.data.pixel_scale
+    if ours is None or not np.isfinite(image.pixel_scale):
+        return None
+    if abs(np.log(image.pixel_scale / ours)) <= SCALE_TOLERANCE:
+        return None
+    return f"has pixels of {image.pixel_scale:.2f} arcsec; the network was trained on {ours:.2f} arcsec"
 
 
 def _probabilities(record: RunRecord, logits: NDArray[np.float32]) -> NDArray[np.float64]:

@@ -36,7 +36,8 @@ class DataSpec(_Frozen):
     """Which data, and how they are split.
 
     `path`, `manifest` and `class_labels` say where one's own data are; they do not enter the id of
-    a run, since `checksum` says what they hold.
+    a run, since `checksum` says what they hold. `checksum`, `frame` (rows and columns of the images) and
+    `pixel_scale` (arcseconds) are filled in from the data.
     """
 
     name: str = "first-galaxy-data"
@@ -44,6 +45,8 @@ class DataSpec(_Frozen):
     train_size: int = Field(250, ge=1)
     validation_size: int = Field(100, ge=1)
     checksum: str = ""
+    frame: tuple[int, int] | None = None
+    pixel_scale: float | None = None
     path: str | None = None
     manifest: str | None = None
     class_labels: str | None = None
@@ -204,7 +207,12 @@ def read_protocol(name: str) -> dict[str, Any]:
     return {**base, **content}
 
 
-def resolve(study: Study, checksum: str) -> list[RunSpec]:
+def resolve(
+    study: Study,
+    checksum: str,
+    frame: tuple[int, int] | None = None,
+    pixel_scale: float | None = None,
+) -> list[RunSpec]:
     """Resolve a study to its runs: schedule lines or networks, times seeds.
 
     Parameters
@@ -213,6 +221,10 @@ def resolve(study: Study, checksum: str) -> list[RunSpec]:
         The study; its network names must be canonical (`rgbench.study` sees to that).
     checksum : str
         SHA-256 of the data set's content.
+    frame : (int, int), optional
+        Rows and columns of its images.
+    pixel_scale : float, optional
+        Arcseconds per pixel of its images, if known.
 
     Returns
     -------
@@ -220,7 +232,8 @@ def resolve(study: Study, checksum: str) -> list[RunSpec]:
         The runs, network by network, in the order of the study.
     """
     protocol = read_protocol(study.protocol)
-    data = study.data.model_copy(update={"checksum": checksum})
+    facts = {"checksum": checksum, "frame": frame, "pixel_scale": pixel_scale}
+    data = study.data.model_copy(update=facts)
     if study.data.split == "published":
         defaults = DataSpec()
         data = data.model_copy(

@@ -124,7 +124,11 @@ def plan_study(study: Study, dataset: DataSet, store: Store) -> Plan:
     lines = tuple(
         line.model_copy(update={"network": canonical_name(line.network)}) for line in study.schedule
     )
-    runs = resolve(study.model_copy(update={"networks": names, "schedule": lines}), dataset.checksum)
+    canonical = study.model_copy(update={"networks": names, "schedule": lines})
+    rows, columns = dataset.images.shape[1:]
+    scale = dataset.card.pixel_scale
+    known = float(scale) if np.isfinite(scale) else None
+    runs = resolve(canonical, dataset.checksum, (int(rows), int(columns)), known)
     runs = list({spec.run_id: spec for spec in runs}.values())
     images, work = {}, {}
     for spec in runs:
