@@ -122,6 +122,11 @@ def make_all(records: list[RunRecord], names: np.ndarray) -> Made:
 
 
 @pytest.fixture(scope="session")
+def runs():
+    return make_records
+
+
+@pytest.fixture(scope="session")
 def made() -> Made:
     return make_all(make_records(), source_ids())
 

@@ -1,0 +1,152 @@
+"""The report: one file, complete, inert, and alive in a browser."""
+
+from __future__ import annotations
+
+import csv
+import io
+import shutil
+import subprocess
+import zlib
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from rgbench.comparison.summary import compare
+from rgbench.report.html import write_report
+from rgbench.report.text import comparison_csv, comparison_latex, comparison_lines, comparison_tables
+
+NETWORKS = ("convxpress", "mcrgnet", "radio-galaxy-zoo")
+BROWSER = next((b for b in ("chromium", "chromium-browser", "google-chrome") if shutil.which(b)), None)
+FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync", "--hide-scrollbars", "--window-size=1000,2000"]
+HOSTILE = '<img src=x onerror="document.title=1">&"\''
+
+
+class Page(HTMLParser):
+    """Collects tags, what they load, ids and links."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.loads: list[str] = []
+        self.images: list[dict[str, str | None]] = []
+        self.ids: set[str] = set()
+        self.anchors: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        found = dict(attrs)
+        self.tags.append(tag)
+        self.ids.add(found.get("id") or "")
+        if tag == "a" and (found.get("href") or "").startswith("#"):
+            self.anchors.append(found["href"][1:])
+        if tag in ("img", "script", "link", "iframe", "source", "object"):
+            self.loads += [value for key, value in attrs if key in ("src", "href", "data") and value]
+        if tag == "img":
+            self.images.append(found)
+
+
+@pytest.fixture(scope="module")
+def report(made, tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("report") / "report.html"
+    return write_report(path, made.comparisons, made.records, made.images)
+
+
+def test_everything_is_in_one_file(report, made):
+    page = Page(report.read_text())
+    assert all(load.startswith("data:") for load in page.loads)
+    assert "default-src 'none'" in report.read_text()
+    assert report.stat().st_size < 3_000_000
+    assert page.images
+    assert all(image["alt"] for image in page.images)
+    assert set(page.anchors) <= page.ids
+    text = report.read_text()
+    for word in (*NETWORKS, "MPCA", "95 %", "validation", "Becker", "2102.03780", "8901", "1826", "4915"):
+        assert word in text, word
+    assert made.comparisons["best"].words[0] in text
+
+
+def test_hostile_names_are_inert(tmp_path, runs):
+    names = np.array([f"J{i:04d}" for i in range(200)], dtype="<U80")
+    names[:8] = [f"{HOSTILE}{i}" for i in range(8)]
+    records = runs(networks=("mcrgnet",), seeds=(1,), names=names)
+    images = dict.fromkeys(names, np.eye(20, dtype=np.uint8))
+    path = write_report(tmp_path / "r.html", {"best": compare(records)}, records, images)
+    text = path.read_text()
+    assert HOSTILE not in text
+    assert "&lt;img src=x" in text
+    assert not any("onerror" in image for image in Page(text).images)
+
+
+def test_failed_runs_and_missing_images_do_not_stop_it(tmp_path, runs):
+    good, bad = runs(networks=("mcrgnet", "convxpress"), seeds=(1,))
+    bad = replace(
+        bad, status="failed", error="OutOfMemoryError: no room", predictions=None, history={}, cost={}
+    )
+    path = write_report(tmp_path / "r.html", {"best": compare([good, bad])}, [good, bad])
+    assert "OutOfMemoryError: no room" in path.read_text()
+
+
+def test_the_csv_keeps_every_digit(made):
+    comparison = made.comparisons["best"]
+    rows = list(csv.DictReader(io.StringIO(comparison_csv(comparison))))
+    assert [row["network"] for row in rows] == [row.network for row in comparison.rows]
+    values = {key: value for key, value in rows[0].items() if "mpca" in key}
+    assert str(comparison.rows[0].metrics["mpca"].mean) in values.values()
+
+
+def test_the_latex_table_is_booktabs(made):
+    text = comparison_latex(made.comparisons["best"])
+    for word in (r"\toprule", r"\midrule", r"\bottomrule", r"\pm"):
+        assert word in text
+    assert text.count("{") == text.count("}")
+
+
+def test_the_terminal_shows_every_network_at_any_width(made):
+    for width in (80, 140):
+        console = Console(width=width, file=io.StringIO())
+        for table in comparison_tables(made.comparisons["best"], width):
+            console.print(table)
+        text = console.file.getvalue()
+        for name in NETWORKS:
+            assert name in text
+        assert "…" not in text
+    assert len(comparison_lines(made.comparisons["best"])) >= 5
+
+
+def browse(report: Path, folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    command = [BROWSER, *FLAGS, f"--user-data-dir={folder / 'profile'}", *options, report.as_uri()]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+
+
+@pytest.mark.skipif(BROWSER is None, reason="needs Chromium or Chrome")
+def test_its_scripts_run_in_a_browser(report, tmp_path):
+    done = browse(report, tmp_path, "--enable-logging=stderr", "--v=0", "--dump-dom")
+    assert 'data-ready="true"' in done.stdout
+    assert "CONSOLE" not in done.stderr
+    assert "Refused" not in done.stderr
+    assert "<button" in done.stdout
+
+
+def pixels(path: Path) -> np.ndarray:
+    """Give the raw scan lines of a PNG, filter bytes and all."""
+    content, found = path.read_bytes()[8:], b""
+    while content:
+        size = int.from_bytes(content[:4], "big")
+        if content[4:8] == b"IDAT":
+            found += content[8 : 8 + size]
+        content = content[12 + size :]
+    return np.frombuffer(zlib.decompress(found), np.uint8)
+
+
+@pytest.mark.skipif(BROWSER is None, reason="needs Chromium or Chrome")
+def test_a_browser_shows_something(report, tmp_path):
+    shot = tmp_path / "shot.png"
+    browse(report, tmp_path, f"--screenshot={shot}")
+    values = pixels(shot)
+    assert len(values) > 1_000_000
+    assert np.count_nonzero(values) > 50_000
+    assert len(np.unique(values)) > 50
