@@ -21,7 +21,18 @@ from rgbench.report.text import comparison_csv, comparison_latex, comparison_lin
 
 NETWORKS = ("convxpress", "mcrgnet", "radio-galaxy-zoo")
 BROWSER = next((b for b in ("chromium", "chromium-browser", "google-chrome") if shutil.which(b)), None)
-FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync", "--hide-scrollbars", "--window-size=1000,2000"]
+FLAGS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--hide-scrollbars",
+    "--window-size=1000,2000",
+)
 HOSTILE = '<img src=x onerror="document.title=1">&"\''
 
 
