@@ -1,24 +1,23 @@
 """What a network costs and sees, from its layers alone: no weight is made.
 
-Symbols of the formulas: a layer takes maps of ``c`` channels to maps of ``h x w`` pixels and ``f``
-channels with a ``k x l`` kernel, or a vector of ``m`` numbers to one of ``n``.
+The formulas of each layer stand with it, in `rgbench.networks.layers`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from math import prod
 from typing import Any
 
 from rgbench.errors import SpecError
-from rgbench.networks.geometry import output_size, padding_amounts
-from rgbench.networks.notation import BatchNorm, Conv, Dense, Flatten, Layer, MaxPool
+from rgbench.networks.layers import Branches, Dense, Layer, Pads, Shape, Window
 
-Shape = tuple[int, ...]
-"""(rows, columns, channels) of a map, or (features,) of a vector; without the batch axis."""
 ImageSize = int | tuple[int, int]
 """Side of a square image, or (rows, columns), in pixels."""
+CONVOLUTIONS = ("Conv", "DepthwiseConv", "GroupConv")
+"""The kinds of layers that count as convolutions."""
+WINDOWS = (*CONVOLUTIONS, "MaxPool", "BlurPool")
+"""The kinds of layers whose windows slide over a map."""
 
 
 @dataclass(frozen=True)
@@ -27,8 +26,10 @@ class LayerFacts:
 
     Attributes
     ----------
-    position : int
-        Place of the layer, from 1.
+    position : str
+        Place of the layer, from 1; ``3b2`` is the second layer of branch b of layer 3.
+    kind : str
+        Name of the layer's class in `rgbench.networks.layers`.
     text : str
         The layer in the notation.
     input_shape, output_shape : tuple of int
@@ -38,7 +39,7 @@ class LayerFacts:
     parameters, trainable_parameters : int
         Batch normalisation has four per channel, of which two are trained.
     macs : int
-        Multiply-accumulate operations per image: ``h w f k l c`` or ``m n``, otherwise 0.
+        Multiply-accumulate operations per image.
     flops_2021 : int
         Operations per image by the rule of the 2021 testbed, see `Analysis`.
     receptive_field, stride : int
@@ -47,11 +48,12 @@ class LayerFacts:
         Receptive field over image size; the larger of the two axes.
     """
 
-    position: int
+    position: str
+    kind: str
     text: str
     input_shape: Shape
     output_shape: Shape
-    pads: tuple[tuple[int, int], tuple[int, int]]
+    pads: Pads
     parameters: int
     trainable_parameters: int
     macs: int
@@ -70,15 +72,16 @@ class Analysis:
     parameters, trainable_parameters : int
         Sums over the layers; the other three count one kind of layer each.
     flatten_size : int
-        Length of the vector after the flatten layer; 0 without one.
+        Length of the vector that the first dense layer takes; 0 without one.
     macs : int
         Multiply-accumulate operations per image of convolutions and dense layers.
     flops_2021 : int
         Operations per image as the 2021 testbed counts them: convolution ``2 h w f c k l + h w f``,
-        dense ``2 m n + n``, batch normalisation 4 per element, max pool ``k k h w c``, others 0.
+        dense ``2 m n + n``, batch normalisation 4 per element, max pool ``k k h w c``, others 0. (Its own
+        code stops at a concatenation, which is free here.)
     receptive_field, stride : int
         At the last convolution or pool, in pixels: ``r += (k - 1) j; j *= s`` from ``r = j = 1``.
-        The receptive field is the theoretical one, padding included.
+        The receptive field is the theoretical one, padding included; the larger one where branches meet.
     coverage : float
         Receptive field over image size; the larger of the two axes.
     last_conv_receptive_field, last_conv_stride, last_conv_coverage
@@ -143,7 +146,7 @@ def resolve_classes(layers: Sequence[Layer], n_classes: int) -> tuple[Layer, ...
     if n_classes < 2:
         raise SpecError(f"n_classes is {n_classes!r}; a classifier has 2 or more classes")
     return tuple(
-        Dense(n_classes, layer.activation, layer.l2, layer.initialiser, layer.seeded)
+        replace(layer, units=n_classes)
         if isinstance(layer, Dense) and layer.units is None
         else layer
         for layer in layers
@@ -183,162 +186,126 @@ def analyse(layers: Sequence[Layer], image_size: ImageSize, n_classes: int, chan
     (80084, 260000, 3)
     """
     shape = image_shape(image_size, channels)
-    state, facts = _State(shape, shape[:2]), []
-    resolved = resolve_classes(layers, n_classes)
-    for position, layer in enumerate(resolved, start=1):
-        entry, state = _measure(position, layer, state)
-        facts.append(entry)
-    return _summarise(resolved, tuple(facts), shape, n_classes)
+    facts, end = _walk(resolve_classes(layers, n_classes), _State(shape, shape[:2]))
+    return _summarise(tuple(facts), end, shape, n_classes)
 
 
-def _measure(position: int, layer: Layer, state: _State) -> tuple[LayerFacts, _State]:
-    """Measure one layer and give the state after it."""
-    after = _advance(position, layer, state)
-    parameters, trainable = _parameters(layer, state.shape)
-    facts = LayerFacts(
+def _walk(layers: Sequence[Layer], state: _State, prefix: str = "") -> tuple[list[LayerFacts], _State]:
+    """Measure layers one after the other; those of branches stand before their merge."""
+    facts: list[LayerFacts] = []
+    for number, layer in enumerate(layers, start=1):
+        position = f"{prefix}{number}"
+        inner: list[LayerFacts] = []
+        try:
+            if isinstance(layer, Branches):
+                inner, after = _walk_branches(layer, state, position)
+            else:
+                after = _advance(layer, state)
+        except _WrongLayer:
+            raise
+        except SpecError as error:
+            raise _WrongLayer(f"layer {position} ({layer}) {error}") from error
+        facts += [*inner, _measure(position, layer, state, after)]
+        state = after
+    return facts, state
+
+
+class _WrongLayer(SpecError):
+    """An error that names its layer already."""
+
+
+def _walk_branches(layer: Branches, state: _State, position: str) -> tuple[list[LayerFacts], _State]:
+    """Measure branches that start from one state, and give the state after their merge."""
+    walked = [
+        _walk(branch, state, f"{position}{chr(ord('a') + place)}") for place, branch in enumerate(layer.branches)
+    ]
+    ends = [end for _, end in walked]
+    merged = replace(
+        state,
+        shape=layer.merged_shape([end.shape for end in ends]),
+        field=(max(end.field[0] for end in ends), max(end.field[1] for end in ends)),
+        jump=(max(end.jump[0] for end in ends), max(end.jump[1] for end in ends)),
+    )
+    return [entry for entries, _ in walked for entry in entries], merged
+
+
+def _measure(position: str, layer: Layer, state: _State, after: _State) -> LayerFacts:
+    """Put the facts of one layer together."""
+    window = layer.window(state.shape) if len(state.shape) == 3 else None
+    parameters, trainable = layer.parameters(state.shape)
+    return LayerFacts(
         position=position,
+        kind=type(layer).__name__,
         text=str(layer),
         input_shape=state.shape,
         output_shape=after.shape,
-        pads=_pads(layer, state.shape),
+        pads=window.pads(state.shape) if window else ((0, 0), (0, 0)),
         parameters=parameters,
         trainable_parameters=trainable,
-        macs=_macs(layer, state.shape, after.shape),
-        flops_2021=_flops_2021(layer, state.shape, after.shape),
+        macs=layer.macs(state.shape, after.shape),
+        flops_2021=layer.flops_2021(state.shape, after.shape),
         receptive_field=max(after.field),
         stride=max(after.jump),
-        coverage=max(after.field[0] / after.image[0], after.field[1] / after.image[1]),
+        coverage=_coverage(after),
     )
-    return facts, after
 
 
-def _advance(position: int, layer: Layer, state: _State) -> _State:
+def _advance(layer: Layer, state: _State) -> _State:
     """Give the state after a layer, or say why the layer cannot follow."""
     is_map = len(state.shape) == 3
-    if isinstance(layer, Conv | MaxPool):
-        if not is_map:
-            raise SpecError(f"layer {position} ({layer}) needs a map, but stands after Flat")
-        return _slide(position, layer, state)
-    if isinstance(layer, Flatten):
-        if not is_map:
-            raise SpecError(f"layer {position} ({layer}) stands after another Flat")
-        return replace(state, shape=(prod(state.shape),))
-    if isinstance(layer, Dense):
-        if is_map:
-            raise SpecError(f"layer {position} ({layer}) needs a vector: write Flat before it")
-        return replace(state, shape=(_units(layer),))
-    return state
+    if layer.takes == "map" and not is_map:
+        raise SpecError("needs a map, but stands after Flat")
+    if layer.takes == "vector" and is_map:
+        raise SpecError("needs a vector: write Flat or GAP before it")
+    shape = layer.output_shape(state.shape)
+    window = layer.window(state.shape) if is_map else None
+    return replace(state, shape=shape) if window is None else _slide(window, shape, state)
 
 
-def _slide(position: int, layer: Conv | MaxPool, state: _State) -> _State:
+def _slide(window: Window, shape: Shape, state: _State) -> _State:
     """Move a window over a map."""
-    window = _window(layer)
-    rows, columns = (
-        output_size(size, kernel, stride, layer.padding)
-        for size, kernel, stride in zip(state.shape[:2], window, layer.stride, strict=True)
-    )
-    if min(rows, columns) < 1:
+    kernel, stride = window.kernel, window.stride
+    if min(shape) < 1:
         raise SpecError(
-            f"layer {position} ({layer}) does not fit: its {window[0]}x{window[1]} window meets a map of "
+            f"does not fit: its {kernel[0]}x{kernel[1]} window meets a map of "
             f"{state.shape[0]}x{state.shape[1]} pixels; use a larger image"
         )
-    channels = layer.filters if isinstance(layer, Conv) else state.shape[2]
     field = (
-        state.field[0] + (window[0] - 1) * state.jump[0],
-        state.field[1] + (window[1] - 1) * state.jump[1],
+        state.field[0] + (kernel[0] - 1) * state.jump[0],
+        state.field[1] + (kernel[1] - 1) * state.jump[1],
     )
-    jump = (state.jump[0] * layer.stride[0], state.jump[1] * layer.stride[1])
-    return replace(state, shape=(rows, columns, channels), field=field, jump=jump)
+    jump = (state.jump[0] * stride[0], state.jump[1] * stride[1])
+    return replace(state, shape=shape, field=field, jump=jump)
 
 
-def _window(layer: Conv | MaxPool) -> tuple[int, int]:
-    return layer.kernel if isinstance(layer, Conv) else layer.window
+def _coverage(state: _State) -> float:
+    return max(state.field[0] / state.image[0], state.field[1] / state.image[1])
 
 
-def _units(layer: Dense) -> int:
-    if layer.units is None:
-        raise SpecError("FC{classes} needs the number of classes")
-    return layer.units
-
-
-def _pads(layer: Layer, shape: Shape) -> tuple[tuple[int, int], tuple[int, int]]:
-    if not isinstance(layer, Conv | MaxPool):
-        return ((0, 0), (0, 0))
-    window = _window(layer)
-    return (
-        padding_amounts(shape[0], window[0], layer.stride[0], layer.padding),
-        padding_amounts(shape[1], window[1], layer.stride[1], layer.padding),
-    )
-
-
-def _parameters(layer: Layer, shape: Shape) -> tuple[int, int]:
-    """Count all and trainable parameters of a layer."""
-    if isinstance(layer, Conv):
-        count = layer.filters * (prod(layer.kernel) * shape[2] + 1)
-        return count, count
-    if isinstance(layer, Dense):
-        count = _units(layer) * (shape[0] + 1)
-        return count, count
-    if isinstance(layer, BatchNorm):
-        return 4 * shape[-1], 2 * shape[-1]
-    return 0, 0
-
-
-def _macs(layer: Layer, before: Shape, after: Shape) -> int:
-    if isinstance(layer, Conv):
-        return prod(after) * prod(layer.kernel) * before[2]
-    if isinstance(layer, Dense):
-        return before[0] * after[0]
-    return 0
-
-
-def _flops_2021(layer: Layer, before: Shape, after: Shape) -> int:
-    if isinstance(layer, Conv | Dense):
-        return 2 * _macs(layer, before, after) + prod(after)
-    if isinstance(layer, BatchNorm):
-        return 4 * prod(after)
-    if isinstance(layer, MaxPool):
-        return layer.window[0] ** 2 * prod(after)
-    return 0
-
-
-def _summarise(
-    layers: tuple[Layer, ...], facts: tuple[LayerFacts, ...], shape: tuple[int, int, int], n_classes: int
-) -> Analysis:
+def _summarise(facts: tuple[LayerFacts, ...], end: _State, shape: tuple[int, int, int], n_classes: int) -> Analysis:
     """Add the layers up."""
-    pairs = list(zip(layers, facts, strict=True))
-    last = _last(pairs, (Conv, MaxPool))
-    last_conv = _last(pairs, (Conv,))
-    flats = [entry.output_shape[0] for layer, entry in pairs if isinstance(layer, Flatten)]
+    convolutions = [entry for entry in facts if entry.kind in CONVOLUTIONS]
+    windows = [entry for entry in facts if entry.kind in WINDOWS]
+    dense = [entry for entry in facts if entry.kind == "Dense"]
+    last = convolutions[-1] if convolutions else None
     return Analysis(
         image_size=shape[:2],
         n_classes=n_classes,
         channels=shape[2],
         parameters=sum(entry.parameters for entry in facts),
         trainable_parameters=sum(entry.trainable_parameters for entry in facts),
-        conv_parameters=_count(pairs, Conv),
-        dense_parameters=_count(pairs, Dense),
-        batchnorm_parameters=_count(pairs, BatchNorm),
-        flatten_size=flats[0] if flats else 0,
+        conv_parameters=sum(entry.parameters for entry in convolutions),
+        dense_parameters=sum(entry.parameters for entry in dense),
+        batchnorm_parameters=sum(entry.parameters for entry in facts if entry.kind == "BatchNorm"),
+        flatten_size=dense[0].input_shape[0] if dense else 0,
         macs=sum(entry.macs for entry in facts),
         flops_2021=sum(entry.flops_2021 for entry in facts),
-        receptive_field=last.receptive_field if last else 1,
-        stride=last.stride if last else 1,
-        coverage=last.coverage if last else 1 / min(shape[:2]),
-        last_conv_receptive_field=last_conv.receptive_field if last_conv else 1,
-        last_conv_stride=last_conv.stride if last_conv else 1,
-        last_conv_coverage=last_conv.coverage if last_conv else 1 / min(shape[:2]),
-        feature_map=last.output_shape if last else shape,
+        receptive_field=max(end.field),
+        stride=max(end.jump),
+        coverage=_coverage(end),
+        last_conv_receptive_field=last.receptive_field if last else 1,
+        last_conv_stride=last.stride if last else 1,
+        last_conv_coverage=last.coverage if last else 1 / min(shape[:2]),
+        feature_map=windows[-1].output_shape if windows else shape,
         layers=facts,
     )
-
-
-def _last(
-    pairs: list[tuple[Layer, LayerFacts]], kinds: tuple[type[Conv] | type[MaxPool], ...]
-) -> LayerFacts | None:
-    found = [entry for layer, entry in pairs if isinstance(layer, kinds)]
-    return found[-1] if found else None
-
-
-def _count(pairs: list[tuple[Layer, LayerFacts]], kind: type[Conv] | type[Dense] | type[BatchNorm]) -> int:
-    return sum(entry.parameters for layer, entry in pairs if isinstance(layer, kind))

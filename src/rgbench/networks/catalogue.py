@@ -11,11 +11,19 @@ from typing import Any, Protocol
 
 from rgbench.errors import SpecError
 from rgbench.networks.analysis import Analysis, ImageSize, analyse, image_shape
-from rgbench.networks.notation import Activation, Dense, parse_layers
+from rgbench.networks.derive import derive
+from rgbench.networks.layers import Activation, Dense
+from rgbench.networks.notation import parse_layers, to_text
 from rgbench.registry import Registry
 
 ENTRY_POINT_GROUP = "rgbench.networks"
 """Packages register networks here: a `NetworkCard` or a `NetworkFactory` under a name."""
+
+
+FILES = ("published.toml", "field.toml")
+"""Where the networks stand: those of the 2021 testbed, and the field's others."""
+KEYS = ("title", "paper (citation, doi, arxiv)", "layers", "aliases", "notes", "base", "change", "factory", "variants")
+"""The keys of a network's table."""
 
 
 @dataclass(frozen=True)
@@ -40,11 +48,15 @@ class NetworkCard:
     paper : Paper
         Its publication.
     layers : str
-        The layers, in the notation of `rgbench.networks.notation`.
+        The layers, in the notation of `rgbench.networks.notation`; empty if a factory makes the network.
     aliases : tuple of str
         Other names, those of the 2021 testbed among them.
     notes : str
         Where it differs from its paper.
+    base, change : str
+        Of a variant: the network that it derives from, and how, in the words of `rgbench.networks.derive`.
+    factory : str
+        ``module:callable`` of a network that is more than the notation can say.
     """
 
     name: str
@@ -53,6 +65,9 @@ class NetworkCard:
     layers: str
     aliases: tuple[str, ...] = ()
     notes: str = ""
+    base: str = ""
+    change: str = ""
+    factory: str = ""
 
 
 class NetworkFactory(Protocol):
@@ -64,7 +79,7 @@ class NetworkFactory(Protocol):
 
 @cache
 def networks() -> Registry[NetworkCard | NetworkFactory]:
-    """Give the registry of networks, read from ``published.toml`` at the first call.
+    """Give the registry of networks, read from the package's TOML files at the first call.
 
     Examples
     --------
@@ -72,25 +87,53 @@ def networks() -> Registry[NetworkCard | NetworkFactory]:
     'convxpress'
     """
     registry: Registry[NetworkCard | NetworkFactory] = Registry("network", ENTRY_POINT_GROUP)
-    for card in read_cards(files("rgbench.networks").joinpath("published.toml").read_text("utf-8")):
-        registry.register(card.name, card, card.aliases)
+    for file in FILES:
+        for card in read_cards(files("rgbench.networks").joinpath(file).read_text("utf-8")):
+            registry.register(card.name, card, card.aliases)
     return registry
 
 
 def read_cards(text: str) -> list[NetworkCard]:
-    """Read network cards from TOML text, one table per network; a wrong key raises `SpecError`."""
-    cards = []
+    """Read network cards from TOML text.
+
+    One table is one network: ``title``, ``paper`` (``citation``, ``doi``, ``arxiv``), ``layers``, ``aliases``,
+    ``notes``. A derived network has ``base`` (a table above it) and ``change`` in place of ``layers``, and takes
+    its base's paper if it names none. The table ``variants`` of a network holds short ones: the variant
+    ``relu`` of ``convnet-4`` is called ``convnet-4-relu``. Variants stand last in the list.
+
+    Raises
+    ------
+    SpecError
+        If a key is unknown or missing, or a change does not fit its base; the message names the network.
+    """
+    cards: dict[str, NetworkCard] = {}
+    short: dict[str, NetworkCard] = {}
     for name, table in tomllib.loads(text).items():
-        try:
-            paper = Paper(**table.pop("paper"))
-            aliases = tuple(table.pop("aliases", ()))
-            cards.append(NetworkCard(name=name, paper=paper, aliases=aliases, **table))
-        except (KeyError, TypeError) as error:
-            raise SpecError(
-                f"network {name!r}: {error}; the keys are title, paper (citation, doi, arxiv), "
-                "layers, aliases, notes"
-            ) from error
-    return cards
+        variants = table.pop("variants", {})
+        cards[name] = _read_card(name, table, cards)
+        for key, variant in variants.items():
+            title = f"{cards[name].title}, {key.replace('-', ' ')}"
+            content = {"title": title, "base": name, **variant}
+            short[f"{name}-{key}"] = _read_card(f"{name}-{key}", content, cards)
+    return [*cards.values(), *short.values()]
+
+
+def _read_card(name: str, table: dict[str, Any], known: dict[str, NetworkCard]) -> NetworkCard:
+    content = dict(table)
+    try:
+        if "base" in content:
+            base = known[content["base"]]
+            content["layers"] = to_text(derive(parse_layers(base.layers), content["change"]))
+            content.setdefault("paper", asdict(base.paper))
+        content.setdefault("layers", "" if "factory" in content else None)
+        if content["layers"] is None:
+            raise KeyError("layers")
+        paper = Paper(**content.pop("paper"))
+        return NetworkCard(name=name, paper=paper, aliases=tuple(content.pop("aliases", ())), **content)
+    except (KeyError, TypeError) as error:
+        raise SpecError(f"network {name!r}: {error}; the keys are {', '.join(KEYS)}") from error
+    except SpecError as error:
+        raise SpecError(f"network {name!r}: {error}") from error
 
 
 def network_names() -> list[str]:
@@ -146,7 +189,7 @@ def describe_network(
     (4567944, 333, 64)
     """
     card = None if ":" in name else networks().get(name)
-    if not isinstance(card, NetworkCard):
+    if not isinstance(card, NetworkCard) or card.factory:
         return _describe_foreign(name, image_size, n_classes, channels)
     layers = parse_layers(card.layers)
     facts = analyse(layers, image_size, n_classes, channels).as_dict()

@@ -10,8 +10,9 @@ def output_size(size: int, kernel: int, stride: int, padding: str) -> int:
     ----------
     size, kernel, stride : int
         Length of the axis, of the window, and the step, in pixels.
-    padding : {"same", "valid"}
-        ``same`` gives ``ceil(size / stride)``, ``valid`` gives ``floor((size - kernel) / stride) + 1``.
+    padding : {"same", "valid", "pad1", "pad2", ...}
+        ``same`` gives ``ceil(size / stride)``, ``valid`` ``floor((size - kernel) / stride) + 1``, and
+        ``pad1`` is ``valid`` after one pixel is added on either side.
 
     Returns
     -------
@@ -20,12 +21,12 @@ def output_size(size: int, kernel: int, stride: int, padding: str) -> int:
 
     Examples
     --------
-    >>> output_size(75, 2, 2, "same"), output_size(75, 2, 2, "valid")
-    (38, 37)
+    >>> output_size(75, 2, 2, "same"), output_size(75, 2, 2, "valid"), output_size(150, 5, 1, "pad1")
+    (38, 37, 148)
     """
     if padding == "same":
         return -(-size // stride)
-    return (size - kernel) // stride + 1
+    return (size + 2 * _fixed(padding) - kernel) // stride + 1
 
 
 def padding_amounts(size: int, kernel: int, stride: int, padding: str) -> tuple[int, int]:
@@ -36,8 +37,12 @@ def padding_amounts(size: int, kernel: int, stride: int, padding: str) -> tuple[
     >>> padding_amounts(300, 3, 2, "same"), padding_amounts(75, 3, 2, "same")
     ((0, 1), (1, 1))
     """
-    if padding == "valid":
-        return (0, 0)
+    if padding != "same":
+        return (_fixed(padding), _fixed(padding))
     covered = (output_size(size, kernel, stride, padding) - 1) * stride + kernel
     total = max(covered - size, 0)
     return (total // 2, total - total // 2)
+
+
+def _fixed(padding: str) -> int:
+    return 0 if padding == "valid" else int(padding.removeprefix("pad"))

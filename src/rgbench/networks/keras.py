@@ -7,6 +7,7 @@ channels last; torch keeps (out, in, rows, columns) and (out, in), and flattens 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 
 import numpy as np
 import torch
@@ -14,7 +15,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from rgbench.errors import DataError
-from rgbench.networks.modules import KerasBatchNorm1d, KerasConv2d, KerasLinear, LayeredNetwork
+from rgbench.networks.layers import Branches, Layer, Shape
+from rgbench.networks.modules import BranchModule, KerasBatchNorm1d, KerasConv2d, KerasLinear, LayeredNetwork
 
 FloatArray = NDArray[np.float32]
 
@@ -63,28 +65,50 @@ def keras_weights(model: nn.Module) -> list[FloatArray]:
     return [_to_keras(tensor.detach().cpu(), flat) for _, tensor, flat in _slots(model)]
 
 
-def _slots(model: nn.Module) -> list[tuple[str, Tensor, tuple[int, ...]]]:
-    """List (label, tensor, shape of the flattened map or ()) in Keras' order."""
+def _slots(model: nn.Module) -> list[tuple[str, Tensor, tuple[Shape, ...]]]:
+    """List (label, tensor, shapes of the flattened maps) in Keras' order."""
     if not isinstance(model, LayeredNetwork):
         raise DataError(f"Keras weights fit networks of the catalogue only, not {type(model).__name__}")
-    slots: list[tuple[str, Tensor, tuple[int, ...]]] = []
-    for position, (layer, module) in enumerate(zip(model.layers, model.stack, strict=False), start=1):
-        label = f"layer {position} ({layer})"
-        if isinstance(module, KerasConv2d | KerasLinear):
-            flat = module.flat_shape if isinstance(module, KerasLinear) else ()
-            slots.append((f"{label}, kernel", module.weight, flat))
-            if module.bias is not None:
-                slots.append((f"{label}, bias", module.bias, ()))
-        if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
-            flat = module.flat_shape if isinstance(module, KerasBatchNorm1d) else ()
-            tensors = (module.weight, module.bias, module.running_mean, module.running_var)
-            parts = ("gamma", "beta", "mean", "variance")
-            slots += [
-                (f"{label}, {part}", tensor, flat)
-                for part, tensor in zip(parts, tensors, strict=True)
-                if tensor is not None
-            ]
-    return slots
+    nodes, _ = _nodes(model.layers, model.stack, 0)
+    ordered = sorted(nodes, key=lambda node: -node[0])
+    return [slot for _, layer, module in ordered for slot in _module_slots(str(layer), module)]
+
+
+def _nodes(
+    layers: Sequence[Layer], stack: nn.Sequential, depth: int
+) -> tuple[list[tuple[int, Layer, nn.Module]], int]:
+    """List (depth, layer, module) from the output back to the input, and give the depth before the input.
+
+    Keras orders the weights of a graph by depth, the distance from the output, deepest first.
+    """
+    nodes: list[tuple[int, Layer, nn.Module]] = []
+    for layer, module in reversed(list(zip(layers, stack, strict=False))):
+        nodes.append((depth, layer, module))
+        depth += 1
+        if isinstance(layer, Branches) and isinstance(module, BranchModule):
+            ends = [depth]
+            for inner, branch in zip(layer.branches, module.branches, strict=True):
+                found, end = _nodes(inner, branch, depth)  # type: ignore[arg-type]
+                nodes += found
+                ends.append(end)
+            depth = max(ends)
+    return nodes, depth
+
+
+def _module_slots(label: str, module: nn.Module) -> list[tuple[str, Tensor, tuple[Shape, ...]]]:
+    """List (label, tensor, flattened maps) of one module in Keras' order."""
+    if isinstance(module, KerasConv2d | KerasLinear):
+        flat = module.flat if isinstance(module, KerasLinear) else ()
+        slots: list[tuple[str, Tensor, tuple[Shape, ...]]] = [(f"{label}, kernel", module.weight, flat)]
+        return slots if module.bias is None else [*slots, (f"{label}, bias", module.bias, ())]
+    if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
+        flat = module.flat if isinstance(module, KerasBatchNorm1d) else ()
+        tensors = (module.weight, module.bias, module.running_mean, module.running_var)
+        parts = ("gamma", "beta", "mean", "variance")
+        return [(f"{label}, {part}", t, flat) for part, t in zip(parts, tensors, strict=True) if t is not None]
+    if any(True for _ in module.parameters(recurse=False)):
+        raise DataError(f"layer {label} has no counterpart in the original's Keras networks")
+    return []
 
 
 def _keras_shape(tensor: Tensor) -> tuple[int, ...]:
@@ -92,19 +116,18 @@ def _keras_shape(tensor: Tensor) -> tuple[int, ...]:
     return (*shape[2:], shape[1], shape[0]) if len(shape) == 4 else shape[::-1]
 
 
-def _to_torch(array: FloatArray, flat: tuple[int, ...]) -> Tensor:
+def _to_torch(array: FloatArray, flat: tuple[Shape, ...]) -> Tensor:
     """Turn one array from Keras' layout to torch's."""
     if array.ndim == 4:
         array = array.transpose(3, 2, 0, 1)
     if flat:
-        order = np.arange(array.shape[0]).reshape(flat).transpose(2, 0, 1).ravel()
-        array = array[order]
+        array = array[_channels_first(flat)]
     if array.ndim == 2:
         array = array.T
     return torch.from_numpy(np.ascontiguousarray(array))
 
 
-def _to_keras(tensor: Tensor, flat: tuple[int, ...]) -> FloatArray:
+def _to_keras(tensor: Tensor, flat: tuple[Shape, ...]) -> FloatArray:
     """Turn one tensor from torch's layout to Keras'."""
     array: FloatArray = tensor.numpy()
     if array.ndim == 4:
@@ -112,7 +135,15 @@ def _to_keras(tensor: Tensor, flat: tuple[int, ...]) -> FloatArray:
     if array.ndim == 2:
         array = array.T
     if flat:
-        rows, columns, channels = flat
-        order = np.arange(array.shape[0]).reshape(channels, rows, columns).transpose(1, 2, 0).ravel()
-        array = array[order]
+        array = array[np.argsort(_channels_first(flat))]
     return np.ascontiguousarray(array).copy()
+
+
+def _channels_first(flat: tuple[Shape, ...]) -> NDArray[np.int64]:
+    """Give where in Keras' vector each number of torch's vector stands."""
+    parts, start = [], 0
+    for shape in flat:
+        order = np.arange(start, start + prod(shape)).reshape(shape)
+        parts.append(np.moveaxis(order, -1, 0).ravel())
+        start += prod(shape)
+    return np.concatenate(parts)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from math import sqrt
+from collections.abc import Iterator, Sequence
+from functools import reduce
+from math import prod, sqrt
 
 import torch
 import torch.nn.functional as F
@@ -10,7 +12,7 @@ from torch import Tensor, nn
 
 from rgbench.errors import DataError
 from rgbench.networks.analysis import ImageSize, image_shape
-from rgbench.networks.notation import Conv, Dense, Layer
+from rgbench.networks.layers import Branches, Conv, Dense, Layer, Pads, Shape
 
 TRUNCATED_STD = 0.87962566103423978
 """Standard deviation of a unit normal that is cut at two sigma."""
@@ -18,9 +20,6 @@ BATCHNORM_EPSILON = 1e-3
 """Keras' default."""
 BATCHNORM_MOMENTUM = 0.01
 """Weight of the new batch in the running statistics: 1 minus Keras' 0.99."""
-
-Pads = tuple[tuple[int, int], tuple[int, int]]
-"""((top, bottom), (left, right)) in pixels."""
 
 
 def activate(x: Tensor, function: str) -> Tensor:
@@ -31,20 +30,24 @@ def activate(x: Tensor, function: str) -> Tensor:
         return torch.sigmoid(x)
     if function == "softmax":
         return F.softmax(x, dim=1)
+    if function == "gelu":
+        return F.gelu(x)
     return x
 
 
 class KerasConv2d(nn.Conv2d):
-    """A convolution with Keras' padding and its activation.
+    """A convolution with Keras' padding and its activation; `groups` is 1, or the channels if depthwise.
 
     Padding that is equal on both sides is done by the convolution; otherwise the map is padded first.
     """
 
-    def __init__(self, shape: tuple[int, int, int, int], stride: tuple[int, int], pads: Pads) -> None:
+    def __init__(
+        self, shape: tuple[int, int, int, int], stride: tuple[int, int], pads: Pads, groups: int = 1
+    ) -> None:
         filters, channels, *kernel = shape
         symmetric = all(before == after for before, after in pads)
         own = (pads[0][0], pads[1][0]) if symmetric else (0, 0)
-        super().__init__(channels, filters, (kernel[0], kernel[1]), stride, own)
+        super().__init__(channels, filters, (kernel[0], kernel[1]), stride, own, groups=groups)
         self.explicit_pads = () if symmetric else (*pads[1], *pads[0])
         self.activation = "linear"
 
@@ -63,13 +66,13 @@ class KerasLinear(nn.Linear):
     """A dense layer with its activation.
 
     If the input is a flattened map, its weights stand in torch's order (channel, row, column), so
-    that the forward pass permutes nothing; `flat_shape` is the map's (rows, columns, channels), by
-    which `rgbench.networks.keras` reorders kernels that come from Keras.
+    that the forward pass permutes nothing; `flat` holds the map's (rows, columns, channels), or those of
+    each map of a concatenation, by which `rgbench.networks.keras` reorders kernels that come from Keras.
     """
 
-    def __init__(self, inputs: int, units: int, flat_shape: tuple[int, ...] = ()) -> None:
+    def __init__(self, inputs: int, units: int, flat: tuple[Shape, ...] = ()) -> None:
         super().__init__(inputs, units)
-        self.flat_shape = flat_shape
+        self.flat = flat
         self.activation = "linear"
 
     def reset_parameters(self) -> None:
@@ -111,23 +114,121 @@ class KerasMaxPool2d(nn.Module):
 class KerasBatchNorm1d(nn.BatchNorm1d):
     """Batch normalisation of vectors, whose running variance is Keras': the biased batch variance.
 
-    Of a flattened map, its entries stand in torch's order; see `KerasLinear` for `flat_shape`.
+    Of a flattened map, its entries stand in torch's order; see `KerasLinear` for `flat`. A batch of one
+    vector, which torch refuses, has variance 0.
     """
 
-    def __init__(self, features: int, flat_shape: tuple[int, ...] = ()) -> None:
+    def __init__(self, features: int, flat: tuple[Shape, ...] = ()) -> None:
         super().__init__(features, eps=BATCHNORM_EPSILON, momentum=BATCHNORM_MOMENTUM)
-        self.flat_shape = flat_shape
+        self.flat = flat
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise: (n, features) to (n, features)."""
-        if not self.training or self.running_var is None:
+        if not self.training or self.running_var is None or self.running_mean is None:
             return super().forward(x)
+        if len(x) == 1:
+            return self._normalise_one(x, self.running_mean, self.running_var)
         kept = self.running_var * (1 - BATCHNORM_MOMENTUM)
         x = super().forward(x)
         with torch.no_grad():
             new = (self.running_var - kept) * ((x.shape[0] - 1) / x.shape[0])
             self.running_var.copy_(kept + new)
         return x
+
+    def _normalise_one(self, x: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
+        with torch.no_grad():
+            mean.lerp_(x[0].to(mean.dtype), BATCHNORM_MOMENTUM)
+            variance.mul_(1 - BATCHNORM_MOMENTUM)
+        return (x - x.detach()) * self.weight + self.bias
+
+
+class ChannelNorm(nn.LayerNorm):
+    """Layer normalisation over the channels of each pixel of a map, or the features of a vector."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise: (n, c, rows, columns) or (n, features) to the same shape."""
+        return super().forward(x.movedim(1, -1)).movedim(-1, 1)
+
+
+class BlurPool2d(nn.Module):
+    """Every second pixel after a binomial blur of the window's size, which is 3 or 4 per axis."""
+
+    def __init__(self, channels: int, kernel: tuple[int, int]) -> None:
+        super().__init__()
+        rows, columns = (torch.tensor([1.0, 2, 1] if side == 3 else [1.0, 3, 3, 1]) for side in kernel)
+        blur = torch.outer(rows / rows.sum(), columns / columns.sum())
+        self.register_buffer("blur", blur.expand(channels, 1, *kernel).contiguous(), persistent=False)
+        self.blur: Tensor
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Blur and thin out: (n, c, rows, columns) to (n, c, ceil(rows / 2), ceil(columns / 2))."""
+        return F.conv2d(x, self.blur.to(x.dtype), stride=2, padding=1, groups=len(self.blur))
+
+
+class GlobalPool2d(nn.Module):
+    """The mean over all pixels."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Average: (n, c, rows, columns) to (n, c)."""
+        return x.mean(dim=(2, 3))
+
+
+class RingPool2d(nn.Module):
+    """The mean over rings about the centre; pixels outside the largest disc count nowhere.
+
+    A pixel between the mid-radii of two rings counts for both, linearly, so that the mean changes
+    little when the map is turned between pixels.
+    """
+
+    def __init__(self, rows: int, columns: int, rings: int) -> None:
+        super().__init__()
+        radius = radii(rows, columns) / (min(rows, columns) / 2) * rings
+        middle = torch.arange(rings) + 0.5
+        near = (1 - (radius.clamp(min=0.5)[..., None] - middle).abs()).clamp(min=0)
+        near = near * (radius <= rings)[..., None]
+        weights = near.flatten(0, 1)
+        weights = weights / weights.sum(0).clamp(min=1e-6)
+        self.register_buffer("weights", weights, persistent=False)
+        self.weights: Tensor
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Average: (n, c, rows, columns) to (n, c * rings)."""
+        return (x.flatten(2) @ self.weights.to(x.dtype)).flatten(1)
+
+
+class DiscMask(nn.Module):
+    """Zero outside the largest disc, less a margin of one pixel."""
+
+    def __init__(self, rows: int, columns: int) -> None:
+        super().__init__()
+        inside = (radii(rows, columns) <= min(rows, columns) / 2 - 1).float()
+        self.register_buffer("inside", inside, persistent=False)
+        self.inside: Tensor
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Mask: (n, c, rows, columns) to the same shape."""
+        return x * self.inside.to(x.dtype)
+
+
+def radii(rows: int, columns: int) -> Tensor:
+    """Give each pixel's distance from the centre of a map, in pixels, (rows, columns)."""
+    y = torch.arange(rows) - (rows - 1) / 2
+    x = torch.arange(columns) - (columns - 1) / 2
+    return torch.hypot(y[:, None], x[None, :])
+
+
+class BranchModule(nn.Module):
+    """Branches that start from one input; their ends are summed or stand side by side."""
+
+    def __init__(self, merge: str, branches: Sequence[nn.Sequential]) -> None:
+        super().__init__()
+        self.merge = merge
+        self.branches = nn.ModuleList(branches)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Run every branch, then merge over axis 1 or by the sum."""
+        ends: list[Tensor] = [branch(x) for branch in self.branches]
+        return reduce(torch.add, ends) if self.merge == "Add" else torch.cat(ends, dim=1)
 
 
 class ActivationModule(nn.Module):
@@ -248,9 +349,18 @@ class LayeredNetwork(Network):
         """List (kernel, coefficient) of every layer with an L2 term."""
         return [
             (module.weight, layer.l2)
-            for layer, module in zip(self.layers, self.stack, strict=False)
+            for layer, module in pair_layers(self.layers, self.stack)
             if isinstance(layer, Conv | Dense) and layer.l2 and isinstance(module, KerasConv2d | KerasLinear)
         ]
+
+
+def pair_layers(layers: Sequence[Layer], stack: nn.Sequential) -> Iterator[tuple[Layer, nn.Module]]:
+    """Go through layers and their modules, those within branches before the merge."""
+    for layer, module in zip(layers, stack, strict=False):
+        if isinstance(layer, Branches) and isinstance(module, BranchModule):
+            for inner, branch in zip(layer.branches, module.branches, strict=True):
+                yield from pair_layers(inner, branch)  # type: ignore[arg-type]
+        yield layer, module
 
 
 def initialise_(weight: Tensor, initialiser: str, generator: torch.Generator) -> None:
@@ -265,8 +375,14 @@ def initialise_(weight: Tensor, initialiser: str, generator: torch.Generator) ->
         ``sqrt(2 / fan_in)``; ``gu``: uniform in ``±sqrt(6 / (fan_in + fan_out))``.
     generator : torch.Generator
         Where the numbers come from; no other generator is touched.
+
+    Notes
+    -----
+    A kernel on the meta device has no numbers, and is left alone.
     """
-    window = weight[0][0].numel() if weight.dim() > 2 else 1
+    if weight.is_meta:
+        return
+    window = prod(weight.shape[2:])
     fan_in, fan_out = weight.shape[1] * window, weight.shape[0] * window
     with torch.no_grad():
         if initialiser == "he":

@@ -8,151 +8,65 @@ Layers are separated by ``·`` or ``;`` and each may be repeated by ``×n`` or `
 ====================================  ==============================================================
 ``C3x3-32 s2 same relu L2(0.01)``     convolution: rows x columns - filters, stride, padding,
                                       activation (none if left out), L2 on the kernel (none)
+``DW7x7 s1 same``                     convolution of each channel by itself
+``GC5x5-6 C8 lift pad1``              group convolution: side - fields, group, ``lift`` at the first
+``GP C8``                             maximum over the group's elements
 ``MP2x2 s2 valid``                    max pool; the stride is the window if left out
+``Blur``                              every second pixel after a blur
+``GAP``, ``Rings8``                   mean over all pixels, or over 8 rings about the centre
+``Disc``                              zero outside the largest disc
 ``D0.25``                             dropout of single elements
-``BN``                                batch normalisation over the channels
+``BN``, ``LN``                        batch or layer normalisation over the channels
 ``Flat``                              flatten, channels last
 ``FC500 relu L2(0.01) <gu>``          dense layer; ``FC{classes}`` has as many units as there are classes
-``relu``, ``sigmoid``, ``softmax``    an activation of its own
+``relu``, ``sigmoid``, ``gelu`` ...   an activation of its own; ``LeakyReLU(0.3)``
+``Add[= | C3x3-8 same relu · BN]``    branches from one input, summed; ``=`` is the input itself
+``Concat[C3x3-8 same | MP3x3 s1 same]``  branches side by side: channels of maps, or vectors
 ====================================  ==============================================================
 
-``<he>`` is He normal (the default of convolutions), ``<gu>`` Glorot uniform (the default of dense
-layers). ``(unseeded)`` records that the original gave a dropout or a kernel no seed of its own.
+Padding is Keras' ``same`` or ``valid``, or ``pad1``, ``pad2`` ... pixels on each side. ``<he>`` is He
+normal (the default of convolutions), ``<gu>`` Glorot uniform (the default of dense layers).
+``(unseeded)`` records that the original gave a dropout or a kernel no seed of its own.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from itertools import groupby
 
 from rgbench.errors import SpecError
-
-ACTIVATIONS = ("linear", "relu", "sigmoid", "softmax")
-"""Every activation of the notation."""
-INITIALISERS = {"he": "He normal, truncated at two sigma", "gu": "Glorot uniform"}
-"""Every kernel initialiser of the notation, in words."""
-PADDINGS = ("same", "valid")
-"""Every padding of the notation."""
-CLASSES = "{classes}"
-"""What stands for the number of classes in ``FC{classes}``."""
-
-LEGAL_FORMS = (
-    "C3x3-32 s2 same relu L2(0.01) <he>, MP2x2 s2 same, D0.25, BN, Flat, "
-    "FC500 linear L2(0.01) <gu>, FC{classes} softmax <gu>, relu, sigmoid, softmax; "
-    "×n repeats a layer, '·' or ';' separates layers"
+from rgbench.networks.layers import (
+    ACTIVATIONS,
+    CLASSES,
+    GROUP,
+    PADDING,
+    Activation,
+    BatchNorm,
+    BlurPool,
+    Branches,
+    Conv,
+    Dense,
+    DepthwiseConv,
+    Disc,
+    Dropout,
+    Flatten,
+    GlobalPool,
+    GroupConv,
+    GroupPool,
+    Layer,
+    LayerNorm,
+    LeakyReLU,
+    MaxPool,
+    RingPool,
 )
 
-
-@dataclass(frozen=True)
-class Conv:
-    """A two-dimensional convolution with a bias; kernel and stride are (rows, columns)."""
-
-    kernel: tuple[int, int]
-    filters: int
-    stride: tuple[int, int] = (1, 1)
-    padding: str = "same"
-    activation: str = "linear"
-    l2: float = 0.0
-    initialiser: str = "he"
-    seeded: bool = True
-
-    def __post_init__(self) -> None:
-        _check_positive(kernel=self.kernel, filters=(self.filters,), stride=self.stride)
-        _check_choice("padding", self.padding, PADDINGS)
-        _check_kernel(self.activation, self.l2, self.initialiser)
-
-    def __str__(self) -> str:
-        activation = "" if self.activation == "linear" else f" {self.activation}"
-        initialiser = "" if self.initialiser == "he" else f" <{self.initialiser}>"
-        window = f"C{_by(self.kernel)}-{self.filters} s{_step(self.stride)} {self.padding}"
-        return f"{window}{activation}{_l2_text(self.l2)}{initialiser}{_seed_text(self.seeded)}"
-
-
-@dataclass(frozen=True)
-class MaxPool:
-    """A maximum over windows; window and stride are (rows, columns)."""
-
-    window: tuple[int, int]
-    stride: tuple[int, int]
-    padding: str = "valid"
-
-    def __post_init__(self) -> None:
-        _check_positive(window=self.window, stride=self.stride)
-        _check_choice("padding", self.padding, PADDINGS)
-
-    def __str__(self) -> str:
-        return f"MP{_by(self.window)} s{_step(self.stride)} {self.padding}"
-
-
-@dataclass(frozen=True)
-class Dropout:
-    """Inverted dropout of single elements, in training only."""
-
-    rate: float
-    seeded: bool = True
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.rate < 1:
-            raise SpecError(f"dropout rate {self.rate!r} is not in [0, 1)")
-
-    def __str__(self) -> str:
-        return f"D{self.rate!r}{_seed_text(self.seeded)}"
-
-
-@dataclass(frozen=True)
-class BatchNorm:
-    """Batch normalisation over the channels (of a map) or the features (of a vector)."""
-
-    def __str__(self) -> str:
-        return "BN"
-
-
-@dataclass(frozen=True)
-class Flatten:
-    """A map to a vector, in Keras' order: index = (row * columns + column) * channels + channel."""
-
-    def __str__(self) -> str:
-        return "Flat"
-
-
-@dataclass(frozen=True)
-class Dense:
-    """A dense layer with a bias; ``units = None`` stands for the number of classes."""
-
-    units: int | None
-    activation: str = "linear"
-    l2: float = 0.0
-    initialiser: str = "gu"
-    seeded: bool = True
-
-    def __post_init__(self) -> None:
-        if self.units is not None:
-            _check_positive(units=(self.units,))
-        _check_kernel(self.activation, self.l2, self.initialiser)
-
-    def __str__(self) -> str:
-        units = CLASSES if self.units is None else self.units
-        end = f"{_l2_text(self.l2)} <{self.initialiser}>{_seed_text(self.seeded)}"
-        return f"FC{units} {self.activation}{end}"
-
-
-@dataclass(frozen=True)
-class Activation:
-    """An activation that is a layer of its own."""
-
-    function: str
-
-    def __post_init__(self) -> None:
-        _check_choice("activation", self.function, ACTIVATIONS)
-
-    def __str__(self) -> str:
-        return self.function
-
-
-Layer = Conv | MaxPool | Dropout | BatchNorm | Flatten | Dense | Activation
-"""Any layer of the notation."""
+LEGAL_FORMS = (
+    "C3x3-32 s2 same relu L2(0.01) <he>, DW7x7 s1 same, GC5x5-6 C8 lift same, GP C8, MP2x2 s2 same, Blur, "
+    "GAP, Rings8, Disc, D0.25, BN, LN, Flat, FC500 linear L2(0.01) <gu>, FC{classes} softmax <gu>, relu, "
+    "sigmoid, softmax, gelu, LeakyReLU(0.3), Add[= | ...], Concat[... | ...]; ×n repeats a layer, "
+    "'·' or ';' separates layers"
+)
 
 
 def parse_layers(text: str) -> tuple[Layer, ...]:
@@ -178,14 +92,10 @@ def parse_layers(text: str) -> tuple[Layer, ...]:
     >>> parse_layers("D0.25 ×2 · Flat")
     (Dropout(rate=0.25, seeded=True), Dropout(rate=0.25, seeded=True), Flatten())
     """
-    layers: list[Layer] = []
-    for place, token in enumerate(re.split("[·;]", text), start=1):
-        try:
-            layers += _parse_token(token.strip())
-        except SpecError as error:
-            found = token.strip()
-            raise SpecError(f"layer {place} ({found!r}): {error}; legal forms: {LEGAL_FORMS}") from error
-    return tuple(layers)
+    try:
+        return _parse_line(text)
+    except SpecError as error:
+        raise SpecError(f"{error}; legal forms: {LEGAL_FORMS}") from error
 
 
 def to_text(layers: Iterable[Layer]) -> str:
@@ -193,93 +103,88 @@ def to_text(layers: Iterable[Layer]) -> str:
 
     Examples
     --------
-    >>> to_text(parse_layers("C3x3-8 same relu; C3x3-8 same relu; Flat"))
-    'C3x3-8 s1 same relu ×2 · Flat'
+    >>> to_text(parse_layers("C3x3-8 same relu; C3x3-8 same relu; Add[=|BN]; Flat"))
+    'C3x3-8 s1 same relu ×2 · Add[= | BN] · Flat'
     """
     parts = []
     for layer, equal in groupby(layers):
         count = len(list(equal))
-        parts.append(f"{layer} ×{count}" if count > 1 else str(layer))
+        parts.append(f"{_layer_text(layer)} ×{count}" if count > 1 else _layer_text(layer))
     return " · ".join(parts)
+
+
+def _layer_text(layer: Layer) -> str:
+    if not isinstance(layer, Branches):
+        return str(layer)
+    return f"{layer.merge}[{' | '.join(to_text(branch) or '=' for branch in layer.branches)}]"
+
+
+def _parse_line(text: str) -> tuple[Layer, ...]:
+    layers: list[Layer] = []
+    for place, token in enumerate(_split(text, "·;"), start=1):
+        try:
+            layers += _parse_token(token)
+        except SpecError as error:
+            raise SpecError(f"layer {place} ({token!r}): {error}") from error
+    return tuple(layers)
+
+
+def _split(text: str, separators: str) -> list[str]:
+    """Split a text at separators that stand outside all brackets."""
+    parts, depth = [""], 0
+    for character in text:
+        depth += (character == "[") - (character == "]")
+        if depth < 0:
+            raise SpecError(f"a bracket ']' closes nothing in {text!r}")
+        if depth == 0 and character in separators:
+            parts.append("")
+        else:
+            parts[-1] += character
+    if depth:
+        raise SpecError(f"a bracket '[' is not closed in {text!r}")
+    return [part.strip() for part in parts]
 
 
 def _parse_token(token: str) -> list[Layer]:
     """Read one layer with its repeat count."""
-    match = re.fullmatch(r"(.*?)\s*[×*]\s*(\d+)", token)
+    match = re.fullmatch(r"(.*?)\s*[×*]\s*(\d+)", token, re.DOTALL)
     body, count = (match[1], int(match[2])) if match else (token, 1)
     if count < 1:
         raise SpecError("a layer cannot be repeated 0 times")
+    branches = re.fullmatch(r"(\w+)\s*\[(.*)\]", body, re.DOTALL)
+    if branches:
+        return [_read_branches(branches[1], branches[2])] * count
     words = body.replace("(unseeded)", " (unseeded)").split()
     if not words:
         raise SpecError("a layer is empty")
     for pattern, make in _READERS:
         head = re.fullmatch(pattern, words[0])
         if head:
-            return [make(head, words[1:])] * count
+            options = Options(words[1:])
+            layer = make(head, options)
+            options.done()
+            return [layer] * count
     raise SpecError(f"{words[0]!r} is not a layer")
 
 
-def _read_conv(head: re.Match[str], words: list[str]) -> Layer:
-    options = _Options(words)
-    return Conv(
-        kernel=(int(head[1]), int(head[2])),
-        filters=int(head[3]),
-        stride=options.stride((1, 1)),
-        padding=options.padding(),
-        activation=options.activation(),
-        l2=options.l2(),
-        initialiser=options.initialiser("he"),
-        seeded=options.seeded_and_done(),
-    )
+def _read_branches(merge: str, inside: str) -> Branches:
+    branches: list[tuple[Layer, ...]] = []
+    for place, text in enumerate(_split(inside, "|"), start=1):
+        try:
+            branches.append(() if text == "=" else _parse_line(text))
+        except SpecError as error:
+            raise SpecError(f"branch {place}: {error}") from error
+    return Branches(merge, tuple(branches))
 
 
-def _read_pool(head: re.Match[str], words: list[str]) -> Layer:
-    options = _Options(words)
-    window = (int(head[1]), int(head[2]))
-    pool = MaxPool(window=window, stride=options.stride(window), padding=options.padding())
-    options.done()
-    return pool
-
-
-def _read_dense(head: re.Match[str], words: list[str]) -> Layer:
-    options = _Options(words)
-    return Dense(
-        units=None if head[1] == CLASSES else int(head[1]),
-        activation=options.activation(),
-        l2=options.l2(),
-        initialiser=options.initialiser("gu"),
-        seeded=options.seeded_and_done(),
-    )
-
-
-def _read_dropout(head: re.Match[str], words: list[str]) -> Layer:
-    return Dropout(rate=float(head[1]), seeded=_Options(words).seeded_and_done())
-
-
-def _read_plain(head: re.Match[str], words: list[str]) -> Layer:
-    _Options(words).done()
-    plain: dict[str, Layer] = {"BN": BatchNorm(), "Flat": Flatten()}
-    return plain.get(head[0]) or Activation(head[0])
-
-
-_FLOAT = r"\d+(?:\.\d*)?(?:[eE][-+]?\d+)?|\.\d+(?:[eE][-+]?\d+)?"
-
-_READERS: tuple[tuple[str, Callable[[re.Match[str], list[str]], Layer]], ...] = (
-    (r"C(\d+)[x×](\d+)-(\d+)", _read_conv),
-    (r"MP(\d+)[x×](\d+)", _read_pool),
-    (r"FC(\d+|\{classes\})", _read_dense),
-    (rf"D({_FLOAT})", _read_dropout),
-    (r"BN|Flat|linear|relu|sigmoid|softmax", _read_plain),
-)
-
-
-class _Options:
+class Options:
     """The words after the first one of a layer, taken away as they are understood."""
 
     def __init__(self, words: list[str]) -> None:
         self._words = list(words)
 
-    def _take(self, pattern: str) -> re.Match[str] | None:
+    def take(self, pattern: str) -> re.Match[str] | None:
+        """Take the first word of a pattern away, if there is one."""
         for word in self._words:
             match = re.fullmatch(pattern, word)
             if match:
@@ -288,66 +193,123 @@ class _Options:
         return None
 
     def stride(self, default: tuple[int, int]) -> tuple[int, int]:
-        match = self._take(r"s(\d+)(?:[x×](\d+))?")
+        """Take a stride, ``s2`` or ``s2x1``."""
+        match = self.take(r"s(\d+)(?:[x×](\d+))?")
         return (int(match[1]), int(match[2] or match[1])) if match else default
 
     def padding(self) -> str:
-        match = self._take("|".join(PADDINGS))
+        """Take the padding, which must be there."""
+        match = self.take(PADDING.pattern)
         if match is None:
-            raise SpecError("the padding is missing: write same or valid")
+            raise SpecError("the padding is missing: write same, valid, or pad1 for 1 pixel on each side")
         return match[0]
 
-    def activation(self) -> str:
-        match = self._take("|".join(ACTIVATIONS))
-        return match[0] if match else "linear"
+    def activation(self, default: str = "linear") -> str:
+        """Take an activation."""
+        match = self.take("|".join(ACTIVATIONS))
+        return match[0] if match else default
 
-    def l2(self) -> float:
-        match = self._take(rf"L2\(({_FLOAT})\)")
-        return float(match[1]) if match else 0.0
+    def l2(self, default: float = 0.0) -> float:
+        """Take an L2 coefficient, ``L2(0.01)``."""
+        match = self.take(rf"L2\(({FLOAT})\)")
+        return float(match[1]) if match else default
 
     def initialiser(self, default: str) -> str:
-        match = self._take(r"<(\w+)>")
+        """Take an initialiser, ``<he>`` or ``<gu>``."""
+        match = self.take(r"<(\w+)>")
         return match[1] if match else default
 
-    def seeded_and_done(self) -> bool:
-        seeded = self._take(r"\(unseeded\)") is None
-        self.done()
-        return seeded
+    def group(self) -> str:
+        """Take a group of the plane, which must be there."""
+        match = self.take(GROUP.pattern)
+        if match is None:
+            raise SpecError("the group is missing: write C8 for eight rotations, D8 for these and reflections")
+        return match[0]
+
+    def seeded(self, default: bool = True) -> bool:
+        """Take ``(unseeded)``."""
+        return default and self.take(r"\(unseeded\)") is None
 
     def done(self) -> None:
+        """Raise `SpecError` if a word is left."""
         if self._words:
             raise SpecError(f"{self._words[0]!r} does not belong here, or is given twice")
 
 
-def _check_positive(**sizes: tuple[int, ...]) -> None:
-    for name, values in sizes.items():
-        if min(values) < 1:
-            raise SpecError(f"{name} {_by(values)} is less than 1")
+def _read_conv(head: re.Match[str], options: Options) -> Layer:
+    return Conv(
+        kernel=(int(head[1]), int(head[2])),
+        filters=int(head[3]),
+        stride=options.stride((1, 1)),
+        padding=options.padding(),
+        activation=options.activation(),
+        l2=options.l2(),
+        initialiser=options.initialiser("he"),
+        seeded=options.seeded(),
+    )
 
 
-def _check_choice(name: str, value: str, legal: Iterable[str]) -> None:
-    if value not in legal:
-        raise SpecError(f"{name} {value!r} is not one of {', '.join(legal)}")
+def _read_depthwise(head: re.Match[str], options: Options) -> Layer:
+    return DepthwiseConv(
+        kernel=(int(head[1]), int(head[2])),
+        stride=options.stride((1, 1)),
+        padding=options.padding(),
+        initialiser=options.initialiser("he"),
+    )
 
 
-def _check_kernel(activation: str, l2: float, initialiser: str) -> None:
-    _check_choice("activation", activation, ACTIVATIONS)
-    _check_choice("initialiser", initialiser, INITIALISERS)
-    if l2 < 0:
-        raise SpecError(f"L2 {l2!r} is less than 0")
+def _read_group_conv(head: re.Match[str], options: Options) -> Layer:
+    if head[1] != head[2]:
+        raise SpecError("the kernel of a group convolution is square")
+    return GroupConv(
+        size=int(head[1]),
+        fields=int(head[3]),
+        group=options.group(),
+        lift=options.take("lift") is not None,
+        padding=options.padding(),
+    )
 
 
-def _by(sizes: tuple[int, ...]) -> str:
-    return "x".join(str(size) for size in sizes)
+def _read_pool(head: re.Match[str], options: Options) -> Layer:
+    size = (int(head[1]), int(head[2]))
+    return MaxPool(size=size, stride=options.stride(size), padding=options.padding())
 
 
-def _step(stride: tuple[int, int]) -> str:
-    return str(stride[0]) if stride[0] == stride[1] else _by(stride)
+def _read_dense(head: re.Match[str], options: Options) -> Layer:
+    return Dense(
+        units=None if head[1] == CLASSES else int(head[1]),
+        activation=options.activation(),
+        l2=options.l2(),
+        initialiser=options.initialiser("gu"),
+        seeded=options.seeded(),
+    )
 
 
-def _l2_text(l2: float) -> str:
-    return f" L2({l2!r})" if l2 else ""
+def _read_dropout(head: re.Match[str], options: Options) -> Layer:
+    return Dropout(rate=float(head[1]), seeded=options.seeded())
 
 
-def _seed_text(seeded: bool) -> str:
-    return "" if seeded else " (unseeded)"
+_PLAIN: dict[str, Layer] = {
+    "BN": BatchNorm(),
+    "LN": LayerNorm(),
+    "Flat": Flatten(),
+    "GAP": GlobalPool(),
+    "Blur": BlurPool(),
+    "Disc": Disc(),
+}
+FLOAT = r"\d+(?:\.\d*)?(?:[eE][-+]?\d+)?|\.\d+(?:[eE][-+]?\d+)?"
+"""Pattern of a number that is not negative."""
+
+_READERS: tuple[tuple[str, Callable[[re.Match[str], Options], Layer]], ...] = (
+    (r"C(\d+)[x×](\d+)-(\d+)", _read_conv),
+    (r"DW(\d+)[x×](\d+)", _read_depthwise),
+    (r"GC(\d+)[x×](\d+)-(\d+)", _read_group_conv),
+    (r"GP", lambda head, options: GroupPool(options.group())),
+    (r"MP(\d+)[x×](\d+)", _read_pool),
+    (r"FC(\d+|\{classes\})", _read_dense),
+    (rf"D({FLOAT})", _read_dropout),
+    (rf"LeakyReLU\((?:alpha=)?({FLOAT})\)", lambda head, options: LeakyReLU(float(head[1]))),
+    (r"Rings(\d+)", lambda head, options: RingPool(int(head[1]))),
+    ("|".join(_PLAIN), lambda head, options: _PLAIN[head[0]]),
+    ("|".join(ACTIVATIONS), lambda head, options: Activation(head[0])),
+)
