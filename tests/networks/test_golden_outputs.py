@@ -16,7 +16,7 @@ from rgbench.networks.keras import keras_weights, load_keras_weights
 
 HERE = Path(__file__).parent
 SLOW = {
-    150: {"vgg16_d_real", "toothless_real"},
+    150: {"vgg16_d_real", "toothless_real", "maslej", "convX"},
     300: {
         "alexnet",
         "alexnet_adapted",
@@ -28,6 +28,10 @@ SLOW = {
         "simple",
         "toothless_real",
         "vgg16_d_real",
+        "vgg19",
+        "maslej",
+        "deepsource",
+        "convosource",
     },
 }
 

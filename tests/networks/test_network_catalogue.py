@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -47,8 +48,54 @@ PUBLISHED = [
 ]
 
 
+TESTBED: dict[str, dict[str, Any]] = json.loads((Path(__file__).parent / "testbed.json").read_text())[
+    "networks"
+]
+UNLISTED = {"conv8_relu__shadowed"}
+"""Hidden in the original's file by a second function of its name."""
+GRAPHS = {"deepsource", "maslej", "maslej_l2_no_do", "maslej_l2_do"}
+"""Their list of layers does not say how branches are joined; the golden outputs do."""
+
+
 def test_the_published_networks_come_first() -> None:
     assert network_names()[: len(PUBLISHED)] == PUBLISHED
+
+
+def test_all_functions_of_the_testbed_are_there() -> None:
+    assert len(set(TESTBED) - UNLISTED) == 127
+
+
+@pytest.mark.parametrize("name", [name for name in TESTBED if name not in GRAPHS])
+def test_layers_of_the_testbed(name: str) -> None:
+    card = networks().get(name)
+    assert isinstance(card, NetworkCard)
+    original = TESTBED[name]["layers"]
+    output = re.compile(r"FC4 (?=(?:linear|softmax|sigmoid) <gu>(?: · D0\.5)?(?: · softmax)?$)")
+    expected = to_text(parse_layers(output.sub("FC{classes} ", original)))
+    # The list leaves out the one seed that the output layer of conv8_final lacks.
+    assert card.layers.replace("<gu> (unseeded)", "<gu>") == expected
+
+
+@pytest.mark.parametrize("name", TESTBED)
+def test_counts_of_the_testbed(name: str) -> None:
+    expected = {key: value for key, value in TESTBED[name].items() if key != "layers"}
+    for size, classes in ((150, 2), (28, 10)):
+        count = expected.pop(f"parameters_{size}_{classes}", "unknown")
+        if count is None:
+            with pytest.raises(SpecError, match=r"layer \d+ \(.*\) does not fit: its .* map of .* pixels"):
+                describe_network(name, size, classes)
+        elif count != "unknown":
+            assert describe_network(name, size, classes)["parameters"] == count
+    facts = describe_network(name, 300, 4)
+    found = {key: round(facts[key], 4) if "coverage" in key else facts[key] for key in expected}
+    if "feature_map" in expected:
+        found["feature_map"] = list(found["feature_map"])
+    assert found == expected
+
+
+def test_testbed_is_a_few_hundred_lines() -> None:
+    text = files("rgbench.networks").joinpath("published.toml").read_text("utf-8")
+    assert len(text.splitlines()) < 450
 
 
 @pytest.mark.parametrize("name", EXPECTED)
@@ -66,13 +113,13 @@ def test_counts_of_the_original(name: str) -> None:
     assert {key: facts[key] for key in expected} == expected
 
 
-def test_every_network_has_an_original_and_a_paper() -> None:
+def test_every_network_has_a_paper_and_canonical_layers() -> None:
     assert {canonical_name(name) for name in EXPECTED} == set(PUBLISHED)
-    for name in PUBLISHED:
+    for name in network_names():
         card = networks().get(name)
         assert isinstance(card, NetworkCard)
         assert card.paper.citation
-        assert to_text(parse_layers(card.layers)) == card.layers
+        assert card.factory or parse_layers(to_text(parse_layers(card.layers))) == parse_layers(card.layers)
 
 
 def test_a_description_is_plain_data() -> None:
@@ -101,9 +148,12 @@ def test_images_need_not_be_square() -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("FC{classes} softmax", "needs a vector: write Flat before it"),
-        ("Flat · Flat", "stands after another Flat"),
+        ("FC{classes} softmax", "needs a vector: write Flat or GAP before it"),
+        ("Flat · Flat", "needs a map, but stands after Flat"),
         ("Flat · C3x3-1 same", "needs a map, but stands after Flat"),
+        ("Add[= | MP2x2 s2 same] · Flat", r"layer 1 \(Add\) its branches end in \(8, 8, 1\) and \(4, 4, 1\)"),
+        ("Add[= | Flat · Flat] · Flat", r"layer 1b2 \(Flat\) needs a map"),
+        ("GC3x3-2 C4 same · Flat", "it takes fields of C4, not 1 channels: write lift at the first one"),
     ],
 )
 def test_layers_in_a_wrong_order(text: str, reason: str) -> None:

@@ -7,44 +7,71 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rgbench.errors import SpecError
-from rgbench.networks.notation import (
+from rgbench.networks.layers import (
     ACTIVATIONS,
+    GROUP_BASIS,
     INITIALISERS,
-    PADDINGS,
+    MERGES,
     Activation,
     BatchNorm,
+    BlurPool,
+    Branches,
     Conv,
     Dense,
+    DepthwiseConv,
+    Disc,
     Dropout,
     Flatten,
+    GlobalPool,
+    GroupConv,
+    GroupPool,
+    Layer,
+    LayerNorm,
+    LeakyReLU,
     MaxPool,
-    parse_layers,
-    to_text,
+    RingPool,
 )
+from rgbench.networks.notation import parse_layers, to_text
 
 SIZES = st.tuples(st.integers(1, 30), st.integers(1, 30))
+PADDINGS = st.sampled_from(["same", "valid", "pad1", "pad12"])
+GROUPS = st.sampled_from(["C1", "C4", "D8", "C16"])
+INITS = st.sampled_from(sorted(INITIALISERS))
 KERNELS = {
     "activation": st.sampled_from(ACTIVATIONS),
     "l2": st.floats(0, 1),
-    "initialiser": st.sampled_from(sorted(INITIALISERS)),
+    "initialiser": INITS,
     "seeded": st.booleans(),
 }
-LAYERS = st.one_of(
+STRAIGHT = st.one_of(
+    st.builds(Conv, kernel=SIZES, filters=st.integers(1, 512), stride=SIZES, padding=PADDINGS, **KERNELS),
+    st.builds(DepthwiseConv, kernel=SIZES, stride=SIZES, padding=PADDINGS, initialiser=INITS),
     st.builds(
-        Conv,
-        kernel=SIZES,
-        filters=st.integers(1, 512),
-        stride=SIZES,
-        padding=st.sampled_from(PADDINGS),
-        **KERNELS,
+        GroupConv,
+        size=st.sampled_from(sorted(GROUP_BASIS)),
+        fields=st.integers(1, 99),
+        group=GROUPS,
+        lift=st.booleans(),
+        padding=PADDINGS,
     ),
-    st.builds(MaxPool, window=SIZES, stride=SIZES, padding=st.sampled_from(PADDINGS)),
+    st.builds(GroupPool, group=GROUPS),
+    st.builds(MaxPool, size=SIZES, stride=SIZES, padding=PADDINGS),
+    st.builds(RingPool, rings=st.integers(1, 20)),
+    st.builds(LeakyReLU, slope=st.floats(0, 1)),
     st.builds(Dropout, rate=st.floats(0, 1, exclude_max=True), seeded=st.booleans()),
-    st.just(BatchNorm()),
-    st.just(Flatten()),
+    st.sampled_from([BatchNorm(), LayerNorm(), Flatten(), GlobalPool(), BlurPool(), Disc()]),
     st.builds(Dense, units=st.none() | st.integers(1, 5000), **KERNELS),
     st.builds(Activation, function=st.sampled_from(ACTIVATIONS)),
 )
+
+
+def _branches(inside: st.SearchStrategy[Layer]) -> st.SearchStrategy[Layer]:
+    branch = st.lists(inside, max_size=3).map(tuple)
+    both = st.lists(branch, min_size=2, max_size=3).map(tuple)
+    return st.builds(Branches, merge=st.sampled_from(MERGES), branches=both)
+
+
+LAYERS = st.recursive(STRAIGHT, _branches, max_leaves=8)
 
 
 @given(st.lists(LAYERS, min_size=1, max_size=8))
@@ -65,6 +92,14 @@ def test_every_form() -> None:
     )
 
 
+def test_branches() -> None:
+    conv = Conv((3, 3), 8)
+    assert parse_layers("Add[= | C3x3-8 same · BN] ×2; Concat[Flat|Add[=|BN] · Flat]") == (
+        *[Branches("Add", ((), (conv, BatchNorm())))] * 2,
+        Branches("Concat", ((Flatten(),), (Branches("Add", ((), (BatchNorm(),))), Flatten()))),
+    )
+
+
 def test_output_layer_has_as_many_units_as_classes() -> None:
     assert parse_layers("FC{classes} softmax <he>") == (Dense(None, "softmax", initialiser="he"),)
 
@@ -79,7 +114,7 @@ def test_separators_and_repeats(text: str) -> None:
     [
         ("BN · C3x3 same", "'C3x3' is not a layer"),
         ("BN · C3x3-8 s1", "padding is missing"),
-        ("BN · C3x3-8 same same", "'same' does not belong here"),
+        ("BN · C3x3-8 same valid", "'valid' does not belong here"),
         ("BN · C3x3-8 same tanh", "'tanh' does not belong here"),
         ("BN · C0x3-8 same", "kernel 0x3 is less than 1"),
         ("BN · C3x3-8 s0 same", "stride 0x0 is less than 1"),
@@ -89,6 +124,14 @@ def test_separators_and_repeats(text: str) -> None:
         ("BN · Flat ×0", "repeated 0 times"),
         ("BN ·  · Flat", "a layer is empty"),
         ("BN · Flatten", "'Flatten' is not a layer"),
+        ("BN · C3x3-8 pad0", "padding is missing"),
+        ("BN · GC5x5-8 same", "the group is missing"),
+        ("BN · GC5x3-8 C4 same", "is square"),
+        ("BN · GC4x4-8 C4 same", "kernel size '4' is not one of 3, 5, 7"),
+        ("BN · GP C0", "the group is missing"),
+        ("BN · Add[BN]", "Add needs two branches or more"),
+        ("BN · Mul[=|BN]", "merge 'Mul' is not one of Add, Concat"),
+        ("BN · Add[= | C3x3]", "branch 2: layer 1 ('C3x3'): 'C3x3' is not a layer"),
     ],
 )
 def test_errors_name_the_layer_and_the_legal_forms(text: str, reason: str) -> None:
@@ -103,3 +146,9 @@ def test_errors_name_the_layer_and_the_legal_forms(text: str, reason: str) -> No
 def test_a_negative_penalty_is_refused() -> None:
     with pytest.raises(SpecError, match="L2 -1 is less than 0"):
         Dense(3, l2=-1)
+
+
+@pytest.mark.parametrize("text", ["BN · Add[= | BN", "BN · Add = | BN]"])
+def test_brackets_are_counted(text: str) -> None:
+    with pytest.raises(SpecError, match="a bracket '.' (is not closed|closes nothing)"):
+        parse_layers(text)

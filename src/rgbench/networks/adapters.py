@@ -7,11 +7,13 @@ gives logits. The module is wrapped, so that it can do what a network of the cat
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from rgbench.errors import DataError, SpecError
 from rgbench.networks.analysis import ImageSize, image_shape
@@ -86,34 +88,84 @@ def timm_factory(name: str) -> NetworkFactory:
     return make
 
 
-def count_foreign(model: Network) -> dict[str, int]:
-    """Count a network whose layers are not known, by one pass of one empty image.
+def count_foreign(model: Network) -> dict[str, Any]:
+    """Count a network whose layers are not known, by one pass of one image of the model's own device.
+
+    On the meta device nothing is computed and no weight is held.
 
     Returns
     -------
     dict
         ``parameters`` (running statistics of batch normalisation included, as for the catalogue),
-        ``trainable_parameters``, and ``macs`` of two-dimensional convolutions and dense layers per image.
+        ``trainable_parameters``, ``macs`` per image (half of what torch's `FlopCounterMode` counts), and
+        ``layer_table``, one entry per module without children, in the order in which they run.
     """
-    macs: list[int] = []
-
-    def count(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        del inputs
-        if isinstance(module, nn.Conv2d | nn.Linear):
-            macs.append(output.numel() * module.weight[0].numel())
-
-    counted = [part for part in model.modules() if isinstance(part, nn.Conv2d | nn.Linear)]
-    handles = [part.register_forward_hook(count) for part in counted]
-    rows, columns, channels = image_shape(model.image_size, model.channels)
+    table: list[dict[str, Any]] = []
+    device = next((weight.device for weight in model.parameters()), torch.device("cpu"))
+    image = torch.zeros(1, model.channels, *image_shape(model.image_size)[:2], device=device)
     was_training = model.training
-    with torch.no_grad():
-        model.eval()(torch.zeros(1, channels, rows, columns))
+    handles = [
+        part.register_forward_hook(_recorder(name, table))
+        for name, part in model.named_modules()
+        if _is_leaf(part)
+    ]
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        model.eval()(image)
     model.train(was_training)
     for handle in handles:
         handle.remove()
     trainable = sum(weight.numel() for weight in model.parameters())
-    statistics = sum(buffer.numel() for buffer in model.buffers() if buffer.is_floating_point())
-    return {"parameters": trainable + statistics, "trainable_parameters": trainable, "macs": sum(macs)}
+    return {
+        "parameters": trainable + _statistics(model),
+        "trainable_parameters": trainable,
+        "macs": counter.get_total_flops() // 2,
+        "layer_table": table,
+    }
+
+
+def _is_leaf(module: nn.Module) -> bool:
+    return next(module.children(), None) is None
+
+
+def _statistics(module: nn.Module) -> int:
+    """Count the numbers that are stored but not trained."""
+    stored = module.state_dict(keep_vars=True).values()
+    return sum(t.numel() for t in stored if not isinstance(t, nn.Parameter) and t.is_floating_point())
+
+
+def _recorder(name: str, table: list[dict[str, Any]]) -> Callable[[nn.Module, tuple[Any, ...], Any], None]:
+    """Make a hook that writes one row of the layer table."""
+
+    def record(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+        trainable = sum(weight.numel() for weight in module.parameters(recurse=False))
+        table.append(
+            {
+                "position": name.removeprefix("inner."),
+                "kind": type(module).__name__,
+                "text": str(module),
+                "input_shape": _shape(inputs[0] if inputs else None),
+                "output_shape": _shape(output),
+                "parameters": trainable + _statistics(module),
+                "trainable_parameters": trainable,
+                "macs": _module_macs(module, output),
+            }
+        )
+
+    return record
+
+
+def _shape(value: Any) -> tuple[int, ...]:
+    """Give (rows, columns, channels) or (features,) of a module's tensor, as for the catalogue."""
+    if not isinstance(value, Tensor):
+        return ()
+    shape = tuple(value.shape[1:])
+    return (*shape[1:], shape[0]) if len(shape) == 3 else shape
+
+
+def _module_macs(module: nn.Module, output: Any) -> int:
+    if isinstance(module, nn.Conv2d | nn.Linear) and isinstance(output, Tensor):
+        return output[0].numel() * module.weight[0].numel()
+    return 0
 
 
 def wrap_factory(

@@ -146,9 +146,7 @@ def resolve_classes(layers: Sequence[Layer], n_classes: int) -> tuple[Layer, ...
     if n_classes < 2:
         raise SpecError(f"n_classes is {n_classes!r}; a classifier has 2 or more classes")
     return tuple(
-        replace(layer, units=n_classes)
-        if isinstance(layer, Dense) and layer.units is None
-        else layer
+        replace(layer, units=n_classes) if isinstance(layer, Dense) and layer.units is None else layer
         for layer in layers
     )
 
@@ -217,7 +215,8 @@ class _WrongLayer(SpecError):
 def _walk_branches(layer: Branches, state: _State, position: str) -> tuple[list[LayerFacts], _State]:
     """Measure branches that start from one state, and give the state after their merge."""
     walked = [
-        _walk(branch, state, f"{position}{chr(ord('a') + place)}") for place, branch in enumerate(layer.branches)
+        _walk(branch, state, f"{position}{chr(ord('a') + place)}")
+        for place, branch in enumerate(layer.branches)
     ]
     ends = [end for _, end in walked]
     merged = replace(
@@ -282,7 +281,9 @@ def _coverage(state: _State) -> float:
     return max(state.field[0] / state.image[0], state.field[1] / state.image[1])
 
 
-def _summarise(facts: tuple[LayerFacts, ...], end: _State, shape: tuple[int, int, int], n_classes: int) -> Analysis:
+def _summarise(
+    facts: tuple[LayerFacts, ...], end: _State, shape: tuple[int, int, int], n_classes: int
+) -> Analysis:
     """Add the layers up."""
     convolutions = [entry for entry in facts if entry.kind in CONVOLUTIONS]
     windows = [entry for entry in facts if entry.kind in WINDOWS]

@@ -37,8 +37,6 @@ from rgbench.networks.layers import (
     Shape,
 )
 from rgbench.networks.modules import (
-    BATCHNORM_EPSILON,
-    BATCHNORM_MOMENTUM,
     ActivationModule,
     BlurPool2d,
     BranchModule,
@@ -46,6 +44,7 @@ from rgbench.networks.modules import (
     DiscMask,
     GlobalPool2d,
     KerasBatchNorm1d,
+    KerasBatchNorm2d,
     KerasConv2d,
     KerasLinear,
     KerasMaxPool2d,
@@ -184,7 +183,9 @@ class _Builder:
     facts: Iterator[LayerFacts]
     generator: torch.Generator
 
-    def build(self, layers: Sequence[Layer], flat: tuple[Shape, ...]) -> tuple[nn.Sequential, tuple[Shape, ...]]:
+    def build(
+        self, layers: Sequence[Layer], flat: tuple[Shape, ...]
+    ) -> tuple[nn.Sequential, tuple[Shape, ...]]:
         """Build layers in a row; `flat` holds the maps whose flattened pixels make up the vector."""
         stack = nn.Sequential()
         for layer in layers:
@@ -197,7 +198,9 @@ class _Builder:
             built = [self.build(branch, flat) for branch in layer.branches]
             facts = next(self.facts)
             joined = tuple(shape for _, inner in built for shape in inner) if layer.merge == "Concat" else ()
-            return BranchModule(layer.merge, [stack for stack, _ in built]), joined or _plain(facts.output_shape)
+            return BranchModule(layer.merge, [stack for stack, _ in built]), joined or _plain(
+                facts.output_shape
+            )
         facts = next(self.facts)
         module = self._make(layer, facts, flat)
         if isinstance(layer, Flatten):
@@ -214,7 +217,9 @@ class _Builder:
             return KerasBatchNorm1d(facts.input_shape[0], flat)
         if isinstance(layer, Conv):
             shape = (layer.filters, facts.input_shape[2], *layer.kernel)
-            return self._fill(KerasConv2d(shape, layer.stride, facts.pads), layer.activation, layer.initialiser)
+            return self._fill(
+                KerasConv2d(shape, layer.stride, facts.pads), layer.activation, layer.initialiser
+            )
         if isinstance(layer, DepthwiseConv):
             channels = facts.input_shape[2]
             conv = KerasConv2d((channels, channels, *layer.kernel), layer.stride, facts.pads, groups=channels)
@@ -241,21 +246,15 @@ def _plain(shape: Shape) -> tuple[Shape, ...]:
     return (shape,) if len(shape) == 1 else ()
 
 
-def _batch_norm(layer: Layer, facts: LayerFacts) -> nn.Module:
-    return nn.BatchNorm2d(facts.input_shape[2], eps=BATCHNORM_EPSILON, momentum=BATCHNORM_MOMENTUM)
-
-
-def _blur(layer: Layer, facts: LayerFacts) -> nn.Module:
-    rows, columns, channels = facts.input_shape
-    kernel = BlurPool().window((rows, columns, channels)).kernel
-    return BlurPool2d(channels, kernel)
+def _blur(layer: BlurPool, facts: LayerFacts) -> nn.Module:
+    return BlurPool2d(facts.input_shape[2], layer.window(facts.input_shape).kernel)
 
 
 _PLAIN: dict[type[Layer], Callable[[Any, LayerFacts], nn.Module]] = {
     Activation: lambda layer, facts: ActivationModule(layer.function),
-    BatchNorm: _batch_norm,
+    BatchNorm: lambda layer, facts: KerasBatchNorm2d(facts.input_shape[2]),
     BlurPool: _blur,
-    Disc: lambda layer, facts: DiscMask(*facts.input_shape[:2]),
+    Disc: lambda layer, facts: DiscMask(facts.input_shape[0], facts.input_shape[1]),
     Dropout: lambda layer, facts: nn.Dropout(layer.rate),
     Flatten: lambda layer, facts: nn.Flatten(),
     GlobalPool: lambda layer, facts: GlobalPool2d(),
@@ -263,6 +262,6 @@ _PLAIN: dict[type[Layer], Callable[[Any, LayerFacts], nn.Module]] = {
     LayerNorm: lambda layer, facts: ChannelNorm(facts.input_shape[-1]),
     LeakyReLU: lambda layer, facts: nn.LeakyReLU(layer.slope),
     MaxPool: lambda layer, facts: KerasMaxPool2d(layer.size, layer.stride, facts.pads),
-    RingPool: lambda layer, facts: RingPool2d(*facts.input_shape[:2], layer.rings),
+    RingPool: lambda layer, facts: RingPool2d(facts.input_shape[0], facts.input_shape[1], layer.rings),
 }
 """How a module is made of each layer without a kernel."""

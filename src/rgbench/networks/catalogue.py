@@ -22,7 +22,17 @@ ENTRY_POINT_GROUP = "rgbench.networks"
 
 FILES = ("published.toml", "field.toml")
 """Where the networks stand: those of the 2021 testbed, and the field's others."""
-KEYS = ("title", "paper (citation, doi, arxiv)", "layers", "aliases", "notes", "base", "change", "factory", "variants")
+KEYS = (
+    "title",
+    "paper (citation, doi, arxiv)",
+    "layers",
+    "aliases",
+    "notes",
+    "base",
+    "change",
+    "factory",
+    "variants",
+)
 """The keys of a network's table."""
 
 
@@ -157,8 +167,8 @@ def describe_network(
 ) -> dict[str, Any]:
     """Describe a network at one image size.
 
-    Networks of the catalogue are not built for it. A network from elsewhere is built and run once on
-    one empty image; what only its layers would tell is ``None``.
+    Networks of the catalogue are not built for it. Of a network whose layers are not known, a shadow
+    without weights is built and run once; what only layers would tell is ``None``.
 
     Parameters
     ----------
@@ -173,8 +183,9 @@ def describe_network(
     -------
     dict
         ``name``, ``title``, ``paper`` (``citation``, ``doi``, ``arxiv``), ``aliases``, ``notes``,
-        ``activation`` (of the output), ``layers`` (the line of text), ``layer_table`` (one dict per
-        layer), and the attributes of `rgbench.networks.analysis.Analysis`: ``parameters``, ``macs``,
+        ``base``, ``change`` and ``factory`` (see `NetworkCard`), ``activation`` (of the output), ``layers`` (the
+        line of text), ``layer_table`` (one dict per layer), and the attributes of
+        `rgbench.networks.analysis.Analysis`: ``parameters``, ``macs``,
         ``flops_2021``, ``receptive_field``, ``stride``, ``coverage``, ``flatten_size`` ...
 
     Raises
@@ -190,7 +201,7 @@ def describe_network(
     """
     card = None if ":" in name else networks().get(name)
     if not isinstance(card, NetworkCard) or card.factory:
-        return _describe_foreign(name, image_size, n_classes, channels)
+        return _describe_foreign(name, card, image_size, n_classes, channels)
     layers = parse_layers(card.layers)
     facts = analyse(layers, image_size, n_classes, channels).as_dict()
     last = layers[-1]
@@ -201,22 +212,19 @@ def describe_network(
     return {**described, **facts}
 
 
-def _describe_foreign(name: str, image_size: ImageSize, n_classes: int, channels: int) -> dict[str, Any]:
-    """Describe a network whose layers are not known; only this loads torch."""
+def _describe_foreign(
+    name: str, item: Any, image_size: ImageSize, n_classes: int, channels: int
+) -> dict[str, Any]:
+    """Describe a network whose layers are not known; only this loads torch. No weight is made."""
     builder = import_module("rgbench.networks.build")
     adapters = import_module("rgbench.networks.adapters")
-    model = builder.build_network(name, image_size, n_classes, channels, seed=0)
+    model = builder.build_network(name, image_size, n_classes, channels, seed=0, device="meta")
+    card = item if isinstance(item, NetworkCard) else NetworkCard(model.name, model.name, Paper(""), "")
     keys = {field.name for field in fields(Analysis)} - {"layers"}
     return {
         **dict.fromkeys(sorted(keys)),
-        "name": model.name,
-        "title": model.name,
-        "paper": asdict(Paper(citation="")),
-        "aliases": (),
-        "notes": "",
+        **asdict(card),
         "activation": model.activation_name,
-        "layers": "",
-        "layer_table": [],
         "image_size": image_shape(image_size)[:2],
         "n_classes": n_classes,
         "channels": channels,

@@ -11,12 +11,13 @@ Changes are separated by commas and applied from left to right:
 ``C3x3-256 s1 same relu before Flat``
 ``head: FC500 linear <gu> · D0.5``     everything between Flat and the output layer is replaced, and the
                                        output layer too if the head has one
+``group D8``                           the group of all group convolutions
 =====================================  =============================================================
 
 What can be named: ``conv``, ``pool``, ``relu``, ``dropout``, ``batch norm``, ``hidden`` (dense layers but the
-output), ``output``, ``Flat``; in the plural or with numbers, which count from 1; ``conv`` and ``dense`` before
-``dropout`` and ``batch norm`` mean those before and after Flat. Layers in branches are reached too, but
-have no numbers of their own.
+output), ``output``, ``Flat``, ``Rings``; in the plural or with numbers, which count from 1; ``conv`` and
+``dense`` before ``dropout`` and ``batch norm`` mean those before and after Flat. Layers in branches are
+reached too, but have no numbers of their own.
 """
 
 from __future__ import annotations
@@ -34,8 +35,11 @@ from rgbench.networks.layers import (
     Dense,
     Dropout,
     Flatten,
+    GroupConv,
+    GroupPool,
     Layer,
     MaxPool,
+    RingPool,
 )
 from rgbench.networks.notation import Options, parse_layers
 
@@ -48,12 +52,13 @@ _NAMES: dict[str, Callable[[Layer], bool]] = {
     "hidden": lambda layer: isinstance(layer, Dense) and layer.units is not None,
     "output": lambda layer: isinstance(layer, Dense) and layer.units is None,
     "Flat": lambda layer: isinstance(layer, Flatten),
+    "Rings": lambda layer: isinstance(layer, RingPool),
 }
 _SELECTOR = re.compile(rf"(?:(conv|dense) )?({'|'.join(_NAMES)})s?((?: \d+)*)")
 _INSERT = re.compile(r"(.+) (after|before) (.+)", re.DOTALL)
 _GRAMMAR = (
-    "write 'no SELECTOR', 'SELECTOR: WORDS', 'LAYERS after SELECTOR', 'LAYERS before SELECTOR' or "
-    f"'head: LAYERS'; a selector is one of {', '.join(_NAMES)}, with numbers if wanted"
+    "write 'no SELECTOR', 'SELECTOR: WORDS', 'LAYERS after SELECTOR', 'LAYERS before SELECTOR' "
+    f"'head: LAYERS' or 'group GROUP'; a selector is one of {', '.join(_NAMES)}, with numbers if wanted"
 )
 
 
@@ -96,6 +101,12 @@ def _change(layers: tuple[Layer, ...], words: str) -> tuple[Layer, ...]:
     """Apply one change."""
     if words.startswith("head:"):
         return _replace_head(layers, parse_layers(words.removeprefix("head:")))
+    if words.startswith("group "):
+        group = words.removeprefix("group ")
+        return tuple(
+            replace(layer, group=group) if isinstance(layer, GroupConv | GroupPool) else layer
+            for layer in layers
+        )
     if words.startswith("no "):
         return _edit(layers, words.removeprefix("no "), lambda layer: ())
     inserted = _INSERT.fullmatch(words)
@@ -165,9 +176,13 @@ def _modify(layer: Layer, words: list[str]) -> Layer:
         )
     elif isinstance(layer, Dropout):
         rate = options.take(r"[\d.]+")
-        changed = replace(layer, rate=float(rate[0]) if rate else layer.rate, seeded=options.seeded(layer.seeded))
+        changed = replace(
+            layer, rate=float(rate[0]) if rate else layer.rate, seeded=options.seeded(layer.seeded)
+        )
     elif isinstance(layer, MaxPool):
-        changed = replace(layer, stride=options.stride(layer.stride), padding=_padding(options, layer.padding))
+        changed = replace(
+            layer, stride=options.stride(layer.stride), padding=_padding(options, layer.padding)
+        )
     else:
         changed = Activation(options.activation())
     options.done()

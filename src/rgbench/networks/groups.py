@@ -95,7 +95,8 @@ def steerable_basis(size: int, group: str) -> Tensor:
         [_harmonics(rho, (-1) ** s * (phi - 2 * pi * k / turns), size // 2) for s, k in members]
     )
     norms = sampled[0].flatten(1).norm(dim=1)
-    return (sampled / norms[:, None, None]).float()
+    basis: Tensor = sampled / norms[:, None, None]
+    return basis.float()
 
 
 def _harmonics(rho: Tensor, phi: Tensor, radius: int) -> Tensor:
@@ -171,4 +172,5 @@ class GroupPool2d(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Pool: (n, fields * order, rows, columns) to (n, fields, rows, columns)."""
-        return x.unflatten(1, (-1, self.order)).amax(dim=2)
+        n, channels, rows, columns = x.shape
+        return x.reshape(n, channels // self.order, self.order, rows, columns).amax(dim=2)

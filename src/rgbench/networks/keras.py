@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import prod
+from string import ascii_lowercase
 
 import numpy as np
 import torch
@@ -71,24 +72,24 @@ def _slots(model: nn.Module) -> list[tuple[str, Tensor, tuple[Shape, ...]]]:
         raise DataError(f"Keras weights fit networks of the catalogue only, not {type(model).__name__}")
     nodes, _ = _nodes(model.layers, model.stack, 0)
     ordered = sorted(nodes, key=lambda node: -node[0])
-    return [slot for _, layer, module in ordered for slot in _module_slots(str(layer), module)]
+    return [slot for _, label, module in ordered for slot in _module_slots(label, module)]
 
 
 def _nodes(
-    layers: Sequence[Layer], stack: nn.Sequential, depth: int
-) -> tuple[list[tuple[int, Layer, nn.Module]], int]:
-    """List (depth, layer, module) from the output back to the input, and give the depth before the input.
+    layers: Sequence[Layer], stack: nn.Sequential, depth: int, prefix: str = ""
+) -> tuple[list[tuple[int, str, nn.Module]], int]:
+    """List (depth, label, module) from the output back to the input, and give the depth before the input.
 
     Keras orders the weights of a graph by depth, the distance from the output, deepest first.
     """
-    nodes: list[tuple[int, Layer, nn.Module]] = []
-    for layer, module in reversed(list(zip(layers, stack, strict=False))):
-        nodes.append((depth, layer, module))
+    nodes: list[tuple[int, str, nn.Module]] = []
+    for place, (layer, module) in reversed(list(enumerate(zip(layers, stack, strict=False), start=1))):
+        nodes.append((depth, f"layer {prefix}{place} ({layer})", module))
         depth += 1
         if isinstance(layer, Branches) and isinstance(module, BranchModule):
             ends = [depth]
-            for inner, branch in zip(layer.branches, module.branches, strict=True):
-                found, end = _nodes(inner, branch, depth)  # type: ignore[arg-type]
+            for letter, inner, branch in zip(ascii_lowercase, layer.branches, module.branches, strict=False):
+                found, end = _nodes(inner, branch, depth, f"{prefix}{place}{letter}")  # type: ignore[arg-type]
                 nodes += found
                 ends.append(end)
             depth = max(ends)
@@ -105,9 +106,11 @@ def _module_slots(label: str, module: nn.Module) -> list[tuple[str, Tensor, tupl
         flat = module.flat if isinstance(module, KerasBatchNorm1d) else ()
         tensors = (module.weight, module.bias, module.running_mean, module.running_var)
         parts = ("gamma", "beta", "mean", "variance")
-        return [(f"{label}, {part}", t, flat) for part, t in zip(parts, tensors, strict=True) if t is not None]
+        return [
+            (f"{label}, {part}", t, flat) for part, t in zip(parts, tensors, strict=True) if t is not None
+        ]
     if any(True for _ in module.parameters(recurse=False)):
-        raise DataError(f"layer {label} has no counterpart in the original's Keras networks")
+        raise DataError(f"{label} has no counterpart in the original's Keras networks")
     return []
 
 

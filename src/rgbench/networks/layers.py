@@ -210,7 +210,9 @@ class GroupConv(_Kernel):
     def output_shape(self, shape: Shape) -> Shape:
         """Give (rows, columns, fields * order of the group)."""
         if not self.lift and shape[2] % group_order(self.group):
-            raise SpecError(f"it takes fields of {self.group}, not {shape[2]} channels: write lift at the first one")
+            raise SpecError(
+                f"it takes fields of {self.group}, not {shape[2]} channels: write lift at the first one"
+            )
         return (*self.window(shape).slide(shape), self.fields * group_order(self.group))
 
     def parameters(self, shape: Shape) -> tuple[int, int]:
@@ -489,7 +491,9 @@ class Branches(Layer):
             fits = all(shape[:-1] == first[:-1] for shape in shapes)
             merged = (*first[:-1], sum(shape[-1] for shape in shapes))
         if not fits:
-            raise SpecError(f"its branches end in {' and '.join(map(str, shapes))}, which do not fit together")
+            raise SpecError(
+                f"its branches end in {' and '.join(map(str, shapes))}, which do not fit together"
+            )
         return merged
 
 

@@ -16,6 +16,8 @@ from rgbench.networks.layers import Branches, Conv, Dense, Layer, Pads, Shape
 
 TRUNCATED_STD = 0.87962566103423978
 """Standard deviation of a unit normal that is cut at two sigma."""
+CHUNK = 1 << 20
+"""Numbers of a kernel that are drawn at once."""
 BATCHNORM_EPSILON = 1e-3
 """Keras' default."""
 BATCHNORM_MOMENTUM = 0.01
@@ -114,8 +116,7 @@ class KerasMaxPool2d(nn.Module):
 class KerasBatchNorm1d(nn.BatchNorm1d):
     """Batch normalisation of vectors, whose running variance is Keras': the biased batch variance.
 
-    Of a flattened map, its entries stand in torch's order; see `KerasLinear` for `flat`. A batch of one
-    vector, which torch refuses, has variance 0.
+    Of a flattened map, its entries stand in torch's order; see `KerasLinear` for `flat`.
     """
 
     def __init__(self, features: int, flat: tuple[Shape, ...] = ()) -> None:
@@ -124,22 +125,42 @@ class KerasBatchNorm1d(nn.BatchNorm1d):
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise: (n, features) to (n, features)."""
-        if not self.training or self.running_var is None or self.running_mean is None:
+        if not self.training:
             return super().forward(x)
+        _update_statistics(self, x)
         if len(x) == 1:
-            return self._normalise_one(x, self.running_mean, self.running_var)
-        kept = self.running_var * (1 - BATCHNORM_MOMENTUM)
-        x = super().forward(x)
-        with torch.no_grad():
-            new = (self.running_var - kept) * ((x.shape[0] - 1) / x.shape[0])
-            self.running_var.copy_(kept + new)
-        return x
+            return _normalise_one(self, x)
+        return F.batch_norm(x, None, None, self.weight, self.bias, True, 0.0, self.eps)
 
-    def _normalise_one(self, x: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
-        with torch.no_grad():
-            mean.lerp_(x[0].to(mean.dtype), BATCHNORM_MOMENTUM)
-            variance.mul_(1 - BATCHNORM_MOMENTUM)
-        return (x - x.detach()) * self.weight + self.bias
+
+class KerasBatchNorm2d(nn.BatchNorm2d):
+    """Batch normalisation of maps."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels, eps=BATCHNORM_EPSILON, momentum=BATCHNORM_MOMENTUM)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise: (n, c, rows, columns) to the same shape."""
+        if self.training and x.numel() == x.shape[1]:
+            _update_statistics(self, x.flatten(1))
+            return _normalise_one(self, x.flatten(1))[..., None, None]
+        return super().forward(x)
+
+
+def _update_statistics(norm: nn.BatchNorm1d | nn.BatchNorm2d, x: Tensor) -> None:
+    """Move the running statistics towards the mean and the biased variance of a batch (n, features)."""
+    if norm.running_mean is None or norm.running_var is None or norm.num_batches_tracked is None:
+        return
+    with torch.no_grad():
+        batch = x.detach().float()
+        norm.running_mean.lerp_(batch.mean(0), BATCHNORM_MOMENTUM)
+        norm.running_var.lerp_(batch.var(0, correction=0), BATCHNORM_MOMENTUM)
+        norm.num_batches_tracked.add_(1)
+
+
+def _normalise_one(norm: nn.BatchNorm1d | nn.BatchNorm2d, x: Tensor) -> Tensor:
+    """Normalise a single vector (1, features), which torch refuses: it is its own mean."""
+    return (x - x) * norm.weight + norm.bias
 
 
 class ChannelNorm(nn.LayerNorm):
@@ -387,10 +408,21 @@ def initialise_(weight: Tensor, initialiser: str, generator: torch.Generator) ->
     with torch.no_grad():
         if initialiser == "he":
             sigma = sqrt(2 / fan_in) / TRUNCATED_STD
-            nn.init.trunc_normal_(weight, 0.0, sigma, -2 * sigma, 2 * sigma, generator=generator)
+            for chunk in torch.split(weight.view(-1), CHUNK):
+                _truncated_normal_(chunk, sigma, generator)
         else:
             limit = sqrt(6 / (fan_in + fan_out))
             weight.uniform_(-limit, limit, generator=generator)
+
+
+def _truncated_normal_(numbers: Tensor, sigma: float, generator: torch.Generator) -> None:
+    """Fill a vector from a normal; what lies beyond two sigma is drawn again, as Keras does."""
+    numbers.normal_(0.0, sigma, generator=generator)
+    beyond = (numbers.abs() > 2 * sigma).nonzero().squeeze(1)
+    while len(beyond):
+        drawn = torch.empty(len(beyond), dtype=numbers.dtype).normal_(0.0, sigma, generator=generator)
+        numbers[beyond] = drawn
+        beyond = beyond[drawn.abs() > 2 * sigma]
 
 
 def ends_in_softmax(module: nn.Module) -> bool:

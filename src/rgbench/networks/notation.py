@@ -223,7 +223,9 @@ class Options:
         """Take a group of the plane, which must be there."""
         match = self.take(GROUP.pattern)
         if match is None:
-            raise SpecError("the group is missing: write C8 for eight rotations, D8 for these and reflections")
+            raise SpecError(
+                "the group is missing: write C8 for eight rotations, D8 for these and reflections"
+            )
         return match[0]
 
     def seeded(self, default: bool = True) -> bool:
