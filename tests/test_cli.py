@@ -46,7 +46,7 @@ def test_the_original_s_options_are_all_there():
     [
         (["run", "nope"], 2, "no study 'nope': give a TOML file, or one of becker2021, quickstart, smoke"),
         (["run", "nope.toml"], 2, "nope.toml: cannot be read"),
-        (["networks", "convexpress"], 2, "unknown network 'convexpress'; did you mean conv"),
+        (["networks", "show", "convexpress"], 2, "unknown network 'convexpress'; did you mean conv"),
         (["data", "first-galaxy"], 2, "unknown data set 'first-galaxy'; did you mean first-galaxy-data"),
         (["quickstart", "-a", "nope.txt"], 2, "nope.txt: the architecture file cannot be read"),
         (["report", "--store", "nowhere"], 2, "--store nowhere: there is no such folder"),
@@ -77,7 +77,7 @@ def test_networks_are_listed_and_shown(capsys):
     assert done.value.code == 0
     assert "radio-galaxy-zoo" in capsys.readouterr().out
     with pytest.raises(SystemExit):
-        main(["networks", "convXpress", "--image-size", "300"])
+        main(["networks", "show", "convXpress", "--image-size", "300"])
     assert "4567944" in capsys.readouterr().out.replace(",", "")
 
 

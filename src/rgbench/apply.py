@@ -96,8 +96,10 @@ def classify(
     DataError
         If no FITS file is found, or none can be classified.
     """
-    if record.status != "complete" or record.predictions is None:
-        raise StoreError(f"run {record.run_id} is {record.status}; only a complete run can classify")
+    if record.status not in ("complete", "imported") or record.predictions is None:
+        raise StoreError(
+            f"run {record.run_id} is {record.status}; only a complete or imported run can classify"
+        )
     files = find_fits(paths)
     network = load_network(record, store, model, device)
     rows: list[NDArray[np.float64]] = []

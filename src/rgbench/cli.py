@@ -1,4 +1,4 @@
-"""The command line: ``rgbench quickstart | run | report | networks | data | predict``."""
+"""The command line: ``rgbench quickstart | run | report | predict | networks | data | import-keras``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ import typer
 from rich.console import Console
 
 from rgbench.errors import RgbenchError
-from rgbench.quickstart import OriginalOptions, parse_image_size
 
 app = typer.Typer(
     add_completion=False,
@@ -103,12 +102,13 @@ def quickstart(
             raise typer.BadParameter("-d and -f go with -a FILE, the networks to train", param_hint="-a")
         _commands().run_and_report("quickstart", results_path, device, console)
         return
-    options = OriginalOptions(
+    original = _commands().quickstart
+    options = original.OriginalOptions(
         architectures=architectures,
         num_classes=num_classes,
         data_path=data_path,
         data_manifest=data_manifest,
-        img_size=parse_image_size(img_size),
+        img_size=original.parse_image_size(img_size),
         rotate=rotate,
         seed=seed,
         train_size=train_size,
@@ -147,13 +147,74 @@ def report(
     _commands().report(store, out, model, table, _console())
 
 
-@app.command()
+networks_app = typer.Typer(help="List the networks, or show one.", invoke_without_command=True)
+app.add_typer(networks_app, name="networks")
+ImageSizeOption = Annotated[int, typer.Option("--image-size", help="Side of the input, in pixels.")]
+
+
+@networks_app.callback()
 def networks(
-    name: Annotated[str | None, typer.Argument(help="Show one network: paper, layers, numbers.")] = None,
-    image_size: Annotated[int, typer.Option("--image-size", help="Side of the input, in pixels.")] = 300,
+    context: typer.Context,
+    image_size: ImageSizeOption = 300,
+    variants: Annotated[bool, typer.Option("--all", help="List the variants of networks too.")] = False,
 ) -> None:
-    """List the networks, or show one."""
-    _commands().show_networks(name, image_size, _console())
+    """List the networks with parameters, operations and receptive field, or show one (show NAME)."""
+    if context.invoked_subcommand is None:
+        _network_commands().list_networks(image_size, variants, _console())
+
+
+@networks_app.command("list")
+def networks_list(
+    image_size: ImageSizeOption = 300,
+    variants: Annotated[bool, typer.Option("--all", help="List the variants of networks too.")] = False,
+) -> None:
+    """List the networks with parameters, operations and receptive field."""
+    _network_commands().list_networks(image_size, variants, _console())
+
+
+@networks_app.command("show")
+def networks_show(
+    name: Annotated[str, typer.Argument(help="A network, or an alias; module:callable and timm:NAME too.")],
+    image_size: ImageSizeOption = 300,
+    n_classes: Annotated[int, typer.Option("--classes", help="Number of classes.")] = 4,
+    data_name: Annotated[
+        str, typer.Option("--data", help="Data set whose pixel scale and source sizes it is held against.")
+    ] = "first-galaxy-data",
+    picture: Annotated[
+        Path | None,
+        typer.Option(
+            "--picture", help="SVG to draw: the effective receptive field, measured on real images."
+        ),
+    ] = None,
+    run_id: Annotated[
+        str | None, typer.Option("--run", help="With --picture: stored run whose weights are looked at.")
+    ] = None,
+    store: StoreOption = DEFAULT_STORE,
+) -> None:
+    """Show a network's layers, what each costs and sees, and how that compares with real sources."""
+    commands = _network_commands()
+    view = commands.View(image_size, n_classes, data_name, picture, run_id, store)
+    commands.show_network(name, view, _console())
+
+
+@app.command("import-keras")
+def import_keras(
+    model: Annotated[Path, typer.Argument(help="Model file that Keras 2 wrote (.h5).")],
+    classes: Annotated[
+        str, typer.Option("--classes", help="Class names in the order of the outputs, with commas.")
+    ] = "",
+    protocol: Annotated[
+        str, typer.Option("--protocol", help="Whose preparation of images the model expects.")
+    ] = "becker2021",
+    pixel_scale: Annotated[
+        float | None, typer.Option("--pixel-scale", help="Arcseconds per pixel of its training images.")
+    ] = None,
+    store: StoreOption = DEFAULT_STORE,
+) -> None:
+    """Turn a model file of the original (Keras 2, HDF5) into a stored run that predicts the same."""
+    names = tuple(name.strip() for name in classes.split(",") if name.strip())
+    choice = {"classes": names, "protocol": protocol, "pixel_scale": pixel_scale}
+    _network_commands().import_model(model, store, choice, _console())
 
 
 @app.command()
@@ -191,6 +252,11 @@ def predict(
 def _commands() -> Any:
     """Give the module that does the work; importing it loads torch, which help need not wait for."""
     return import_module("rgbench.commands")
+
+
+def _network_commands() -> Any:
+    """Give the module of the network commands, which lists networks without torch."""
+    return import_module("rgbench.network_commands")
 
 
 def _console() -> Console:

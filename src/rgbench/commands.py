@@ -10,13 +10,11 @@ from typing import Any
 import numpy as np
 import torch
 from rich.console import Console
-from rich.table import Table
 
 from rgbench import apply, quickstart
 from rgbench.comparison.summary import Comparison, compare, group_records
 from rgbench.data.sets import data_names, describe_data, load_data
 from rgbench.errors import DataError, SpecError
-from rgbench.networks import describe_network, network_names
 from rgbench.predict import inference_rate
 from rgbench.progress import TerminalListener
 from rgbench.report.html import write_report
@@ -110,7 +108,7 @@ def report(store_path: Path, out: Path | None, model: str, table: Path | None, c
     if not store_path.exists():
         raise SpecError(f"--store {store_path}: there is no such folder; rgbench quickstart makes one")
     store = Store(store_path)
-    groups = group_records(store.records())
+    groups = group_records([record for record in store.records() if record.status != "imported"])
     if not groups:
         raise DataError(f"{store_path}: the store holds no run; begin with rgbench quickstart")
     for number, records in enumerate(groups):
@@ -121,25 +119,6 @@ def report(store_path: Path, out: Path | None, model: str, table: Path | None, c
         if table is not None:
             _write_table(_numbered(table, number), comparisons[model])
         console.print(f"Report: {path}", highlight=False, soft_wrap=True)
-
-
-def show_networks(name: str | None, image_size: int, console: Console) -> None:
-    """List the networks with their size at an image size, or show one."""
-    if name is not None:
-        for key, value in describe_network(name, image_size).items():
-            console.print(f"{key}: {value}", highlight=False, soft_wrap=True)
-        return
-    table = Table("network", "title", "parameters", "MMACs", "receptive field", "stride", box=None)
-    for each in network_names():
-        try:
-            facts = describe_network(each, image_size)
-        except SpecError as error:
-            table.add_row(each, f"cannot be built at {image_size} px: {error}", "", "", "", "")
-            continue
-        field = f"{facts['receptive_field']} px ({100 * facts['coverage']:.0f} %)"
-        numbers = f"{facts['parameters']:,}", f"{facts['macs'] / 1e6:,.1f}", field, str(facts["stride"])
-        table.add_row(each, facts["title"], *numbers)
-    console.print(table)
 
 
 def show_data(name: str | None, console: Console) -> None:

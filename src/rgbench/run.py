@@ -18,7 +18,8 @@ from rgbench.data.catalogue import DataSet, Flag
 from rgbench.data.split import Split, becker2021, published_split
 from rgbench.errors import DeviceError, RgbenchError, StoreError
 from rgbench.networks import describe_network
-from rgbench.networks.build import Network, build_network
+from rgbench.networks.build import Network, build_layers, build_network
+from rgbench.networks.notation import parse_layers
 from rgbench.predict import inference_rate, predict_logits
 from rgbench.seeds import derive_seed, numpy_generator
 from rgbench.spec import RunSpec
@@ -132,9 +133,19 @@ def check_device(device: str) -> None:
 def load_network(record: RunRecord, store: Store, model: str = "best", device: str = "cpu") -> Network:
     """Rebuild the network of a stored run with its weights."""
     classes = record.predictions.classes if record.predictions is not None else ()
-    network = build_network(record.spec.network.name, record.spec.images.size, len(classes))
+    network = _rebuild(record.spec, len(classes))
     load_weights(store.run_path(record.run_id) / f"{model}.safetensors", network)
     return network.to(device)
+
+
+def _rebuild(spec: RunSpec, n_classes: int) -> Network:
+    """Build a run's network: by its name, or from the layers that an imported one brought."""
+    wanted = spec.network
+    if not wanted.layers:
+        return build_network(wanted.name, spec.images.size, n_classes, wanted.channels)
+    network = build_layers(parse_layers(wanted.layers), spec.images.size, n_classes, wanted.channels)
+    network.name = wanted.name
+    return network
 
 
 def timing_batch(record: RunRecord, dataset: DataSet, device: str) -> Tensor:

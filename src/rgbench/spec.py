@@ -105,9 +105,16 @@ class RecipeSpec(_Frozen):
 
 
 class NetworkSpec(_Frozen):
-    """Which network, by its canonical name."""
+    """Which network, by its canonical name.
+
+    A network that was imported has a name of its own, its `layers` in the notation of
+    `rgbench.networks.notation`, and the SHA-256 of the file that its `weights` came from.
+    """
 
     name: str
+    channels: int = Field(1, ge=1)
+    layers: str = ""
+    weights: str = ""
 
 
 class RunSpec(_Frozen):

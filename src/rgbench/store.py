@@ -29,7 +29,7 @@ from rgbench.errors import SpecError, StoreError
 from rgbench.spec import RunSpec, validate
 from rgbench.tables import Predictions, read_history, read_predictions
 
-STATUSES = ("running", "complete", "failed")
+STATUSES = ("running", "complete", "failed", "imported")
 _PACKAGES = ("rgbench", "torch", "numpy", "scipy", "astropy", "pyarrow")
 
 
@@ -43,7 +43,8 @@ class RunRecord:
         Hash of the spec.
     spec : RunSpec
         The resolved spec.
-    status : {"running", "complete", "failed"}
+    status : {"running", "complete", "failed", "imported"}
+        "imported" runs have weights, but were not trained here and take no part in comparisons;
         "running" also after a kill: such a run goes on when it is asked for again.
     error : str or None
         Why the run failed.
