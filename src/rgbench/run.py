@@ -249,6 +249,7 @@ def _cost(place: _Workplace, data: TrainingData, progress: Progress) -> dict[str
         "device": _device_name(place.source.device),
         "precision": spec.recipe.precision,
         "best_epoch": progress.best_epoch,
+        "pretraining_losses": progress.pretraining_losses,
     }
 
 

@@ -102,6 +102,9 @@ class RecipeSpec(_Frozen):
     dropout: Literal["all", "dense", "none"] = "all"
     precision: Literal["float32", "bfloat16"] = "float32"
     views: Literal[1, 2, 4, 8] = 1
+    pretraining: Literal["none", "autoencoder"] = "none"
+    pretraining_epochs: int = Field(10, ge=1)
+    pretraining_rate: float = Field(1e-3, gt=0)
 
 
 class NetworkSpec(_Frozen):

@@ -18,7 +18,7 @@ from rgbench.data.sets.folder import load_folder
 from rgbench.errors import SpecError
 from rgbench.networks import describe_network, networks
 from rgbench.run import Bench, check_device, execute, make_split
-from rgbench.spec import DataSpec, RunSpec, Study, read_study, resolve
+from rgbench.spec import DataSpec, RecipeSpec, RunSpec, Study, read_study, resolve
 from rgbench.store import RunRecord, Store
 
 _OVERHEAD_MACS = 2e7
@@ -84,12 +84,17 @@ class Plan:
 
     def total_work(self, specs: Iterable[RunSpec]) -> float:
         """Give the work of all steps of some runs."""
-        return sum(self.work[s.run_id] * self.steps(s) * s.recipe.epochs for s in specs)
+        return sum(self.work[s.run_id] * self.steps(s) * _epochs(s.recipe) for s in specs)
 
     @property
     def missing(self) -> tuple[RunSpec, ...]:
         """The runs that must be computed."""
         return tuple(spec for spec in self.runs if spec.run_id not in self.done)
+
+
+def _epochs(recipe: RecipeSpec) -> int:
+    """Count the epochs of a recipe; one of pre-training decodes too, and counts twice."""
+    return recipe.epochs + (2 * recipe.pretraining_epochs if recipe.pretraining != "none" else 0)
 
 
 def find_study(name: str) -> Study:

@@ -50,6 +50,7 @@ class KerasConv2d(nn.Conv2d):
         symmetric = all(before == after for before, after in pads)
         own = (pads[0][0], pads[1][0]) if symmetric else (0, 0)
         super().__init__(channels, filters, (kernel[0], kernel[1]), stride, own, groups=groups)
+        self.pads = pads
         self.explicit_pads = () if symmetric else (*pads[1], *pads[0])
         self.activation = "linear"
 

@@ -20,6 +20,7 @@ from rgbench.networks.build import Network
 from rgbench.seeds import derive_seed
 from rgbench.spec import RecipeSpec
 from rgbench.tables import HISTORY_COLUMNS
+from rgbench.training.autoencoder import pretrain
 from rgbench.training.checkpoint import load_checkpoint, save_checkpoint, save_weights
 from rgbench.training.loss import balanced_weights, cross_entropy
 from rgbench.training.schedule import Schedule
@@ -75,6 +76,7 @@ class Progress:
     """What a run has behind it; all of it goes into the checkpoint."""
 
     epoch: int = 0
+    pretraining_losses: list[float] = field(default_factory=list)
     best_loss: float = math.inf
     best_epoch: int = 0
     history: dict[str, list[float]] = field(default_factory=lambda: {name: [] for name in HISTORY_COLUMNS})
@@ -138,6 +140,8 @@ def fit(
         state = load_checkpoint(files.checkpoint, network, optimizer)
         schedule.restore(state["schedule"])
         progress = Progress(**state["progress"])
+    if recipe.pretraining == "autoencoder" and not progress.epoch:
+        progress.pretraining_losses = pretrain(network, data.train.epoch, recipe, seed)
     weights = balanced_weights(data.labels, network.n_classes) if recipe.class_weights else None
     while progress.epoch < recipe.epochs and not progress.stale(recipe):
         epoch, began = progress.epoch + 1, time.perf_counter()
