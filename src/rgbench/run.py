@@ -238,8 +238,8 @@ def _cost(place: _Workplace, data: TrainingData, progress: Progress) -> dict[str
     spec, network = place.spec, place.network
     facts = describe_network(spec.network.name, place.source.size, network.n_classes)
     batch = next(iter(data.validation.epoch(0)))[0][:TIMING_BATCH]
-    keys = ("parameters", "trainable_parameters", "macs")
-    return {key: facts[key] for key in keys} | {
+    keys = ("parameters", "trainable_parameters", "macs", "receptive_field", "stride", "coverage")
+    return {key: facts[key] for key in keys if facts[key] is not None} | {
         "training_seconds": float(np.sum(progress.history["seconds"])),
         "training_images_per_second": data.train.n_images
         / float(np.median(progress.history["train_seconds"])),

@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -183,3 +184,16 @@ def test_descriptions_need_no_torch() -> None:
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
     assert done.stdout.strip() == "False"
+
+
+def test_the_receptive_field_study_says_what_its_networks_see() -> None:
+    """The comments of the study's file are the facts at 300 pixels, in rising order."""
+    text = files("rgbench.studies").joinpath("receptive-field.toml").read_text("utf-8")
+    stated = re.findall(r'^    "([\w-]+)",\s+#\s+(\d+) px(?:,\s+(\d+) %)?', text, re.MULTILINE)
+    names, fields, _ = zip(*stated, strict=True)
+    assert list(names) == tomllib.loads(text)["networks"]
+    assert [int(field) for field in fields] == sorted(int(field) for field in fields)
+    for name, field, coverage in stated:
+        facts = describe_network(name, 300)
+        assert facts["receptive_field"] == int(field)
+        assert not coverage or round(100 * facts["coverage"]) == int(coverage)

@@ -22,6 +22,9 @@ from rgbench.tables import Predictions
 COSTS = (
     "parameters",
     "macs",
+    "receptive_field",
+    "stride",
+    "coverage",
     "training_seconds",
     "training_images_per_second",
     "inference_images_per_second",

@@ -129,24 +129,44 @@ def _table(main: Comparison, data: str) -> dict[str, Any]:
 
 def _ranking(main: Comparison) -> dict[str, Any]:
     lines = [_line(row) for row in main.rows]
-    spots = [
-        figures.Spot(row.network, macs, *scores)
-        for row in main.rows
-        if (macs := text.cost(row, "macs")) and (scores := _scores(row)) and text.learned(row)
-    ]
     said = "; ".join(f"{line.name} {line.words}" for line in lines)
-    tradeoff = ""
-    if len(spots) > 1:
-        label = "MPCA against multiply-accumulates per image: " + said
-        tradeoff = figures.tradeoff_figure(spots, "MACs per image", "MPCA / %", label)
     return {
         "ranking": Markup(figures.interval_figure(lines, "MPCA / %", f"Mean per-class accuracy: {said}")),
         "ranking_words": "Dot: mean over the seeds. Rings: the seeds. Bar: 95 % interval of the mean. "
         "Bars may overlap although the paired test tells two networks apart.",
-        "tradeoff": Markup(tradeoff),
-        "tradeoff_words": "Up is better, left is cheaper. Bars are 95 % intervals.",
+        "tradeoffs": _tradeoffs(main, said),
         **_pairs(main),
     }
+
+
+def _tradeoffs(main: Comparison, said: str) -> list[dict[str, Any]]:
+    """Draw scores against operations, and against how much of the image a network sees."""
+    wanted = (
+        (
+            "macs",
+            "Score against cost",
+            "MACs per image",
+            "Up is better, left is cheaper. Bars are 95 % intervals.",
+        ),
+        (
+            "receptive_field",
+            "Score against receptive field",
+            "receptive field / px",
+            "The theoretical receptive field of the last map, in pixels of the network's input; its share of "
+            "the image is the coverage, in the CSV table. Bars are 95 % intervals.",
+        ),
+    )
+    drawn = []
+    for cost, title, axis, caption in wanted:
+        spots = [
+            figures.Spot(row.network, value, *scores)
+            for row in main.rows
+            if (value := text.cost(row, cost)) and (scores := _scores(row)) and text.learned(row)
+        ]
+        if len({spot.cost for spot in spots}) > 1:
+            drawing = figures.tradeoff_figure(spots, axis, "MPCA / %", f"MPCA against {axis}: {said}")
+            drawn.append({"title": title, "drawing": Markup(drawing), "words": caption})
+    return drawn
 
 
 def _pairs(main: Comparison) -> dict[str, Any]:
