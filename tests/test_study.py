@@ -18,6 +18,8 @@ from astropy.io import fits
 from astropy.table import Table
 
 import rgbench
+import rgbench.errors
+import rgbench.run
 from rgbench.apply import check_table_path
 from rgbench.cli import main
 from rgbench.errors import DataError, StoreError
@@ -324,3 +326,46 @@ def test_an_image_of_another_pixel_scale_is_set_aside(original, folder, tmp_path
     result = rgbench.classify(record, store, [path, tmp_path / "nvss.fits"])
     assert result.path == [str(path)]
     assert "has pixels of 15.00 arcsec; the network was trained on 1.80 arcsec" in result.set_aside[0][1]
+
+
+TINY = "C3x3-4 s2 same relu ; GAP ; FC{classes} softmax"
+
+
+def test_a_network_of_ones_own_stands_in_the_study(study, tmp_path):
+    own = study.model_copy(update={"networks": ("tiny", "mcrgnet"), "layers": {"tiny": TINY}})
+    store = Store(tmp_path)
+    first, second = run_study(own, store)
+    assert [first.status, second.status] == ["complete", "complete"]
+    assert first.spec.network.layers == "C3x3-4 s2 same relu · GAP · FC{classes} softmax <gu>"
+    assert first.cost["parameters"] == 4 * 10 + 4 * 5
+    assert rgbench.run.load_network(first, store).name == "tiny"
+    other = own.model_copy(update={"layers": {"tiny": TINY.replace("-4", "-5")}})
+    assert run_study(other, store)[0].run_id != first.run_id
+
+
+@pytest.mark.parametrize(
+    ("layers", "reason"),
+    [
+        ({"mcrgnet": TINY}, r"\[layers\] 'mcrgnet': a registered network has that name"),
+        ({"tiny": "C3x3-4 relu"}, r"\[layers\] 'tiny': layer 1 .* padding is missing"),
+        ({"tiny": "Flat · FC9 softmax"}, r"FC9"),
+    ],
+)
+def test_wrong_layers_are_refused_before_anything_runs(study, tmp_path, layers, reason):
+    own = study.model_copy(update={"networks": ("tiny",), "layers": {"tiny": TINY} | layers})
+    with pytest.raises(rgbench.errors.SpecError, match=reason):
+        plan_study(own, load_dataset(own.data), Store(tmp_path))
+
+
+def test_a_door_stands_in_the_study_too(study, tmp_path, monkeypatch):
+    (tmp_path / "my_networks.py").write_text(
+        "import torch\n"
+        "def small(*, image_size, n_classes, channels):\n"
+        "    return torch.nn.Sequential(torch.nn.Conv2d(channels, 4, 3), torch.nn.ReLU(),\n"
+        "        torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten(), torch.nn.Linear(4, n_classes))\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    own = study.model_copy(update={"networks": ("my_networks:small",)})
+    (record,) = run_study(own, Store(tmp_path / "store"))
+    assert record.status == "complete", record.error
+    assert record.spec.network.name == "my_networks:small"

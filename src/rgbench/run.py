@@ -133,17 +133,17 @@ def check_device(device: str) -> None:
 def load_network(record: RunRecord, store: Store, model: str = "best", device: str = "cpu") -> Network:
     """Rebuild the network of a stored run with its weights."""
     classes = record.predictions.classes if record.predictions is not None else ()
-    network = _rebuild(record.spec, len(classes))
+    network = make_network(record.spec, len(classes))
     load_weights(store.run_path(record.run_id) / f"{model}.safetensors", network)
     return network.to(device)
 
 
-def _rebuild(spec: RunSpec, n_classes: int) -> Network:
-    """Build a run's network: by its name, or from the layers that an imported one brought."""
-    wanted = spec.network
+def make_network(spec: RunSpec, n_classes: int, generator: torch.Generator | None = None) -> Network:
+    """Build a run's network: by its name, or from the layers that it brought."""
+    wanted, size = spec.network, spec.images.size
     if not wanted.layers:
-        return build_network(wanted.name, spec.images.size, n_classes, wanted.channels)
-    network = build_layers(parse_layers(wanted.layers), spec.images.size, n_classes, wanted.channels)
+        return build_network(wanted.name, size, n_classes, wanted.channels, generator)
+    network = build_layers(parse_layers(wanted.layers), size, n_classes, wanted.channels, generator)
     network.name = wanted.name
     return network
 
@@ -180,7 +180,7 @@ def _prepare(spec: RunSpec, bench: Bench) -> _Workplace:
     split = make_split(spec, dataset)
     source = ImageSource(bench.pixels(spec), dataset.catalogue.label, spec, device)
     generator = torch.Generator().manual_seed(derive_seed(spec.seed, "init"))
-    network = build_network(spec.network.name, source.size, len(dataset.classes), seed=generator)
+    network = make_network(spec, len(dataset.classes), generator)
     keep_dropout(network, spec.recipe.dropout)
     network = network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return _Workplace(spec, dataset, split, source, network)
@@ -236,7 +236,8 @@ def _predict(place: _Workplace, split: str, model: str) -> Predictions:
 def _cost(place: _Workplace, data: TrainingData, progress: Progress) -> dict[str, Any]:
     """Collect the run's cost; every rate is a median, its batch size and device beside it."""
     spec, network = place.spec, place.network
-    facts = describe_network(spec.network.name, place.source.size, network.n_classes)
+    wanted = spec.network
+    facts = describe_network(wanted.name, place.source.size, network.n_classes, layers=wanted.layers)
     batch = next(iter(data.validation.epoch(0)))[0][:TIMING_BATCH]
     keys = ("parameters", "trainable_parameters", "macs", "receptive_field", "stride", "coverage")
     return {key: facts[key] for key in keys if facts[key] is not None} | {

@@ -110,8 +110,8 @@ class RecipeSpec(_Frozen):
 class NetworkSpec(_Frozen):
     """Which network, by its canonical name.
 
-    A network that was imported has a name of its own, its `layers` in the notation of
-    `rgbench.networks.notation`, and the SHA-256 of the file that its `weights` came from.
+    A network that is not registered brings its `layers`, in the notation of `rgbench.networks.notation`; one
+    that was imported also the SHA-256 of the file that its `weights` came from.
     """
 
     name: str
@@ -143,6 +143,8 @@ class RunSpec(_Frozen):
 class Study(_Frozen):
     """What a user asks for: networks x seeds under one protocol on one data set.
 
+    `layers` holds networks of one's own, by the names under which `networks` lists them.
+
     Examples
     --------
     >>> study = Study(name="demo", networks=("mcrgnet",), seeds=(1, 2), recipe={"epochs": 3})
@@ -158,6 +160,7 @@ class Study(_Frozen):
     images: dict[str, Any] = {}
     augmentation: dict[str, Any] = {}
     recipe: dict[str, Any] = {}
+    layers: dict[str, str] = {}
     schedule: tuple[ScheduleLine, ...] = ()
 
     @field_validator("networks", "seeds")
@@ -258,7 +261,7 @@ def resolve(
             data=data,
             images=images,
             augmentation=augmentation,
-            network=NetworkSpec(name=name),
+            network=NetworkSpec(name=name, layers=study.layers.get(name, "")),
             recipe=validate(RecipeSpec, {**protocol["recipe"], **own, **study.recipe, **line}, "[recipe]"),
             seed=seed,
         )

@@ -16,7 +16,8 @@ from rgbench.data.catalogue import DataSet
 from rgbench.data.sets import load_data
 from rgbench.data.sets.folder import load_folder
 from rgbench.errors import SpecError
-from rgbench.networks import describe_network, networks
+from rgbench.networks import canonical_name, describe_network, networks
+from rgbench.networks.notation import parse_layers, to_text
 from rgbench.run import Bench, check_device, execute, make_split
 from rgbench.spec import DataSpec, RecipeSpec, RunSpec, Study, read_study, resolve
 from rgbench.store import RunRecord, Store
@@ -124,12 +125,7 @@ def plan_study(study: Study, dataset: DataSet, store: Store) -> Plan:
     SpecError
         If a network, key or value is not legal, or a network cannot be built at the image size.
     """
-    canonical_name = networks().canonical
-    names = tuple(canonical_name(name) for name in study.networks)
-    lines = tuple(
-        line.model_copy(update={"network": canonical_name(line.network)}) for line in study.schedule
-    )
-    canonical = study.model_copy(update={"networks": names, "schedule": lines})
+    canonical = _canonical(study)
     rows, columns = dataset.images.shape[1:]
     scale = dataset.card.pixel_scale
     known = float(scale) if np.isfinite(scale) else None
@@ -137,11 +133,31 @@ def plan_study(study: Study, dataset: DataSet, store: Store) -> Plan:
     runs = list({spec.run_id: spec for spec in runs}.values())
     images, work = {}, {}
     for spec in runs:
-        facts = describe_network(spec.network.name, spec.images.size, len(dataset.classes))
+        name, layers = spec.network.name, spec.network.layers
+        facts = describe_network(name, spec.images.size, len(dataset.classes), layers=layers)
         images[spec.run_id] = len(make_split(spec, dataset).indices("train")) * _views(spec)
         work[spec.run_id] = (facts["macs"] + _OVERHEAD_MACS) * spec.recipe.batch_size
     done = frozenset(spec.run_id for spec in runs if store.is_complete(spec.run_id))
     return Plan(tuple(runs), done, images, work)
+
+
+def _canonical(study: Study) -> Study:
+    """Give a study with canonical network names, and its own networks' layers in canonical form."""
+    own = {}
+    for name, text in study.layers.items():
+        if name in networks():
+            raise SpecError(f"[layers] {name!r}: a registered network has that name; choose another")
+        try:
+            own[name] = to_text(parse_layers(text))
+        except SpecError as error:
+            raise SpecError(f"[layers] {name!r}: {error}") from error
+
+    def canonical(name: str) -> str:
+        return name if name in own else canonical_name(name)
+
+    lines = tuple(line.model_copy(update={"network": canonical(line.network)}) for line in study.schedule)
+    names = tuple(map(canonical, study.networks))
+    return study.model_copy(update={"networks": names, "schedule": lines, "layers": own})
 
 
 def run_study(

@@ -188,6 +188,12 @@ def analyse(layers: Sequence[Layer], image_size: ImageSize, n_classes: int, chan
     return _summarise(tuple(facts), end, shape, n_classes)
 
 
+def check_outputs(shape: Shape, last: str, n_classes: int) -> None:
+    """Raise `SpecError` if a network's last layer does not give one number per class."""
+    if shape != (n_classes,):
+        raise SpecError(f"the last layer ({last}) gives {shape}, not ({n_classes},): write FC{{classes}}")
+
+
 def _walk(layers: Sequence[Layer], state: _State, prefix: str = "") -> tuple[list[LayerFacts], _State]:
     """Measure layers one after the other; those of branches stand before their merge."""
     facts: list[LayerFacts] = []

@@ -12,7 +12,7 @@ from torch import nn
 
 from rgbench.errors import SpecError
 from rgbench.networks.adapters import build_foreign, import_factory, wrap_factory
-from rgbench.networks.analysis import ImageSize, LayerFacts, analyse, resolve_classes
+from rgbench.networks.analysis import ImageSize, LayerFacts, analyse, check_outputs, resolve_classes
 from rgbench.networks.catalogue import NetworkCard, networks
 from rgbench.networks.groups import GroupConv2d, GroupPool2d
 from rgbench.networks.layers import (
@@ -138,7 +138,7 @@ def build_layers(
     facts = analyse(layers, image_size, n_classes, channels).layers
     resolved = resolve_classes(layers, n_classes)
     activation, kept = _without_output_activation(resolved)
-    _check_outputs(facts, n_classes)
+    check_outputs(facts[-1].output_shape, facts[-1].text, n_classes)
     builder = _Builder(iter(facts), generator or make_generator(None))
     stack, _ = builder.build(kept, ())
     model = LayeredNetwork(resolved, stack, image_size, n_classes, channels)
@@ -166,14 +166,6 @@ def _without_output_activation(layers: tuple[Layer, ...]) -> tuple[str, tuple[La
     if isinstance(last, Dense) and last.activation in OUTPUT_ACTIVATIONS:
         return last.activation, (*layers[:-1], replace(last, activation="linear"))
     raise SpecError(f"the last layer ({last}) must end in {' or '.join(OUTPUT_ACTIVATIONS)}")
-
-
-def _check_outputs(facts: tuple[LayerFacts, ...], n_classes: int) -> None:
-    if facts[-1].output_shape != (n_classes,):
-        raise SpecError(
-            f"the last layer ({facts[-1].text}) gives {facts[-1].output_shape}, not ({n_classes},): "
-            "write FC{classes}"
-        )
 
 
 @dataclass

@@ -10,7 +10,7 @@ from importlib.resources import files
 from typing import Any, Protocol
 
 from rgbench.errors import SpecError
-from rgbench.networks.analysis import Analysis, ImageSize, analyse, image_shape
+from rgbench.networks.analysis import Analysis, ImageSize, analyse, check_outputs, image_shape
 from rgbench.networks.derive import derive
 from rgbench.networks.layers import Activation, Dense
 from rgbench.networks.notation import parse_layers, to_text
@@ -163,7 +163,7 @@ def canonical_name(name: str) -> str:
 
 
 def describe_network(
-    name: str, image_size: ImageSize = 300, n_classes: int = 4, channels: int = 1
+    name: str, image_size: ImageSize = 300, n_classes: int = 4, channels: int = 1, layers: str = ""
 ) -> dict[str, Any]:
     """Describe a network at one image size.
 
@@ -178,6 +178,8 @@ def describe_network(
         Side of the square images, or (rows, columns), in pixels.
     n_classes, channels : int
         Length of the output, channels of the images.
+    layers : str
+        Layers of a network that is not registered, in the notation; `name` is then any name.
 
     Returns
     -------
@@ -199,17 +201,25 @@ def describe_network(
     >>> facts["parameters"], facts["receptive_field"], facts["stride"]
     (4567944, 333, 64)
     """
-    card = None if ":" in name else networks().get(name)
+    card = _find(name, layers)
     if not isinstance(card, NetworkCard) or card.factory:
         return _describe_foreign(name, card, image_size, n_classes, channels)
-    layers = parse_layers(card.layers)
-    facts = analyse(layers, image_size, n_classes, channels).as_dict()
-    last = layers[-1]
+    parsed = parse_layers(card.layers)
+    facts = analyse(parsed, image_size, n_classes, channels).as_dict()
+    check_outputs(facts["layers"][-1]["output_shape"], str(parsed[-1]), n_classes)
+    last = parsed[-1]
     activation = last.function if isinstance(last, Activation) else ""
     described = asdict(card)
     described["activation"] = last.activation if isinstance(last, Dense) else activation
     described["layer_table"] = list(facts.pop("layers"))
     return {**described, **facts}
+
+
+def _find(name: str, layers: str) -> NetworkCard | NetworkFactory | None:
+    """Give a network's card: made up of its layers, or registered; none for one behind a door."""
+    if layers:
+        return NetworkCard(name, name, Paper(""), layers)
+    return None if ":" in name else networks().get(name)
 
 
 def _describe_foreign(
