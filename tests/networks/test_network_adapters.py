@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -33,10 +34,16 @@ def _short(image_size: Any, n_classes: int, channels: int) -> nn.Module:
     return _tiny(image_size, n_classes - 1, channels)
 
 
+def _deep(image_size: Any, n_classes: int, channels: int) -> nn.Module:
+    return nn.Sequential(nn.Conv2d(channels, 3, 17), nn.Flatten(), nn.Linear(3, n_classes))
+
+
 @pytest.fixture(autouse=True)
 def elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
     module = ModuleType("elsewhere")
-    vars(module).update(tiny=_tiny, proud=_proud, short=_short, number=3, text=lambda **_: "no module")
+    vars(module).update(
+        tiny=_tiny, proud=_proud, short=_short, deep=_deep, number=3, text=lambda **_: "no module"
+    )
     monkeypatch.setitem(sys.modules, "elsewhere", module)
 
 
@@ -95,24 +102,58 @@ def test_a_wrong_number_of_outputs_is_refused() -> None:
         build_network("elsewhere:short", 16)(torch.zeros(2, 1, 16, 16))
 
 
+def test_a_network_that_cannot_run_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(
+        SpecError, match=r"elsewhere:deep cannot run on images of 16 pixels: .*[Kk]ernel size"
+    ):
+        describe_network("elsewhere:deep", 16)
+
+
 def test_timm_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "timm", None)
     with pytest.raises(
-        SpecError, match=r"timm:resnet18 needs the optional package timm \(pip install timm\)"
+        SpecError, match=r"timm:resnet18 needs the optional package timm \(pip install 'rgbench\[timm\]'\)"
     ):
         build_network("timm:resnet18")
 
 
 def test_timm_makes_untrained_networks(monkeypatch: pytest.MonkeyPatch) -> None:
-    def create(name: str, pretrained: bool, num_classes: int, in_chans: int) -> nn.Module:
-        assert (name, pretrained) == ("resnet18.tag", False)
+    asked: list[dict[str, Any]] = []
+
+    def create(name: str, pretrained: bool, num_classes: int, in_chans: int, **options: Any) -> nn.Module:
+        assert not pretrained
+        asked.append({"name": name, **options})
         return _tiny(None, num_classes, in_chans)
 
     stand_in = SimpleNamespace(
-        list_models=lambda pattern="": ["resnet18"] if pattern in ("", "*resnet*") else [],
+        list_models=lambda pattern="": ["resnet18", "vit"] if pattern in ("", "*resnet*") else [],
+        get_pretrained_cfg_value=lambda name, key: name == "vit" and key == "fixed_input_size",
         create_model=create,
     )
     monkeypatch.setitem(sys.modules, "timm", stand_in)
     assert build_network("timm:resnet18.tag", 16)(torch.zeros(1, 1, 16, 16)).shape == (1, 4)
+    assert build_network("timm:vit", 16)(torch.zeros(1, 1, 16, 16)).shape == (1, 4)
+    assert asked == [{"name": "resnet18.tag"}, {"name": "vit", "img_size": (16, 16)}]
     with pytest.raises(SpecError, match="timm has no network 'resnet81'; did you mean resnet18"):
         build_network("timm:resnet81", 16)
+
+
+def _timm_imports() -> bool:
+    try:
+        importlib.import_module("timm")
+    except (ImportError, RuntimeError, OSError):
+        return False
+    return True
+
+
+@pytest.mark.skipif(not _timm_imports(), reason="timm is not installed, or does not import beside this torch")
+@pytest.mark.parametrize(
+    ("name", "size"), [("resnet10t", 75), ("convnext_atto", 96), ("vit_tiny_patch16_224", 96)]
+)
+def test_networks_of_the_real_timm(name: str, size: int) -> None:
+    model = build_network(f"timm:{name}", size, n_classes=3, seed=1).eval()
+    with torch.no_grad():
+        assert model(torch.zeros(2, 1, size, size)).shape == (2, 3)
+    facts = describe_network(f"timm:{name}", size, 3)
+    assert facts["trainable_parameters"] == sum(weight.numel() for weight in model.parameters())
+    assert facts["macs"] > 0

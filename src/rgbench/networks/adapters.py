@@ -74,16 +74,23 @@ def import_factory(module_name: str, attribute: str) -> NetworkFactory:
 
 
 def timm_factory(name: str) -> NetworkFactory:
-    """Make the factory of an untrained timm network; timm is imported here, and not before."""
-    timm = _import("timm", f"network timm:{name} needs the optional package timm (pip install timm)")
+    """Make the factory of an untrained timm network; timm is imported here, and not before.
+
+    Networks that are made for one image size, such as vision transformers, are told the size.
+    """
+    timm = _import(
+        "timm", f"network timm:{name} needs the optional package timm (pip install 'rgbench[timm]')"
+    )
     if name.split(".")[0] not in set(timm.list_models()):
         near = timm.list_models(f"*{name[:6]}*")[:3]
         hint = f"; did you mean {' or '.join(near)}?" if near else ""
         raise SpecError(f"timm has no network {name!r}{hint}")
 
     def make(*, image_size: ImageSize, n_classes: int, channels: int) -> Any:
-        del image_size
-        return timm.create_model(name, pretrained=False, num_classes=n_classes, in_chans=channels)
+        options: dict[str, Any] = {"num_classes": n_classes, "in_chans": channels}
+        if timm.get_pretrained_cfg_value(name, "fixed_input_size"):
+            options["img_size"] = image_shape(image_size)[:2]
+        return timm.create_model(name, pretrained=False, **options)
 
     return make
 
@@ -92,6 +99,11 @@ def count_foreign(model: Network) -> dict[str, Any]:
     """Count a network whose layers are not known, by one pass of one image of the model's own device.
 
     On the meta device nothing is computed and no weight is held.
+
+    Raises
+    ------
+    SpecError
+        If the network cannot run on images of its size.
 
     Returns
     -------
@@ -109,11 +121,17 @@ def count_foreign(model: Network) -> dict[str, Any]:
         for name, part in model.named_modules()
         if _is_leaf(part)
     ]
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        model.eval()(image)
-    model.train(was_training)
-    for handle in handles:
-        handle.remove()
+    try:
+        with torch.no_grad(), FlopCounterMode(display=False) as counter:
+            model.eval()(image)
+    except (RuntimeError, AssertionError, ValueError) as error:
+        raise SpecError(
+            f"network {model.name} cannot run on images of {model.image_size} pixels: {error}"
+        ) from error
+    finally:
+        model.train(was_training)
+        for handle in handles:
+            handle.remove()
     trainable = sum(weight.numel() for weight in model.parameters())
     return {
         "parameters": trainable + _statistics(model),
