@@ -10,7 +10,8 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from rgbench.errors import SpecError
-from rgbench.networks.layers import Branches, Dense, Layer, Pads, Shape, Window
+from rgbench.networks.geometry import Pads, Shape, Window
+from rgbench.networks.layers import Branches, Dense, Layer
 
 ImageSize = int | tuple[int, int]
 """Side of a square image, or (rows, columns), in pixels."""

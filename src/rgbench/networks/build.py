@@ -14,6 +14,7 @@ from rgbench.errors import SpecError
 from rgbench.networks.adapters import build_foreign, import_factory, wrap_factory
 from rgbench.networks.analysis import ImageSize, LayerFacts, analyse, check_outputs, resolve_classes
 from rgbench.networks.catalogue import NetworkCard, networks
+from rgbench.networks.geometry import Shape
 from rgbench.networks.groups import GroupConv2d, GroupPool2d
 from rgbench.networks.layers import (
     Activation,
@@ -34,7 +35,6 @@ from rgbench.networks.layers import (
     LeakyReLU,
     MaxPool,
     RingPool,
-    Shape,
 )
 from rgbench.networks.modules import (
     ActivationModule,

@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
+Shape = tuple[int, ...]
+"""(rows, columns, channels) of a map, or (features,) of a vector."""
+Pads = tuple[tuple[int, int], tuple[int, int]]
+"""((top, bottom), (left, right)) in pixels."""
+
 
 def output_size(size: int, kernel: int, stride: int, padding: str) -> int:
     """Give the length of one axis after a convolution or a pool.
@@ -42,6 +49,29 @@ def padding_amounts(size: int, kernel: int, stride: int, padding: str) -> tuple[
     covered = (output_size(size, kernel, stride, padding) - 1) * stride + kernel
     total = max(covered - size, 0)
     return (total // 2, total - total // 2)
+
+
+@dataclass(frozen=True)
+class Window:
+    """A sliding window: kernel and stride are (rows, columns), padding is a word of the notation."""
+
+    kernel: tuple[int, int]
+    stride: tuple[int, int]
+    padding: str
+
+    def slide(self, shape: Shape) -> tuple[int, int]:
+        """Give (rows, columns) after the window has slid over a map; 0 or less if it does not fit."""
+        return (
+            output_size(shape[0], self.kernel[0], self.stride[0], self.padding),
+            output_size(shape[1], self.kernel[1], self.stride[1], self.padding),
+        )
+
+    def pads(self, shape: Shape) -> Pads:
+        """Give the pixels that are added around a map of this shape."""
+        return (
+            padding_amounts(shape[0], self.kernel[0], self.stride[0], self.padding),
+            padding_amounts(shape[1], self.kernel[1], self.stride[1], self.padding),
+        )
 
 
 def _fixed(padding: str) -> int:

@@ -18,7 +18,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rgbench.networks.layers import GROUP, GROUP_BASIS, Pads, group_order
+from rgbench.networks.geometry import Pads
+from rgbench.networks.layers import GROUP, GROUP_BASIS, group_order
 
 RING_WIDTH = 0.6
 """Sigma of a ring of the kernel's basis, in pixels."""

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from rgbench.errors import DataError
-from rgbench.networks.layers import Branches, Layer, Shape
+from rgbench.networks.geometry import Shape
+from rgbench.networks.layers import Branches, Layer
 from rgbench.networks.modules import BranchModule, KerasBatchNorm1d, KerasConv2d, KerasLinear, LayeredNetwork
 
 FloatArray = NDArray[np.float32]

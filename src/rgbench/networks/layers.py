@@ -8,25 +8,26 @@ batch axis is left out. Symbols of the formulas: a layer takes maps of ``c`` cha
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from math import prod
 from typing import ClassVar
 
 from rgbench.errors import SpecError
-from rgbench.networks.geometry import output_size, padding_amounts
-
-Shape = tuple[int, ...]
-"""(rows, columns, channels) of a map, or (features,) of a vector."""
-Pads = tuple[tuple[int, int], tuple[int, int]]
-"""((top, bottom), (left, right)) in pixels."""
+from rgbench.networks.geometry import Shape, Window
+from rgbench.networks.wording import (
+    by,
+    check_choice,
+    check_padding,
+    check_positive,
+    l2_text,
+    seed_text,
+    step,
+)
 
 ACTIVATIONS = ("linear", "relu", "sigmoid", "softmax", "gelu")
 """Every activation that is a word of the notation."""
 INITIALISERS = {"he": "He normal, truncated at two sigma", "gu": "Glorot uniform"}
 """Every kernel initialiser, in words."""
-PADDING = re.compile(r"same|valid|pad[1-9]\d*")
-"""Every padding: Keras' two, and a fixed number of pixels on each side."""
 GROUP = re.compile(r"([CD])([1-9]\d*)")
 """The groups of the plane: C8 holds 8 rotations, D8 these and their mirror images."""
 CLASSES = "{classes}"
@@ -35,29 +36,6 @@ GROUP_BASIS = {3: 6, 5: 15, 7: 28}
 """Numbers that describe one kernel of a group convolution, by its size; see `rgbench.networks.groups`."""
 MERGES = ("Add", "Concat")
 """How branches come together."""
-
-
-@dataclass(frozen=True)
-class Window:
-    """A sliding window: kernel and stride are (rows, columns), padding is a word of the notation."""
-
-    kernel: tuple[int, int]
-    stride: tuple[int, int]
-    padding: str
-
-    def slide(self, shape: Shape) -> tuple[int, int]:
-        """Give (rows, columns) after the window has slid over a map; 0 or less if it does not fit."""
-        return (
-            output_size(shape[0], self.kernel[0], self.stride[0], self.padding),
-            output_size(shape[1], self.kernel[1], self.stride[1], self.padding),
-        )
-
-    def pads(self, shape: Shape) -> Pads:
-        """Give the pixels that are added around a map of this shape."""
-        return (
-            padding_amounts(shape[0], self.kernel[0], self.stride[0], self.padding),
-            padding_amounts(shape[1], self.kernel[1], self.stride[1], self.padding),
-        )
 
 
 @dataclass(frozen=True)
@@ -509,45 +487,6 @@ def group_order(group: str) -> int:
     if match is None:
         raise SpecError(f"group {group!r} is not C or D and a number, such as C8 or D4")
     return int(match[2]) * (2 if match[1] == "D" else 1)
-
-
-def check_positive(**sizes: tuple[int, ...]) -> None:
-    """Raise `SpecError` if any number is below 1; the keyword is its name."""
-    for name, values in sizes.items():
-        if min(values) < 1:
-            raise SpecError(f"{name} {by(values)} is less than 1")
-
-
-def check_choice(name: str, value: str, legal: Iterable[str]) -> None:
-    """Raise `SpecError` if a value is not one of the legal ones."""
-    if value not in legal:
-        raise SpecError(f"{name} {value!r} is not one of {', '.join(legal)}")
-
-
-def check_padding(padding: str) -> None:
-    """Raise `SpecError` if a padding is not a word of the notation."""
-    if not PADDING.fullmatch(padding):
-        raise SpecError(f"padding {padding!r} is not one of same, valid, pad1, pad2 ...")
-
-
-def by(sizes: tuple[int, ...]) -> str:
-    """Write sizes as ``3x3``."""
-    return "x".join(str(size) for size in sizes)
-
-
-def step(stride: tuple[int, int]) -> str:
-    """Write a stride as ``2`` or ``2x1``."""
-    return str(stride[0]) if stride[0] == stride[1] else by(stride)
-
-
-def l2_text(l2: float) -> str:
-    """Write an L2 coefficient; nothing for 0."""
-    return f" L2({l2!r})" if l2 else ""
-
-
-def seed_text(seeded: bool) -> str:
-    """Write that the original gave no seed; nothing if it did."""
-    return "" if seeded else " (unseeded)"
 
 
 def twice(count: int) -> tuple[int, int]:

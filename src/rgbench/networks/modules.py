@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from rgbench.errors import DataError
 from rgbench.networks.analysis import ImageSize, image_shape
-from rgbench.networks.layers import Branches, Conv, Dense, Layer, Pads, Shape
+from rgbench.networks.geometry import Pads, Shape
+from rgbench.networks.layers import Branches, Conv, Dense, Layer
 
 TRUNCATED_STD = 0.87962566103423978
 """Standard deviation of a unit normal that is cut at two sigma."""

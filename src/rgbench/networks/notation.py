@@ -40,7 +40,6 @@ from rgbench.networks.layers import (
     ACTIVATIONS,
     CLASSES,
     GROUP,
-    PADDING,
     Activation,
     BatchNorm,
     BlurPool,
@@ -60,6 +59,7 @@ from rgbench.networks.layers import (
     MaxPool,
     RingPool,
 )
+from rgbench.networks.wording import PADDING
 
 LEGAL_FORMS = (
     "C3x3-32 s2 same relu L2(0.01) <he>, DW7x7 s1 same, GC5x5-6 C8 lift same, GP C8, MP2x2 s2 same, Blur, "
