@@ -44,7 +44,7 @@ def test_the_original_s_options_are_all_there():
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["run", "nope"], 2, "no study 'nope': give a TOML file, or one of becker2021, quickstart, receptive-field, smoke"),
+        (["run", "nope"], 2, "give a TOML file, or one of becker2021, quickstart, receptive-field, smoke"),
         (["run", "nope.toml"], 2, "nope.toml: cannot be read"),
         (["networks", "show", "convexpress"], 2, "unknown network 'convexpress'; did you mean conv"),
         (["data", "first-galaxy"], 2, "unknown data set 'first-galaxy'; did you mean first-galaxy-data"),

@@ -8,7 +8,7 @@ from functools import cache
 from typing import Any
 
 from rgbench.data.catalogue import Card, DataSet
-from rgbench.data.sets import first_galaxy_data
+from rgbench.data.sets import first_galaxy_data, fr_deep, frgmrc, ma2019, mirabest, mnist
 from rgbench.registry import Registry
 
 
@@ -25,6 +25,11 @@ def data_sets() -> Registry[Entry]:
     """Give the registry of data sets; others join it by entry points ``rgbench.data``."""
     registry: Registry[Entry] = Registry("data set", entry_point_group="rgbench.data")
     registry.register(first_galaxy_data.CARD.name, Entry(first_galaxy_data.CARD, first_galaxy_data.load))
+    for several in (mirabest, fr_deep, ma2019):
+        for name, card in several.CARDS.items():
+            registry.register(name, Entry(card, several.LOADERS[name]))
+    registry.register(frgmrc.CARD.name, Entry(frgmrc.CARD, frgmrc.load))
+    registry.register(mnist.CARD.name, Entry(mnist.CARD, mnist.load))
     return registry
 
 

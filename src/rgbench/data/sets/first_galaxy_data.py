@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import re
 import zipfile
-from importlib import metadata
+from importlib import metadata, resources
 from pathlib import Path
 from typing import Any
 
@@ -22,18 +22,20 @@ from rgbench.data.fetch import PublicFile, locate, sha256_of
 from rgbench.data.leakage import sky_groups
 from rgbench.errors import ChecksumError, DataError
 
+FIRST_WORDS = (
+    "Images: The FIRST project team: R.J. Becker, D.H. Helfand, "
+    "R.L. White, M.D. Gregg, S.A. Laurent-Muehleisen. Copyright: 1994, University of California. "
+    "Permission is granted for publication and reproduction of this material for scholarly, "
+    "educational, and private non-commercial use."
+)
+"""The owners' words on every FIRST image."""
 CARD = Card(
     name="first-galaxy-data",
     title="RadioGalaxyDataset: 2158 FIRST cutouts, Compact, FRI, FRII, Bent",
     paper="Griese, Kummer, Connor, Brueggen & Rustige 2023, Data in Brief 47, 108974",
     doi="10.5281/zenodo.7120632",
     url="https://zenodo.org/record/7689127",
-    licence=(
-        "Code: MIT, (c) 2022 Florian Griese. Images: The FIRST project team: R.J. Becker, D.H. Helfand, "
-        "R.L. White, M.D. Gregg, S.A. Laurent-Muehleisen. Copyright: 1994, University of California. "
-        "Permission is granted for publication and reproduction of this material for scholarly, "
-        "educational, and private non-commercial use."
-    ),
+    licence=f"Code: MIT, (c) 2022 Florian Griese. {FIRST_WORDS}",
     classes=CLASSES,
     survey="FIRST (VLA, 1.4 GHz)",
     pixel_scale=1.8,
@@ -44,7 +46,10 @@ CARD = Card(
         "class and parent catalogue are confounded: Compact comes from Gendre and Baldi only, four in five "
         "Bent from Proctor",
         "one validation image (Bent) is all zero and is set aside",
-        "two pairs of Bent sources lie closer than 60 arcsec",
+        "three pairs of sources, two of them Bent and one FRII, lie closer than 60 arcsec",
+        'the two published split options overlap: only 54 of the 200 test images of "published" are among the '
+        '400 of "fold-0" to "fold-4", so what was trained on one is never to be tested on the other',
+        "a second, undocumented labelling (extra column label_cdl1) parts Bent into FRI-WAT and FRI-NAT",
     ),
 )
 ARCHIVE = PublicFile(
@@ -58,6 +63,11 @@ _UNPACKED_LIMIT = 300 << 20
 """Bytes; the archive unpacks to 201 MB, anything much larger is not it."""
 _LABELS = {0: "FRI", 1: "FRII", 2: "Compact", 3: "Bent"}
 _SPLITS = {"train": "train", "valid": "validation", "test": "test"}
+_CDL1 = {0: "FRI-Sta", 1: "FRII", 2: "Compact", 3: "FRI-WAT", 4: "FRI-NAT"}
+_BENT = 3
+_FOLDS = "first_galaxy_data_folds.txt"
+N_FOLDS = 5
+"""Folds of the second split option."""
 _NUMBERS = re.compile(r"^(\d+) +(\d+) +([\d.]+) *([+-]) *(\d+) +(\d+) +([\d.]+)$")
 _MIRABEST = re.compile(r"^\d{3}_([\d.]+)([+-][\d.]+)_")
 
@@ -79,6 +89,31 @@ def load() -> DataSet:
         content = archive.read(members[0])
     with h5py.File(io.BytesIO(content), "r") as file:
         return _read(file, content)
+
+
+def fold_splits() -> dict[str, NDArray[Any]]:
+    """Give the second published split option, five folds with one test set of 400, by name.
+
+    The authors publish it as six more files with the same 2158 images in another order. Which image is
+    in which file stands in a table beside this module, so that nothing more need be fetched.
+
+    Returns
+    -------
+    dict of str to ndarray of str, shape (2158,)
+        "fold-0" to "fold-4": "train", "validation" or "test" for each source, in the order of the data set.
+
+    Examples
+    --------
+    >>> [int((split == "validation").sum()) for split in fold_splits().values()]
+    [353, 353, 353, 353, 346]
+    """
+    text = (resources.files(__package__) / _FOLDS).read_text(encoding="ascii")
+    rows = [line for line in text.splitlines() if not line.startswith("#")]
+    fold = np.array(list("".join(rows)))
+    return {
+        f"fold-{k}": np.where(fold == "t", "test", np.where(fold == str(k), "validation", "train"))
+        for k in range(N_FOLDS)
+    }
 
 
 def find_archive() -> Path:
@@ -141,7 +176,7 @@ def source_name(ra: float, dec: float) -> str:
 def _read(file: Any, content: bytes) -> DataSet:
     keys = sorted(file, key=lambda key: int(key.rpartition("_")[2]))
     images = np.empty((len(keys), *_SIDE), dtype=np.uint8)
-    columns: dict[str, list[Any]] = {name: [] for name in ("position", "label", "split", "parent")}
+    columns: dict[str, list[Any]] = {name: [] for name in ("position", "label", "split", "parent", "cdl1")}
     for image, key in zip(images, keys, strict=True):
         group = file[key]
         pixels = group["Img"]
@@ -151,7 +186,11 @@ def _read(file: Any, content: bytes) -> DataSet:
         image[...] = np.frombuffer(content, np.uint8, image.size, start).reshape(_SIDE)
         columns["position"].append(parse_position(_text(pixels.attrs["coord_str"])))
         columns["parent"].append(_text(pixels.attrs["Source"]))
-        columns["label"].append(CLASSES.index(_LABELS[int(group["Label_literature"][()])]))
+        label = int(group["Label_literature"][()])
+        # The two labellings differ in Bent sources only; reading both for all would cost 0.3 s.
+        detail = int(group["Label_CDL1"][()]) if label == _BENT else label
+        columns["label"].append(CLASSES.index(_LABELS[label]))
+        columns["cdl1"].append(_CDL1[detail])
         columns["split"].append(_SPLITS[_text(group["Split_literature"][()])])
     return _assemble(keys, images, columns)
 
@@ -165,13 +204,25 @@ def _assemble(keys: list[str], images: NDArray[np.uint8], columns: dict[str, lis
         label=np.array(columns["label"], dtype=np.int64),
         group=sky_groups(ra, dec),
         path=np.array(keys),
-        flags=_flags(images),
-        extra={"parent": np.array(columns["parent"])},
+        flags=image_flags(images),
+        extra={"parent": np.array(columns["parent"]), "label_cdl1": np.array(columns["cdl1"])},
     )
-    return DataSet(CARD, catalogue, images, {"published": np.array(columns["split"])})
+    return DataSet(CARD, catalogue, images, {"published": np.array(columns["split"]), **fold_splits()})
 
 
-def _flags(images: NDArray[np.uint8]) -> NDArray[np.int64]:
+def image_flags(images: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """Flag 8-bit cutouts that are constant, or empty in the central fifth of the field.
+
+    Parameters
+    ----------
+    images : ndarray of uint8, shape (n, h, w)
+        Images whose background is 0.
+
+    Returns
+    -------
+    ndarray of int64, shape (n,)
+        Bits of `Flag`.
+    """
     fifth = images.shape[1] // 5
     centre = images[:, 2 * fifth : 3 * fifth, 2 * fifth : 3 * fifth]
     unusable = images.max(axis=(1, 2)) == images.min(axis=(1, 2))
