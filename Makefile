@@ -41,10 +41,10 @@ quickstart: $(INSTALLED) ## install, then train and compare three networks on re
 	$(BIN)/rgbench quickstart
 
 test: $(DEV_INSTALLED) ## run the fast tests
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n auto $(PYTEST_ARGS)
 
 test-all: $(DEV_INSTALLED) ## run all tests, the slow ones too
-	$(BIN)/python -m pytest -m "slow or not slow" $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n auto -m "slow or not slow" $(PYTEST_ARGS)
 
 lint: $(DEV_INSTALLED) ## look for mistakes and for code that is not formatted
 	$(BIN)/ruff check .
