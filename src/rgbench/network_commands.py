@@ -20,9 +20,6 @@ from rgbench.networks.notation import parse_layers
 
 SOURCES = 400
 """Sources whose angular sizes are measured, drawn evenly over the data set."""
-PICTURE_SOURCES = 16
-"""Real images over which the effective receptive field is averaged."""
-_SEED = 8901
 
 
 @dataclass(frozen=True)
@@ -215,7 +212,9 @@ def _draw(name: str, view: View, facts: dict[str, Any], dataset: Any, scale: flo
         raise SpecError(f"--picture {view.picture}: the ending must be .svg")
     if view.picture.exists():
         raise SpecError(f"--picture {view.picture}: is there already; choose another name")
-    seen = import_module("rgbench.seeing").look(name, view, dataset)
+    seeing = import_module("rgbench.seeing")
+    subject = seeing.Subject(name, view.image_size, view.n_classes, view.store, view.run_id)
+    seen = seeing.look(subject, dataset)
     figure = import_module("rgbench.report.receptive").receptive_figure(
         seen.field, scale, facts["receptive_field"], facts["title"]
     )
@@ -224,6 +223,6 @@ def _draw(name: str, view: View, facts: dict[str, Any], dataset: Any, scale: flo
     except OSError as error:
         raise DataError(f"{view.picture}: cannot be written: {error.strerror or error}") from error
     return (
-        f"Effective receptive field ({seen.weights}, {PICTURE_SOURCES} real images): "
+        f"Effective receptive field ({seen.weights}, {seeing.IMAGES} real images): "
         f"{seen.size:.0f} px = {seen.size * scale:.0f} arcsec; {view.picture}"
     )

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from rgbench.data.catalogue import DataSet, Flag
 from rgbench.errors import SpecError
 from rgbench.images.preprocess import central_crop, preprocess_batch
-from rgbench.network_commands import PICTURE_SOURCES, View
 from rgbench.networks import canonical_name
 from rgbench.networks.build import Network, build_network
 from rgbench.networks.effective import effective_receptive_field, effective_size
@@ -19,7 +21,33 @@ from rgbench.run import load_network
 from rgbench.seeds import derive_seed, numpy_generator
 from rgbench.spec import PUBLISHED_SEEDS
 from rgbench.store import Store
-from rgbench.training.source import prepare
+from rgbench.training.source import ImageSource, prepare
+
+IMAGES = 16
+"""Real images over which the effective receptive field is averaged."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """Which network is looked at, and with which weights.
+
+    Attributes
+    ----------
+    name : str
+        The network.
+    image_size, n_classes : int
+        Side of its input in pixels, and length of its output; a stored run has its own.
+    store : Path
+        Folder of runs.
+    run_id : str or None
+        Stored run whose weights are taken; fresh ones otherwise.
+    """
+
+    name: str
+    image_size: int
+    n_classes: int
+    store: Path
+    run_id: str | None = None
 
 
 @dataclass(frozen=True)
@@ -41,7 +69,7 @@ class Seen:
     weights: str
 
 
-def look(name: str, view: View, dataset: DataSet) -> Seen:
+def look(subject: Subject, dataset: DataSet) -> Seen:
     """Measure the effective receptive field of a network on real images.
 
     Raises
@@ -51,31 +79,36 @@ def look(name: str, view: View, dataset: DataSet) -> Seen:
     """
     usable = np.flatnonzero((dataset.catalogue.flags & Flag.UNUSABLE) == 0)
     chosen = numpy_generator(PUBLISHED_SEEDS[0], "order", sample="receptive field").choice(
-        usable, min(PICTURE_SOURCES, len(usable)), replace=False
+        usable, min(IMAGES, len(usable)), replace=False
     )
     raw = dataset.images[np.sort(chosen)]
-    if view.run_id is not None:
-        network, pixels, weights = _stored(name, view, raw)
+    if subject.run_id is None:
+        network, images, weights = _fresh(subject, raw)
     else:
-        if min(raw.shape[1:]) < view.image_size:
-            raise SpecError(
-                f"--image-size {view.image_size}: the images have {raw.shape[1]} x {raw.shape[2]} pixels"
-            )
-        seed = derive_seed(PUBLISHED_SEEDS[0], "init")
-        network = build_network(name, view.image_size, view.n_classes, seed=seed)
-        pixels = central_crop(preprocess_batch(raw, "becker2021"), view.image_size)
-        weights = "initial weights"
-    field = effective_receptive_field(network, torch.from_numpy(np.ascontiguousarray(pixels))[:, None])
+        network, images, weights = _stored(subject, subject.run_id, raw)
+    field = effective_receptive_field(network, images)
     return Seen(field, effective_size(field), weights)
 
 
-def _stored(name: str, view: View, raw: NDArray[np.float32]) -> tuple[Network, NDArray[np.float32], str]:
+def _fresh(subject: Subject, raw: NDArray[Any]) -> tuple[Network, Tensor, str]:
+    """Build a network anew, and prepare images by the 2021 preset."""
+    if min(raw.shape[1:]) < subject.image_size:
+        raise SpecError(
+            f"--image-size {subject.image_size}: the images have {raw.shape[1]} x {raw.shape[2]} pixels"
+        )
+    seed = derive_seed(PUBLISHED_SEEDS[0], "init")
+    network = build_network(subject.name, subject.image_size, subject.n_classes, seed=seed)
+    pixels = central_crop(preprocess_batch(raw, "becker2021"), subject.image_size)
+    return network, torch.from_numpy(np.ascontiguousarray(pixels))[:, None], "initial weights"
+
+
+def _stored(subject: Subject, run_id: str, raw: NDArray[Any]) -> tuple[Network, Tensor, str]:
     """Load a stored run's network, and prepare images as it had them."""
-    store = Store(view.store)
-    record = store.record(store.find(view.run_id or ""))
-    if record.spec.network.name != canonical_name(name):
-        raise SpecError(f"--run {view.run_id}: is a run of {record.spec.network.name}, not of {name}")
-    network = load_network(record, store)
-    pixels = prepare(raw, record.spec)
-    size = record.spec.images.size
-    return network, central_crop(pixels, size), f"run {record.run_id[:8]}"
+    store = Store(subject.store)
+    record = store.record(store.find(run_id))
+    spec = record.spec
+    if spec.network.name not in (subject.name, canonical_name(subject.name)):
+        raise SpecError(f"--run {run_id}: is a run of {spec.network.name}, not of {subject.name}")
+    source = ImageSource(prepare(raw, spec), np.full(len(raw), -1), spec, torch.device("cpu"))
+    images = torch.cat(list(source.plain(np.arange(len(raw))).images()))
+    return load_network(record, store), images, f"run {record.run_id[:8]}"

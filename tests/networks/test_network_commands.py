@@ -12,10 +12,13 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from rgbench.data.sets import load_data
 from rgbench.errors import SpecError
+from rgbench.importing import import_keras
 from rgbench.network_commands import View, import_model, list_networks, show_network
 from rgbench.networks import network_names, networks
 from rgbench.registry import Registry
+from rgbench.seeing import Subject, look
 from rgbench.store import Store
 
 
@@ -70,6 +73,19 @@ def test_a_network_is_shown_with_what_it_sees(console_on: Any, tmp_path: Path) -
         show_network("mcrgnet", View(image_size=100, picture=picture), console)
     with pytest.raises(SpecError, match=r"the ending must be .svg"):
         show_network("mcrgnet", View(image_size=100, picture=tmp_path / "field.png"), console)
+
+
+def test_the_weights_of_a_stored_run_are_looked_at(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    record = import_keras(Path(__file__).parent / "keras" / "mcrgnet.h5", store)
+    data = load_data("first-galaxy-data")
+    seen = look(Subject("mcrgnet", 300, 4, tmp_path, record.run_id[:6]), data)
+    assert (seen.field.shape, seen.weights) == ((48, 48), f"run {record.run_id[:8]}")
+    assert 0 < seen.size < 63
+    with pytest.raises(SpecError, match="is a run of mcrgnet, not of convxpress"):
+        look(Subject("convxpress", 300, 4, tmp_path, record.run_id), data)
+    with pytest.raises(SpecError, match="--image-size 400: the images have 300 x 300 pixels"):
+        look(Subject("mcrgnet", 400, 4, tmp_path), data)
 
 
 def test_a_network_from_a_factory_is_shown(console_on: Any) -> None:
