@@ -110,7 +110,7 @@ def report(store_path: Path, out: Path | None, model: str, table: Path | None, c
     store = Store(store_path)
     groups = group_records([record for record in store.records() if record.status != "imported"])
     if not groups:
-        raise DataError(f"{store_path}: the store holds no run; begin with rgbench quickstart")
+        raise DataError(f"{store_path}: the store holds no run to compare; begin with rgbench quickstart")
     for number, records in enumerate(groups):
         comparisons = _comparisons(records)
         path = _numbered(out or store.root / "report.html", number)

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from rgbench.errors import DataError, SpecError
 from rgbench.networks import NetworkCard, describe_network, networks
@@ -87,8 +88,9 @@ def _numbers(card: NetworkCard | None, image_size: int) -> tuple[str, str, str, 
 def show_network(name: str, view: View, console: Console) -> None:
     """Show one network: paper, layers with their numbers, what it sees of the data set's sources."""
     facts = describe_network(name, view.image_size, view.n_classes)
+    console.print(f"{facts['title']} ({facts['name']})", style="bold", markup=False, highlight=False)
     for line in _heading(facts):
-        console.print(line, highlight=False, soft_wrap=True)
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
     sets = import_module("rgbench.data.sets")
     scale = float(sets.describe_data(view.data)["pixel_scale"])
     console.print(_layer_table(facts, scale))
@@ -111,9 +113,8 @@ def import_model(path: Path, store_path: Path, choice: dict[str, Any], console: 
         f"{path.name}: {network.name}, {record.cost['parameters']:,} parameters, run {record.run_id}"
     )
     if network.layers:
-        console.print(
-            f"  not one of the registered networks: {network.layers}", highlight=False, soft_wrap=True
-        )
+        line = f"  not one of the registered networks: {network.layers}"
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
     console.print(f"  classes: {', '.join(record.predictions.classes)}", highlight=False)
     console.print(
         f"  rgbench predict FITS_FOLDER --run {record.run_id[:8]} --store {store_path}",
@@ -125,7 +126,6 @@ def import_model(path: Path, store_path: Path, choice: dict[str, Any], console: 
 def _heading(facts: dict[str, Any]) -> Iterable[str]:
     paper = facts["paper"]
     links = [f"doi:{paper['doi']}"] * bool(paper["doi"]) + [f"arXiv:{paper['arxiv']}"] * bool(paper["arxiv"])
-    yield f"[bold]{facts['title']}[/bold] ({facts['name']})"
     if paper["citation"]:
         yield f"  {'; '.join([paper['citation'], *links])}"
     if facts["aliases"]:
@@ -154,7 +154,7 @@ def _layer_table(facts: dict[str, Any], scale: float) -> Table:
         )
         table.add_row(
             str(layer["position"]),
-            layer["text"],
+            Text(layer["text"]),
             " x ".join(map(str, layer["output_shape"])),
             f"{layer['parameters']:,}" if layer["parameters"] else "",
             f"{layer['macs'] / 1e6:,.2f}" if layer["macs"] else "",
