@@ -21,6 +21,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rgbench.errors import DataError, SpecError
+from rgbench.images.align import align_principal_axis
+from rgbench.images.geometry import block_mean, central_crop, circular_mask, resample
+from rgbench.images.noise import ImageError, noise_clip, rms_clip
+from rgbench.images.stretch import (
+    asinh_noise_stretch,
+    asinh_stretch,
+    grey_levels,
+    log_noise_stretch,
+    log_stretch,
+    power_stretch,
+)
 
 Pixels = NDArray[np.floating[Any]]
 
@@ -145,147 +156,6 @@ def bin_thresh_2021(images: Pixels, level: float = 0.8) -> Pixels:
     """
     peak = images.max(axis=(1, 2), keepdims=True)
     return np.where(images > level * peak, images.dtype.type(1), images)
-
-
-def noise_clip(images: Pixels, n_sigma: float = 3.0) -> Pixels:
-    """Set pixels at or below median + n_sigma times the noise to 0, and leave all others as they are.
-
-    The noise is 1.4826 times the median absolute deviation from the median, on which the source has
-    next to no influence. An image more than half of whose pixels are 0 has been clipped before: its noise
-    is 0, and only negative pixels change.
-
-    Parameters
-    ----------
-    images : ndarray, shape (n, h, w)
-        Images without NaN, in any unit of flux.
-    n_sigma : float
-        Clipping level in units of the noise.
-
-    Returns
-    -------
-    ndarray, shape (n, h, w)
-        Clipped images, in the same unit.
-    """
-    flat = _flat(images)
-    level = np.zeros(len(images), dtype=images.dtype)
-    noisy = np.count_nonzero(flat, axis=1) * 2 >= flat.shape[1]
-    if noisy.any():
-        median = np.median(flat[noisy], axis=1, keepdims=True)
-        deviation = np.median(np.abs(flat[noisy] - median), axis=1)
-        level[noisy] = median[:, 0] + n_sigma * 1.4826 * deviation
-    return np.where(images > level.reshape(-1, 1, 1), images, images.dtype.type(0))
-
-
-def power_stretch(images: Pixels, exponent: float = 0.5) -> Pixels:
-    """Stretch the range 0 to 1 by a power, by default the square root.
-
-    Parameters
-    ----------
-    images : ndarray, shape (n, h, w)
-        Images in the range 0 to 1; so are those returned.
-    exponent : float
-        Below 1 faint pixels are raised.
-    """
-    return np.asarray(np.sqrt(images) if exponent == 0.5 else images**exponent)
-
-
-def log_stretch(images: Pixels, a: float = 255.0) -> Pixels:
-    """Stretch the range 0 to 1 logarithmically: log(1 + a x) / log(1 + a).
-
-    Parameters
-    ----------
-    images : ndarray, shape (n, h, w)
-        Images in the range 0 to 1.
-    a : float
-        Strength, > 0. With 255 the first grey level of an 8-bit image comes out at 1/8.
-
-    Returns
-    -------
-    ndarray, shape (n, h, w)
-        Images in the range 0 to 1.
-
-    Examples
-    --------
-    >>> log_stretch(np.array([[[0.0, 1 / 255, 1.0]]])).round(3).tolist()
-    [[[0.0, 0.125, 1.0]]]
-    """
-    return np.asarray(np.log1p(a * images) / np.log1p(images.dtype.type(a)))
-
-
-def asinh_stretch(images: Pixels, a: float = 0.1) -> Pixels:
-    """Stretch the range 0 to 1: asinh(x / a) / asinh(1 / a), linear below `a`, logarithmic above.
-
-    Parameters
-    ----------
-    images : ndarray, shape (n, h, w)
-        Images in the range 0 to 1; so are those returned.
-    a : float
-        Where the stretch turns from linear to logarithmic, > 0 (Lupton, Gunn & Szalay 1999).
-    """
-    return np.asarray(np.arcsinh(images / a) / np.arcsinh(images.dtype.type(1 / a)))
-
-
-def central_crop(images: NDArray[Any], size: int | tuple[int, int]) -> NDArray[Any]:
-    """Cut the central field out of images; an axis that is shorter than the field is kept whole.
-
-    Parameters
-    ----------
-    images : ndarray, shape (..., h, w)
-        Images.
-    size : int or (int, int)
-        Side, or rows and columns, of the field in pixels. Where it cannot be central to the pixel, the
-        field lies half a pixel nearer to row 0 and column 0.
-
-    Returns
-    -------
-    ndarray, shape (..., rows, columns)
-        A view of the images.
-
-    Examples
-    --------
-    >>> central_crop(np.arange(16).reshape(1, 4, 4), 2).tolist()
-    [[[5, 6], [9, 10]]]
-    """
-    wanted = (size, size) if isinstance(size, int) else size
-    if min(wanted) < 1:
-        raise SpecError(f"size: {size!r} was given; a field has at least 1 pixel a side")
-    rows, columns = (min(want, have) for want, have in zip(wanted, images.shape[-2:], strict=True))
-    top, left = (images.shape[-2] - rows) // 2, (images.shape[-1] - columns) // 2
-    return images[..., top : top + rows, left : left + columns]
-
-
-def block_mean(images: NDArray[Any], factor: int) -> Pixels:
-    """Shrink images by the mean of blocks of factor x factor pixels, which does not alias.
-
-    Parameters
-    ----------
-    images : ndarray, shape (..., h, w)
-        Images.
-    factor : int
-        Whole number that divides h and w.
-
-    Returns
-    -------
-    ndarray, shape (..., h / factor, w / factor)
-        Smaller images; the mean of all pixels stays.
-
-    Raises
-    ------
-    DataError
-        If the factor does not divide the sides.
-
-    Examples
-    --------
-    >>> block_mean(np.arange(16.0).reshape(1, 4, 4), 2).tolist()
-    [[[2.5, 4.5], [10.5, 12.5]]]
-    """
-    rows, columns = images.shape[-2:]
-    if factor < 1 or rows % factor or columns % factor:
-        raise DataError(f"block mean: a factor of {factor} does not divide {rows} x {columns} pixels")
-    if factor == 1:
-        return images
-    blocks = images.reshape(*images.shape[:-2], rows // factor, factor, columns // factor, factor)
-    return np.asarray(blocks.mean(axis=(-3, -1)))
 
 
 STEPS: Mapping[str, Callable[..., Pixels]] = MappingProxyType(
