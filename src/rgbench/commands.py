@@ -13,7 +13,7 @@ from rich.console import Console
 
 from rgbench import apply, quickstart
 from rgbench.comparison.summary import Comparison, compare, group_records
-from rgbench.data.sets import data_names, describe_data, load_data
+from rgbench.data.sets import data_names, describe_data
 from rgbench.errors import DataError, SpecError
 from rgbench.predict import inference_rate
 from rgbench.progress import TerminalListener
@@ -245,4 +245,4 @@ def _stored_images(records: list[RunRecord]) -> Callable[[str], Any] | None:
     data = records[0].spec.data
     if data.path is not None and not Path(data.path).exists():
         return None
-    return _images(load_dataset(data) if data.path is not None else load_data(data.name))
+    return _images(load_dataset(data))

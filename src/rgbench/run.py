@@ -118,7 +118,7 @@ def make_split(spec: RunSpec, dataset: DataSet) -> Split:
     """Split a data set as the spec says; no sky group ever stands on two sides."""
     if spec.data.split == "becker2021":
         return becker2021(dataset, spec.seed, spec.data.train_size, spec.data.validation_size)
-    return published_split(dataset, "published")
+    return published_split(dataset, "published" if spec.data.test else spec.data.split)
 
 
 def check_device(device: str) -> None:

@@ -10,12 +10,13 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
+import re
 import tomllib
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from rgbench.errors import SpecError
 
@@ -23,6 +24,7 @@ SPEC_VERSION = 1
 PROTOCOLS = ("modern", "becker2021", "rg-benchmarker-2021-11")
 PUBLISHED_SEEDS = (8901, 1826, 4915)
 """The three seeds of the 2021 study."""
+_PLACES = {"path", "manifest", "class_labels"}
 
 
 class _Frozen(BaseModel):
@@ -35,21 +37,42 @@ M = TypeVar("M", bound=_Frozen)
 class DataSpec(_Frozen):
     """Which data, and how they are split.
 
+    `test` names another data set to test on: its published test side, or "all" its sources. Training sources
+    that stand in it too are removed or refused, as `shared` says.
+
     `path`, `manifest` and `class_labels` say where one's own data are; they do not enter the id of
     a run, since `checksum` says what they hold. `checksum`, `frame` (rows and columns of the images) and
     `pixel_scale` (arcseconds) are filled in from the data.
     """
 
     name: str = "first-galaxy-data"
-    split: Literal["published", "becker2021"] = "published"
+    split: str = "published"
     train_size: int = Field(250, ge=1)
     validation_size: int = Field(100, ge=1)
+    test: str = ""
+    test_sources: Literal["test", "all"] = "test"
+    shared: Literal["remove", "refuse"] = "remove"
     checksum: str = ""
     frame: tuple[int, int] | None = None
     pixel_scale: float | None = None
     path: str | None = None
     manifest: str | None = None
     class_labels: str | None = None
+
+    @field_validator("split")
+    @classmethod
+    def _known_split(cls, value: str) -> str:
+        if not re.fullmatch(r"published|becker2021|fold-\d+", value):
+            raise ValueError(
+                "must be 'published' or 'becker2021', or a published fold: 'fold-0', 'fold-1', ..."
+            )
+        return value
+
+    @model_validator(mode="after")
+    def _one_test_set(self) -> DataSpec:
+        if self.test and self.split == "becker2021":
+            raise ValueError("test: goes with a published split; that of 2021 makes its own test set")
+        return self
 
 
 class ImageSpec(_Frozen):
@@ -135,7 +158,7 @@ class RunSpec(_Frozen):
     @property
     def run_id(self) -> str:
         """The id: the first 16 hexadecimal digits of the SHA-256 of the spec as canonical JSON."""
-        content = self.model_dump(mode="json", exclude={"data": {"path", "manifest", "class_labels"}})
+        content = self.model_dump(mode="json", exclude={"data": _unhashed(self.data)})
         text = json.dumps(content, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -247,7 +270,7 @@ def resolve(
     protocol = read_protocol(study.protocol)
     facts = {"checksum": checksum, "frame": frame, "pixel_scale": pixel_scale}
     data = study.data.model_copy(update=facts)
-    if study.data.split == "published":
+    if study.data.split != "becker2021":
         defaults = DataSpec()
         data = data.model_copy(
             update={"train_size": defaults.train_size, "validation_size": defaults.validation_size}
@@ -276,6 +299,11 @@ def validate(model: type[M], content: dict[str, Any], where: str) -> M:
         return model.model_validate(content)
     except ValidationError as error:
         raise SpecError(f"{where}: " + "; ".join(_explain(model, e) for e in error.errors())) from None
+
+
+def _unhashed(data: DataSpec) -> set[str]:
+    """Give the keys that do not enter the id: places of files, and another test set where there is none."""
+    return _PLACES if data.test else _PLACES | {"test", "test_sources", "shared"}
 
 
 def _lines(study: Study, protocol: dict[str, Any]) -> list[tuple[str, dict[str, Any], dict[str, Any]]]:

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from rgbench.data.catalogue import DataSet
+from rgbench.data.combine import train_here_test_there
 from rgbench.data.sets import load_data
 from rgbench.data.sets.folder import load_folder
 from rgbench.errors import SpecError
@@ -111,10 +112,14 @@ def find_study(name: str) -> Study:
 
 
 def load_dataset(spec: DataSpec, image_size: tuple[int, int] | None = None) -> DataSet:
-    """Load the data set that a spec names: a registered one, or one's own folder."""
+    """Load the data that a spec names: a registered set or one's own folder, tested on itself or another set."""
     if spec.path is None:
-        return load_data(spec.name)
-    return load_folder(spec.path, spec.manifest, spec.class_labels, image_size)
+        dataset = load_data(spec.name)
+    else:
+        dataset = load_folder(spec.path, spec.manifest, spec.class_labels, image_size)
+    if not spec.test:
+        return dataset
+    return train_here_test_there(dataset, load_data(spec.test), spec.split, spec.test_sources, spec.shared)
 
 
 def plan_study(study: Study, dataset: DataSet, store: Store) -> Plan:

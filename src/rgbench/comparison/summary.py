@@ -205,7 +205,7 @@ def _setting(record: RunRecord) -> dict[str, str]:
     spec = record.spec
     return {
         "protocol": spec.protocol,
-        "data": f"{spec.data.name} {spec.data.checksum[:8]}",
+        "data": f"{spec.data.name}{spec.data.test and ' tested on ' + spec.data.test} {spec.data.checksum[:8]}",
         "split": f"{spec.data.split} {spec.data.train_size}/{spec.data.validation_size}",
         "images": str(spec.images),
     }

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field, replace
-from enum import IntFlag
 from functools import cached_property
 from typing import Any
 
@@ -12,20 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rgbench.errors import DataError
+from rgbench.images.flags import Flag
+
+__all__ = ["CLASSES", "Card", "Catalogue", "DataSet", "Flag"]
 
 CLASSES = ("Compact", "FRI", "FRII", "Bent")
 """The classes of the common task, in the order that is used everywhere."""
-
-
-class Flag(IntFlag):
-    """What is odd about an image; bits of a catalogue's `flags`."""
-
-    BLANKED = 1
-    """Some pixels are NaN."""
-    UNUSABLE = 2
-    """All pixels are equal, zero for instance: nothing can be learnt or said."""
-    EMPTY_CENTRE = 4
-    """Nothing in the central fifth of the field: the source may be elsewhere."""
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
 """Preprocessing: pure functions on stacks of images, and presets that name them in order.
 
 Every step takes an array of shape (n, h, w) and gives one of the same kind. A preset is data: the
-names of steps with their arguments. Integer images are worked on as float32, floating ones in their own
-precision, and what comes out is float32.
+names of steps with their arguments. The steps stand here and in `noise`, `stretch`, `geometry` and `align`.
+Integer images are worked on as float32, floating ones in their own precision, and what comes out is float32.
 
 The 2021 protocol works image by image on float32 arrays, so its mean and standard deviation are NumPy's
 pairwise float32 sums over the 90,000 pixels of one contiguous image. The steps here reduce over one flat
@@ -33,18 +33,40 @@ from rgbench.images.stretch import (
     power_stretch,
 )
 
+__all__ = [
+    "CHUNK",
+    "PRESETS",
+    "STEPS",
+    "ConstantImageError",
+    "Preset",
+    "asinh_stretch",
+    "bin_thresh_2021",
+    "block_mean",
+    "central_crop",
+    "find_preset",
+    "log_stretch",
+    "minmax",
+    "noise_clip",
+    "power_stretch",
+    "preprocess",
+    "preprocess_batch",
+    "replace_nan",
+    "sigma_clip_2021",
+    "threshold_2021",
+    "usable",
+]
+
 Pixels = NDArray[np.floating[Any]]
 
 CHUNK = 128
 """Images worked on at a time by `preprocess_batch`, which bounds its memory."""
 
 
-class ConstantImageError(DataError):
+class ConstantImageError(ImageError):
     """An image whose pixels are all equal cannot be normalised; `index` says which."""
 
     def __init__(self, index: int) -> None:
-        super().__init__(f"image {index}: all pixels are equal, so min-max is 0/0")
-        self.index = index
+        super().__init__(index, "all pixels are equal, so min-max is 0/0")
 
 
 def replace_nan(images: Pixels, value: float = 0.0) -> Pixels:
@@ -172,6 +194,13 @@ STEPS: Mapping[str, Callable[..., Pixels]] = MappingProxyType(
             asinh_stretch,
             central_crop,
             block_mean,
+            rms_clip,
+            asinh_noise_stretch,
+            log_noise_stretch,
+            grey_levels,
+            circular_mask,
+            resample,
+            align_principal_axis,
         )
     }
 )
@@ -207,7 +236,9 @@ class Preset:
         return images
 
 
-_NORMALISED: tuple[tuple[str, Mapping[str, Any]], ...] = (("replace_nan", {}), ("minmax", {}))
+_Steps = tuple[tuple[str, Mapping[str, Any]], ...]
+_NORMALISED: _Steps = (("replace_nan", {}), ("minmax", {}))
+_MIRABEST_FIELD: _Steps = (("rms_clip", {}), ("replace_nan", {}), ("central_crop", {"size": 150}))
 
 PRESETS: Mapping[str, Preset] = MappingProxyType(
     {
@@ -221,10 +252,25 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
             "clip-log": (*_NORMALISED, ("sigma_clip_2021", {}), ("log_stretch", {})),
             "log": (*_NORMALISED, ("log_stretch", {})),
             "asinh": (*_NORMALISED, ("asinh_stretch", {})),
+            "asinh-noise": (("asinh_noise_stretch", {}), ("replace_nan", {})),
+            "log-noise": (("log_noise_stretch", {}), ("replace_nan", {})),
+            "mirabest": (*_MIRABEST_FIELD, ("minmax", {}), ("grey_levels", {})),
+            "mirabest-f": (
+                *_MIRABEST_FIELD,
+                ("circular_mask", {"shift": 0.5}),
+                ("minmax", {}),
+                ("grey_levels", {}),
+            ),
+            "principal-axis": (("align_principal_axis", {}), ("noise_clip", {}), ("minmax", {})),
         }.items()
     }
 )
-"""The presets by name. "becker2021" is the protocol of the 2021 study, "modern" that of our own recipe."""
+"""The presets by name. "becker2021" is the protocol of the 2021 study, "modern" that of our own recipe.
+
+"mirabest" makes the 8-bit images of the data sets mirabest-basic and mirabest-full, "mirabest-f" those of
+mirabest-f, from FITS images of 300 x 300 pixels: grey levels 0 to 255 of the central 150 x 150 (Porter &
+Scaife 2023, RASTI 2, 293). "asinh-noise" and "log-noise" need images whose noise is still there.
+"""
 
 
 def usable(image: NDArray[Any]) -> str | None:
@@ -354,8 +400,8 @@ def _prepare(images: NDArray[Any], first: int, preset: Preset) -> NDArray[np.flo
             raise DataError(f"image {index}: {reason}")
     try:
         return np.asarray(preset.apply(_floating(chunk)), dtype=np.float32)
-    except ConstantImageError as error:
-        raise ConstantImageError(first + error.index) from None
+    except ImageError as error:
+        raise error.shifted(first) from None
 
 
 def _flat(images: Pixels) -> Pixels:

@@ -4,32 +4,54 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 from rgbench.data.catalogue import Card, DataSet
-from rgbench.data.sets import first_galaxy_data, fr_deep, frgmrc, ma2019, mirabest, mnist
+from rgbench.data.fetch import PublicFile
+from rgbench.data.overlap import Labelled
+from rgbench.data.sets import first_galaxy_data, fr_deep, frgmrc, lrg_first, ma2019, mirabest, mnist
 from rgbench.registry import Registry
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A registered data set: its card and how it is loaded."""
+    """A registered data set: its card, how it is loaded, from which files, and its labels.
+
+    `files` are those that `rgbench data fetch` can fetch. `labels` gives the whole labelled catalogue where it
+    is more than the data set: of a catalogue without images, or with classes (hybrids) that are left out.
+    """
 
     card: Card
     load: Callable[[], DataSet]
+    files: tuple[PublicFile, ...] = ()
+    labels: Callable[[], Labelled] | None = None
 
 
 @cache
 def data_sets() -> Registry[Entry]:
     """Give the registry of data sets; others join it by entry points ``rgbench.data``."""
     registry: Registry[Entry] = Registry("data set", entry_point_group="rgbench.data")
-    registry.register(first_galaxy_data.CARD.name, Entry(first_galaxy_data.CARD, first_galaxy_data.load))
-    for several in (mirabest, fr_deep, ma2019):
-        for name, card in several.CARDS.items():
-            registry.register(name, Entry(card, several.LOADERS[name]))
-    registry.register(frgmrc.CARD.name, Entry(frgmrc.CARD, frgmrc.load))
-    registry.register(mnist.CARD.name, Entry(mnist.CARD, mnist.load))
+    entries = [
+        Entry(first_galaxy_data.CARD, first_galaxy_data.load, first_galaxy_data.FILES),
+        *(
+            Entry(card, partial(mirabest.load, name), mirabest.files(name), partial(mirabest.labelled, name))
+            for name, card in mirabest.CARDS.items()
+        ),
+        *(
+            Entry(card, partial(fr_deep.load, name), fr_deep.files(name))
+            for name, card in fr_deep.CARDS.items()
+        ),
+        *(
+            Entry(card, partial(ma2019.load, name), ma2019.files(name), partial(ma2019.labelled, name))
+            for name, card in ma2019.CARDS.items()
+        ),
+        Entry(lrg_first.CARD, lrg_first.load, (*first_galaxy_data.FILES, *ma2019.files("lrg"))),
+        Entry(frgmrc.CARD, frgmrc.load),
+        Entry(mnist.CARD, mnist.load, tuple(mnist.FILES.values())),
+    ]
+    for entry in entries:
+        registry.register(entry.card.name, entry)
     return registry
 
 
@@ -54,3 +76,20 @@ def load_data(name: str) -> DataSet:
         If its files cannot be had or read.
     """
     return data_sets().get(name).load()
+
+
+def load_labels(name: str) -> Labelled:
+    """Load the labelled catalogue of a data set, hybrids and sources without images included.
+
+    Raises
+    ------
+    SpecError
+        If no data set has that name.
+    DataError
+        If its files cannot be had or read.
+    """
+    entry = data_sets().get(name)
+    if entry.labels is not None:
+        return entry.labels()
+    dataset = entry.load()
+    return Labelled(entry.card.name, dataset.classes, dataset.catalogue)

@@ -58,6 +58,7 @@ ARCHIVE = PublicFile(
     url="https://zenodo.org/record/7689127/files/galaxy_data_h5.zip?download=1",
     sha256="1f9656a9fe2519857a5b7c7498f60087a6af73d8015b85559418ce30cc212c52",
 )
+FILES = (ARCHIVE,)
 _SIDE = (300, 300)
 _UNPACKED_LIMIT = 300 << 20
 """Bytes; the archive unpacks to 201 MB, anything much larger is not it."""
@@ -118,22 +119,27 @@ def fold_splits() -> dict[str, NDArray[Any]]:
 
 def find_archive() -> Path:
     """Find the archive: in the installed package, the mirror, the cache, or by download."""
-    try:
-        files = metadata.files("firstgalaxydata") or []
-    except metadata.PackageNotFoundError:
-        files = []
-    for entry in files:
-        path = Path(str(entry.locate()))
-        if entry.name == ARCHIVE.name and path.exists():
-            found = sha256_of(path)
-            if found != ARCHIVE.sha256:
-                raise ChecksumError(f"{path}: SHA-256 is {found}, expected {ARCHIVE.sha256}")
-            return path
+    path = installed_archive()
+    if path is not None:
+        found = sha256_of(path)
+        if found != ARCHIVE.sha256:
+            raise ChecksumError(f"{path}: SHA-256 is {found}, expected {ARCHIVE.sha256}")
+        return path
     try:
         return locate(ARCHIVE)
     except DataError as error:
         hint = "easier: pip install --no-deps firstgalaxydata"
         raise type(error)(f"{error}; {hint}") from error
+
+
+def installed_archive() -> Path | None:
+    """Give the archive inside the installed package ``firstgalaxydata``, if there is one; not hashed."""
+    try:
+        files = metadata.files("firstgalaxydata") or []
+    except metadata.PackageNotFoundError:
+        return None
+    paths = (Path(str(entry.locate())) for entry in files if entry.name == ARCHIVE.name)
+    return next((path for path in paths if path.exists()), None)
 
 
 def parse_position(text: str) -> tuple[float, float]:

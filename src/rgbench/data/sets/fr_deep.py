@@ -6,7 +6,6 @@ cannot be paired by place. File names repeat in the FIRST set, so a source is na
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -91,12 +90,12 @@ CARDS = {
 """Cards by name."""
 
 
-def archive(name: str) -> PublicFile:
+def files(name: str) -> tuple[PublicFile]:
     """Give the public file of "fr-deep-first" or "fr-deep-nvss"."""
     if name not in CARDS:
         raise SpecError(f"there is no FR-DEEP set {name!r}; legal are {', '.join(CARDS)}")
     card = CARDS[name]
-    return PublicFile(card.version, f"FR-DEEP/{card.version}", card.url, _SHA256[name])
+    return (PublicFile(card.version, f"FR-DEEP/{card.version}", card.url, _SHA256[name]),)
 
 
 def load(name: str) -> DataSet:
@@ -120,7 +119,7 @@ def load(name: str) -> DataSet:
     DataError
         If it is nowhere to be had, or cannot be read.
     """
-    batches = read_batches(locate(archive(name)), _SIDE)
+    batches = read_batches(locate(*files(name)), _SIDE)
     nowhere = np.full(len(batches.images), np.nan)
     extra: dict[str, NDArray[Any]] = {
         "native": np.array(batches.label_name),
@@ -157,7 +156,3 @@ def _groups(batches: Batches, names: tuple[str, str]) -> NDArray[np.int64]:
         for key in keys:
             group[group == group[i]] = group[first_of.setdefault(key, i)]
     return group
-
-
-LOADERS = {name: partial(load, name) for name in CARDS}
-"""Loaders by name, for the registry."""

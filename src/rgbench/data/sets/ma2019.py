@@ -7,7 +7,6 @@ so that images can come from elsewhere.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, NoReturn
 
 import numpy as np
@@ -17,6 +16,7 @@ from rgbench.data.catalogue import CLASSES, Card, Catalogue
 from rgbench.data.fetch import PublicFile, locate
 from rgbench.data.leakage import sky_groups
 from rgbench.data.manifest import CLASS_FOLDERS, DEFAULT_LABELS, FR0, read_manifest
+from rgbench.data.overlap import Labelled
 from rgbench.data.sets.folder import parse_name
 from rgbench.errors import DataError, SpecError
 
@@ -130,13 +130,15 @@ CARDS = {name: sample.card for name, sample in _SAMPLES.items()}
 """Cards by name."""
 
 
-def catalogue(name: str) -> Catalogue:
-    """Give the catalogue of "lrg" or "unlrg", without the FR0 sources that `set_aside` lists.
+def catalogue(name: str, fr0: bool = False) -> Catalogue:
+    """Give the catalogue of "lrg" or "unlrg", by default without the FR0 sources that `set_aside` lists.
 
     Parameters
     ----------
     name : str
         "lrg" or "unlrg".
+    fr0 : bool
+        Whether FR0 sources (label 1F) are kept, as Compact.
 
     Returns
     -------
@@ -156,7 +158,7 @@ def catalogue(name: str) -> Catalogue:
         If a file is nowhere to be had, or cannot be read.
     """
     sample = _sample(name)
-    rows = [(n, label) for n, label in _rows(sample) if label != FR0]
+    rows = [(n, label) for n, label in _rows(sample) if fr0 or label != FR0]
     names = [n for n, _ in rows]
     ra, dec = np.array([parse_name(n) for n in names], dtype=np.float64).T
     if not np.isfinite(ra).all():
@@ -174,6 +176,17 @@ def catalogue(name: str) -> Catalogue:
         flags=np.zeros(len(names), dtype=np.int64),
         extra={"native": np.array([label for _, label in rows]), **_columns(sample, names, ra, dec)},
     )
+
+
+def files(name: str) -> tuple[PublicFile, PublicFile]:
+    """Give manifest and table of "lrg" or "unlrg"."""
+    sample = _sample(name)
+    return sample.manifest, sample.table
+
+
+def labelled(name: str) -> Labelled:
+    """Give the labelled catalogue of "lrg" or "unlrg", FR0 sources as Compact."""
+    return Labelled(name, CLASSES, catalogue(name, fr0=True))
 
 
 def set_aside(name: str) -> tuple[tuple[str, str], ...]:
@@ -241,7 +254,3 @@ def _origin(note: int) -> str:
 
 def _number(text: str) -> float:
     return float(text.strip() or "nan")
-
-
-LOADERS = {name: partial(load, name) for name in CARDS}
-"""Loaders by name, for the registry."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 from rgbench.data.catalogue import Card, Catalogue, DataSet
 from rgbench.data.fetch import PublicFile, locate
 from rgbench.data.leakage import sky_groups
+from rgbench.data.overlap import Labelled
 from rgbench.data.sets.first_galaxy_data import FIRST_WORDS, image_flags
 from rgbench.data.unpickle import Batches, read_batches
 from rgbench.errors import DataError, SpecError
@@ -92,12 +92,12 @@ _SHA256 = {
 }
 
 
-def archive(name: str) -> PublicFile:
+def files(name: str) -> tuple[PublicFile]:
     """Give the public file of a release: "mirabest-basic", "mirabest-full" or "mirabest-f"."""
     if name not in CARDS:
         raise SpecError(f"there is no MiraBest release {name!r}; legal are {', '.join(CARDS)}")
     card = CARDS[name]
-    return PublicFile(card.version, f"MiraBest/{card.version}", card.url, _SHA256[name])
+    return (PublicFile(card.version, f"MiraBest/{card.version}", card.url, _SHA256[name]),)
 
 
 def load(name: str, hybrids: bool = False) -> DataSet:
@@ -124,7 +124,7 @@ def load(name: str, hybrids: bool = False) -> DataSet:
     DataError
         If it is nowhere to be had, or cannot be read.
     """
-    batches = read_batches(locate(archive(name)), _SIDE)
+    batches = read_batches(locate(*files(name)), _SIDE)
     card = CARDS[name]
     classes = (*card.classes, HYBRID) if hybrids else card.classes
     common = [common_class(code) for code in batches.label_name]
@@ -138,6 +138,12 @@ def load(name: str, hybrids: bool = False) -> DataSet:
     return DataSet(
         card, catalogue.take(keep), batches.images[keep], {"published": batches.split[keep]}, tuple(aside)
     )
+
+
+def labelled(name: str) -> Labelled:
+    """Give the labelled catalogue of a release, hybrids included."""
+    dataset = load(name, hybrids=True)
+    return Labelled(name, dataset.classes, dataset.catalogue)
 
 
 def common_class(code: str) -> str:
@@ -196,7 +202,3 @@ def _catalogue(batches: Batches, label: NDArray[np.int64]) -> Catalogue:
         flags=image_flags(batches.images),
         extra=extra,
     )
-
-
-LOADERS = {name: partial(load, name) for name in CARDS}
-"""Loaders by name, for the registry."""
