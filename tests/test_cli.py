@@ -35,9 +35,9 @@ def test_help_names_every_command():
 def test_the_original_s_options_are_all_there():
     text = rgbench("quickstart", "-h").stdout
     long = "architectures num_classes data_path data_manifest img_size model_path only_test results_path"
-    for name in f"{long} rotate seed train_size val_size".split():
+    for name in f"{long} rotate seed train_size val_size mnist".split():
         assert f"--{name}" in text, name
-    for letter in "acdfimoprstv":
+    for letter in "acdfimoprstvX":
         assert f"-{letter} " in text or f"-{letter}," in text, letter
 
 
@@ -55,7 +55,7 @@ def test_the_original_s_options_are_all_there():
         (["predict", "x.fits", "--store", "nowhere"], 2, "there is no such folder"),
         (["run", "smoke", "--device", "cuda:77"], 1, "device 'cuda:77' is not available"),
         (["quickstart", "--sed", "1"], 2, "--seed"),
-        (["quickstart", "-d", "somewhere"], 2, "-d and -f go with -a"),
+        (["quickstart", "-d", "somewhere"], 2, "-d, -f and -X go with -a"),
     ],
 )
 def test_errors_are_one_line_with_their_code(tmp_path, arguments, code, message):

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
+from sklearn.datasets import load_digits
 
+from rgbench.data.sets import mnist
 from rgbench.errors import SpecError
 from rgbench.networks import canonical_name
 from rgbench.quickstart import (
     OriginalOptions,
+    buildable,
     check_classes,
     original_study,
     parse_image_size,
     read_architectures,
 )
 from rgbench.spec import resolve
+from rgbench.store import Store
+from rgbench.study import run_study
 
 ROOT = Path(__file__).parents[1]
 
@@ -100,3 +106,52 @@ def test_the_number_of_classes_must_be_right():
     check_classes(2, ("FRI", "FRII"))
     with pytest.raises(Exception, match="--num_classes is 3, but the data have 2: FRI, FRII"):
         check_classes(3, ("FRI", "FRII"))
+
+
+def handwritten(n_train: int, n_test: int):
+    """Give real handwritten digits (UCI, 8 x 8 pixels, in scikit-learn) as MNIST has them: 28 x 28 bytes."""
+    digits = load_digits()
+    small = np.pad(np.kron(digits.images, np.ones((3, 3))), ((0, 0), (2, 2), (2, 2)))
+    images, labels = np.round(small * 255 / 16).astype(np.uint8), digits.target.astype(np.uint8)
+    end = n_train + n_test
+    parts = (images[:n_train], labels[:n_train], images[n_train:end], labels[n_train:end])
+    return mnist._assemble(dict(zip(mnist.FILES, parts, strict=True)))
+
+
+def test_the_mnist_control_leaves_out_what_28_pixels_cannot_hold(tmp_path):
+    path = tmp_path / "mnist.txt"
+    path.write_text("convXpress,1e-3,1\ntoothless_real,1e-4,1\nradio_galaxy_zoo,1e-4,1\n")
+    study = original_study(OriginalOptions(path, mnist=True))
+    kept, reasons = buildable(study, 10)
+    assert kept.networks == ("convxpress",)
+    assert [line.network for line in kept.schedule] == ["convXpress"]
+    assert [reason.partition(" ")[0] for reason in reasons] == ["toothless_real", "radio_galaxy_zoo"]
+    (run,) = resolve(kept, "")
+    assert (run.images.preset, run.images.size, run.augmentation.kind) == ("bytes", 28, "none")
+    assert (run.recipe.batches, run.recipe.plateau_min_delta) == ("shuffled", 0.001)
+    assert run.recipe.optimizer == "adam"
+    path.write_text("toothless_real,1e-4,1\n")
+    with pytest.raises(SpecError, match="toothless_real is left out"):
+        buildable(original_study(OriginalOptions(path, mnist=True)), 10)
+    with pytest.raises(SpecError, match="--mnist is a data set of its own"):
+        original_study(OriginalOptions(path, mnist=True, data_path=tmp_path))
+
+
+def test_the_mnist_control_learns_digits(tmp_path, monkeypatch):
+    monkeypatch.setattr(mnist, "VALIDATION", 200)
+    path = tmp_path / "mnist.txt"
+    path.write_text("mcrgnet,4e-3,4\n")
+    study, _ = buildable(original_study(OriginalOptions(path, mnist=True)), 10)
+    dataset = handwritten(1200, 297)
+    assert {
+        side: int((dataset.splits["published"] == side).sum()) for side in ("train", "validation", "test")
+    } == {
+        "train": 1000,
+        "validation": 200,
+        "test": 297,
+    }
+    (record,) = run_study(study, Store(tmp_path / "store"), dataset=dataset)
+    assert record.status == "complete", record.error
+    test = record.predictions.select(split="test", model="best")
+    assert len(test) == 297
+    assert np.mean(test.logits.argmax(axis=1) == test.label) > 0.5, "chance is 10 %"

@@ -18,12 +18,19 @@ import numpy as np
 from rgbench.errors import DataError, SpecError, StoreError
 from rgbench.measures.classification import confusion_matrix, per_class
 from rgbench.measures.classification import mpca as mean_per_class_accuracy
-from rgbench.networks import networks
+from rgbench.networks import describe_network, networks
 from rgbench.spec import DataSpec, ScheduleLine, Study, validate
 from rgbench.store import RunRecord, Store
 from rgbench.tables import MODELS
 
 _ORIGINAL_CLASSES = {"Compact": "Comp"}
+MNIST_CONTROL: dict[str, Any] = {
+    "data": {"name": "mnist", "split": "published"},
+    "images": {"preset": "bytes", "field": 28, "size": 28},
+    "augmentation": {"kind": "none"},
+    "recipe": {"batches": "shuffled", "batch_size": 32, "plateau_min_delta": 0.001},
+}
+"""What the original's ``--mnist`` changed: no rotations, shuffled batches, a smaller step of the plateau."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +47,7 @@ class OriginalOptions:
     train_size: int = 250
     val_size: int = 100
     protocol: str = "becker2021"
+    mnist: bool = False
 
 
 def read_architectures(path: Path) -> tuple[ScheduleLine, ...]:
@@ -94,30 +102,66 @@ def original_study(options: OriginalOptions) -> Study:
     """
     if options.data_manifest is not None and options.data_path is None:
         raise SpecError("--data_manifest names sources, but --data_path, the folder of images, is missing")
+    if options.mnist and options.data_path is not None:
+        raise SpecError("--mnist is a data set of its own; leave out --data_path")
     lines = read_architectures(options.architectures)
-    own = options.data_path is not None
-    labels = options.data_path / "class_labels.txt" if options.data_path is not None else None
-    data = {
-        "name": "folder" if own else DataSpec().name,
-        "split": "becker2021" if own else "published",
-        "train_size": options.train_size,
-        "validation_size": options.val_size,
-        "path": str(options.data_path) if own else None,
-        "manifest": str(options.data_manifest) if options.data_manifest else None,
-        "class_labels": str(labels) if labels is not None and labels.exists() else None,
-    }
-    rows, columns = options.img_size
     content = {
         "name": options.architectures.stem,
         "networks": tuple(dict.fromkeys(networks().canonical(line.network) for line in lines)),
         "seeds": (options.seed,),
         "protocol": options.protocol,
-        "data": data,
-        "images": {"size": rows if rows == columns else (rows, columns), "field": max(rows, columns)},
-        "augmentation": {"step": options.rotate},
         "schedule": tuple(line.model_dump() for line in lines),
     }
+    if options.mnist:
+        return validate(Study, content | MNIST_CONTROL, "the options")
+    rows, columns = options.img_size
+    content |= {
+        "data": _data(options),
+        "images": {"size": rows if rows == columns else (rows, columns), "field": max(rows, columns)},
+        "augmentation": {"step": options.rotate},
+    }
     return validate(Study, content, "the options")
+
+
+def _data(options: OriginalOptions) -> dict[str, Any]:
+    """Give the [data] table of the study: one's own folder, or the embedded set."""
+    folder = options.data_path
+    if folder is None:
+        return {"name": DataSpec().name, "split": "published"}
+    labels = folder / "class_labels.txt"
+    return {
+        "name": "folder",
+        "split": "becker2021",
+        "train_size": options.train_size,
+        "validation_size": options.val_size,
+        "path": str(folder),
+        "manifest": str(options.data_manifest) if options.data_manifest else None,
+        "class_labels": str(labels) if labels.exists() else None,
+    }
+
+
+def buildable(study: Study, n_classes: int) -> tuple[Study, tuple[str, ...]]:
+    """Leave out of a study the networks that cannot be built at its image size; say why.
+
+    A third of the 2021 networks do not fit into MNIST's 28 pixels, among them five that its own schedules list.
+
+    Raises
+    ------
+    SpecError
+        If none is left.
+    """
+    size, kept, reasons = study.images["size"], [], []
+    for line in study.schedule:
+        try:
+            describe_network(line.network, size, n_classes)
+        except SpecError as error:
+            reasons.append(f"{line.network} is left out: {error}")
+        else:
+            kept.append(line)
+    if not kept:
+        raise SpecError("; ".join(reasons))
+    names = tuple(dict.fromkeys(networks().canonical(line.network) for line in kept))
+    return study.model_copy(update={"schedule": tuple(kept), "networks": names}), tuple(reasons)
 
 
 def check_classes(num_classes: int, classes: tuple[str, ...]) -> None:

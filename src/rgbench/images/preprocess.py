@@ -43,6 +43,7 @@ __all__ = [
     "bin_thresh_2021",
     "block_mean",
     "central_crop",
+    "divide",
     "find_preset",
     "log_stretch",
     "minmax",
@@ -115,6 +116,17 @@ def minmax(images: Pixels) -> Pixels:
     if not span.all():
         raise ConstantImageError(int(np.argmin(span)))
     return np.asarray((images - low) / span)
+
+
+def divide(images: Pixels, by: float) -> Pixels:
+    """Divide images by a constant, e.g. bytes by 255.
+
+    Examples
+    --------
+    >>> divide(np.array([[[0.0, 51.0]]]), 255).tolist()
+    [[[0.0, 0.2]]]
+    """
+    return np.asarray(images / images.dtype.type(by))
 
 
 def threshold_2021(images: Pixels) -> Pixels:
@@ -194,6 +206,7 @@ STEPS: Mapping[str, Callable[..., Pixels]] = MappingProxyType(
             asinh_stretch,
             central_crop,
             block_mean,
+            divide,
             rms_clip,
             asinh_noise_stretch,
             log_noise_stretch,
@@ -246,6 +259,7 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
         for name, steps in {
             "modern": (("replace_nan", {}), ("noise_clip", {}), ("minmax", {}), ("power_stretch", {})),
             "none": (("replace_nan", {}),),
+            "bytes": (("replace_nan", {}), ("divide", {"by": 255})),
             "minmax": _NORMALISED,
             "becker2021": (*_NORMALISED, ("sigma_clip_2021", {})),
             "becker2021-bin-thresh": (*_NORMALISED, ("bin_thresh_2021", {})),
@@ -269,7 +283,7 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
 
 "mirabest" makes the 8-bit images of the data sets mirabest-basic and mirabest-full, "mirabest-f" those of
 mirabest-f, from FITS images of 300 x 300 pixels: grey levels 0 to 255 of the central 150 x 150 (Porter &
-Scaife 2023, RASTI 2, 293). "asinh-noise" and "log-noise" need images whose noise is still there.
+Scaife 2023, RASTI 2, 293). "bytes" is what the 2021 testbed did to MNIST. "asinh-noise" and "log-noise" need images whose noise is still there.
 """
 
 
