@@ -86,6 +86,10 @@ def quickstart(
     val_size: Annotated[
         int, typer.Option("-v", "--val_size", help="Validation sources per class (with -d).")
     ] = 100,
+    mnist: Annotated[
+        bool,
+        typer.Option("-X", "--mnist", help="The original's control: MNIST, 28 pixels, 10 classes (with -a)."),
+    ] = False,
     protocol: Annotated[
         str, typer.Option("--protocol", help="becker2021, rg-benchmarker-2021-11 or modern (with -a).")
     ] = "becker2021",
@@ -98,8 +102,8 @@ def quickstart(
     """
     console = _console()
     if architectures is None:
-        if data_path is not None or data_manifest is not None:
-            raise typer.BadParameter("-d and -f go with -a FILE, the networks to train", param_hint="-a")
+        if data_path is not None or data_manifest is not None or mnist:
+            raise typer.BadParameter("-d, -f and -X go with -a FILE, the networks to train", param_hint="-a")
         _commands().run_and_report("quickstart", results_path, device, console)
         return
     original = _commands().quickstart
@@ -114,6 +118,7 @@ def quickstart(
         train_size=train_size,
         val_size=val_size,
         protocol=protocol,
+        mnist=mnist,
     )
     _commands().run_original(
         options, only_test, _commands().Places(results_path, model_path, device), console
@@ -217,14 +222,121 @@ def import_keras(
     _network_commands().import_model(model, store, choice, _console())
 
 
-@app.command()
-def data(
-    name: Annotated[
-        str | None, typer.Argument(help="Show one data set: paper, classes, splits, licence.")
+data_app = typer.Typer(
+    help="Data sets: list, show, fetch and check them, see what two of them share.",
+    invoke_without_command=True,
+)
+app.add_typer(data_app, name="data")
+MirrorOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--mirror", envvar="RGBENCH_MIRROR", help="Folder of public files, looked in before any download."
+    ),
+]
+
+
+ManifestOption = Annotated[
+    Path | None,
+    typer.Option("-f", "--manifest", help="Table of the sources: CSV, ECSV, VOTable, FITS or Parquet."),
+]
+ColumnsOption = Annotated[
+    list[str] | None,
+    typer.Option("--column", help="What a column is called there, e.g. ra=RA_J2000; may be repeated."),
+]
+LabelsOption = Annotated[
+    list[str] | None,
+    typer.Option("--label", help="What a label means, e.g. wat=Bent; may be repeated."),
+]
+
+
+@data_app.callback()
+def data(context: typer.Context, mirror: MirrorOption = None) -> None:
+    """List the data sets, or one of the commands below."""
+    if context.invoked_subcommand is None:
+        _data_commands().list_data(mirror, _console())
+
+
+@data_app.command("list")
+def list_data(mirror: MirrorOption = None) -> None:
+    """List the data sets, and whether their files are here."""
+    _data_commands().list_data(mirror, _console())
+
+
+@data_app.command("show")
+def show_data(
+    name: Annotated[str, typer.Argument(help="Name of the data set.")],
+    sheet: Annotated[
+        Path | None, typer.Option("--sheet", help="SVG file for the images; by default NAME-sheet.svg.")
+    ] = None,
+    set_aside: Annotated[
+        Path | None, typer.Option("--set-aside", help="CSV file for the sources left out, with the reason.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that are there.")] = False,
+) -> None:
+    """Show paper, licence, classes, splits and known defects, and draw a contact sheet of images."""
+    work = _data_commands()
+    work.show_data(name, work.Outputs(sheet, set_aside, overwrite), _console())
+
+
+@data_app.command("fetch")
+def fetch_data(
+    names: Annotated[list[str], typer.Argument(help="Names of data sets.")], mirror: MirrorOption = None
+) -> None:
+    """Fetch the files of data sets, checked by SHA-256; what is here already is only checked."""
+    _data_commands().fetch_data(names, mirror, _console())
+
+
+@data_app.command("check")
+def check_data(
+    name: Annotated[str, typer.Argument(help="Name of a data set, or a folder of one's own images.")],
+    manifest: ManifestOption = None,
+    columns: ColumnsOption = None,
+    labels: LabelsOption = None,
+    pixel_scale: Annotated[
+        float | None, typer.Option("--pixel-scale", help="Arcseconds per pixel to resample to.")
+    ] = None,
+    size: Annotated[
+        float | None, typer.Option("--size", help="Arcseconds along a side of cutouts about the positions.")
     ] = None,
 ) -> None:
-    """List the data sets, or show one."""
-    _commands().show_data(name, _console())
+    """Say of every file what is wrong with it and what would be done; nothing is changed."""
+    work = _data_commands()
+    options = work.folder_options(columns or [], labels or [], pixel_scale, size)
+    work.check_data(name, manifest, options, _console())
+
+
+@data_app.command("overlap")
+def show_overlap(
+    first: Annotated[str, typer.Argument(help="Name of a data set: the rows.")],
+    second: Annotated[str, typer.Argument(help="Name of another: the columns.")],
+    radius: Annotated[
+        float, typer.Option("--radius", help="Arcseconds within which two entries are one source.")
+    ] = 10.0,
+) -> None:
+    """Count how two data sets label the sources that both hold: the ceiling of any score across them."""
+    _data_commands().show_overlap(first, second, radius, _console())
+
+
+@app.command()
+def simulate(
+    folder: Annotated[Path, typer.Argument(help="New folder for FITS images and the table of the truth.")],
+    n: Annotated[int, typer.Option("-n", "--sources", help="Number of sources.")] = 1000,
+    seed: Annotated[int, typer.Option("-s", "--seed", help="The same seed gives the same sky.")] = 8901,
+    classes: Annotated[
+        str,
+        typer.Option("--classes", help="Classes in turn, with commas; one named twice comes twice as often."),
+    ] = "Compact,FRI,FRII,Bent",
+    side: Annotated[int, typer.Option("--side", help="Side of an image in pixels of 1.8 arcsec.")] = 300,
+    noise: Annotated[bool, typer.Option(help="Noise, correlated as FIRST's is.")] = True,
+    neighbours: Annotated[bool, typer.Option(help="Unrelated sources in the field.")] = True,
+) -> None:
+    """Simulate FIRST-like sources with known size, bend, flux density and redshift.
+
+    The folder holds FOLDER/CLASS/NAME.fits and truth.csv; rgbench quickstart -a FILE -d FOLDER trains on it.
+    """
+    options = {"n": n, "seed": seed, "noise": noise, "neighbours": neighbours}
+    names = tuple(name.strip() for name in classes.split(","))
+    _data_commands().simulate_sky(folder, options | {"classes": names}, side, _console())
 
 
 @app.command()
@@ -252,6 +364,11 @@ def predict(
 def _commands() -> Any:
     """Give the module that does the work; importing it loads torch, which help need not wait for."""
     return import_module("rgbench.commands")
+
+
+def _data_commands() -> Any:
+    """Give the module of the data commands, which loads no torch."""
+    return import_module("rgbench.data_commands")
 
 
 def _network_commands() -> Any:

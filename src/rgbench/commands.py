@@ -13,7 +13,6 @@ from rich.console import Console
 
 from rgbench import apply, quickstart
 from rgbench.comparison.summary import Comparison, compare, group_records
-from rgbench.data.sets import data_names, describe_data
 from rgbench.errors import DataError, SpecError
 from rgbench.predict import inference_rate
 from rgbench.progress import TerminalListener
@@ -78,7 +77,11 @@ def run_original(
     study, device = quickstart.original_study(options), choose_device(places.device)
     store = Store(places.store)
     dataset = load_dataset(study.data, options.img_size)
-    quickstart.check_classes(options.num_classes, dataset.classes)
+    if options.mnist:
+        study, reasons = quickstart.buildable(study, len(dataset.classes))
+        console.print("\n".join(reasons), style="yellow", highlight=False, markup=False)
+    else:
+        quickstart.check_classes(options.num_classes, dataset.classes)
     _say_data(study.data.path is None, dataset, console)
     if mode != "train":
         records = stored_records(study, dataset, store)
@@ -119,16 +122,6 @@ def report(store_path: Path, out: Path | None, model: str, table: Path | None, c
         if table is not None:
             _write_table(_numbered(table, number), comparisons[model])
         console.print(f"Report: {path}", highlight=False, soft_wrap=True)
-
-
-def show_data(name: str | None, console: Console) -> None:
-    """List the data sets, or show one."""
-    if name is None:
-        for each in data_names():
-            console.print(f"{each}: {describe_data(each)['title']}", highlight=False, soft_wrap=True)
-        return
-    for key, value in describe_data(name).items():
-        console.print(f"{key}: {value}", highlight=False, soft_wrap=True)
 
 
 def predict(paths: Sequence[Path], choice: PredictChoice, places: Places, console: Console) -> None:

@@ -105,7 +105,7 @@ def original_study(options: OriginalOptions) -> Study:
     if options.mnist and options.data_path is not None:
         raise SpecError("--mnist is a data set of its own; leave out --data_path")
     lines = read_architectures(options.architectures)
-    content = {
+    content: dict[str, Any] = {
         "name": options.architectures.stem,
         "networks": tuple(dict.fromkeys(networks().canonical(line.network) for line in lines)),
         "seeds": (options.seed,),

@@ -24,7 +24,7 @@ SPEC_VERSION = 1
 PROTOCOLS = ("modern", "becker2021", "rg-benchmarker-2021-11")
 PUBLISHED_SEEDS = (8901, 1826, 4915)
 """The three seeds of the 2021 study."""
-_PLACES = {"path", "manifest", "class_labels"}
+_OWN_DATA = {"path", "manifest", "class_labels", "columns", "labels", "cutout", "cutout_scale"}
 
 
 class _Frozen(BaseModel):
@@ -40,9 +40,10 @@ class DataSpec(_Frozen):
     `test` names another data set to test on: its published test side, or "all" its sources. Training sources
     that stand in it too are removed or refused, as `shared` says.
 
-    `path`, `manifest` and `class_labels` say where one's own data are; they do not enter the id of
-    a run, since `checksum` says what they hold. `checksum`, `frame` (rows and columns of the images) and
-    `pixel_scale` (arcseconds) are filled in from the data.
+    `path`, `manifest` and `class_labels` say where one's own data are, `columns` and `labels` what the table's
+    columns and labels mean, `cutout` (arcseconds) and `cutout_scale` (arcseconds per pixel) to which field
+    every image is brought. They do not enter the id of a run, since `checksum` says what came of them. It,
+    `frame` (rows and columns of the images) and `pixel_scale` (arcseconds) are filled in from the data.
     """
 
     name: str = "first-galaxy-data"
@@ -58,6 +59,10 @@ class DataSpec(_Frozen):
     path: str | None = None
     manifest: str | None = None
     class_labels: str | None = None
+    columns: dict[str, str] = {}
+    labels: dict[str, str] = {}
+    cutout: float | None = Field(None, gt=0)
+    cutout_scale: float | None = Field(None, gt=0)
 
     @field_validator("split")
     @classmethod
@@ -69,9 +74,11 @@ class DataSpec(_Frozen):
         return value
 
     @model_validator(mode="after")
-    def _one_test_set(self) -> DataSpec:
+    def _consistent(self) -> DataSpec:
         if self.test and self.split == "becker2021":
-            raise ValueError("test: goes with a published split; that of 2021 makes its own test set")
+            raise ValueError("test goes with a published split; that of 2021 makes its own test set")
+        if self.cutout_scale and not self.cutout:
+            raise ValueError("cutout_scale goes with cutout, the side of the field in arcsec")
         return self
 
 
@@ -302,8 +309,8 @@ def validate(model: type[M], content: dict[str, Any], where: str) -> M:
 
 
 def _unhashed(data: DataSpec) -> set[str]:
-    """Give the keys that do not enter the id: places of files, and another test set where there is none."""
-    return _PLACES if data.test else _PLACES | {"test", "test_sources", "shared"}
+    """Give the keys that do not enter the id: how one's own data are read, and what tells of no other test set."""
+    return _OWN_DATA if data.test else _OWN_DATA | {"test", "test_sources", "shared"}
 
 
 def _lines(study: Study, protocol: dict[str, Any]) -> list[tuple[str, dict[str, Any], dict[str, Any]]]:

@@ -14,9 +14,12 @@ import torch
 
 from rgbench.data.catalogue import DataSet
 from rgbench.data.combine import train_here_test_there
+from rgbench.data.plan import FolderOptions
 from rgbench.data.sets import load_data
 from rgbench.data.sets.folder import load_folder
+from rgbench.data.sources import LabelRule, SourceColumns
 from rgbench.errors import SpecError
+from rgbench.images.cutout import CutoutSpec
 from rgbench.networks import canonical_name, describe_network, networks
 from rgbench.networks.notation import parse_layers, to_text
 from rgbench.run import Bench, check_device, execute, make_split
@@ -116,10 +119,15 @@ def load_dataset(spec: DataSpec, image_size: tuple[int, int] | None = None) -> D
     if spec.path is None:
         dataset = load_data(spec.name)
     else:
-        dataset = load_folder(spec.path, spec.manifest, spec.class_labels, image_size)
+        dataset = load_folder(spec.path, spec.manifest, spec.class_labels, image_size, _folder_options(spec))
     if not spec.test:
         return dataset
     return train_here_test_there(dataset, load_data(spec.test), spec.split, spec.test_sources, spec.shared)
+
+
+def _folder_options(spec: DataSpec) -> FolderOptions:
+    cut = None if spec.cutout is None else CutoutSpec(size_arcsec=spec.cutout, pixel_scale=spec.cutout_scale)
+    return FolderOptions(SourceColumns.of(spec.columns), LabelRule(mapping=spec.labels), cutout=cut)
 
 
 def plan_study(study: Study, dataset: DataSet, store: Store) -> Plan:

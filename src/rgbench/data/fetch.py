@@ -29,7 +29,16 @@ class PublicFile:
     sha256: str
 
 
-def locate(file: PublicFile, progress: Callable[[int, int], None] = lambda done, total: None) -> Path:
+def where(file: PublicFile, mirror: Path | str | None = None) -> Path | None:
+    """Give the path of a public file if it is here, unchecked."""
+    return None
+
+
+def locate(
+    file: PublicFile,
+    mirror: Path | str | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Path:
     """Give the path of a public file.
 
     ``$RGBENCH_MIRROR`` is looked in first, then the cache (``$RGBENCH_CACHE``, by default

@@ -12,6 +12,7 @@ CLASS_FOLDERS = {"COMP": "Compact", "FRI": "FRI", "FRII": "FRII", "BENT": "Bent"
 """The class folders of the original, and what the classes are called here."""
 DEFAULT_LABELS = {"1": "COMP", "2": "FRI", "3": "FRII", "4": "BENT"}
 FR0 = "1F"
+_WIDTH = 2
 
 
 def read_class_labels(path: Path | str | None = None) -> dict[str, str]:
@@ -66,6 +67,33 @@ def read_manifest(path: Path | str, labels: dict[str, str]) -> list[tuple[str, s
     if not rows:
         raise DataError(f"{path}: holds no source; a header line and rows name,label are needed")
     return rows
+
+
+def is_original(path: Path | str, labels: dict[str, str]) -> bool:
+    """Tell whether a table is a manifest as `read_manifest` reads: a CSV of two columns, name and label.
+
+    Parameters
+    ----------
+    path : path
+        The table. A file that cannot be read as CSV is none; who reads it next says what is wrong.
+    labels : dict
+        Legal labels, as from `read_class_labels`: one of them, at least, has to stand in the second column,
+        or that is headed Type-Lit or Type-MAN as the testbed's are.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in (".csv", ".txt"):
+        return False
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            rows = csv.reader(file)
+            head = next(rows, [])
+            if len(head) != _WIDTH:
+                return False
+            found = [row[1].strip() for row in rows if len(row) >= _WIDTH]
+    except (OSError, UnicodeDecodeError, csv.Error):
+        return False
+    theirs = head[1].strip().casefold().startswith("type-")
+    return theirs or not found or any(label == FR0 or label in labels for label in found)
 
 
 def _rows(path: Path, width: int) -> list[tuple[int, list[str]]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -54,7 +55,7 @@ def clipped_noise(images: NDArray[Any], n_sigma: float = 3.0, rounds: int = 5) -
 
     Notes
     -----
-    The same as `astropy.stats.sigma_clipped_stats` with `maxiters`, but each image is sorted only once.
+    The same as `astropy.stats.sigma_clipped_stats` with `maxiters`, but most pixels need not be put in order.
     Of Gaussian noise it gives 0.985 of the true value at 3 sigma, because the tails are cut.
 
     Examples
@@ -188,19 +189,72 @@ def _finite(image: NDArray[Any]) -> NDArray[Any]:
 
 
 def _clipped(pixels: NDArray[Any], n_sigma: float, rounds: int) -> float:
-    """Give the standard deviation of the pixels that are left; in sorted pixels these are one stretch."""
+    """Give the standard deviation of the pixels that are left."""
     if len(pixels) == 0:
         return float("nan")
-    kept = np.sort(pixels)
+    quick = _clipped_by_tails(pixels, n_sigma, rounds) if len(pixels) >= SMALL else None
+    return _clipped_by_sorting(pixels, n_sigma, rounds) if quick is None else quick
+
+
+def _clipped_by_sorting(pixels: NDArray[Any], n_sigma: float, rounds: int) -> float:
+    """Clip in sorted pixels, where those that are left are one stretch."""
+    kept = np.sort(pixels).astype(np.float64)
     for _ in range(rounds):
         centre = (float(kept[(len(kept) - 1) // 2]) + float(kept[len(kept) // 2])) / 2
-        reach = n_sigma * float(kept.std(dtype=np.float64))
-        first = np.searchsorted(kept, kept.dtype.type(centre - reach), "left")
-        end = np.searchsorted(kept, kept.dtype.type(centre + reach), "right")
+        reach = n_sigma * float(kept.std())
+        first = np.searchsorted(kept, centre - reach, "left")
+        end = np.searchsorted(kept, centre + reach, "right")
         if end - first == len(kept):
             break
         kept = kept[first:end]
-    return float(kept.std(dtype=np.float64))
+    return float(kept.std())
+
+
+class _Tail:
+    """The pixels of one tail in order, from the inside out, and the sums of the first k of them."""
+
+    def __init__(self, pixels: NDArray[Any], zero: float) -> None:
+        self.pixels = np.sort(pixels).astype(np.float64)
+        off = self.pixels - zero
+        self.sums = np.concatenate(([0.0], np.cumsum(off)))
+        self.squares = np.concatenate(([0.0], np.cumsum(off * off)))
+
+    def within(self, bound: float) -> int:
+        return int(np.searchsorted(self.pixels, bound, "right"))
+
+
+def _clipped_by_tails(pixels: NDArray[Any], n_sigma: float, rounds: int) -> float | None:
+    """Clip with a fifth of the pixels in order: both tails, and the middle in which the median lies.
+
+    All others stay in every round; their number and sums are enough. None if that does not hold for these
+    pixels: if a round would clip more than the tails, or the median leaves the middle.
+    """
+    sample = np.sort(pixels[:: len(pixels) // (SMALL // 2)])
+    low, start, zero, stop, high = sample[(np.array([0.05, 0.45, 0.5, 0.55, 0.95]) * len(sample)).astype(int)]
+    middle = np.sort(pixels[(pixels >= start) & (pixels <= stop)]).astype(np.float64)
+    below, above = _Tail(-pixels[pixels < low], -float(zero)), _Tail(pixels[pixels > high], float(zero))
+    core = np.where((pixels >= low) & (pixels <= high), pixels, zero).astype(np.float64) - float(zero)
+    total, squares = float(core.sum()), float(np.einsum("i,i->", core, core))
+    i, j = len(below.pixels), len(above.pixels)
+    inner, before = len(pixels) - i - j, np.count_nonzero(pixels < start) - i
+
+    def deviation(i: int, j: int) -> float:
+        mean = (total - below.sums[i] + above.sums[j]) / (inner + i + j)
+        square = (squares + below.squares[i] + above.squares[j]) / (inner + i + j)
+        return math.sqrt(max(square - mean * mean, 0.0))
+
+    for _ in range(rounds):
+        first, last = ((inner + i + j - odd) // 2 - i - before for odd in (1, 0))
+        if first < 0 or last >= len(middle):
+            return None
+        centre, reach = (middle[first] + middle[last]) / 2, n_sigma * deviation(i, j)
+        if not (centre - reach <= low and high <= centre + reach):
+            return None
+        kept = min(i, below.within(reach - centre)), min(j, above.within(centre + reach))
+        if kept == (i, j):
+            break
+        i, j = kept
+    return deviation(i, j)
 
 
 def _middle_and_deviation(image: Pixels) -> tuple[Any, Any]:

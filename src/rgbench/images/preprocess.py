@@ -59,7 +59,7 @@ __all__ = [
 
 Pixels = NDArray[np.floating[Any]]
 
-CHUNK = 128
+CHUNK = 8
 """Images worked on at a time by `preprocess_batch`, which bounds its memory."""
 
 
@@ -283,7 +283,8 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
 
 "mirabest" makes the 8-bit images of the data sets mirabest-basic and mirabest-full, "mirabest-f" those of
 mirabest-f, from FITS images of 300 x 300 pixels: grey levels 0 to 255 of the central 150 x 150 (Porter &
-Scaife 2023, RASTI 2, 293). "bytes" is what the 2021 testbed did to MNIST. "asinh-noise" and "log-noise" need images whose noise is still there.
+Scaife 2023, RASTI 2, 293). "bytes" is what the 2021 testbed did to MNIST. "asinh-noise" and "log-noise" need
+images whose noise is still there.
 """
 
 

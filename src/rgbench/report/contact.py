@@ -73,7 +73,7 @@ def evenly(rows: NDArray[np.int64], wanted: int) -> NDArray[np.int64]:
     """
     if len(rows) <= wanted:
         return rows
-    return rows[((np.arange(wanted) + 0.5) * len(rows) / wanted).astype(int)]
+    return np.asarray(rows[((np.arange(wanted) + 0.5) * len(rows) / wanted).astype(int)])
 
 
 def _row(dataset: DataSet, label: int, name: str, top: int, columns: int) -> Iterator[str]:

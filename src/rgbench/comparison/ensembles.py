@@ -1,0 +1,380 @@
+"""Runs that vote together: combining them, choosing which on validation sources, scoring on test sources.
+
+A side (`rgbench.comparison.members.Side`) holds what members said of the sources of one side of a split.
+Whatever chooses (weights, subsets) takes the validation side and refuses any other; whatever scores takes
+what was chosen and the test side, and refuses one that shares a source with validation.
+
+Symbols: m members, n sources, k classes; scores (m, n, k) are log-probabilities. The mean of logits and that
+of log-probabilities give the same classes and probabilities, so that one array serves every rule, and
+networks with sigmoid outputs can take part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from math import comb
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import log_softmax
+
+from rgbench.comparison.intervals import Weights, interval, resampled, stratified_weights
+from rgbench.comparison.members import Floats, Member, Side
+from rgbench.errors import LeakageError, SpecError
+from rgbench.measures.cards import metrics
+from rgbench.measures.classification import accuracy, nll
+from rgbench.seeds import numpy_generator
+
+Rule = Literal["vote", "probability", "logit"]
+Weighting = Literal["equal", "accuracy", "nll"]
+RULES: tuple[Rule, ...] = ("vote", "probability", "logit")
+WEIGHTINGS: tuple[Weighting, ...] = ("equal", "accuracy", "nll")
+_TINY = 1e-9
+
+
+@dataclass(frozen=True)
+class Choice:
+    """An ensemble that was chosen on validation sources.
+
+    Attributes
+    ----------
+    index : tuple of int
+        Members, in rising order; one that greedy selection took twice stands there twice.
+    value : float
+        The metric on validation sources.
+    method : {"exhaustive", "greedy"}
+        Whether all subsets of that size were tried.
+    """
+
+    index: tuple[int, ...]
+    value: float
+    method: str
+
+    @property
+    def size(self) -> int:
+        """Number of members, repeats counted."""
+        return len(self.index)
+
+
+@dataclass(frozen=True)
+class EnsembleScore:
+    """How an ensemble does on test sources.
+
+    Attributes
+    ----------
+    members : tuple of Member
+        Its members.
+    metric : str
+        The metric of `value`, `members_mean`, `single` and the gain.
+    value, low, high : float
+        The ensemble's, with its interval from the bootstrap over test sources (NaN if it has none).
+    members_mean : float
+        Mean over the members by themselves.
+    single : float
+        That of the one member of all that does best on validation sources.
+    single_name : str
+        Its name.
+    gain, gain_low, gain_high : float
+        `value` minus `single`, with its interval from the same resamples.
+    metrics : dict of str to float
+        Every registered metric of the ensemble.
+    """
+
+    members: tuple[Member, ...]
+    metric: str
+    value: float
+    low: float
+    high: float
+    members_mean: float
+    single: float
+    single_name: str
+    gain: float
+    gain_low: float
+    gain_high: float
+    metrics: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Blend:
+    """How members are combined.
+
+    Attributes
+    ----------
+    rule : {"vote", "probability", "logit"}
+        See `combine`.
+    weighting : {"equal", "accuracy", "nll"}
+        See `member_weights`.
+    """
+
+    rule: Rule = "probability"
+    weighting: Weighting = "equal"
+
+    def __post_init__(self) -> None:
+        for key, value, legal in (("rule", self.rule, RULES), ("weighting", self.weighting, WEIGHTINGS)):
+            if value not in legal:
+                raise SpecError(f"{key}: found {value!r}; legal are {', '.join(legal)}")
+
+
+def combine(scores: Floats, rule: Rule = "probability", weights: Floats | None = None) -> Floats:
+    """Combine members into one prediction.
+
+    Parameters
+    ----------
+    scores : ndarray of float64, shape (m, n, k)
+        Log-probabilities.
+    rule : {"vote", "probability", "logit"}
+        "vote": shares of the members' votes; the mean probability votes too, with so small a weight that it
+        decides ties and nothing else, and keeps every probability above 0. "probability": mean of the
+        probabilities. "logit": mean of the logits (geometric mean of the probabilities).
+    weights : ndarray of float64, shape (m,), optional
+        Weights, 0 or more, not all 0; equal if left out.
+
+    Returns
+    -------
+    ndarray of float64, shape (n, k)
+        Log-probabilities.
+
+    Examples
+    --------
+    >>> p = np.array([[[0.9, 0.1]], [[0.4, 0.6]], [[0.4, 0.6]]])
+    >>> [int(combine(np.log(p), rule).argmax()) for rule in RULES]
+    [1, 0, 0]
+    """
+    w = np.ones(len(scores)) if weights is None else np.asarray(weights, dtype=np.float64)
+    scores, w = scores[w > 0], w[w > 0] / w.sum()
+    if rule == "logit":
+        return np.asarray(log_softmax(np.tensordot(w, scores, axes=1), axis=1))
+    top = scores.max(axis=0)
+    mean = np.asarray(top + np.log(np.tensordot(w, np.exp(scores - top), axes=1)))
+    return mean if rule == "probability" else _vote(scores, w, mean)
+
+
+def member_weights(validation: Side, weighting: Weighting) -> Floats:
+    """Weigh members by how they do on validation sources, shape (m,), with sum 1.
+
+    "accuracy": the log-odds of being right above those of chance, ln(a (k - 1) / (1 - a)), which is best for
+    votes of independent members (Nitzan & Paroush 1982); a has one source added on either side, and a member
+    no better than chance has weight 0. "nll": exp(-NLL), the typical probability of the true class. "equal":
+    the same for all, also where no member is better than chance.
+
+    Raises
+    ------
+    SpecError
+        If the side is not the validation side.
+    """
+    _refuse_other(validation)
+    return _normal(_strengths(validation, weighting))
+
+
+def ensemble_value(
+    validation: Side, blend: Blend | None = None, metric: str = "accuracy"
+) -> Callable[[Sequence[int]], float]:
+    """Make a function that gives the metric, on validation sources, of the ensemble of some members.
+
+    That of no member at all is chance: the mean over the classes of always saying that one.
+
+    Raises
+    ------
+    SpecError
+        If the side is not the validation side, or there is no such metric.
+    """
+    _refuse_other(validation)
+    blend, function = blend or Blend(), metrics().get(metric).function
+    strengths = _strengths(validation, blend.weighting)
+    n, k = validation.scores.shape[1:]
+
+    def value(index: Sequence[int]) -> float:
+        if not index:
+            said = (np.tile(_TINY * row, (n, 1)) for row in np.eye(k))
+            return float(np.mean([function(validation.y, scores) for scores in said]))
+        return function(validation.y, _blended(validation, strengths, index, blend.rule))
+
+    return value
+
+
+def choose_subsets(
+    validation: Side,
+    blend: Blend | None = None,
+    metric: str = "accuracy",
+    largest: int = 10,
+    limit: int = 2000,
+) -> tuple[Choice, ...]:
+    """Find the best ensemble of each size on validation sources.
+
+    Parameters
+    ----------
+    validation : Side
+        The validation side; the test side is refused, and is nowhere to be seen.
+    blend : Blend, optional
+        How members are combined; the plain mean of probabilities if left out.
+    metric : str
+        A registered metric. Where it is equal, the NLL decides, then the order of the members.
+    largest : int
+        Largest size.
+    limit : int
+        Most subsets of a size that are all tried. For a size that has more, the ensemble comes from greedy
+        forward selection with replacement (Caruana et al. 2004), which takes at each step the member,
+        taken already or not, that makes the ensemble best.
+
+    Returns
+    -------
+    tuple of Choice
+        One for each size from 1 on. Its value is that of the sources it was chosen on, and flatters it.
+
+    Raises
+    ------
+    SpecError
+        If the side is not the validation side, or there is no such metric.
+    """
+    _refuse_other(validation)
+    key, value = _judge(validation, blend or Blend(), metric), ensemble_value(validation, blend, metric)
+    m = len(validation.members)
+    choices: list[Choice] = []
+    path: list[tuple[int, ...]] = [()]
+    for size in range(1, min(largest, m) + 1):
+        exhaustive = comb(m, size) <= limit
+        path.append(min(_extended(path[-1], m), key=key))
+        best = min(combinations(range(m), size), key=key) if exhaustive else path[-1]
+        choices.append(Choice(best, value(best), "exhaustive" if exhaustive else "greedy"))
+    return tuple(choices)
+
+
+def score_ensembles(
+    ensembles: Sequence[Sequence[int]],
+    validation: Side,
+    test: Side,
+    blend: Blend | None = None,
+    metric: str = "accuracy",
+    confidence: float = 0.95,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> tuple[EnsembleScore, ...]:
+    """Score ensembles on test sources, and against the single member that validation would have chosen.
+
+    Parameters
+    ----------
+    ensembles : sequence of sequence of int
+        Members of each, e.g. ``choice.index`` or ``group.index``.
+    validation, test : Side
+        The same members on either side; validation gives the weights and the single member.
+    blend : Blend, optional
+        How members are combined; the plain mean of probabilities if left out.
+    metric : str
+        What is scored; those of `rgbench.comparison.intervals.RESAMPLED` have intervals.
+    confidence : float
+        Coverage of the intervals.
+    resamples, seed : int
+        Number and seed of the bootstrap over test sources, class by class.
+
+    Raises
+    ------
+    SpecError
+        If the sides are not what they should be or have other members.
+    LeakageError
+        If a source stands on both sides.
+    """
+    _check_sides(validation, test)
+    blend = blend or Blend()
+    best = choose_subsets(validation, blend, metric, largest=1, limit=len(validation.members))[0].index[0]
+    weights = stratified_weights(test.y, resamples, numpy_generator(seed, "bootstrap", test=0))
+    function, strengths = metrics().get(metric).function, _strengths(validation, blend.weighting)
+    alone = [function(test.y, scores) for scores in test.scores]
+    alone_draws = _draws(metric, test.y, test.scores[best], weights)
+    found = []
+    for index in ensembles:
+        scores = _blended(test, strengths, index, blend.rule)
+        draws = _draws(metric, test.y, scores, weights)
+        value, (low, high) = function(test.y, scores), interval(draws, confidence)
+        gain_low, gain_high = interval(draws - alone_draws, confidence)
+        found.append(
+            EnsembleScore(
+                members=tuple(test.members[i] for i in index),
+                metric=metric,
+                value=value,
+                low=low,
+                high=high,
+                members_mean=float(np.mean([alone[i] for i in index])),
+                single=alone[best],
+                single_name=test.members[best].name,
+                gain=value - alone[best],
+                gain_low=gain_low,
+                gain_high=gain_high,
+                metrics={name: card.function(test.y, scores) for name, card in metrics()},
+            )
+        )
+    return tuple(found)
+
+
+def _draws(metric: str, y: NDArray[np.int64], scores: Floats, weights: Weights) -> Floats:
+    """Give a metric on all resamples; one NaN if it has none."""
+    found = resampled(metric, y, scores, weights)
+    return np.full(1, np.nan) if found is None else found
+
+
+def _vote(scores: Floats, weights: Floats, mean: Floats) -> Floats:
+    votes = np.tensordot(weights, np.eye(scores.shape[2])[scores.argmax(axis=2)], axes=1)
+    top = votes.max(axis=1, keepdims=True)
+    next_below = np.where(votes < top - _TINY, votes, -np.inf).max(axis=1, keepdims=True)
+    small = np.minimum(top - next_below, 1 / len(scores))
+    with np.errstate(divide="ignore"):  # a class without votes has only the mean probability
+        return np.asarray(np.logaddexp(np.log(votes), np.log(small) + mean) - np.log1p(small))
+
+
+def _judge(side: Side, blend: Blend, metric: str) -> Callable[[tuple[int, ...]], tuple[Any, ...]]:
+    """Make a key that is least for the best ensemble."""
+    card = metrics().get(metric)
+    sign, strengths = -1 if card.higher_is_better else 1, _strengths(side, blend.weighting)
+
+    def key(index: tuple[int, ...]) -> tuple[Any, ...]:
+        scores = _blended(side, strengths, index, blend.rule)
+        return round(sign * card.function(side.y, scores), 12), round(nll(side.y, scores), 12), index
+
+    return key
+
+
+def _strengths(validation: Side, weighting: Weighting) -> Floats:
+    """Give the weight of each member, not yet divided by their sum, shape (m,)."""
+    m, n, k = validation.scores.shape
+    if weighting == "equal":
+        return np.ones(m)
+    if weighting == "nll":
+        return np.exp([-nll(validation.y, own) for own in validation.scores])
+    right = np.array([accuracy(validation.y, own) for own in validation.scores])
+    share = (right * n + 1) / (n + 2)
+    return np.asarray(np.maximum(np.log(share * (k - 1) / (1 - share)), 0.0))
+
+
+def _normal(strengths: Floats) -> Floats:
+    m, total = len(strengths), strengths.sum()
+    return strengths / total if total > 0 else np.full(m, 1 / m)
+
+
+def _blended(side: Side, strengths: Floats, index: Sequence[int], rule: Rule) -> Floats:
+    chosen = list(index)
+    return combine(side.scores[chosen], rule, _normal(strengths[chosen]))
+
+
+def _extended(index: tuple[int, ...], m: int) -> Iterator[tuple[int, ...]]:
+    return (tuple(sorted((*index, i))) for i in range(m))
+
+
+def _refuse_other(side: Side) -> None:
+    """Raise `SpecError` unless a side is the validation side."""
+    if side.split != "validation":
+        raise SpecError(
+            f"ensembles are chosen and weighted on validation sources, found those of {side.split}"
+        )
+
+
+def _check_sides(validation: Side, test: Side) -> None:
+    _refuse_other(validation)
+    if test.split != "test":
+        raise SpecError(f"ensembles are scored on test sources, found those of {test.split}")
+    if validation.members != test.members:
+        raise SpecError("the members of the validation side are not those of the test side")
+    shared = sorted(set(validation.source_id.tolist()) & set(test.source_id.tolist()))
+    if shared:
+        raise LeakageError(f"{len(shared)} sources stand on both sides, e.g. {shared[0]}")

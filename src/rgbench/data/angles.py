@@ -1,0 +1,201 @@
+"""Positions as people write them: degrees, hours, sexagesimal, and inside names."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Any
+
+import numpy as np
+from astropy import units
+from numpy.typing import NDArray
+
+from rgbench.errors import DataError
+
+_SEXAGESIMAL = re.compile(
+    r"([+-]?)\s*(\d{1,3})\s*([h:d°\s])\s*(\d{1,2})\s*(?:[m:'′\s])\s*(\d{1,2}(?:\.\d*)?)\s*(?:s|\"|″|'')?",
+    re.IGNORECASE,
+)
+_J_NAME = re.compile(
+    r"(?:^|[^0-9A-Za-z.])J(\d{2})(\d{2})(\d{2}(?:\.\d+)?)([+-])(\d{2})(\d{2})(\d{2}(?:\.\d+)?)(?!\d)"
+)
+_DECIMAL_NAME = re.compile(
+    r"(?<![\d.])(\d{1,3}\.\d{2,})_?([+-]\d{1,3}\.\d{2,})(?!\d)"
+    r"|^(\d{1,3}\.\d+)_(-?\d{1,2}\.\d+)_"
+)
+NOTHING = ("", "--", "-", "nan", "null", "none", "n/a", "na", "...")
+"""What people write into a cell that holds nothing, in small letters."""
+_LEGAL = {"ra": (0.0, 360.0), "dec": (-90.0, 90.0)}
+_HOURS = ("h", "hr", "hour", "hours", "hourangle")
+_TEXT_UNITS = ("h:m:s", "d:m:s", "hms", "dms", "sexagesimal", "sex")
+
+
+def parse_angle(text: str, axis: str) -> float:
+    """Give degrees of an RA ("ra") or Dec ("dec"); NaN for an empty one.
+
+    A plain number is degrees. Three parts are hours for RA, degrees for Dec; with a d they are degrees.
+
+    Raises
+    ------
+    ValueError
+        Saying what is legal.
+
+    Examples
+    --------
+    >>> parse_angle("12h30m00s", "ra"), parse_angle("-00:30:00", "dec"), parse_angle("187.5", "ra")
+    (187.5, -0.5, 187.5)
+    """
+    text = text.strip().replace("\N{MINUS SIGN}", "-")
+    if text.casefold() in NOTHING:
+        return float("nan")
+    match = _SEXAGESIMAL.fullmatch(text)
+    if match is None:
+        try:
+            return float(text.removesuffix("°").removesuffix("d"))
+        except ValueError:
+            raise ValueError(f"{text!r} is neither degrees nor sexagesimal") from None
+    sign, whole, mark, minutes, seconds = match.groups()
+    if float(minutes) >= 60 or float(seconds) >= 60:
+        raise ValueError(f"{text!r} has minutes or seconds of 60 or more")
+    if axis == "dec" and mark in "hH":
+        raise ValueError(f"{text!r} is in hours; degrees are needed")
+    value = int(whole) + int(minutes) / 60 + float(seconds) / 3600
+    value *= 15 if axis == "ra" and mark not in "dD°" else 1
+    return -value if sign == "-" else value
+
+
+def to_degrees(where: str, values: NDArray[Any], unit: str, axis: str) -> NDArray[np.float64]:
+    """Give a column of RA ("ra") or Dec ("dec") in degrees.
+
+    Parameters
+    ----------
+    where : str
+        File and column, for messages.
+    values : ndarray of numbers or str, shape (n,)
+        Text may be sexagesimal, whatever the unit.
+    unit : str
+        Unit of plain numbers as written: "deg", "hourangle", "h", "rad", ...; "" for degrees.
+    axis : str
+        "ra" or "dec".
+
+    Returns
+    -------
+    ndarray of float64, shape (n,)
+        RA from 0 up to 360; NaN where there is no value.
+
+    Raises
+    ------
+    DataError
+        Naming the row, counted from 1, and the legal values.
+
+    Examples
+    --------
+    >>> to_degrees("a.csv: RA", np.array([12.5]), "h", "ra").tolist()
+    [187.5]
+    """
+    factor = _factor(where, unit)
+    low, high = _LEGAL[axis]
+    if values.dtype.kind in "biuf":
+        degrees = np.asarray(values, dtype=np.float64) * factor
+    else:
+        degrees = np.array([_cell(where, row, str(v), factor, axis) for row, v in enumerate(values.tolist())])
+    # Hours and radians at the edge may be a rounding off it.
+    wrong = np.isinf(degrees) | (degrees < low - 1e-9) | (degrees > high + 1e-9)
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        raise DataError(
+            f"{where}, row {row + 1}: {values[row]} is {degrees[row]:g} degrees; legal are {low:g} to {high:g}"
+        )
+    degrees = np.clip(degrees, low, high)
+    return np.where(degrees == 360, 0.0, degrees) if axis == "ra" else degrees
+
+
+def _cell(where: str, row: int, text: str, factor: float, axis: str) -> float:
+    try:
+        value = parse_angle(text, axis)
+    except ValueError as error:
+        raise DataError(f"{where}, row {row + 1}: {error}") from None
+    return (
+        value * factor if re.fullmatch(r"[+-]?[\d.]+(?:e[+-]?\d+)?", text.strip(), re.IGNORECASE) else value
+    )
+
+
+def _factor(where: str, unit: str) -> float:
+    """Give degrees in one unit."""
+    unit = unit.strip().strip("\"'")
+    if not unit or unit.casefold() in _TEXT_UNITS:
+        return 1.0
+    if unit.casefold() in _HOURS:
+        return 15.0
+    try:
+        return float(units.Unit(unit).to(units.deg))
+    except (ValueError, TypeError, units.UnitConversionError):
+        pass
+    try:
+        return float(units.Unit(unit.casefold()).to(units.deg))
+    except (ValueError, TypeError, units.UnitConversionError):
+        raise DataError(f"{where} has the unit {unit!r}; legal are deg, hourangle, h, rad, arcsec") from None
+
+
+def parse_positions(path: str, values: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Give RA and Dec, degrees, of a column that holds both: "12 30 49.4 +12 23 28", "187.7 12.4".
+
+    Raises
+    ------
+    DataError
+        Naming the row.
+    """
+    pairs = [_pair(path, row, str(value)) for row, value in enumerate(values.tolist())]
+    ra, dec = (np.array(words, dtype=str) for words in zip(*pairs, strict=True))
+    return to_degrees(f"{path}: RA", ra, "", "ra"), to_degrees(f"{path}: Dec", dec, "", "dec")
+
+
+def _pair(path: str, row: int, text: str) -> tuple[str, str]:
+    text = text.strip().replace("\N{MINUS SIGN}", "-").removeprefix("J")
+    if text.casefold() in NOTHING:
+        return "", ""
+    for parts in (text.split(","), re.split(r"\s*(?=(?<=[\s\d.smSM\"'])[+-])", text, maxsplit=1)):
+        if len(parts) == 2:
+            return parts[0].strip(), parts[1].strip()
+    words = text.split()
+    if len(words) in (2, 6):
+        middle = len(words) // 2
+        return " ".join(words[:middle]), " ".join(words[middle:])
+    raise DataError(
+        f'{path}, row {row + 1}: {text!r} is no position; legal are "12 30 49.4 +12 23 28", "187.7 12.4"'
+    )
+
+
+def name_of_position(ra: float, dec: float) -> str:
+    """Give JHHMMSS.ss+DDMMSS.s of a position in degrees, truncated as the IAU asks.
+
+    Examples
+    --------
+    >>> name_of_position(187.5, -1.5)
+    'J123000.00-013000.0'
+    """
+    # What arithmetic takes off a whole unit is given back before the rest is cut off.
+    hundredths = math.floor(ra % 360 / 15 * 360000 + 1e-4) % (24 * 360000)
+    tenths = math.floor(abs(dec) * 36000 + 1e-4)
+    hours, minutes, seconds = hundredths // 360000, hundredths // 6000 % 60, hundredths % 6000 / 100
+    degrees, arcmin, arcsec = tenths // 36000, tenths // 600 % 60, tenths % 600 / 10
+    sign = "-" if dec < 0 else "+"
+    return f"J{hours:02d}{minutes:02d}{seconds:05.2f}{sign}{degrees:02d}{arcmin:02d}{arcsec:04.1f}"
+
+
+def position_in_name(name: str) -> tuple[float, float]:
+    """Give RA and Dec, degrees, that stand in the name of a source or file; NaN if none does.
+
+    Examples
+    --------
+    >>> position_in_name("LOTSS_J123000.00-013000.0"), position_in_name("100_209.593+018.300_0.1_0010.00")
+    ((187.5, -1.5), (209.593, 18.3))
+    """
+    if match := _J_NAME.search(name):
+        hours, minutes, seconds, sign, degrees, arcmin, arcsec = match.groups()
+        ra = 15 * (int(hours) + int(minutes) / 60 + float(seconds) / 3600)
+        dec = int(degrees) + int(arcmin) / 60 + float(arcsec) / 3600
+        return ra, -dec if sign == "-" else dec
+    if match := _DECIMAL_NAME.search(name):
+        return float(match[1] or match[3]), float(match[2] or match[4])
+    return float("nan"), float("nan")
