@@ -232,10 +232,7 @@ def _card_lines(card: Card) -> Iterator[str]:
 
 def _counts(dataset: DataSet) -> Table:
     """Count sources by class and side of each published split."""
-    title = (
-        f"{len(dataset.catalogue):,} sources, {dataset.images.shape[2]} x {dataset.images.shape[1]} pixels"
-    )
-    table = Table("", *dataset.classes, "all", title=title, box=None)
+    table = Table("", *dataset.classes, "all", box=None)
 
     def add(name: str, chosen: NDArray[np.bool_]) -> None:
         labels = dataset.catalogue.label[chosen]

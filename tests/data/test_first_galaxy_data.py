@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from rgbench.data.catalogue import CLASSES, Flag
+from rgbench.data.fetch import locate
 from rgbench.data.sets import first_galaxy_data, load_data
 from rgbench.data.split import published_split
 
@@ -102,7 +103,7 @@ def test_the_five_class_labels_part_the_bent_sources(first):
 def test_the_five_class_labels_are_those_of_the_file(first):
     dataset = first
     names = ("FRI-Sta", "FRII", "Compact", "FRI-WAT", "FRI-NAT")
-    with zipfile.ZipFile(first_galaxy_data.find_archive()) as archive:
+    with zipfile.ZipFile(locate(first_galaxy_data.ARCHIVE)) as archive:
         content = archive.read(archive.namelist()[0])
     with h5py.File(io.BytesIO(content), "r") as file:
         found = [names[int(file[key]["Label_CDL1"][()])] for key in dataset.catalogue.path]

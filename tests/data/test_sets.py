@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import csv
 import gzip
-import http.server
 import os
-import threading
 import zipfile
 from collections import Counter
 from pathlib import Path
@@ -17,12 +15,12 @@ from astropy.io import fits
 
 from rgbench.data import fetch
 from rgbench.data.catalogue import CLASSES
-from rgbench.data.fetch import PublicFile, locate, sha256_of
+from rgbench.data.fetch import locate
 from rgbench.data.manifest import read_class_labels, read_manifest
 from rgbench.data.sets import data_names, describe_data, first_galaxy_data, load_data
 from rgbench.data.sets.folder import load_folder
 from rgbench.data.split import published_split
-from rgbench.errors import ChecksumError, DataError, SpecError
+from rgbench.errors import DataError, SpecError
 from rgbench.images.fits import read_fits
 
 MIRROR = Path(os.environ["RGBENCH_MIRROR"]) if os.environ.get("RGBENCH_MIRROR") else None
@@ -45,7 +43,7 @@ def test_first_galaxy_data_has_the_published_numbers(first):
 
 
 def test_first_galaxy_data_positions_agree_with_the_rounded_ones(first):
-    with zipfile.ZipFile(first_galaxy_data.find_archive()) as archive:
+    with zipfile.ZipFile(locate(first_galaxy_data.ARCHIVE)) as archive:
         import io
 
         import h5py
@@ -66,7 +64,7 @@ def test_first_galaxy_data_split_is_clean(first):
 
 @needs_mirror
 def test_first_galaxy_data_loads_from_the_mirror_too(first, monkeypatch):
-    monkeypatch.setattr(first_galaxy_data.metadata, "files", lambda name: [])
+    monkeypatch.setattr(fetch.metadata, "files", lambda name: [])
     assert load_data("first-galaxy-data").checksum == first.checksum
 
 
@@ -222,73 +220,3 @@ def test_the_public_manifests_are_read():
     assert Counter(label for _, label in rows["LRG"])["1F"] == 134
     with (MIRROR / "catalogues/original/LRG_manifest.csv").open() as file:
         assert [row[0] for row in csv.reader(file)][1:] == [name for name, _ in rows["LRG"]]
-
-
-CONTENT = bytes(range(256)) * 2000
-
-
-class Handler(http.server.BaseHTTPRequestHandler):
-    """Serves CONTENT with ranges; breaks off in the middle as often as it is told to."""
-
-    breaks = 0
-    requests = 0
-
-    def do_GET(self):
-        type(self).requests += 1
-        start = int(self.headers.get("Range", "bytes=0-").removeprefix("bytes=").rstrip("-"))
-        rest = CONTENT[start:]
-        self.send_response(206 if start else 200)
-        self.send_header("Content-Length", str(len(rest)))
-        self.end_headers()
-        if type(self).breaks > 0:
-            type(self).breaks -= 1
-            rest = rest[: len(rest) // 2]
-        self.wfile.write(rest)
-
-    def log_message(self, *arguments):
-        pass
-
-
-@pytest.fixture
-def server(monkeypatch, tmp_path):
-    monkeypatch.setenv("RGBENCH_CACHE", str(tmp_path / "cache"))
-    monkeypatch.delenv("RGBENCH_MIRROR", raising=False)
-    monkeypatch.setattr(fetch.time, "sleep", lambda seconds: None)
-    Handler.breaks = Handler.requests = 0
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as serving:
-        threading.Thread(target=serving.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{serving.server_port}/f.bin"
-        serving.shutdown()
-
-
-def test_a_broken_download_is_resumed_and_kept(server, tmp_path):
-    import hashlib
-
-    file = PublicFile("f.bin", "set/f.bin", server, hashlib.sha256(CONTENT).hexdigest())
-    Handler.breaks = 2
-    path = locate(file)
-    assert path.read_bytes() == CONTENT
-    assert Handler.requests == 3
-    assert locate(file) == path
-    assert Handler.requests == 3
-
-
-def test_a_wrong_file_is_refused_and_not_kept(server, tmp_path):
-    with pytest.raises(ChecksumError, match="SHA-256 is .*, expected 00"):
-        locate(PublicFile("f.bin", "set/f.bin", server, "0" * 64))
-    assert list((tmp_path / "cache").iterdir()) == []
-
-
-def test_without_network_it_says_what_to_do_by_hand(server, tmp_path):
-    file = PublicFile("f.bin", "set/f.bin", "http://127.0.0.1:9/f.bin", "0" * 64)
-    with pytest.raises(DataError, match="fetch it by hand and put it at .*f.bin, or set RGBENCH_MIRROR"):
-        locate(file)
-
-
-def test_the_mirror_comes_first(server, tmp_path, monkeypatch):
-    (tmp_path / "m" / "set").mkdir(parents=True)
-    (tmp_path / "m" / "set" / "f.bin").write_bytes(b"mine")
-    monkeypatch.setenv("RGBENCH_MIRROR", str(tmp_path / "m"))
-    digest = sha256_of(tmp_path / "m" / "set" / "f.bin")
-    assert locate(PublicFile("f.bin", "set/f.bin", server, digest)).read_bytes() == b"mine"
-    assert Handler.requests == 0

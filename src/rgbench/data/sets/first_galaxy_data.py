@@ -9,8 +9,7 @@ from __future__ import annotations
 import io
 import re
 import zipfile
-from importlib import metadata, resources
-from pathlib import Path
+from importlib import resources
 from typing import Any
 
 import h5py
@@ -18,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rgbench.data.catalogue import CLASSES, Card, Catalogue, DataSet, Flag
-from rgbench.data.fetch import PublicFile, locate, sha256_of
+from rgbench.data.fetch import PublicFile, locate
 from rgbench.data.leakage import sky_groups
-from rgbench.errors import ChecksumError, DataError
+from rgbench.errors import DataError
 
 FIRST_WORDS = (
     "Images: The FIRST project team: R.J. Becker, D.H. Helfand, "
@@ -57,6 +56,7 @@ ARCHIVE = PublicFile(
     mirror_path="RadioGalaxyDataset/galaxy_data_h5.zip",
     url="https://zenodo.org/record/7689127/files/galaxy_data_h5.zip?download=1",
     sha256="1f9656a9fe2519857a5b7c7498f60087a6af73d8015b85559418ce30cc212c52",
+    package="firstgalaxydata",
 )
 FILES = (ARCHIVE,)
 _SIDE = (300, 300)
@@ -83,7 +83,7 @@ def load() -> DataSet:
     DataError
         If it is nowhere to be had.
     """
-    with zipfile.ZipFile(find_archive()) as archive:
+    with zipfile.ZipFile(locate(ARCHIVE)) as archive:
         members = archive.infolist()
         if len(members) != 1 or members[0].file_size > _UNPACKED_LIMIT:
             raise DataError(f"{ARCHIVE.name}: expected one HDF5 file of 201 MB, found {len(members)} members")
@@ -115,31 +115,6 @@ def fold_splits() -> dict[str, NDArray[Any]]:
         f"fold-{k}": np.where(fold == "t", "test", np.where(fold == str(k), "validation", "train"))
         for k in range(N_FOLDS)
     }
-
-
-def find_archive() -> Path:
-    """Find the archive: in the installed package, the mirror, the cache, or by download."""
-    path = installed_archive()
-    if path is not None:
-        found = sha256_of(path)
-        if found != ARCHIVE.sha256:
-            raise ChecksumError(f"{path}: SHA-256 is {found}, expected {ARCHIVE.sha256}")
-        return path
-    try:
-        return locate(ARCHIVE)
-    except DataError as error:
-        hint = "easier: pip install --no-deps firstgalaxydata"
-        raise type(error)(f"{error}; {hint}") from error
-
-
-def installed_archive() -> Path | None:
-    """Give the archive inside the installed package ``firstgalaxydata``, if there is one; not hashed."""
-    try:
-        files = metadata.files("firstgalaxydata") or []
-    except metadata.PackageNotFoundError:
-        return None
-    paths = (Path(str(entry.locate())) for entry in files if entry.name == ARCHIVE.name)
-    return next((path for path in paths if path.exists()), None)
 
 
 def parse_position(text: str) -> tuple[float, float]:

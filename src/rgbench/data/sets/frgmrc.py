@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from rgbench.data.archive import read_members
 from rgbench.data.catalogue import CLASSES, Card, Catalogue, DataSet, Flag
-from rgbench.data.fetch import sha256_of
+from rgbench.data.fetch import cache_folder, sha256_of
 from rgbench.data.leakage import sky_groups
 from rgbench.data.sets.first_galaxy_data import FIRST_WORDS
 from rgbench.errors import ChecksumError, DataError
@@ -86,7 +86,7 @@ def find_archive() -> Path:
     DataError
         If there is none, or more than one; the message says what to fetch and where to put it.
     """
-    folders = [_cache() / "frgmrc"]
+    folders = [cache_folder() / "frgmrc"]
     if os.environ.get("RGBENCH_MIRROR"):
         folders.insert(0, Path(os.environ["RGBENCH_MIRROR"]) / "frgmrc")
     for folder in folders:
@@ -119,7 +119,7 @@ def check_recorded(path: Path) -> str:
     ChecksumError
         If it is not the recorded one.
     """
-    found, record = sha256_of(path), _cache() / _RECORD
+    found, record = sha256_of(path), cache_folder() / _RECORD
     if record.exists():
         expected = record.read_text(encoding="ascii").split()[0]
         if found != expected:
@@ -133,10 +133,6 @@ def check_recorded(path: Path) -> str:
     part.write_text(f"{found}  {path.name}\n", encoding="ascii")
     part.replace(record)
     return found
-
-
-def _cache() -> Path:
-    return Path(os.environ.get("RGBENCH_CACHE") or Path.home() / ".cache" / "rgbench")
 
 
 def _table(content: bytes, source: str) -> list[tuple[str, float, float]]:
