@@ -44,10 +44,18 @@ def test_the_original_s_options_are_all_there():
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["run", "nope"], 2, "give a TOML file, or one of becker2021, quickstart, receptive-field, smoke"),
+        (
+            ["run", "nope"],
+            2,
+            "give a TOML file, or one of across-sets, becker2021, becker2021-lrg, quickstart",
+        ),
         (["run", "nope.toml"], 2, "nope.toml: cannot be read"),
         (["networks", "show", "convexpress"], 2, "unknown network 'convexpress'; did you mean conv"),
-        (["data", "first-galaxy"], 2, "unknown data set 'first-galaxy'; did you mean first-galaxy-data"),
+        (
+            ["data", "show", "first-galaxy"],
+            2,
+            "unknown data set 'first-galaxy'; did you mean first-galaxy-data",
+        ),
         (["quickstart", "-a", "nope.txt"], 2, "nope.txt: the architecture file cannot be read"),
         (["report", "--store", "nowhere"], 2, "--store nowhere: there is no such folder"),
         (["report", "--model", "worst"], 2, "--model: found 'worst'; legal are best, final"),
