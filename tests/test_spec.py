@@ -14,6 +14,7 @@ from rgbench.spec import (
     read_protocol,
     read_study,
     resolve,
+    validate,
 )
 
 PAPER_RATES = {
@@ -144,3 +145,42 @@ def test_mistakes_in_overrides_are_explained(recipe, message):
 def test_an_unknown_protocol_is_refused():
     with pytest.raises(SpecError, match="the protocols are modern, becker2021"):
         read_protocol("nope")
+
+
+def test_folds_and_training_sizes_multiply_the_runs():
+    study = Study(
+        name="s", networks=("mcrgnet",), seeds=(1, 2), splits=("fold-0", "fold-1"), train_limits=(50, 100)
+    )
+    runs = resolve(study, "x")
+    assert len({run.run_id for run in runs}) == len(runs) == 8
+    assert [(r.data.split, r.data.train_limit, r.seed) for r in runs[:3]] == [
+        ("fold-0", 50, 1),
+        ("fold-0", 50, 2),
+        ("fold-0", 100, 1),
+    ]
+    with pytest.raises(SpecError, match="'data'.*split|split.*'published' or 'becker2021'"):
+        resolve(Study(name="s", networks=("mcrgnet",), splits=("fold",)), "x")
+
+
+def test_what_is_not_used_does_not_enter_the_id():
+    plain = runs_of(data=DataSpec())[0]
+    assert (
+        runs_of(data=DataSpec(columns={"ra": "RA"}, cutout=300.0, cutout_scale=1.8))[0].run_id == plain.run_id
+    )
+    assert runs_of(data=DataSpec(shared="refuse"))[0].run_id == plain.run_id
+    for other in (DataSpec(test="mirabest-f"), DataSpec(train_limit=100), DataSpec(split="fold-0")):
+        assert runs_of(data=other)[0].run_id != plain.run_id
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ({"test": "mirabest-f", "split": "becker2021"}, "test goes with a published split"),
+        ({"cutout_scale": 1.8}, "cutout_scale goes with cutout"),
+        ({"shared": "keep"}, "'remove' or 'refuse'"),
+        ({"train_limit": 0}, "greater than or equal to 1"),
+    ],
+)
+def test_options_that_do_not_go_together_are_refused(data, message):
+    with pytest.raises(SpecError, match=message):
+        validate(DataSpec, data, "[data]")

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from rgbench.data.catalogue import DataSet, Flag
-from rgbench.data.split import Split, becker2021, published_split
+from rgbench.data.split import Split, becker2021, limit_training, published_split
 from rgbench.errors import DeviceError, RgbenchError, StoreError
 from rgbench.networks import describe_network
 from rgbench.networks.build import Network, build_layers, build_network
@@ -116,9 +116,14 @@ def execute(spec: RunSpec, bench: Bench, on_step: OnStep = _ignore) -> RunRecord
 
 def make_split(spec: RunSpec, dataset: DataSet) -> Split:
     """Split a data set as the spec says; no sky group ever stands on two sides."""
-    if spec.data.split == "becker2021":
-        return becker2021(dataset, spec.seed, spec.data.train_size, spec.data.validation_size)
-    return published_split(dataset, "published" if spec.data.test else spec.data.split)
+    wanted = spec.data
+    if wanted.split == "becker2021":
+        split = becker2021(dataset, spec.seed, wanted.train_size, wanted.validation_size)
+    else:
+        split = published_split(dataset, "published" if wanted.test else wanted.split)
+    if wanted.train_limit is None:
+        return split
+    return limit_training(split, dataset.catalogue.label, wanted.train_limit, spec.seed)
 
 
 def check_device(device: str) -> None:
@@ -241,6 +246,7 @@ def _cost(place: _Workplace, data: TrainingData, progress: Progress) -> dict[str
     batch = next(iter(data.validation.epoch(0)))[0][:TIMING_BATCH]
     keys = ("parameters", "trainable_parameters", "macs", "receptive_field", "stride", "coverage")
     return {key: facts[key] for key in keys if facts[key] is not None} | {
+        "training_sources": len(place.split.indices("train")),
         "training_seconds": float(np.sum(progress.history["seconds"])),
         "training_images_per_second": data.train.n_images
         / float(np.median(progress.history["train_seconds"])),

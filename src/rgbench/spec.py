@@ -12,6 +12,7 @@ import hashlib
 import json
 import re
 import tomllib
+from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -37,8 +38,9 @@ M = TypeVar("M", bound=_Frozen)
 class DataSpec(_Frozen):
     """Which data, and how they are split.
 
-    `test` names another data set to test on: its published test side, or "all" its sources. Training sources
-    that stand in it too are removed or refused, as `shared` says.
+    `train_limit` keeps that many training sources, for a learning curve. `test` names another data set to test
+    on: its published test side, or "all" its sources. Training sources that stand in it too are removed or
+    refused, as `shared` says.
 
     `path`, `manifest` and `class_labels` say where one's own data are, `columns` and `labels` what the table's
     columns and labels mean, `cutout` (arcseconds) and `cutout_scale` (arcseconds per pixel) to which field
@@ -50,6 +52,7 @@ class DataSpec(_Frozen):
     split: str = "published"
     train_size: int = Field(250, ge=1)
     validation_size: int = Field(100, ge=1)
+    train_limit: int | None = Field(None, ge=1)
     test: str = ""
     test_sources: Literal["test", "all"] = "test"
     shared: Literal["remove", "refuse"] = "remove"
@@ -173,7 +176,10 @@ class RunSpec(_Frozen):
 class Study(_Frozen):
     """What a user asks for: networks x seeds under one protocol on one data set.
 
-    `layers` holds networks of one's own, by the names under which `networks` lists them.
+    `layers` holds networks of one's own, by the names under which `networks` lists them. `splits` and
+    `train_limits` run everything on several splits (folds), and with several numbers of training sources, in
+    place of those of `data`; with `same_steps` a smaller training set is gone through so much more often that
+    every run has as many optimiser steps.
 
     Examples
     --------
@@ -191,9 +197,12 @@ class Study(_Frozen):
     augmentation: dict[str, Any] = {}
     recipe: dict[str, Any] = {}
     layers: dict[str, str] = {}
+    splits: tuple[str, ...] = ()
+    train_limits: tuple[int, ...] = ()
+    same_steps: bool = True
     schedule: tuple[ScheduleLine, ...] = ()
 
-    @field_validator("networks", "seeds")
+    @field_validator("networks", "seeds", "splits", "train_limits")
     @classmethod
     def _unique(cls, values: tuple[Any, ...]) -> tuple[Any, ...]:
         for value in values:
@@ -276,12 +285,7 @@ def resolve(
     """
     protocol = read_protocol(study.protocol)
     facts = {"checksum": checksum, "frame": frame, "pixel_scale": pixel_scale}
-    data = study.data.model_copy(update=facts)
-    if study.data.split != "becker2021":
-        defaults = DataSpec()
-        data = data.model_copy(
-            update={"train_size": defaults.train_size, "validation_size": defaults.validation_size}
-        )
+    parts = list(_parts(study, facts))
     images = validate(ImageSpec, {**protocol["images"], **study.images}, "[images]")
     turned = {**protocol["augmentation"], **study.augmentation}
     augmentation = validate(AugmentationSpec, turned, "[augmentation]")
@@ -295,6 +299,7 @@ def resolve(
             recipe=validate(RecipeSpec, {**protocol["recipe"], **own, **study.recipe, **line}, "[recipe]"),
             seed=seed,
         )
+        for data in parts
         for name, own, line in _lines(study, protocol)
         for seed in study.seeds
     ]
@@ -308,9 +313,21 @@ def validate(model: type[M], content: dict[str, Any], where: str) -> M:
         raise SpecError(f"{where}: " + "; ".join(_explain(model, e) for e in error.errors())) from None
 
 
+def _parts(study: Study, facts: dict[str, Any]) -> Iterator[DataSpec]:
+    """Give the data of each split and each number of training sources."""
+    defaults = DataSpec()
+    unused = {"train_size": defaults.train_size, "validation_size": defaults.validation_size}
+    for split in study.splits or (study.data.split,):
+        sizes = {} if split == "becker2021" else unused
+        for limit in study.train_limits or (study.data.train_limit,):
+            wanted = {**study.data.model_dump(), **facts, **sizes, "split": split, "train_limit": limit}
+            yield validate(DataSpec, wanted, "[data]")
+
+
 def _unhashed(data: DataSpec) -> set[str]:
-    """Give the keys that do not enter the id: how one's own data are read, and what tells of no other test set."""
-    return _OWN_DATA if data.test else _OWN_DATA | {"test", "test_sources", "shared"}
+    """Give the keys that do not enter the id: how one's own data are read, and options that are not used."""
+    keys = _OWN_DATA if data.test else _OWN_DATA | {"test", "test_sources", "shared"}
+    return keys if data.train_limit is not None else keys | {"train_limit"}
 
 
 def _lines(study: Study, protocol: dict[str, Any]) -> list[tuple[str, dict[str, Any], dict[str, Any]]]:

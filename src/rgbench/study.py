@@ -143,6 +143,8 @@ def plan_study(study: Study, dataset: DataSet, store: Store) -> Plan:
     scale = dataset.card.pixel_scale
     known = float(scale) if np.isfinite(scale) else None
     runs = resolve(canonical, dataset.checksum, (int(rows), int(columns)), known)
+    if study.same_steps:
+        runs = [_with_same_steps(spec, dataset) for spec in runs]
     runs = list({spec.run_id: spec for spec in runs}.values())
     images, work = {}, {}
     for spec in runs:
@@ -152,6 +154,17 @@ def plan_study(study: Study, dataset: DataSet, store: Store) -> Plan:
         work[spec.run_id] = (facts["macs"] + _OVERHEAD_MACS) * spec.recipe.batch_size
     done = frozenset(spec.run_id for spec in runs if store.is_complete(spec.run_id))
     return Plan(tuple(runs), done, images, work)
+
+
+def _with_same_steps(spec: RunSpec, dataset: DataSet) -> RunSpec:
+    """Give a run on fewer training sources as many optimiser steps as it would have on all."""
+    limit = spec.data.train_limit
+    if limit is None:
+        return spec
+    whole = spec.model_copy(update={"data": spec.data.model_copy(update={"train_limit": None})})
+    times = len(make_split(whole, dataset).indices("train")) / limit
+    recipe = spec.recipe.model_copy(update={"epochs": max(1, round(spec.recipe.epochs * times))})
+    return spec.model_copy(update={"recipe": recipe})
 
 
 def _canonical(study: Study) -> Study:

@@ -10,12 +10,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rgbench.data.catalogue import Card, Catalogue, DataSet, Flag
 from rgbench.data.leakage import assert_no_leak, sky_groups
-from rgbench.data.split import becker2021, becker2021_split, grouped_stratified_folds, published_split
+from rgbench.data.split import (
+    Split,
+    becker2021,
+    becker2021_split,
+    grouped_stratified_folds,
+    limit_training,
+    published_split,
+)
 from rgbench.errors import DataError, LeakageError, SpecError
 
 MIRROR = os.environ.get("RGBENCH_MIRROR")
@@ -172,3 +179,21 @@ def test_chains_count_and_unknown_positions_stand_alone():
     ra = np.array([10.0, 10 + 50 / 3600, 10 + 100 / 3600, np.nan, np.nan])
     dec = np.array([0.0, 0, 0, np.nan, np.nan])
     assert sky_groups(ra, dec).tolist() == [0, 0, 0, 1, 2]
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 1000), st.lists(st.integers(1, 60), min_size=2, max_size=4, unique=True))
+def test_training_sets_of_a_learning_curve_are_nested_and_stratified(seed, limits):
+    label = np.repeat([0, 1, 2], [60, 30, 10])
+    assignment = np.array(["train"] * 90 + ["test"] * 10)
+    whole = Split("made up", assignment, np.arange(100))
+    kept = {n: set(limit_training(whole, label, n, seed).indices("train").tolist()) for n in limits}
+    for n, rows in kept.items():
+        assert len(rows) == n
+        assert abs(sum(label[list(rows)] == 0) - n * 60 / 90) <= 1
+        for m, others in kept.items():
+            assert n > m or rows <= others
+    limited = limit_training(whole, label, limits[0], seed)
+    assert (limited.indices("test") == whole.indices("test")).all()
+    with pytest.raises(SpecError, match="train_limit: found 91; the split has 90"):
+        limit_training(whole, label, 91, seed)

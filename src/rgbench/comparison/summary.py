@@ -203,10 +203,13 @@ def group_records(records: Sequence[RunRecord]) -> list[list[RunRecord]]:
 
 def _setting(record: RunRecord) -> dict[str, str]:
     spec = record.spec
+    # Folds share their test sources: they are repetitions, as seeds are.
+    split = "folds" if spec.data.split.startswith("fold-") else spec.data.split
+    limit = "" if spec.data.train_limit is None else f", {spec.data.train_limit} for training"
     return {
         "protocol": spec.protocol,
         "data": f"{spec.data.name}{spec.data.test and ' tested on ' + spec.data.test} {spec.data.checksum[:8]}",
-        "split": f"{spec.data.split} {spec.data.train_size}/{spec.data.validation_size}",
+        "split": f"{split} {spec.data.train_size}/{spec.data.validation_size}{limit}",
         "images": str(spec.images),
     }
 
@@ -347,6 +350,8 @@ def _words(rows: list[Row], pairs: list[PairedDifference], metric: str, confiden
     best, title = sound[0], metrics().get(metric).title
     estimate = best.metrics[metric]
     seeds = "1 seed" if best.n_seeds == 1 else f"{best.n_seeds} seeds"
+    if len(set(best.seeds)) < best.n_seeds:
+        seeds = f"{best.n_seeds} runs over folds and seeds"
     first = (
         f"{best.network} has the best {title}, {100 * estimate.mean:.1f} % ({100 * confidence:.0f} % interval "
         f"{100 * estimate.low:.1f} to {100 * estimate.high:.1f}, {best.n_test} test sources, {seeds})."

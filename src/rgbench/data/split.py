@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -155,6 +155,44 @@ def published_split(dataset: DataSet, name: str = "published") -> Split:
         raise SpecError(f"{dataset.card.name} has no split {name!r}; its splits: {known}")
     order = np.arange(len(dataset.catalogue), dtype=np.int64)
     return _without_leaks(name, dataset.catalogue, dataset.splits[name].astype("<U10"), order)
+
+
+def limit_training(split: Split, label: NDArray[np.int64], limit: int, seed: int) -> Split:
+    """Keep a number of training sources, for a learning curve; validation and test stay as they are.
+
+    Parameters
+    ----------
+    split : Split
+        The whole split.
+    label : ndarray of int64, shape (n,)
+        Classes.
+    limit : int
+        Training sources to keep. Classes keep their shares, and the sources of a smaller limit are among those
+        of a larger one.
+    seed : int
+        The study seed.
+
+    Returns
+    -------
+    Split
+        The same, with fewer training sources; those left out are used nowhere.
+
+    Raises
+    ------
+    SpecError
+        If there are not as many training sources.
+    """
+    rows = split.indices("train")
+    if not 1 <= limit <= len(rows):
+        raise SpecError(f"train_limit: found {limit}; the split has {len(rows)} training sources")
+    rows = numpy_generator(seed, "split", part="train").permutation(rows)
+    place = np.empty(len(rows))
+    for c in np.unique(label[rows]):
+        members = label[rows] == c
+        place[members] = (np.arange(members.sum()) + 0.5) / members.sum()
+    assignment = split.assignment.copy()
+    assignment[rows[np.argsort(place, kind="stable")[limit:]]] = ""
+    return replace(split, name=f"{split.name}, {limit} for training", assignment=assignment)
 
 
 def grouped_stratified_folds(
