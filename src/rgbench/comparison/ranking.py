@@ -1,0 +1,253 @@
+"""Ranking: which network is best by recognition and cost together, and how sure the places are.
+
+Becker et al. (2021) ranked networks by recognition and computational performance: mean per-class accuracy,
+inference time, model complexity and computational complexity. Their exact formula could not be verified. The
+family here is the weighted mean of the ranks in chosen measures; by default those four, equally weighted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from string import ascii_lowercase
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import rankdata
+
+from rgbench.errors import SpecError
+
+DEFAULT_WEIGHTS = {"mpca": 1.0, "inference_images_per_second": 1.0, "parameters": 1.0, "macs": 1.0}
+"""Measures and weights of the default ranking, after the four of the 2021 study."""
+HIGHER_IS_BETTER = frozenset({"mpca", "accuracy", "macro_f1", "inference_images_per_second"})
+"""Measures of which more is better; of all others less is."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """A network's place in a ranking.
+
+    Attributes
+    ----------
+    network : str
+        Its name.
+    score : float
+        Weighted mean of its ranks; 1 is best in everything. NaN if a measure is missing.
+    ranks : dict of str to float
+        Its rank in each measure, from 1; equal values share the mean of their ranks.
+    """
+
+    network: str
+    score: float
+    ranks: dict[str, float]
+
+
+@dataclass(frozen=True)
+class RankInterval:
+    """How sure a network's rank in one measure is.
+
+    Attributes
+    ----------
+    network : str
+        Its name.
+    rank : float
+        Its rank by the measured values, from 1.
+    low, high : float
+        Interval of the rank over the resamples.
+    best : float
+        Share of the resamples in which it is first; equal firsts share.
+    group : str
+        Letters: networks that share one cannot be told apart.
+    """
+
+    network: str
+    rank: float
+    low: float
+    high: float
+    best: float
+    group: str = ""
+
+
+def rank_networks(
+    measured: Mapping[str, Mapping[str, float]], weights: Mapping[str, float] | None = None
+) -> list[Place]:
+    """Rank networks by the weighted mean of their ranks in several measures.
+
+    Parameters
+    ----------
+    measured : mapping of str to mapping of str to float
+        Measures by network. A network that lacks one, or whose value is not finite (a failed run), has no
+        score and comes last.
+    weights : mapping of str to float, optional
+        Weight of each measure; by default `DEFAULT_WEIGHTS`.
+
+    Returns
+    -------
+    list of Place
+        Best first.
+
+    Raises
+    ------
+    SpecError
+        If a weight is negative, or all are 0.
+
+    Examples
+    --------
+    >>> places = rank_networks({"a": {"mpca": 0.8, "macs": 9}, "b": {"mpca": 0.7, "macs": 2}}, {"mpca": 2, "macs": 1})
+    >>> [(place.network, round(place.score, 2)) for place in places]
+    [('a', 1.33), ('b', 1.67)]
+    """
+    weights = DEFAULT_WEIGHTS if weights is None else weights
+    if not weights or min(weights.values()) < 0 or sum(weights.values()) == 0:
+        raise SpecError(f"weights of the ranking: found {dict(weights)}; none may be below 0, nor all be 0")
+    values = {
+        network: np.array([own.get(name, np.nan) for name in weights], dtype=float)
+        for network, own in measured.items()
+    }
+    whole = [network for network, own in values.items() if np.isfinite(own).all()]
+    ranks = (
+        _ranks(np.array([values[network] for network in whole]), list(weights)) if whole else np.zeros((0, 0))
+    )
+    share = np.array(list(weights.values())) / sum(weights.values())
+    places = [
+        Place(network, float(own @ share), dict(zip(weights, own.tolist(), strict=True)))
+        for network, own in zip(whole, ranks, strict=True)
+    ]
+    missing = [Place(network, float("nan"), {}) for network in values if network not in whole]
+    return [*sorted(places, key=lambda place: place.score), *missing]
+
+
+def pareto_front(gains: NDArray[np.float64], costs: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Tell which networks no other beats in both, more gain and no more cost, or as much for less.
+
+    Parameters
+    ----------
+    gains, costs : ndarray, shape (n,)
+        E.g. accuracies and MACs; a network with a value that is not finite is never on the front.
+
+    Returns
+    -------
+    ndarray of bool, shape (n,)
+
+    Examples
+    --------
+    >>> pareto_front(np.array([0.8, 0.7, 0.75]), np.array([10.0, 2.0, 20.0])).tolist()
+    [True, True, False]
+    """
+    known = np.isfinite(gains) & np.isfinite(costs)
+    better = (gains[:, None] >= gains) & (costs[:, None] <= costs)
+    strictly = (gains[:, None] > gains) | (costs[:, None] < costs)
+    beaten = (better & strictly & known[:, None]).any(axis=0)
+    return np.asarray(known & ~beaten)
+
+
+def rank_intervals(
+    values: Mapping[str, float],
+    resamples: Mapping[str, NDArray[np.float64]],
+    separable: Sequence[tuple[str, str]] = (),
+    confidence: float = 0.95,
+) -> list[RankInterval]:
+    """Give the interval of each network's rank in a metric, and how probably it is the best.
+
+    Parameters
+    ----------
+    values : mapping of str to float
+        The metric of each network, higher better.
+    resamples : mapping of str to ndarray, shape (n_resamples,)
+        The metric on the same resampled sources for all, so that what all find hard cancels.
+    separable : sequence of (str, str)
+        Pairs that a test tells apart; networks that share a letter are those it does not.
+    confidence : float
+        Coverage of the intervals.
+
+    Returns
+    -------
+    list of RankInterval
+        Best first.
+
+    Examples
+    --------
+    >>> draws = np.random.default_rng(0).normal(size=(2, 500)) * 0.01
+    >>> found = rank_intervals({"a": 0.8, "b": 0.7}, {"a": 0.8 + draws[0], "b": 0.7 + draws[1]}, [("a", "b")])
+    >>> [(each.network, each.low, each.high, each.best, each.group) for each in found]
+    [('a', 1.0, 1.0, 1.0, 'a'), ('b', 2.0, 2.0, 0.0, 'b')]
+    """
+    names = sorted(values, key=lambda name: -values[name])
+    drawn = rankdata(-np.stack([resamples[name] for name in names]), axis=0)
+    first = drawn == drawn.min(axis=0)
+    best = (first / first.sum(axis=0)).mean(axis=1)
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(drawn, [tail, 1 - tail], axis=1, method="closest_observation")
+    ranks = rankdata([-values[name] for name in names])
+    letters = tie_groups(names, separable)
+    return [
+        RankInterval(name, float(ranks[i]), float(low[i]), float(high[i]), float(best[i]), letters[name])
+        for i, name in enumerate(names)
+    ]
+
+
+def tie_groups(names: Sequence[str], separable: Sequence[tuple[str, str]]) -> dict[str, str]:
+    """Give letters to names so that two share one exactly if they are not told apart (Piepho 2004).
+
+    Parameters
+    ----------
+    names : sequence of str
+        Best first.
+    separable : sequence of (str, str)
+        Pairs that differ.
+
+    Returns
+    -------
+    dict of str to str
+        Letters by name; the best has an a.
+
+    References
+    ----------
+    Piepho 2004, J. Comput. Graph. Stat. 13, 456 (insert and absorb).
+
+    Examples
+    --------
+    >>> tie_groups(["a", "b", "c"], [("a", "c")])
+    {'a': 'a', 'b': 'ab', 'c': 'b'}
+    """
+    columns = [frozenset(names)]
+    for first, second in separable:
+        split = [column for column in columns if first in column and second in column]
+        for column in split:
+            columns.remove(column)
+            columns += [column - {first}, column - {second}]
+        columns = [
+            column
+            for i, column in enumerate(columns)
+            if not any(column < other or (column == other and j < i) for j, other in enumerate(columns))
+        ]
+    columns.sort(key=lambda column: sorted(names.index(name) for name in column))
+    letters = dict.fromkeys(names, "")
+    for number, column in enumerate(columns):
+        for name in column:
+            letters[name] += _letter(number)
+    return letters
+
+
+def kendall_distance(first: Sequence[str], second: Sequence[str]) -> int:
+    """Count the pairs that two rankings of the same names put in a different order.
+
+    Examples
+    --------
+    >>> kendall_distance(["a", "b", "c"], ["b", "a", "c"])
+    1
+    """
+    place = {name: i for i, name in enumerate(second)}
+    return sum(place[a] > place[b] for a, b in combinations(first, 2))
+
+
+def _letter(number: int) -> str:
+    """Give a, b ... z, then a1, b1 ..."""
+    turn, place = divmod(number, len(ascii_lowercase))
+    return ascii_lowercase[place] + (str(turn) if turn else "")
+
+
+def _ranks(table: NDArray[np.float64], measures: Sequence[str]) -> NDArray[np.float64]:
+    signs = np.array([-1.0 if name in HIGHER_IS_BETTER else 1.0 for name in measures])
+    return np.asarray(rankdata(table * signs, axis=0))
