@@ -47,7 +47,7 @@ def test_the_original_s_options_are_all_there():
         (
             ["run", "nope"],
             2,
-            "give a TOML file, or one of across-sets, becker2021, becker2021-lrg, cross-validation, learning-curve, quickstart",
+            "give a TOML file, or one of across-sets, becker2021, becker2021-lrg, cross-validation",
         ),
         (["run", "nope.toml"], 2, "nope.toml: cannot be read"),
         (["networks", "show", "convexpress"], 2, "unknown network 'convexpress'; did you mean conv"),

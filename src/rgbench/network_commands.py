@@ -97,7 +97,7 @@ def show_network(name: str, view: View, console: Console) -> None:
     for line in _totals(facts):
         console.print(line, highlight=False, soft_wrap=True)
     dataset = sets.load_data(view.data)
-    for line in _coverage(facts, scale, _extents(dataset) * scale, dataset.card.title):
+    for line in _coverage(facts, scale, _extents(dataset), dataset.card.title):
         console.print(line, highlight=False, soft_wrap=True)
     if view.picture is not None:
         effective = _draw(name, view, facts, dataset, scale)
@@ -200,10 +200,11 @@ def _coverage(facts: dict[str, Any], scale: float, sizes: NDArray[np.float64], t
 
 
 def _extents(dataset: Any) -> NDArray[np.float64]:
-    """Give the largest extent of sources in pixels, from an even sample of the data set."""
-    measure = import_module("rgbench.images.extent")
+    """Give the largest angular size of sources in arcsec, from an even sample of the data set; 0 for none."""
+    measure = import_module("rgbench.images.measure").measure_sources
     step = max(1, len(dataset.images) // SOURCES)
-    return np.asarray(measure.extents(dataset.images[::step]))
+    found = measure(dataset.images[::step], dataset.card.pixel_scale, np.nan, unit="")
+    return np.asarray(np.nan_to_num(found.largest_angular_size))
 
 
 def _draw(name: str, view: View, facts: dict[str, Any], dataset: Any, scale: float) -> str:

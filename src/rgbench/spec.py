@@ -25,7 +25,7 @@ SPEC_VERSION = 1
 PROTOCOLS = ("modern", "becker2021", "rg-benchmarker-2021-11")
 PUBLISHED_SEEDS = (8901, 1826, 4915)
 """The three seeds of the 2021 study."""
-_OWN_DATA = {"path", "manifest", "class_labels", "columns", "labels", "cutout", "cutout_scale"}
+_OWN_DATA = {"path", "manifest", "class_labels", "columns", "labels", "cutout", "cutout_scale", "beam"}
 
 
 class _Frozen(BaseModel):
@@ -44,8 +44,9 @@ class DataSpec(_Frozen):
 
     `path`, `manifest` and `class_labels` say where one's own data are, `columns` and `labels` what the table's
     columns and labels mean, `cutout` (arcseconds) and `cutout_scale` (arcseconds per pixel) to which field
-    every image is brought. They do not enter the id of a run, since `checksum` says what came of them. It,
-    `frame` (rows and columns of the images) and `pixel_scale` (arcseconds) are filled in from the data.
+    every image is brought, and `beam` (arcseconds) what headers do not tell. They do not enter the id of a
+    run, since `checksum` says what came of them. It, `frame` (rows and columns of the images) and `pixel_scale`
+    (arcseconds) are filled in from the data.
     """
 
     name: str = "first-galaxy-data"
@@ -66,6 +67,7 @@ class DataSpec(_Frozen):
     labels: dict[str, str] = {}
     cutout: float | None = Field(None, gt=0)
     cutout_scale: float | None = Field(None, gt=0)
+    beam: float | None = Field(None, gt=0)
 
     @field_validator("split")
     @classmethod

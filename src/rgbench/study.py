@@ -127,7 +127,7 @@ def load_dataset(spec: DataSpec, image_size: tuple[int, int] | None = None) -> D
 
 def _folder_options(spec: DataSpec) -> FolderOptions:
     cut = None if spec.cutout is None else CutoutSpec(size_arcsec=spec.cutout, pixel_scale=spec.cutout_scale)
-    return FolderOptions(SourceColumns.of(spec.columns), LabelRule(mapping=spec.labels), cutout=cut)
+    return FolderOptions(SourceColumns.of(spec.columns), LabelRule(mapping=spec.labels), cut, beam=spec.beam)
 
 
 def plan_study(study: Study, dataset: DataSet, store: Store) -> Plan:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rgbench.errors import DataError
 from rgbench.images.flags import Flag
+
+if TYPE_CHECKING:
+    from rgbench.images.measure import Measures
 
 __all__ = ["CLASSES", "Card", "Catalogue", "DataSet", "Flag"]
 
@@ -71,6 +74,24 @@ class Catalogue:
             for name in ("source_id", "ra", "dec", "label", "group", "path", "flags")
         }
         return replace(self, **columns, extra={key: value[index] for key, value in self.extra.items()})
+
+    def with_measures(self, measures: Measures) -> Catalogue:
+        """Give the catalogue with what was measured on its images, in the order of its rows.
+
+        Parameters
+        ----------
+        measures : Measures
+            As from `rgbench.images.measure.measure_sources`. Its columns become further columns, in the units
+            of `rgbench.images.measure.MEASURED`, in place of any of the same name; its flags are added.
+
+        Raises
+        ------
+        DataError
+            If the numbers of sources differ.
+        """
+        if len(measures.flags) != len(self):
+            raise DataError(f"catalogue: {len(measures.flags)} measured images for {len(self)} sources")
+        return replace(self, flags=self.flags | measures.flags, extra={**self.extra, **measures.columns()})
 
 
 @dataclass(frozen=True)

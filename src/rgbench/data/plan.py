@@ -32,6 +32,9 @@ class FolderOptions:
         scale already, or "source", the position in the table or else in the name.
     plane : int or tuple of int, optional
         Plane of FITS cubes.
+    beam : float, optional
+        Full width at half maximum of the beam in arcsec, for images whose header does not tell it; flux
+        densities need it.
     """
 
     columns: SourceColumns = field(default_factory=SourceColumns)
@@ -39,6 +42,7 @@ class FolderOptions:
     cutout: CutoutSpec | None = None
     about: str = "image"
     plane: int | tuple[int, ...] | None = None
+    beam: float | None = None
 
     def __post_init__(self) -> None:
         if self.about not in ABOUT:

@@ -110,12 +110,14 @@ def block_mean(images: NDArray[Any], factor: int) -> Pixels:
     return np.asarray(blocks.mean(axis=(-3, -1)))
 
 
-def resample(images: Pixels, pixel_scale: float, to: float, quantity: str = "per beam") -> Pixels:
+def resample(
+    images: Pixels, pixel_scale: float, to: float, quantity: str = "per beam", size: int | None = None
+) -> Pixels:
     """Bring images to another pixel scale, about the same centre.
 
     Shrinking takes the mean over the area of each new pixel, weighted by how much of every old pixel lies
-    in it; enlarging interpolates linearly. The beam is not changed. The new field is as large as whole new
-    pixels fit into the old one, so up to half a new pixel is lost at each edge.
+    in it; enlarging interpolates linearly. The beam is not changed. By default the new field is as large as
+    whole new pixels fit into the old one, so up to half a new pixel is lost at each edge.
 
     Parameters
     ----------
@@ -129,16 +131,18 @@ def resample(images: Pixels, pixel_scale: float, to: float, quantity: str = "per
         "per pixel": pixels hold Jy each, and their sum over the field is conserved: the means are multiplied
         by the ratio of the pixel areas. Both hold exactly when shrinking, for the part of the field that
         stays; when enlarging they hold as well as a linear interpolation can.
+    size : int, optional
+        Side of a square new field in pixels, which must fit into the old one.
 
     Returns
     -------
-    ndarray, shape (..., h', w')
+    ndarray, shape (..., h', w') or (..., size, size)
         h' is the whole part of h * pixel_scale / to, and at least 1; so is w'.
 
     Raises
     ------
     SpecError
-        If a pixel scale is not above 0, or there is no such quantity.
+        If a pixel scale is not above 0, there is no such quantity, or the new field is larger than the old.
 
     Examples
     --------
@@ -148,12 +152,16 @@ def resample(images: Pixels, pixel_scale: float, to: float, quantity: str = "per
     >>> float(image.sum()), float(resample(image, 1.0, 1.5, "per pixel").sum())
     (36.0, 36.0)
     """
-    if not (0 < pixel_scale < np.inf and 0 < to < np.inf):
-        raise SpecError(f"pixel scales of {pixel_scale} and {to} arcsec were given; both must be above 0")
     if quantity not in QUANTITIES:
         raise SpecError(f"quantity: {quantity!r} was given; legal are {', '.join(QUANTITIES)}")
+    fit = [pixels_that_fit(side, pixel_scale, to) for side in images.shape[-2:]]
+    if size is not None and not 1 <= size <= min(fit):
+        raise SpecError(f"size: {size} pixels of {to} arcsec were given; the field holds 1 to {min(fit)}")
     ratio = to / pixel_scale
-    down, across = (_weights(side, ratio).astype(images.dtype) for side in images.shape[-2:])
+    down, across = (
+        _weights(side, size or count, ratio).astype(images.dtype)
+        for side, count in zip(images.shape[-2:], fit, strict=True)
+    )
     missing = np.isnan(images)
     result = down @ np.where(missing, images.dtype.type(0), images) @ across.T
     if missing.any():
@@ -163,9 +171,21 @@ def resample(images: Pixels, pixel_scale: float, to: float, quantity: str = "per
     return np.asarray(result * images.dtype.type(ratio**2) if quantity == "per pixel" else result)
 
 
-def _weights(side: int, ratio: float) -> NDArray[np.float64]:
+def pixels_that_fit(side: int, pixel_scale: float, to: float) -> int:
+    """Give how many whole pixels of another scale fit into a side, and at least 1; both in arcsec per pixel.
+
+    Examples
+    --------
+    >>> pixels_that_fit(36, 15.0, 1.8)
+    300
+    """
+    if not (0 < pixel_scale < np.inf and 0 < to < np.inf):
+        raise SpecError(f"pixel scales of {pixel_scale} and {to} arcsec were given; both must be above 0")
+    return max(int(side * pixel_scale / to + 1e-6), 1)
+
+
+def _weights(side: int, count: int, ratio: float) -> NDArray[np.float64]:
     """Give the weight of each old pixel (column) in each new one (row) along one axis; rows sum to 1."""
-    count = max(int(side / ratio + 1e-6), 1)
     start = (side - count * ratio) / 2 + ratio * np.arange(count)[:, None]
     old = np.arange(side)
     if ratio >= 1:

@@ -16,6 +16,9 @@ MAD_TO_SIGMA = 1.4826
 """Standard deviation of Gaussian noise in units of its median absolute deviation."""
 SMALL = 4096
 """Pixels below which a median is found without a sample."""
+_QUANTILES = (0.03, 0.46, 0.5, 0.54, 0.97)
+"""Where, in the order of the pixels, the lower tail ends, the middle starts and stops, the upper tail begins."""
+_PART = 8192
 
 
 class ImageError(DataError):
@@ -224,17 +227,16 @@ class _Tail:
 
 
 def _clipped_by_tails(pixels: NDArray[Any], n_sigma: float, rounds: int) -> float | None:
-    """Clip with a fifth of the pixels in order: both tails, and the middle in which the median lies.
+    """Clip with a seventh of the pixels in order: both tails, and the middle in which the median lies.
 
     All others stay in every round; their number and sums are enough. None if that does not hold for these
     pixels: if a round would clip more than the tails, or the median leaves the middle.
     """
     sample = np.sort(pixels[:: len(pixels) // (SMALL // 2)])
-    low, start, zero, stop, high = sample[(np.array([0.05, 0.45, 0.5, 0.55, 0.95]) * len(sample)).astype(int)]
+    low, start, zero, stop, high = sample[(np.array(_QUANTILES) * len(sample)).astype(int)]
     middle = np.sort(pixels[(pixels >= start) & (pixels <= stop)]).astype(np.float64)
     below, above = _Tail(-pixels[pixels < low], -float(zero)), _Tail(pixels[pixels > high], float(zero))
-    core = np.where((pixels >= low) & (pixels <= high), pixels, zero).astype(np.float64) - float(zero)
-    total, squares = float(core.sum()), float(np.einsum("i,i->", core, core))
+    total, squares = _sums(pixels, low, high, zero)
     i, j = len(below.pixels), len(above.pixels)
     inner, before = len(pixels) - i - j, np.count_nonzero(pixels < start) - i
 
@@ -255,6 +257,19 @@ def _clipped_by_tails(pixels: NDArray[Any], n_sigma: float, rounds: int) -> floa
             break
         i, j = kept
     return deviation(i, j)
+
+
+def _sums(pixels: NDArray[Any], low: Any, high: Any, zero: Any) -> tuple[float, float]:
+    """Sum what pixels from `low` to `high` are above `zero`, and its square."""
+    total = squares = 0.0
+    # In parts that fit the processor's cache: twice as fast as in one go.
+    for start in range(0, len(pixels), _PART):
+        part = pixels[start : start + _PART]
+        off = np.where((part >= low) & (part <= high), part, zero).astype(np.float64)
+        off -= float(zero)
+        total += float(off.sum())
+        squares += float(np.einsum("i,i->", off, off))
+    return total, squares
 
 
 def _middle_and_deviation(image: Pixels) -> tuple[Any, Any]:

@@ -312,13 +312,12 @@ def usable(image: NDArray[Any]) -> str | None:
         return f"has no pixels (shape {image.shape})"
     if image.dtype.kind not in "biuf":
         return f"has pixels of type {image.dtype}; numbers are needed"
-    finite = image[~np.isnan(image)] if image.dtype.kind == "f" else image
-    if finite.size == 0:
+    low, high = np.fmin.reduce(image, axis=None), np.fmax.reduce(image, axis=None)
+    if np.isnan(low):
         return "all pixels are NaN"
-    low, high = finite.min(), finite.max()
     if np.isinf(low) or np.isinf(high):
         return "has infinite pixels"
-    if low == high and (finite.size == image.size or low == 0):
+    if low == high and (low == 0 or not np.isnan(image).any()):
         return "all pixels are equal"
     return None
 
@@ -368,7 +367,7 @@ def preprocess(
     reason = usable(image)
     if reason is not None:
         raise DataError(f"image {reason}" if reason.startswith("has") else f"image: {reason}")
-    ready: NDArray[np.float32] = preprocess_batch(image[None], preset)[0]
+    ready: NDArray[np.float32] = _prepare(image[None], 0, _preset(preset))[0]
     if size is None:
         return ready
     rows, columns = ready.shape
@@ -399,20 +398,26 @@ def preprocess_batch(images: NDArray[Any], preset: str | Preset = "becker2021") 
     SpecError
         If there is no such preset.
     """
-    steps = find_preset(preset) if isinstance(preset, str) else preset
     if images.ndim != 3:
         raise DataError(f"images have {images.ndim} axes (shape {images.shape}); (n, h, w) is needed")
-    parts = [_prepare(images, first, steps) for first in range(0, max(len(images), 1), CHUNK)]
-    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+    steps = _preset(preset)
+    parts = []
+    for first in range(0, max(len(images), 1), CHUNK):
+        chunk = np.asarray(images[first : first + CHUNK])
+        for index, image in enumerate(chunk, start=first):
+            reason = usable(image)
+            if reason is not None:
+                raise DataError(f"image {index}: {reason}")
+        parts.append(_prepare(chunk, first, steps))
+    return np.concatenate(parts)
 
 
-def _prepare(images: NDArray[Any], first: int, preset: Preset) -> NDArray[np.float32]:
-    """Prepare one chunk of images, from index `first` on."""
-    chunk = np.asarray(images[first : first + CHUNK])
-    for index, image in enumerate(chunk, start=first):
-        reason = usable(image)
-        if reason is not None:
-            raise DataError(f"image {index}: {reason}")
+def _preset(preset: str | Preset) -> Preset:
+    return find_preset(preset) if isinstance(preset, str) else preset
+
+
+def _prepare(chunk: NDArray[Any], first: int, preset: Preset) -> NDArray[np.float32]:
+    """Prepare usable images, the first of which is number `first` to the caller."""
     try:
         return np.asarray(preset.apply(_floating(chunk)), dtype=np.float32)
     except ImageError as error:

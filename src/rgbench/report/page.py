@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -12,6 +11,7 @@ from markupsafe import Markup
 
 from rgbench.comparison.summary import Comparison, Row
 from rgbench.report import figures, numbers, text, words
+from rgbench.report.blocks import data_uri
 from rgbench.store import RunRecord
 
 _SECTIONS = (
@@ -121,8 +121,8 @@ def _table(main: Comparison, data: str) -> dict[str, Any]:
         "table_words": "Scores are of the test set: mean over the seeds, ± the standard deviation between them. "
         "Times and images per second are of the machine named under “How it was made”.",
         "downloads": [
-            ("CSV, unrounded", f"{stem}.csv", _download("text/csv", text.comparison_csv(main))),
-            ("LaTeX", f"{stem}.tex", _download("application/x-tex", text.comparison_latex(main))),
+            ("CSV, unrounded", f"{stem}.csv", data_uri("text/csv", text.comparison_csv(main))),
+            ("LaTeX", f"{stem}.tex", data_uri("application/x-tex", text.comparison_latex(main))),
         ],
     }
 
@@ -363,7 +363,3 @@ def _scores(row: Row) -> tuple[float, float, float] | None:
 
 def _entry(value: float | None, shown: str) -> dict[str, str]:
     return {"value": "" if value is None else repr(float(value)), "text": shown}
-
-
-def _download(kind: str, content: str) -> str:
-    return f"data:{kind};base64,{b64encode(content.encode('utf8')).decode('ascii')}"

@@ -208,15 +208,15 @@ def comparison_csv(comparison: Comparison) -> str:
 
 def comparison_latex(comparison: Comparison) -> str:
     r"""Give the table as a LaTeX ``tabular`` that needs the package ``booktabs``."""
-    head = " & ".join(["Network", *(_latex(column.heading) for column in COLUMNS)])
+    head = " & ".join(["Network", *(latex(column.heading) for column in COLUMNS)])
     lines = [rf"\begin{{tabular}}{{l{'r' * len(COLUMNS)}}}", r"\toprule", rf"{head} \\", r"\midrule"]
     marks: list[str] = []
     for row in comparison.rows:
-        name = _latex(row.network)
+        name = latex(row.network)
         if row.notes:
-            marks.append(_latex(remarks(row)))
+            marks.append(latex(remarks(row)))
             name += rf"\textsuperscript{{{len(marks)}}}"
-        lines.append(" & ".join([name, *(_latex(column.show(row)) for column in COLUMNS)]) + r" \\")
+        lines.append(" & ".join([name, *(latex(column.show(row)) for column in COLUMNS)]) + r" \\")
     lines += [r"\bottomrule", r"\end{tabular}"]
     lines += [rf"\par\footnotesize\textsuperscript{{{i}}} {mark}." for i, mark in enumerate(marks, 1)]
     return "\n".join(lines) + "\n"
@@ -251,5 +251,6 @@ def _write(path: Path, content: str) -> None:
         raise StoreError(f"{path}: cannot be written: {error.strerror or error}") from error
 
 
-def _latex(content: str) -> str:
+def latex(content: str) -> str:
+    """Escape text for LaTeX."""
     return "".join(_LATEX.get(character, character) for character in content)

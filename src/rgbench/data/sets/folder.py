@@ -19,6 +19,7 @@ from rgbench.data.sources import SourceList
 from rgbench.errors import DataError
 from rgbench.images.cutout import cutout
 from rgbench.images.fits import FitsImage
+from rgbench.images.measure import UNITS, Measures, measure_sources
 from rgbench.images.preprocess import usable
 
 __all__ = ["FolderOptions", "load_folder", "parse_name"]
@@ -35,6 +36,8 @@ class _Read:
     kept: list[Wanted] = field(default_factory=list)
     images: list[NDArray[np.float32]] = field(default_factory=list)
     scales: list[float] = field(default_factory=list)
+    beams: list[tuple[float, float]] = field(default_factory=list)
+    units: list[str] = field(default_factory=list)
     aside: list[tuple[str, str]] = field(default_factory=list)
 
 
@@ -67,7 +70,8 @@ def load_folder(
     Returns
     -------
     DataSet
-        Files that are missing, unreadable, of the wrong shape or pixel scale, all NaN or constant are in
+        What is measured of each source (`rgbench.images.measure.MEASURED`) stands in further columns, what is odd
+        in the flags. Files that are missing, unreadable, of the wrong shape or pixel scale, all NaN or constant are in
         `set_aside` with the reason. FR0 sources (label 1F) of the testbed's manifests are left out, as in the
         original. A position is that of the table, else that in the name, else that of the middle of the image
         by its header. A source without label has -1.
@@ -120,10 +124,33 @@ def _assemble(root: Path, read: _Read, plan: Plan) -> DataSet:
         flags,
         _extra(plan.sources, np.array([w.row for w in kept])),
     )
-    scales = np.array(read.scales)
+    images, card = np.stack(read.images), _card(root, read, order)
+    catalogue = catalogue.with_measures(_measure(images, read, card))
+    return DataSet(card, catalogue, images, set_aside=tuple(read.aside))
+
+
+def _beam(image: FitsImage, options: FolderOptions) -> tuple[float, float]:
+    """Give the axes of the beam in arcsec: those of the header, else as the options say, else NaN."""
+    major, minor, _ = image.beam
+    if np.isfinite(major) or options.beam is None:
+        return major, minor
+    return options.beam, options.beam
+
+
+def _card(root: Path, read: _Read, classes: tuple[str, ...]) -> Card:
+    scales, beams = np.array(read.scales), np.array(read.beams)
     scale = float(np.median(scales)) if np.isfinite(scales).all() else float("nan")
-    card = Card(name=root.stem or "folder", title=f"images in {root}", classes=order, pixel_scale=scale)
-    return DataSet(card, catalogue, np.stack(read.images), set_aside=tuple(read.aside))
+    beam = float(np.median(np.sqrt(beams.prod(axis=1)))) if np.isfinite(beams).all() else float("nan")
+    title = f"images in {root}"
+    return Card(name=root.stem or "folder", title=title, classes=classes, pixel_scale=scale, beam=beam)
+
+
+def _measure(images: NDArray[np.float32], read: _Read, card: Card) -> Measures:
+    """Measure the sources; no flux density where the headers tell no beam, or units that are not one."""
+    units = {unit.strip().lower().replace(" ", "") for unit in read.units}
+    unit = units.pop() if len(units) == 1 else ""
+    known = unit in UNITS or (unit == "jy/pixel" and np.isfinite(card.beam))
+    return measure_sources(images, card.pixel_scale, card.beam, unit if known else "")
 
 
 def _extra(sources: SourceList | None, rows: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
@@ -155,12 +182,12 @@ def _read_all(wanted: list[Wanted], image_size: tuple[int, int] | None, options:
             continue
         reason = usable(pixels)
         if reason is None:
-            found.append((_placed(w, image), pixels, scale))
+            found.append((_placed(w, image), pixels, scale, image))
         else:
             read.aside.append((w.name, f"{w.file.place}: {reason}"))
-    shape = image_size or commonest([pixels.shape for _, pixels, _ in found]) or (0, 0)
-    scale = commonest([round(s, 3) for _, _, s in found if np.isfinite(s)])
-    for w, pixels, own in found:
+    shape = image_size or commonest([pixels.shape for _, pixels, *_ in found]) or (0, 0)
+    scale = commonest([round(s, 3) for _, _, s, _ in found if np.isfinite(s)])
+    for w, pixels, own, image in found:
         reason = difference(pixels.shape, shape, own, scale)
         if reason is not None:
             read.aside.append((w.name, f"{w.file.place}: {reason}"))
@@ -168,6 +195,8 @@ def _read_all(wanted: list[Wanted], image_size: tuple[int, int] | None, options:
         read.kept.append(w)
         read.images.append(pixels)
         read.scales.append(own)
+        read.beams.append(_beam(image, options))
+        read.units.append(image.unit)
     return read
 
 
