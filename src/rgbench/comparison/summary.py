@@ -111,6 +111,8 @@ class Comparison:
         The answer in sentences.
     classes : tuple of str
         Class names.
+    resamples : dict of str to ndarray
+        The metric of each network on every resample of the test sources.
     """
 
     metric: str
@@ -120,6 +122,7 @@ class Comparison:
     pairs: tuple[PairedDifference, ...]
     words: tuple[str, ...]
     classes: tuple[str, ...]
+    resamples: dict[str, NDArray[np.float64]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -190,7 +193,8 @@ def compare(
     pairs = _pairs(rows, {each.name: each for each in tested}, metric, confidence)
     classes = next((t.classes for each in tested for t in each.tests), ())
     words = _words(rows, pairs, metric, confidence)
-    return Comparison(metric, model, confidence, tuple(rows), tuple(pairs), words, classes)
+    drawn = {each.name: each.resamples[metric] for each in tested if metric in each.resamples}
+    return Comparison(metric, model, confidence, tuple(rows), tuple(pairs), words, classes, drawn)
 
 
 def group_records(records: Sequence[RunRecord]) -> list[list[RunRecord]]:

@@ -6,7 +6,7 @@ import csv
 import io
 from base64 import b64encode
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from markupsafe import Markup
 
@@ -123,6 +123,8 @@ class Section:
         Tables.
     notes : tuple of str
         How it was done, in small letters at the end.
+    early : bool
+        Whether it follows the ranking, before confusion and training.
     """
 
     anchor: str
@@ -131,7 +133,8 @@ class Section:
     sentences: tuple[str, ...] = ()
     figures: tuple[Figure, ...] = ()
     tables: tuple[Table, ...] = ()
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = ()
+    early: bool = False
 
 
 def to_csv(columns: Sequence[str], rows: Sequence[Sequence[Value]]) -> str:

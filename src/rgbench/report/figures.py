@@ -65,7 +65,7 @@ def interval_figure(
     """
     values = [v for one in lines for v in (one.middle, one.low, one.high, *one.points)]
     values += [mark] if mark is not None else []
-    low, high = _padded([v for v in values if numbers.is_number(v)])
+    low, high = padded([v for v in values if numbers.is_number(v)])
     axis = svg.Axis(low, high, _LEFT, _RIGHT)
     bottom = 8 + _ROW * len(lines)
     parts = _ground(axis, bottom, unit)
@@ -100,9 +100,9 @@ def confusion_figure(matrix: NDArray[Any], classes: Sequence[str], label: str) -
         svg.text(2, 32, "true", "tick"),
     ]
     for i, name in enumerate(classes):
-        parts.append(svg.text(left + (i + 0.5) * cell, 32, _short(name, int(cell / 6.5)), "bold", "middle"))
+        parts.append(svg.text(left + (i + 0.5) * cell, 32, short(name, int(cell / 6.5)), "bold", "middle"))
         y = top + (i + 0.5) * height
-        parts.append(svg.text(left - 8, y - 1, _short(name, 12), "bold", "end"))
+        parts.append(svg.text(left - 8, y - 1, short(name, 12), "bold", "end"))
         parts.append(svg.text(left - 8, y + 12, f"n = {matrix[i].sum():.0f}", "tiny muted", "end"))
         for j in range(k):
             place = (left + j * cell + 1.5, top + i * height + 1.5, cell - 3, height - 3)
@@ -166,18 +166,18 @@ def tradeoff_figure(spots: Sequence[Spot], cost: str, unit: str, label: str) -> 
     height = 270
     costs = [spot.cost for spot in spots]
     x = svg.Axis(min(costs) / 2.2, max(costs) * 2.2, 40, _RIGHT, log=True)
-    y = svg.Axis(*_padded([v for s in spots for v in (s.low, s.high, s.middle)]), height - 44, 24)
+    y = svg.Axis(*padded([v for s in spots for v in (s.low, s.high, s.middle)]), height - 44, 24)
     parts = [svg.text(2, 13, unit, "tick"), svg.text(_RIGHT, height - 6, cost, "tick", "end")]
     for tick in x.ticks():
         parts.append(svg.line(x.place(tick), 24, x.place(tick), y.start, "rule"))
         parts.append(svg.text(x.place(tick), y.start + 16, numbers.count(tick), "tick", "middle"))
-    parts += _levels(y, 40, _RIGHT, "tick")
-    for spot, label_y in zip(spots, _apart([y.place(s.middle) for s in spots], 14), strict=True):
+    parts += levels(y, 40, _RIGHT, "tick")
+    for spot, label_y in zip(spots, apart([y.place(s.middle) for s in spots], 14), strict=True):
         place, right = x.place(spot.cost), x.place(spot.cost) < WIDTH / 2
         parts.append(svg.line(place, y.place(spot.low), place, y.place(spot.high), "whisker thin"))
         parts.append(svg.circle(place, y.place(spot.middle), 5, "dot", spot.name))
         side = ("start", 9) if right else ("end", -9)
-        parts.append(svg.text(place + side[1], label_y + 4, _short(spot.name, 26), "bold", side[0]))
+        parts.append(svg.text(place + side[1], label_y + 4, short(spot.name, 26), "bold", side[0]))
     return svg.drawing(WIDTH, height, parts, label)
 
 
@@ -189,7 +189,7 @@ def legend_swatch(style: str) -> str:
 def _interval(one: Interval, axis: svg.Axis, y: float) -> list[str]:
     dull = " dull" if one.dull else ""
     style = "strong muted" if one.dull else "strong"
-    parts = [svg.text(_LEFT, y, _short(one.name, 40), style), svg.text(_RIGHT, y, one.words, "muted", "end")]
+    parts = [svg.text(_LEFT, y, short(one.name, 40), style), svg.text(_RIGHT, y, one.words, "muted", "end")]
     y += 13
     parts.append(svg.line(_LEFT, y, _RIGHT, y, "track"))
     if not numbers.is_number(one.middle):
@@ -227,13 +227,14 @@ def _cell(place: tuple[float, float, float, float], number: float, share: float,
 
 
 def _panel(x: svg.Axis, y: svg.Axis, title: str) -> list[str]:
-    parts = [svg.text(x.start, 13, title, "tick"), *_levels(y, x.start, x.end, "tick tiny")]
+    parts = [svg.text(x.start, 13, title, "tick"), *levels(y, x.start, x.end, "tick tiny")]
     ticks = [tick for tick in x.ticks(4) if tick >= 1 and tick == round(tick)]
     parts += [svg.text(x.place(tick), y.start + 14, f"{tick:.0f}", "tick tiny", "middle") for tick in ticks]
     return [*parts, svg.text(x.end, y.start + 28, "epoch", "tick tiny", "end")]
 
 
-def _levels(y: svg.Axis, left: float, right: float, style: str) -> list[str]:
+def levels(y: svg.Axis, left: float, right: float, style: str) -> list[str]:
+    """Draw the horizontal lines of an axis with their numbers."""
     ticks = y.ticks(4)
     step = ticks[1] - ticks[0] if len(ticks) > 1 else 1.0
     parts = []
@@ -278,7 +279,8 @@ def _curve_range(curves: Sequence[NDArray[np.float64]], percent: bool) -> tuple[
     return 0.0, max(1.08 * top, 1e-3)
 
 
-def _padded(values: Sequence[float]) -> tuple[float, float]:
+def padded(values: Sequence[float]) -> tuple[float, float]:
+    """Give the range of values with a little room at both ends."""
     if not values:
         return 0.0, 1.0
     low, high = min(values), max(values)
@@ -286,7 +288,7 @@ def _padded(values: Sequence[float]) -> tuple[float, float]:
     return low - room, high + room
 
 
-def _apart(places: Sequence[float], distance: float) -> list[float]:
+def apart(places: Sequence[float], distance: float) -> list[float]:
     """Move labels down so that none covers another, keeping their order."""
     moved = dict.fromkeys(range(len(places)), 0.0)
     last = -np.inf
@@ -295,5 +297,6 @@ def _apart(places: Sequence[float], distance: float) -> list[float]:
     return [moved[i] for i in range(len(places))]
 
 
-def _short(name: str, length: int) -> str:
+def short(name: str, length: int) -> str:
+    """Shorten a name to so many characters."""
     return name if len(name) <= length else name[: max(1, length - 1)] + "…"

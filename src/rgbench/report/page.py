@@ -10,7 +10,7 @@ import numpy as np
 from markupsafe import Markup
 
 from rgbench.comparison.summary import Comparison, Row
-from rgbench.report import figures, numbers, text, words
+from rgbench.report import analysis, figures, numbers, text, words
 from rgbench.report.blocks import data_uri
 from rgbench.store import RunRecord
 
@@ -25,6 +25,8 @@ _SECTIONS = (
     ("terms", "Terms", None),
     ("cite", "Cite", None),
 )
+_BEFORE = {"models": True, "sources": False}
+"""Sections before which the early parts, and the others, stand."""
 _PRIVATE = ("data.path", "data.manifest", "data.class_labels")
 _MAX_PAIRS = 15
 
@@ -60,6 +62,7 @@ def context(
         "terms": words.TERMS,
         "citation": words.CITATION,
         "credits": [],
+        "parts": analysis.parts(main, records),
         "footer": _footer(records),
         **_table(main, data),
         **_ranking(main),
@@ -71,6 +74,8 @@ def sections(content: Mapping[str, Any]) -> list[tuple[str, str]]:
     """List the anchors and names of the sections that have content."""
     found = []
     for anchor, name, needs in _SECTIONS:
+        if anchor in _BEFORE:
+            found += [(part.anchor, part.menu) for part in content["parts"] if part.early == _BEFORE[anchor]]
         keys = (needs,) if isinstance(needs, str) else needs or ()
         if not keys or any(content[key] for key in keys):
             found.append((anchor, name))

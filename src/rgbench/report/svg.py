@@ -84,6 +84,12 @@ def polyline(points: Iterable[tuple[float, float]], style: str) -> str:
     return f'<polyline points="{content}"{_class(style)}/>'
 
 
+def polygon(points: Iterable[tuple[float, float]], style: str) -> str:
+    """Draw a filled area."""
+    content = " ".join(f"{_n(x)},{_n(y)}" for x, y in points)
+    return f'<polygon points="{content}"{_class(style)}/>'
+
+
 def drawing(width: float, height: float, parts: Iterable[str], label: str) -> str:
     """Wrap shapes into an SVG that scales with the page; `label` is what a screen reader says."""
     box = f'viewBox="0 0 {_n(width)} {_n(height)}"'

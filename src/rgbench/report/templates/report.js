@@ -30,6 +30,30 @@
     button.addEventListener("click", () => sort(heading));
     heading.append(button);
   }
+  // A figure on its own: its colours are those of the page's style sheet, so it takes that along.
+  const save = (figure) => {
+    const drawing = figure.querySelector("svg").cloneNode(true);
+    drawing.setAttribute("xmlns", "http://www.w3.org/2000/svg");
+    const style = document.createElement("style");
+    style.textContent = document.querySelector("style").textContent.replaceAll(/@media \(prefers-color-scheme: dark\) \{(?:[^{}]|\{[^{}]*\})*\}/g, "");
+    drawing.prepend(style);
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(new Blob([drawing.outerHTML], { type: "image/svg+xml" }));
+    const title = figure.querySelector(".title")?.textContent ?? "figure";
+    link.download = `${figure.dataset.name ?? title.toLowerCase().replaceAll(/[^a-z0-9]+/g, "-")}.svg`;
+    link.click();
+    URL.revokeObjectURL(link.href);
+  };
+  for (const figure of document.querySelectorAll("figure:has(> svg)")) {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.textContent = "SVG";
+    button.addEventListener("click", () => save(figure));
+    const place = document.createElement("span");
+    place.className = "downloads";
+    place.append(" ", button);
+    (figure.querySelector("figcaption") ?? figure).append(place);
+  }
   addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((d) => { d.open = true; }));
   document.documentElement.dataset.ready = "true";
 })();

@@ -1,0 +1,30 @@
+"""The report's later sections, one file each: what the stored runs tell beyond their scores."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from rgbench.comparison.summary import Comparison
+from rgbench.report.analysis import calibration, ensembles, overfitting, places
+from rgbench.report.analysis.runs import Runs
+from rgbench.report.blocks import Section
+from rgbench.store import RunRecord
+
+Maker = Callable[[Runs], Section | None]
+MAKERS: tuple[Maker, ...] = (places.section, overfitting.section, ensembles.section, calibration.section)
+"""In the order of the page; each gives its section, or None if the runs have nothing for it."""
+
+
+def parts(main: Comparison, records: Sequence[RunRecord]) -> list[Section]:
+    """Make the sections for which the runs have what is needed.
+
+    Parameters
+    ----------
+    main : Comparison
+        The comparison that leads the report.
+    records : sequence of RunRecord
+        Its runs.
+    """
+    runs = Runs.of(main, records)
+    made = [maker(runs) for maker in MAKERS] if runs.complete else []
+    return [section for section in made if section is not None]
