@@ -317,6 +317,47 @@ def show_overlap(
     _data_commands().show_overlap(first, second, radius, _console())
 
 
+@data_app.command("build")
+def build_data(
+    catalogue: Annotated[
+        str,
+        typer.Argument(
+            help="Table with names, RA and Dec (CSV, ECSV, VOTable, FITS, Parquet), or lrg, unlrg ..."
+        ),
+    ],
+    folder: Annotated[Path, typer.Argument(help="Folder for the FITS images; made if it is not there.")],
+    survey: Annotated[str, typer.Option("--survey", help="first, nvss, vlass, lotss or racs.")] = "first",
+    size: Annotated[
+        str, typer.Option("--size", help="Side of a cutout, e.g. 9arcmin, 540arcsec.")
+    ] = "9arcmin",
+    pixel_scale: Annotated[
+        float | None,
+        typer.Option("--pixel-scale", help="Arcseconds per pixel; by default those of the survey."),
+    ] = None,
+    hips: Annotated[str, typer.Option("--hips", help="Another HiPS, by its id or URL.")] = "",
+    server: Annotated[str, typer.Option("--server", help="Another server of the same service.")] = "",
+    rate: Annotated[
+        float, typer.Option("--rate", help="Requests per second, of all workers together.")
+    ] = 2.0,
+    workers: Annotated[int, typer.Option("--workers", help="Requests under way at once.")] = 4,
+    columns: ColumnsOption = None,
+    labels: LabelsOption = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Fetch anew what is there.")] = False,
+) -> None:
+    """Fetch cutouts by position from a public service; a run that was stopped goes on.
+
+    The folder gets NAME.fits for each source, manifest.csv, and failures.csv with the reasons. A study reads it with
+    path = FOLDER and manifest = FOLDER/manifest.csv under [data].
+    """
+    work = _data_commands()
+    angle = work.parse_size(size)
+    spec = work.BuildSpec(
+        survey, angle, pixel_scale, hips, server, rate=rate, workers=workers, overwrite=overwrite
+    )
+    options = work.folder_options(columns or [], labels or [], None, None)
+    work.build_data(catalogue, folder, spec, options, _console())
+
+
 @app.command()
 def simulate(
     folder: Annotated[Path, typer.Argument(help="New folder for FITS images and the table of the truth.")],

@@ -1,4 +1,4 @@
-"""The commands ``rgbench data list | show | fetch | check | overlap``; none loads torch."""
+"""The commands ``rgbench data list | show | fetch | check | overlap | build`` and ``simulate``; none loads torch."""
 
 from __future__ import annotations
 
@@ -13,22 +13,33 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TransferSpeedColumn,
+)
 from rich.table import Table
 
 from rgbench.data.catalogue import Card, DataSet, Flag
 from rgbench.data.check import check_folder, summary
+from rgbench.data.cutouts import build_cutouts
 from rgbench.data.fetch import PublicFile, locate, where
 from rgbench.data.overlap import overlap
 from rgbench.data.plan import FolderOptions
 from rgbench.data.sets import Entry, data_sets, load_data, load_labels
-from rgbench.data.sources import LabelRule, SourceColumns
+from rgbench.data.sources import LabelRule, SourceColumns, read_sources
 from rgbench.data.split import SIDES, published_split
+from rgbench.data.surveys import SERVICES, BuildSpec, parse_size
 from rgbench.data.twins import identical_groups
 from rgbench.errors import DataError, SpecError
 from rgbench.images.cutout import CutoutSpec
 from rgbench.report.contact import contact_sheet
 from rgbench.simulate import FIRST, SimulationSpec, simulate, write_simulation
+
+__all__ = ["BuildSpec", "parse_size"]
 
 NAMED = 5
 """Sources named of each kind of defect."""
@@ -175,6 +186,61 @@ def show_overlap(first: str, second: str, radius: float, console: Console) -> No
         markup=False,
         soft_wrap=True,
     )
+
+
+def build_data(
+    catalogue: str, folder: Path, spec: BuildSpec, options: FolderOptions, console: Console
+) -> None:
+    """Fetch cutouts at the positions of a table, or of a public catalogue by its name."""
+    names, ra, dec, labels = _positions(catalogue, options)
+    card = spec.card
+    service = SERVICES[card.service]
+    console.print(
+        f"{card.title} from {service.title}: {spec.pixels} x {spec.pixels} pixels of {spec.scale:g} arcsec, at most "
+        f"{spec.rate:g} requests a second",
+        highlight=False,
+        soft_wrap=True,
+    )
+    for words in ("" if card.verified else "Not verified:", card.note):
+        if words:
+            console.print(words, style="yellow", highlight=False, soft_wrap=True)
+    with Progress(
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), console=console
+    ) as bar:
+        task = bar.add_task("cutouts", total=len(names))
+        result = build_cutouts(
+            names,
+            ra,
+            dec,
+            folder,
+            spec,
+            labels,
+            progress=lambda done, failed, total: bar.update(task, completed=done + failed, total=total),
+        )
+    console.print(
+        f"{len(result.done)} cutouts in {folder}, {result.fetched} of them fetched now; {len(result.failed)} failed",
+        highlight=False,
+    )
+    if result.failed:
+        console.print(
+            f"why, one by one: {result.failures}; the same command tries them again", soft_wrap=True
+        )
+    console.print(f"table of the sources: {result.manifest}", soft_wrap=True)
+    console.print(f"{card.citation}. {service.acknowledgement}", highlight=False, soft_wrap=True)
+
+
+def _positions(
+    catalogue: str, options: FolderOptions
+) -> tuple[list[str], NDArray[np.float64], NDArray[np.float64], list[str] | None]:
+    """Give names, positions and labels of a table or of a public catalogue."""
+    if catalogue in data_sets():
+        known = load_labels(catalogue)
+        table = known.catalogue
+        return table.source_id.tolist(), table.ra, table.dec, known.words.tolist()
+    rule = replace(options.labels, classes=()) if not options.labels.mapping else options.labels
+    sources = read_sources(Path(catalogue), options.columns, rule)
+    labels = sources.label.tolist()
+    return sources.name.tolist(), sources.ra, sources.dec, labels if any(labels) else None
 
 
 def simulate_sky(folder: Path, options: dict[str, Any], side: int, console: Console) -> None:
