@@ -28,6 +28,7 @@ from hypothesis import strategies as st
 from rgbench.cli import main
 from rgbench.data import cutouts
 from rgbench.data.cutouts import Pace, build_cutouts, fetch_url, file_name
+from rgbench.data.patience import retry_after
 from rgbench.data.sets.folder import load_folder
 from rgbench.data.sources import read_sources
 from rgbench.data.surveys import (
@@ -40,7 +41,6 @@ from rgbench.data.surveys import (
     first_line,
     parse_size,
     request_url,
-    retry_after,
 )
 from rgbench.errors import DataError, SpecError
 from rgbench.images.fits import read_fits

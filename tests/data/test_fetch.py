@@ -339,8 +339,10 @@ def test_a_range_that_starts_elsewhere_is_refused(cache):
 
 
 def test_a_wrong_file_is_thrown_away_and_named(cache):
-    with served(Behaviour(content=b"another")) as url, pytest.raises(ChecksumError) as caught:
+    behaviour = Behaviour(content=b"another")
+    with served(behaviour) as url, pytest.raises(ChecksumError) as caught:
         locate(public(url), retry=HASTY)
+    assert behaviour.asked == [""], "it came in one piece, so it would be the same again"
     for part in (hashlib.sha256(b"another").hexdigest(), hashlib.sha256(CONTENT).hexdigest(), "data.bin"):
         assert part in str(caught.value)
     assert list(cache.iterdir()) == []
@@ -601,6 +603,26 @@ def test_no_two_hold_the_lock_at_once(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_who_waits_for_a_lock_does_not_wait_for_the_children_of_its_holder(tmp_path, monkeypatch):
+    held, real = [], fetch._lock
+    monkeypatch.setattr(fetch, "_lock", lambda path: held.append(real(path)) or held[-1])
+
+    def enter() -> None:
+        with fetch._alone(tmp_path / "data.bin"):
+            pass
+
+    waiting = threading.Thread(target=enter, daemon=True)
+    with fetch._alone(tmp_path / "data.bin"):
+        child = os.dup(held[0].fileno())  # as a fork leaves it
+        waiting.start()
+        time.sleep(0.1)
+        assert len(held) == 1
+    waiting.join(timeout=5)
+    ended = not waiting.is_alive()
+    os.close(child)
+    assert ended
+
+
 def other_process(url: str) -> subprocess.Popen[bytes]:
     """Start another process that fetches the file into the same cache."""
     code = (
@@ -731,6 +753,27 @@ def test_of_an_unknown_checksum_no_pieces_without_a_version_are_joined(cache):
     with served(behaviour) as url:
         assert locate(unknown(url), retry=HASTY).read_bytes() == CONTENT
     assert behaviour.asked == ["", ""]
+
+
+def test_of_an_unknown_checksum_no_pieces_of_two_versions_are_joined(cache):
+    def change(do: Behaviour) -> None:
+        if len(do.asked) == 2:
+            do.content, do.etag = CONTENT, '"two"'
+
+    behaviour = Behaviour(content=bytes(300_000), breaks=[100_000], heeds_if_range=False, on_request=change)
+    with served(behaviour) as url:
+        assert locate(unknown(url), retry=HASTY).read_bytes() == CONTENT
+    assert behaviour.asked == ["", "bytes=100000-", ""]
+
+
+def test_of_an_unknown_checksum_a_part_too_long_is_dropped(cache):
+    cache.mkdir()
+    (cache / "data.bin.part").write_bytes(bytes(400_000))
+    (cache / "data.bin.part.version").write_text('"one"')
+    behaviour = Behaviour()
+    with served(behaviour) as url:
+        assert locate(unknown(url), retry=HASTY).read_bytes() == CONTENT
+    assert behaviour.asked == ["bytes=400000-", ""]
 
 
 def test_an_unknown_checksum_and_length_are_too_little_to_go_by(cache):

@@ -13,7 +13,8 @@ import pytest
 from astropy.io import fits
 
 from rgbench.data.catalogue import Flag
-from rgbench.data.sets import frgmrc, load_data
+from rgbench.data.fetch import sha256_of
+from rgbench.data.sets import load_data
 from rgbench.errors import ChecksumError, DataError
 
 
@@ -89,7 +90,7 @@ def test_the_checksum_of_frgmrc_is_recorded_at_the_first_reading_and_compared_la
     path = mirror()
     load_data("frgmrc")
     record = Path(os.environ["RGBENCH_CACHE"]) / "frgmrc.sha256"
-    assert record.read_text() == f"{frgmrc.sha256_of(path)}  f.zip\n"
+    assert record.read_text() == f"{sha256_of(path)}  f.zip\n"
     assert len(load_data("frgmrc").catalogue) == 4
     mirror(rows=ROWS[:3])
     with pytest.raises(ChecksumError, match=r"was recorded at the first reading; .* delete .*frgmrc\.sha256"):

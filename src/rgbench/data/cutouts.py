@@ -28,6 +28,7 @@ from typing import Any
 from astropy.coordinates import angular_separation
 from astropy.io import fits
 
+from rgbench.data.patience import retry_after
 from rgbench.data.surveys import (
     LONGEST_WAIT,
     SERVICES,
@@ -36,7 +37,6 @@ from rgbench.data.surveys import (
     Field,
     first_line,
     request_url,
-    retry_after,
 )
 from rgbench.errors import DataError
 from rgbench.images.fits import FitsImage, read_fits

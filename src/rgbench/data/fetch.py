@@ -24,11 +24,12 @@ import urllib.request
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
+from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import IO, Any
 
+from rgbench.data.patience import retry_after
 from rgbench.errors import ChecksumError, DataError
 
 BLOCK = 1 << 16
@@ -442,16 +443,10 @@ def _pause(error: Exception, wait: float, longest: float) -> None:
 
 
 def _asked_wait(error: Exception) -> float:
-    """Give the seconds that a server asks to wait, as a number or a date; 0 if it does not."""
+    """Give the seconds that a server asks to wait; 0 if it does not."""
     if not isinstance(error, urllib.error.HTTPError):
         return 0.0
-    asked = str(error.headers.get("Retry-After") or "").strip()
-    if asked.isascii() and asked.isdigit():
-        return float(asked)
-    try:
-        return max(0.0, parsedate_to_datetime(asked).timestamp() - time.time())
-    except (ValueError, OverflowError):
-        return 0.0
+    return retry_after(error.headers, datetime.now(UTC)) or 0.0
 
 
 @contextmanager

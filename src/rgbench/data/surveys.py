@@ -13,9 +13,6 @@ import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from email.message import Message
-from email.utils import parsedate_to_datetime
 from functools import cache
 from urllib.parse import urlencode
 
@@ -448,27 +445,6 @@ class FetchError(DataError):
     ) -> None:
         super().__init__(reason)
         self.again, self.after, self.service_fault = again, after, service_fault
-
-
-def retry_after(headers: Message, now: datetime) -> float | None:
-    """Give the seconds that Retry-After asks to wait, as a number or a date; None if it does not.
-
-    Examples
-    --------
-    >>> headers = Message()
-    >>> headers["Retry-After"] = "120"
-    >>> retry_after(headers, datetime.now(UTC))
-    120.0
-    """
-    text = str(headers.get("Retry-After", "")).strip()
-    if text.isascii() and text.isdigit():
-        return float(text)
-    try:
-        then = parsedate_to_datetime(text)
-    except (ValueError, TypeError):
-        return None
-    then = then if then.tzinfo else then.replace(tzinfo=UTC)
-    return max(0.0, (then - now).total_seconds())
 
 
 def first_line(content: bytes) -> str:

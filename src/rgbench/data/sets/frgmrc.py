@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 
 from rgbench.data.archive import read_members
 from rgbench.data.catalogue import CLASSES, Card, Catalogue, DataSet, Flag
-from rgbench.data.fetch import cache_folder, sha256_of
+from rgbench.data.fetch import cache_folder, check_recorded
 from rgbench.data.leakage import sky_groups
 from rgbench.data.sets.first_galaxy_data import FIRST_WORDS
-from rgbench.errors import ChecksumError, DataError
+from rgbench.errors import DataError
 from rgbench.images.preprocess import usable
 
 CARD = Card(
@@ -65,7 +65,7 @@ def load() -> DataSet:
         If there is no archive, with what to do, or it cannot be read.
     """
     path = find_archive()
-    check_recorded(path)
+    check_recorded(path, cache_folder() / _RECORD)
     rows, images = None, {}
     for name, content in read_members(path):
         stem, ending = Path(name).stem, Path(name).suffix.lower()
@@ -99,40 +99,6 @@ def find_archive() -> Path:
         f"frgmrc is not fetched by itself; download it from https://doi.org/{CARD.doi}, pack FITS files and "
         f"table into one .zip if they are not, and put it into {' or '.join(map(str, folders))}"
     )
-
-
-def check_recorded(path: Path) -> str:
-    """Compare an archive with the SHA-256 recorded at the first reading, or record it.
-
-    Parameters
-    ----------
-    path : path
-        The archive; its checksum stands in ``frgmrc.sha256`` in the cache.
-
-    Returns
-    -------
-    str
-        The SHA-256.
-
-    Raises
-    ------
-    ChecksumError
-        If it is not the recorded one.
-    """
-    found, record = sha256_of(path), cache_folder() / _RECORD
-    if record.exists():
-        expected = record.read_text(encoding="ascii").split()[0]
-        if found != expected:
-            raise ChecksumError(
-                f"{path}: SHA-256 is {found}, but {expected} was recorded at the first reading; if the new "
-                f"file is the right one, delete {record}"
-            )
-        return found
-    record.parent.mkdir(parents=True, exist_ok=True)
-    part = record.with_suffix(".part")
-    part.write_text(f"{found}  {path.name}\n", encoding="ascii")
-    part.replace(record)
-    return found
 
 
 def _table(content: bytes, source: str) -> list[tuple[str, float, float]]:
