@@ -226,7 +226,8 @@ def build_data(
             f"why, one by one: {result.failures}; the same command tries them again", soft_wrap=True
         )
     console.print(f"table of the sources: {result.manifest}", soft_wrap=True)
-    console.print(f"{card.citation}. {service.acknowledgement}", highlight=False, soft_wrap=True)
+    for words in (f"Please cite {card.citation}.", service.acknowledgement, card.licence):
+        console.print(words, highlight=False, markup=False, soft_wrap=True)
 
 
 def _positions(
