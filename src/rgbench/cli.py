@@ -346,8 +346,8 @@ def build_data(
 ) -> None:
     """Fetch cutouts by position from a public service; a run that was stopped goes on.
 
-    The folder gets NAME.fits for each source, manifest.csv, and failures.csv with the reasons. A study reads it with
-    path = FOLDER and manifest = FOLDER/manifest.csv under [data].
+    The folder gets NAME.fits for each source, manifest.csv, and failures.csv with the reasons. A study's data table
+    reads it with path = "FOLDER" and manifest = "FOLDER/manifest.csv".
     """
     work = _data_commands()
     angle = work.parse_size(size)

@@ -114,6 +114,11 @@ class Card:
         Version of the labels.
     defects : tuple of str
         What is known to be wrong.
+    agreement : float
+        Share of its sources to which another catalogue gives the same class, of those at the same position; 0
+        where it is not known. It bounds what a network can reach.
+    agreement_with : str
+        That catalogue, and how many sources.
     """
 
     name: str
@@ -128,6 +133,8 @@ class Card:
     beam: float = float("nan")
     version: str = "1"
     defects: tuple[str, ...] = ()
+    agreement: float = 0.0
+    agreement_with: str = ""
 
 
 @dataclass(frozen=True)

@@ -5,13 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from rgbench.comparison.summary import Comparison
-from rgbench.report.analysis import calibration, ensembles, overfitting, places
+from rgbench.report.analysis import calibration, differences, ensembles, overfitting, places
 from rgbench.report.analysis.runs import Runs
 from rgbench.report.blocks import Section
 from rgbench.store import RunRecord
 
 Maker = Callable[[Runs], Section | None]
-MAKERS: tuple[Maker, ...] = (places.section, overfitting.section, ensembles.section, calibration.section)
+MAKERS: tuple[Maker, ...] = (
+    differences.section,
+    places.section,
+    overfitting.section,
+    ensembles.section,
+    calibration.section,
+)
 """In the order of the page; each gives its section, or None if the runs have nothing for it."""
 
 

@@ -1,0 +1,500 @@
+"""What disturbed images do to a network: accuracy per condition, the loss against clean, rotation consistency.
+
+A *condition* is one way to disturb the test images. Its name is what the column `condition` of a predictions
+table holds, such as ``noise-1.0``; `rgbench.stress` makes the rows and keeps them beside the run's clean
+predictions. Here they are read: no network and no image is needed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import entr
+from scipy.stats import binomtest
+
+from rgbench.comparison.intervals import Weights, interval, resampled, stratified_weights, wilson
+from rgbench.comparison.paired import holm
+from rgbench.errors import SpecError, StoreError
+from rgbench.seeds import numpy_generator
+from rgbench.store import RunRecord, Store
+from rgbench.tables import Predictions, read_predictions
+
+CONDITIONS_FILE = "conditions.parquet"
+"""Predictions on disturbed test images, in the directory of the run."""
+METRICS = ("accuracy", "mpca")
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Family:
+    """One kind of disturbance, whose strength is a number.
+
+    Attributes
+    ----------
+    title, unit : str
+        What is done, and what the strength counts.
+    clean : float
+        Strength at which nothing is disturbed, and the smallest that is legal.
+    pattern : str
+        How the strength is written in a name, for `str.format`.
+    whole : bool
+        Whether the strength must be a whole number.
+    below : float
+        Strengths must lie below this.
+    """
+
+    title: str
+    unit: str
+    clean: float
+    pattern: str
+    whole: bool = False
+    below: float = np.inf
+
+
+FAMILIES: Mapping[str, Family] = MappingProxyType(
+    {
+        "rotation": Family("rotation", "degrees", 0.0, "{:03.0f}", whole=True, below=360.0),
+        "noise": Family("added noise", "own noise of the image", 0.0, "{!r}"),
+        "beam": Family("coarser beam", "beams of the survey", 1.0, "{!r}x"),
+        "shift": Family("shifted centre", "pixels", 0.0, "{:.0f}px", whole=True),
+        "resolution": Family("lower pixel resolution", "pixels", 1.0, "{:.0f}x", whole=True),
+    }
+)
+"""The kinds of disturbance by name."""
+
+
+@dataclass(frozen=True)
+class Condition:
+    """One way to disturb an image.
+
+    Attributes
+    ----------
+    family : str
+        One of `FAMILIES`.
+    strength : float
+        In the unit of the family.
+
+    Raises
+    ------
+    SpecError
+        If there is no such family, or the strength is not legal.
+
+    Examples
+    --------
+    >>> [Condition(*each).name for each in (("rotation", 15), ("noise", 1), ("beam", 1.5), ("shift", 4))]
+    ['rotation-015', 'noise-1.0', 'beam-1.5x', 'shift-4px']
+    >>> Condition.of("resolution-2x")
+    Condition(family='resolution', strength=2.0)
+    """
+
+    family: str
+    strength: float
+
+    def __post_init__(self) -> None:
+        if self.family not in FAMILIES:
+            raise SpecError(f"unknown condition {self.family!r}; the families are {', '.join(FAMILIES)}")
+        object.__setattr__(self, "strength", float(self.strength))
+        family, found = FAMILIES[self.family], self.strength
+        legal = family.clean <= found < family.below and not (family.whole and found % 1)
+        if not legal:
+            number = "a whole number" if family.whole else "a number"
+            bound = f" and below {family.below:g}" if np.isfinite(family.below) else ""
+            raise SpecError(
+                f"condition {self.family}: strength {found:g} was given; {number} of {family.unit}, "
+                f"{family.clean:g} or more{bound}, is legal"
+            )
+
+    @property
+    def name(self) -> str:
+        """The name, as it stands in the tables."""
+        return f"{self.family}-{FAMILIES[self.family].pattern.format(self.strength)}"
+
+    @classmethod
+    def of(cls, name: str) -> Condition:
+        """Read a name; raise `SpecError` if it is none that `name` gives."""
+        match = re.fullmatch(r"([a-z]+)-(\d+(?:\.\d+)?(?:e[-+]?\d+)?)(x|px)?", name)
+        found = cls(match[1], float(match[2])) if match else None
+        if found is None or found.name != name:
+            examples = "rotation-015, noise-1.0, beam-1.5x, shift-4px, resolution-2x"
+            hint = f"did you mean {found.name!r}?" if found else f"conditions are written like {examples}"
+            raise SpecError(f"unknown condition {name!r}; {hint}")
+        return found
+
+
+@dataclass(frozen=True)
+class StressedRun:
+    """A run's predictions on the same test sources, clean and disturbed.
+
+    Attributes
+    ----------
+    clean, disturbed : Predictions
+        Rows of the test side, of one model, member 0; the sources are in the order of their names.
+    """
+
+    clean: Predictions
+    disturbed: Mapping[Condition, Predictions]
+
+
+@dataclass(frozen=True)
+class ConditionScore:
+    """How well a network does on images disturbed in one way; all numbers are fractions, means over its runs.
+
+    Attributes
+    ----------
+    condition : Condition
+        The way.
+    n_sources, n_runs : int
+        Labelled test sources of a run, and the number of runs.
+    values, clean : dict of str to (float, float, float)
+        Accuracy and MPCA on the disturbed and on the clean images, each with the bounds of its interval:
+        Wilson for the accuracy of one run, else from the bootstrap over test sources.
+    drops : dict of str to (float, float, float)
+        Clean minus disturbed on the same sources, with its paired bootstrap interval.
+    p_value : float
+        Exact sign test over sources of whether as many are lost as gained (of one run: McNemar's exact
+        test), Holm-corrected over the conditions; 1 where the logits are not finite.
+    changed : float
+        Share of the sources whose predicted class is another than on the clean image.
+    words : str
+        The drop in accuracy in a sentence.
+    """
+
+    condition: Condition
+    n_sources: int
+    n_runs: int
+    values: dict[str, tuple[float, float, float]]
+    clean: dict[str, tuple[float, float, float]]
+    drops: dict[str, tuple[float, float, float]]
+    p_value: float
+    changed: float
+    words: str = ""
+
+
+@dataclass(frozen=True)
+class FamilyCurve:
+    """A metric as a function of the strength of one kind of disturbance; clean images come first.
+
+    Attributes
+    ----------
+    family, metric : str
+        One of `FAMILIES`, "accuracy" or "mpca".
+    strengths : ndarray of float64, shape (m,)
+        In the unit of the family, ascending.
+    values, drops : ndarray of float64, shape (m, 3)
+        The metric, and its drop against clean, each with the bounds of its interval.
+    """
+
+    family: str
+    metric: str
+    strengths: Floats
+    values: Floats
+    drops: Floats
+
+
+@dataclass(frozen=True)
+class RotationConsistency:
+    """Whether a network says the same of a source however it is turned.
+
+    Attributes
+    ----------
+    angles : tuple of float
+        Degrees.
+    source_id : ndarray of str, shape (n,)
+        Sources, in the order of their names.
+    agreement : ndarray of float64, shape (n,)
+        Share of the pairs of angles at which a source gets the same class, mean over runs.
+    entropy : ndarray of float64, shape (n,)
+        Entropy of the classes over the angles as a share of the largest possible, ln(min(angles, classes)),
+        mean over runs.
+    same : (float, float, float)
+        Share of the sources that get one class at all angles, with its interval: Wilson for one run, else
+        from the bootstrap over sources.
+    mean_agreement, mean_entropy : (float, float, float)
+        Means over sources with their bootstrap intervals.
+    """
+
+    angles: tuple[float, ...]
+    source_id: NDArray[Any]
+    agreement: Floats
+    entropy: Floats
+    same: tuple[float, float, float]
+    mean_agreement: tuple[float, float, float]
+    mean_entropy: tuple[float, float, float]
+
+    @property
+    def words(self) -> str:
+        """The same in a sentence."""
+        share, low, high = (100 * value for value in self.same)
+        return (
+            f"{share:.1f} % of {len(self.source_id)} sources ({low:.1f} to {high:.1f} %) get the same class at "
+            f"all {len(self.angles)} angles"
+        )
+
+
+def read_conditions(store: Store, run_id: str) -> Predictions | None:
+    """Read a run's predictions on disturbed images; None if there are none yet."""
+    path = store.run_path(run_id) / CONDITIONS_FILE
+    if not path.exists():
+        return None
+    table = read_predictions(path)
+    if table.run_id != run_id:
+        raise StoreError(f"{path}: is of run {table.run_id}, not of {run_id}")
+    return table
+
+
+def stressed_run(record: RunRecord, disturbed: Predictions, model: str = "best") -> StressedRun:
+    """Set a run's predictions on disturbed images beside its clean ones.
+
+    Parameters
+    ----------
+    record : RunRecord
+        A complete run.
+    disturbed : Predictions
+        As from `read_conditions`.
+    model : {"best", "final"}
+        Which model.
+
+    Raises
+    ------
+    SpecError
+        If the run has no clean predictions, or a condition was not tested on the same sources.
+    """
+    if record.predictions is None:
+        raise SpecError(f"run {record.run_id} has no predictions; only complete runs can be compared")
+    clean = _ordered(record.predictions.select("test", model))
+    found = {}
+    for name in sorted(set(disturbed.condition.tolist())):
+        rows = _ordered(disturbed.select("test", model, condition=name))
+        if rows.source_id.tolist() != clean.source_id.tolist():
+            raise SpecError(
+                f"run {record.run_id}, {name}: {len(rows)} sources, not the same as the {len(clean)} clean ones"
+            )
+        found[Condition.of(name)] = rows
+    return StressedRun(clean, found)
+
+
+def score_conditions(
+    runs: Sequence[StressedRun], confidence: float = 0.95, resamples: int = 2000, seed: int = 0
+) -> list[ConditionScore]:
+    """Score every condition that all runs of a network have.
+
+    Parameters
+    ----------
+    runs : sequence of StressedRun
+        Runs of one network, which differ in seed or fold. Their means are scored.
+    confidence : float
+        Coverage of the intervals.
+    resamples, seed : int
+        Number of bootstrap resamples of the test sources, class by class, and their seed. Clean and
+        disturbed predictions share them, and so do runs with the same test sources.
+
+    Returns
+    -------
+    list of ConditionScore
+        By family and strength. Sources without a label are left out.
+
+    Raises
+    ------
+    SpecError
+        If there is no run, or no condition that all have.
+    """
+    shared = _shared(runs)
+    runs = [_labelled(run) for run in runs]
+    weights = _weights([run.clean for run in runs], resamples, seed)
+    clean = [_measured(run.clean, w) for run, w in zip(runs, weights, strict=True)]
+    scores = []
+    for condition in shared:
+        found = [_measured(run.disturbed[condition], w) for run, w in zip(runs, weights, strict=True)]
+        scores.append(_score(condition, runs, clean, found, confidence))
+    corrected = holm([score.p_value for score in scores])
+    scores = [replace(score, p_value=p) for score, p in zip(scores, corrected, strict=True)]
+    return [replace(score, words=_sentence(score, confidence)) for score in scores]
+
+
+def strength_curves(scores: Sequence[ConditionScore], metric: str = "accuracy") -> list[FamilyCurve]:
+    """Arrange scores as functions of strength, one per family; the clean images are the first point.
+
+    Raises
+    ------
+    SpecError
+        If the metric is neither "accuracy" nor "mpca".
+    """
+    if metric not in METRICS:
+        raise SpecError(f"unknown metric {metric!r}; curves are drawn of {', '.join(METRICS)}")
+    curves = []
+    for family in FAMILIES:
+        own = sorted((s for s in scores if s.condition.family == family), key=lambda s: s.condition.strength)
+        if own:
+            curves.append(_curve(family, metric, own))
+    return curves
+
+
+def rotation_consistency(
+    runs: Sequence[StressedRun], confidence: float = 0.95, resamples: int = 2000, seed: int = 0
+) -> RotationConsistency:
+    """Measure whether the predicted class stays when the image is turned; arguments as in `score_conditions`.
+
+    Unlike accuracy it needs no label, so that all test sources count.
+
+    Raises
+    ------
+    SpecError
+        If the runs have fewer than two angles in common, or were not tested on the same sources.
+    """
+    angles = [condition for condition in _shared(runs) if condition.family == "rotation"]
+    if len(angles) < 2:
+        raise SpecError(f"rotation consistency needs two angles or more, found {len(angles)}")
+    names = runs[0].clean.source_id
+    if any(run.clean.source_id.tolist() != names.tolist() for run in runs):
+        raise SpecError("rotation consistency is a mean over runs with the same test sources; these differ")
+    turned = [np.stack([run.disturbed[angle].logits for angle in angles]) for run in runs]
+    per_run = np.array([_consistency(logits) for logits in turned])
+    same, agreement, entropy = per_run.mean(axis=0)
+    (weights,) = _weights([runs[0].clean], resamples, seed)
+    bounds = _of_sources(same, weights, confidence)
+    if len(runs) == 1 and np.isfinite(same).all():
+        bounds = (bounds[0], *wilson(int(same.sum()), len(same), confidence))
+    return RotationConsistency(
+        tuple(angle.strength for angle in angles),
+        names,
+        agreement,
+        entropy,
+        bounds,
+        _of_sources(agreement, weights, confidence),
+        _of_sources(entropy, weights, confidence),
+    )
+
+
+def _ordered(rows: Predictions) -> Predictions:
+    return rows.take(np.argsort(rows.source_id))
+
+
+def _shared(runs: Sequence[StressedRun]) -> list[Condition]:
+    """List the conditions that all runs have, by family and strength."""
+    if not runs:
+        raise SpecError("there is no run whose predictions on disturbed images could be scored")
+    shared = set.intersection(*(set(run.disturbed) for run in runs))
+    if not shared:
+        raise SpecError(f"the {len(runs)} runs have no condition in common")
+    places = list(FAMILIES)
+    return sorted(shared, key=lambda condition: (places.index(condition.family), condition.strength))
+
+
+def _labelled(run: StressedRun) -> StressedRun:
+    keep = run.clean.label >= 0
+    if not keep.any():
+        raise SpecError(f"run {run.clean.run_id}: no test source has a label")
+    disturbed = {condition: rows.take(keep) for condition, rows in run.disturbed.items()}
+    return StressedRun(run.clean.take(keep), disturbed)
+
+
+def _weights(tests: Sequence[Predictions], resamples: int, seed: int) -> list[Weights]:
+    """Draw bootstrap weights for each run; runs with the same test sources share them."""
+    drawn: dict[tuple[str, ...], Weights] = {}
+    for test in tests:
+        key = tuple(test.source_id.tolist())
+        if key not in drawn:
+            generator = numpy_generator(seed, "bootstrap", stress=len(drawn))
+            drawn[key] = stratified_weights(test.label, resamples, generator)
+    return [drawn[tuple(test.source_id.tolist())] for test in tests]
+
+
+def _measured(rows: Predictions, weights: Weights) -> dict[str, Floats]:
+    """Give each metric: its value first, then that of every resample."""
+    logits, whole = rows.log_probabilities(), np.ones((1, len(rows)), dtype=np.float32)
+    found = {}
+    for name in METRICS:
+        parts = [resampled(name, rows.label, logits, each) for each in (whole, weights)]
+        found[name] = np.concatenate([part for part in parts if part is not None])
+    return found
+
+
+def _score(
+    condition: Condition,
+    runs: Sequence[StressedRun],
+    clean: Sequence[dict[str, Floats]],
+    found: Sequence[dict[str, Floats]],
+    confidence: float,
+) -> ConditionScore:
+    now, before = ({m: np.mean([r[m] for r in each], axis=0) for m in METRICS} for each in (found, clean))
+    n = len(runs[0].clean)
+    alone = n if len(runs) == 1 else 0
+    finite = np.isfinite([now["accuracy"][0], before["accuracy"][0]]).all()
+    changed = np.mean([(_said(r.clean) != _said(r.disturbed[condition])).mean() for r in runs])
+    return ConditionScore(
+        condition,
+        n,
+        len(runs),
+        {name: _estimate(now[name], confidence, alone * (name == "accuracy")) for name in METRICS},
+        {name: _estimate(before[name], confidence, alone * (name == "accuracy")) for name in METRICS},
+        {name: _estimate(before[name] - now[name], confidence) for name in METRICS},
+        _p_value(runs, condition) if finite else 1.0,
+        float(changed) if finite else float("nan"),
+    )
+
+
+def _estimate(values: Floats, confidence: float, n: int = 0) -> tuple[float, float, float]:
+    """Give a value with its interval from its resamples; Wilson's if it is the share of n sources."""
+    first = float(values[0])
+    if n and np.isfinite(first):
+        return first, *wilson(round(first * n), n, confidence)
+    return first, *interval(values[1:], confidence)
+
+
+def _p_value(runs: Sequence[StressedRun], condition: Condition) -> float:
+    """Test by signs whether as many sources are lost as are gained; 1 where no source changes."""
+    names = np.concatenate([run.clean.source_id for run in runs])
+    right = [[1 * (_said(rows) == rows.label) for rows in (r.clean, r.disturbed[condition])] for r in runs]
+    lost = [before - now for before, now in right]
+    total = np.bincount(np.unique(names, return_inverse=True)[1], weights=np.concatenate(lost))
+    worse, better = int((total > 0).sum()), int((total < 0).sum())
+    return float(binomtest(worse, worse + better).pvalue) if worse + better else 1.0
+
+
+def _said(rows: Predictions) -> NDArray[np.int64]:
+    return np.asarray(rows.logits.argmax(axis=1), dtype=np.int64)
+
+
+def _curve(family: str, metric: str, own: Sequence[ConditionScore]) -> FamilyCurve:
+    points = [(s.condition.strength, s.values[metric], s.drops[metric]) for s in own]
+    if points[0][0] != FAMILIES[family].clean:
+        points.insert(0, (FAMILIES[family].clean, own[0].clean[metric], (0.0, 0.0, 0.0)))
+    return FamilyCurve(family, metric, *(np.array(column) for column in zip(*points, strict=True)))
+
+
+def _consistency(logits: NDArray[np.float32]) -> Floats:
+    """Give, of each source, whether its class is the same at all angles, its agreement and its entropy.
+
+    Logits (angles, n, k) to (3, n); NaN for a source with a logit that is not finite.
+    """
+    angles, _, k = logits.shape
+    counts = np.eye(k)[logits.argmax(axis=2)].sum(axis=0)
+    agreement = (counts * (counts - 1)).sum(axis=1) / (angles * (angles - 1))
+    entropy = entr(counts / angles).sum(axis=1) / np.log(min(angles, k))
+    found = np.stack([(counts.max(axis=1) == angles).astype(float), agreement, entropy])
+    found[:, ~np.isfinite(logits).all(axis=(0, 2))] = np.nan
+    return found
+
+
+def _of_sources(values: Floats, weights: Weights, confidence: float) -> tuple[float, float, float]:
+    """Give the mean over sources with its bootstrap interval."""
+    resamples = weights.astype(np.float64) @ values / len(values)
+    return float(values.mean()), *interval(resamples, confidence)
+
+
+def _sentence(score: ConditionScore, confidence: float) -> str:
+    drop, low, high = (100 * value for value in score.drops["accuracy"])
+    name = score.condition.name
+    if not np.isfinite(drop):
+        return f"{name}: logits that are not finite, nothing can be said"
+    span = f"{100 * confidence:.0f} % interval {low:.1f} to {high:.1f}, {score.n_sources} test sources"
+    if low <= 0 <= high:
+        return f"{name}: no loss of accuracy can be shown, {drop:+.1f} points ({span})"
+    return f"{name}: accuracy {'falls' if drop > 0 else 'rises'} by {abs(drop):.1f} points ({span})"
