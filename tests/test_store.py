@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import errno
-import json
-import multiprocessing
 import os
-import time
-from pathlib import Path
+import subprocess
+import sys
 
 import pytest
 
@@ -86,22 +84,22 @@ def test_a_full_disk_leaves_the_old_file_and_no_rubbish(tmp_path, monkeypatch):
     assert [p.name for p in tmp_path.iterdir()] == ["run.json"]
 
 
-def _append(root: Path, content: str) -> None:
-    spec = RunSpec.model_validate(json.loads(content))
-    with Store(root).claim(spec) as directory:
-        path = directory.path / "log"
-        text = path.read_text() if path.exists() else ""
-        time.sleep(0.05)
-        path.write_text(text + "x")
+_APPEND = """
+import sys, time
+from pathlib import Path
+from rgbench.spec import RunSpec
+from rgbench.store import Store
+
+with Store(Path(sys.argv[1])).claim(RunSpec.model_validate_json(sys.argv[2])) as directory:
+    path = directory.path / "log"
+    content = path.read_text() if path.exists() else ""
+    time.sleep(0.1)
+    path.write_text(content + "x")
+"""
 
 
 def test_two_processes_do_not_hold_one_run_at_once(tmp_path, spec):
-    context = multiprocessing.get_context("spawn")
-    content = spec.model_dump_json()
-    workers = [context.Process(target=_append, args=(tmp_path, content)) for _ in range(3)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
-    assert [worker.exitcode for worker in workers] == [0, 0, 0]
+    command = [sys.executable, "-c", _APPEND, str(tmp_path), spec.model_dump_json()]
+    workers = [subprocess.Popen(command) for _ in range(3)]
+    assert [worker.wait() for worker in workers] == [0, 0, 0]
     assert (Store(tmp_path).run_path(spec.run_id) / "log").read_text() == "xxx"

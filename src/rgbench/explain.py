@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -22,16 +23,21 @@ from torch import Tensor, nn
 from rgbench.data.catalogue import DataSet, Flag
 from rgbench.errors import DataError, SpecError
 from rgbench.networks.build import Network
+from rgbench.predict import predict_logits
 from rgbench.run import check_device, load_network
 from rgbench.store import RunRecord, Store
 from rgbench.training.source import ImageSource, prepare
 
 BATCH = 64
 """Images, or occluded copies of one, that go through a network together."""
+FINE = 8
+"""Pixels a side that a map needs to show where in a source something is."""
 PATCHES = 12
 """Side of the field in occluding patches; they overlap by half."""
 
 Floats = NDArray[np.float64]
+Named = list[tuple[str, Tensor]]
+Weight = Callable[[Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -46,10 +52,8 @@ class Maps:
         The prepared image that the network saw, in the same frame; the mean over channels.
     targets : dict of str to str
         The class that each map explains.
-    method : str
-        One of `METHODS`.
-    layers : tuple of str
-        As from `map_layers`; empty for occlusion. Of a map of 2 x 2 pixels little can be seen: occlude then.
+    method, layers : str, tuple of str
+        One of `METHODS`; as from `map_layers`, empty for occlusion.
     field_arcsec : (float, float)
         Height and width of the frame; NaN where the pixel scale is not known.
     """
@@ -68,10 +72,8 @@ class Plane:
 
     Attributes
     ----------
-    source_id, label : ndarray, shape (n,)
-        Sources, and true classes as indices into `classes`, -1 where not known.
-    classes : tuple of str
-        Class names.
+    source_id, label, classes : ndarray, ndarray, tuple
+        Sources, true classes (-1 where not known), and the names of the classes.
     points, explained : ndarray of float64, shapes (n, 2) and (2,)
         As from `principal_plane`.
     """
@@ -83,17 +85,19 @@ class Plane:
     explained: Floats
 
 
-def gradcam(network: Network, images: Tensor, targets: Tensor) -> Floats:
+def gradcam(network: Network, images: Tensor, targets: Tensor, smallest: int = 2) -> Floats:
     """Make gradient-weighted class-activation maps: ReLU of sum over c of mean(dz/dA_c) A_c.
 
     Parameters
     ----------
     network : Network
-        Any network that has a map of more than one pixel; it is run without dropout.
+        Any network that has maps; it is run without dropout.
     images : Tensor, shape (n, channels, h, w)
         Prepared images, on the device of the network.
     targets : Tensor of int64, shape (n,)
         The class whose logit z is explained, of each image.
+    smallest : int
+        Maps with fewer pixels along their longer side are passed over.
 
     Returns
     -------
@@ -118,10 +122,10 @@ def gradcam(network: Network, images: Tensor, targets: Tensor) -> Floats:
     >>> gradcam(build_network("mcrgnet", 64, seed=1), images, torch.tensor([0, 3])).shape
     (2, 64, 64)
     """
-    return _activation_maps(network, images, targets, lambda g, a: g.mean(dim=(2, 3), keepdim=True) * a)
+    return _activation_maps(network, images, targets, _averaged, smallest)
 
 
-def hirescam(network: Network, images: Tensor, targets: Tensor) -> Floats:
+def hirescam(network: Network, images: Tensor, targets: Tensor, smallest: int = 2) -> Floats:
     """Make class-activation maps weighted pixel by pixel: ReLU of sum over c of (dz/dA_c) A_c.
 
     Arguments, result and errors as in `gradcam`. Where a dense layer reads a flattened map, as in most
@@ -131,7 +135,7 @@ def hirescam(network: Network, images: Tensor, targets: Tensor) -> Floats:
     ----------
     Draelos & Carin 2020, arXiv 2011.08891.
     """
-    return _activation_maps(network, images, targets, torch.mul)
+    return _activation_maps(network, images, targets, torch.mul, smallest)
 
 
 def occlusion(network: Network, images: Tensor, targets: Tensor, patch: int | None = None) -> Floats:
@@ -166,15 +170,22 @@ def occlusion(network: Network, images: Tensor, targets: Tensor, patch: int | No
 
 
 METHODS: Mapping[str, Callable[[Network, Tensor, Tensor], Floats]] = MappingProxyType(
-    {"gradcam": gradcam, "hirescam": hirescam, "occlusion": occlusion}
+    {
+        "gradcam": gradcam,
+        "gradcam-fine": partial(gradcam, smallest=FINE),
+        "hirescam": hirescam,
+        "hirescam-fine": partial(hirescam, smallest=FINE),
+        "occlusion": occlusion,
+    }
 )
-"""Ways to make maps, by name."""
+"""Ways to make maps, by name. Many a network ends in a map of 2 x 2 pixels, in which nothing is seen: "fine" are
+those of the last map of 8 pixels a side or more, which may be an early one."""
 
 
-def map_layers(network: Network, images: Tensor) -> tuple[str, ...]:
+def map_layers(network: Network, images: Tensor, smallest: int = 2) -> tuple[str, ...]:
     """Name the modules whose maps `gradcam` uses, with their size: ``stack.14, 6 x 6``; errors as there."""
     with _quiet(network), torch.enable_grad():
-        maps, _ = _last_maps(network, images[:1].clone().requires_grad_(True))
+        maps, _ = _last_maps(network, images[:1].clone().requires_grad_(True), smallest)
     return tuple(f"{name}, {each.shape[2]} x {each.shape[3]}" for name, each in maps)
 
 
@@ -184,19 +195,14 @@ def embed(network: Network, images: Iterator[Tensor]) -> NDArray[np.float32]:
     Parameters
     ----------
     network : Network
-        Any network that ends in a dense layer or a convolution; it is run without dropout.
+        Any network with a dense layer or a convolution (else `DataError`); it is run without dropout.
     images : iterator of Tensor, shape (n, channels, h, w)
-        Batches of prepared images.
+        Batches of prepared images, one or more.
 
     Returns
     -------
     ndarray of float32, shape (n_images, d)
         One row per image; a map is averaged over its pixels.
-
-    Raises
-    ------
-    DataError
-        If there is no image, or the network has no such layer.
 
     Examples
     --------
@@ -217,7 +223,7 @@ def principal_plane(embeddings: NDArray[Any]) -> tuple[Floats, Floats]:
     Parameters
     ----------
     embeddings : ndarray, shape (n, d)
-        One row per source.
+        One row per source; at least one, of finite numbers (`DataError`).
 
     Returns
     -------
@@ -225,11 +231,6 @@ def principal_plane(embeddings: NDArray[Any]) -> tuple[Floats, Floats]:
         Coordinates about the mean; along each axis the source farthest out is on the positive side.
     explained : ndarray of float64, shape (2,)
         Share of the variance along each; 0 if all rows are equal.
-
-    Raises
-    ------
-    DataError
-        If there is no row, or a number is not finite.
 
     Examples
     --------
@@ -271,17 +272,13 @@ def maps_for(
     ----------
     record, store : RunRecord, Store
         A run, and the store that holds its weights.
-    dataset, source_ids : DataSet, sequence of str
-        Where the sources are, and which.
-    method : {"gradcam", "hirescam", "occlusion"}
-        How.
+    dataset, source_ids, method : DataSet, sequence of str, str
+        Where the sources are, and which; one of `METHODS`.
     target : str
         What is explained: "predicted", the class that the network gives (to the image as it is, without
         averaging over views), "true", or the name of a class.
-    model : {"best", "final"}
-        Which weights.
-    device : str
-        A torch device.
+    model, device : str
+        Which weights, "best" or "final"; a torch device.
 
     Raises
     ------
@@ -293,10 +290,19 @@ def maps_for(
     if method not in METHODS:
         raise SpecError(f"unknown method {method!r}; the methods are {', '.join(METHODS)}")
     network, source, index = _ready(record, dataset, store, source_ids, (model, device))
-    images = torch.cat(list(source.plain(np.arange(len(index))).images())).contiguous()
-    layers = () if method == "occlusion" else map_layers(network, images)
-    wanted = _targets(network, images, dataset, index, target)
-    parts = [METHODS[method](network, images[part], wanted[part]) for part in _batches(len(images))]
+    batches = source.plain(np.arange(len(index)))
+    images = torch.cat(list(batches.images())).contiguous()
+    smallest = FINE if method.endswith("-fine") else 2
+    layers = () if method == "occlusion" else map_layers(network, images, smallest)
+    if target == "predicted":
+        label = predict_logits(network, batches.images()).argmax(axis=1)
+    else:
+        label = _label(dataset, index, target)
+    wanted = torch.from_numpy(label).to(images.device)
+    parts = [
+        METHODS[method](network, images[start : start + BATCH], wanted[start : start + BATCH])
+        for start in range(0, len(images), BATCH)
+    ]
     scale = record.spec.data.pixel_scale or dataset.card.pixel_scale
     height, width = (min(source.field, side) * scale for side in dataset.images.shape[1:])
     return Maps(
@@ -332,75 +338,70 @@ def _ready(
     check_device(device)
     have = () if record.predictions is None else record.predictions.classes
     if have != dataset.classes:
-        words = (f"run {record.run_id} has the classes", f"{dataset.card.name} has")
-        raise SpecError(f"{words[0]} {', '.join(have) or 'none'}; {words[1]} {', '.join(dataset.classes)}")
+        raise SpecError(f"run {record.run_id} has classes {have}, {dataset.card.name} {dataset.classes}")
     catalogue = dataset.catalogue
     place = {name: row for row, name in enumerate(catalogue.source_id.tolist())}
     unknown = [name for name in source_ids if name not in place]
-    if unknown or not len(source_ids):
-        reason = f"has no source {unknown[0]!r}" if unknown else "name one source or more"
-        raise SpecError(f"{dataset.card.name}: {reason}")
+    if unknown or not source_ids:
+        raise SpecError(
+            f"{dataset.card.name} has no source {unknown[0]!r}" if unknown else "no source is named"
+        )
     index = np.array([place[name] for name in source_ids], dtype=np.int64)
-    bad = catalogue.source_id[index[(catalogue.flags[index] & Flag.UNUSABLE) != 0]]
-    if len(bad):
-        raise DataError(f"source {str(bad[0])!r} has no usable image")
+    bad = catalogue.source_id[index[(catalogue.flags[index] & Flag.UNUSABLE) != 0]].tolist()
+    if bad:
+        raise DataError(f"source {bad[0]!r} has no usable image")
     pixels = prepare(dataset.images[index], record.spec)
     source = ImageSource(pixels, catalogue.label[index], record.spec, torch.device(device))
     return load_network(record, store, model, device), source, index
 
 
-def _targets(
-    network: Network, images: Tensor, dataset: DataSet, index: NDArray[np.int64], target: str
-) -> Tensor:
-    if target == "predicted":
-        with _quiet(network), torch.no_grad():
-            return torch.cat([network(images[part]) for part in _batches(len(images))]).argmax(dim=1)
-    if target not in ("true", *dataset.classes):
+def _label(dataset: DataSet, index: NDArray[np.int64], target: str) -> NDArray[np.int64]:
+    """Give the class to explain: the true one of each source, or the one named."""
+    if target in dataset.classes:
+        return np.full(len(index), dataset.classes.index(target))
+    if target != "true":
         legal = ", ".join(("predicted", "true", *dataset.classes))
         raise SpecError(f"unknown target {target!r}; legal are {legal}")
     label = dataset.catalogue.label[index]
-    if target != "true":
-        label = np.full(len(index), dataset.classes.index(target))
-    elif (label < 0).any():
-        name = str(dataset.catalogue.source_id[index[(label < 0).argmax()]])
-        raise DataError(f"source {name!r} has no label; explain the class that is predicted")
-    return torch.from_numpy(label).to(images.device)
-
-
-def _batches(n: int) -> list[slice]:
-    return [slice(start, start + BATCH) for start in range(0, n, BATCH)]
+    unknown = dataset.catalogue.source_id[index[label < 0]].tolist()
+    if unknown:
+        raise DataError(f"source {unknown[0]!r} has no label; explain the class that is predicted")
+    return label
 
 
 @contextmanager
-def _quiet(network: Network) -> Iterator[None]:
+def _quiet(network: Network) -> Iterator[nn.Module]:
     """Switch dropout off, and back on where it was."""
     was_training = network.training
-    network.eval()
     try:
-        yield
+        yield network.eval()
     finally:
         network.train(was_training)
 
 
+def _averaged(gradient: Tensor, each: Tensor) -> Tensor:
+    return gradient.mean(dim=(2, 3), keepdim=True) * each
+
+
 def _activation_maps(
-    network: Network, images: Tensor, targets: Tensor, weigh: Callable[[Tensor, Tensor], Tensor]
+    network: Network, images: Tensor, targets: Tensor, weigh: Weight, smallest: int
 ) -> Floats:
     """Weigh the last maps by their gradients, and add them up in the frame of the images."""
     with _quiet(network), torch.enable_grad():
-        maps, logits = _last_maps(network, images.clone().requires_grad_(True))
+        maps, logits = _last_maps(network, images.clone().requires_grad_(True), smallest)
         score = logits.gather(1, targets[:, None]).sum()
         gradients = torch.autograd.grad(score, [each for _, each in maps])
     total = torch.zeros((len(images), *images.shape[2:]), dtype=torch.float64)
     for (_, each), gradient in zip(maps, gradients, strict=True):
         evidence = weigh(gradient, each.detach()).sum(dim=1, keepdim=True).double()
-        # A pixel of the map stands for many of the image, which share what it contributes.
+        # Many pixels of the image share what one of the map contributes.
         share = each.shape[2] * each.shape[3] / (images.shape[2] * images.shape[3])
         total += F.interpolate(evidence * share, images.shape[2:], mode="bilinear")[:, 0].cpu()
     return np.asarray(total.clamp(min=0).numpy())
 
 
-def _last_maps(network: Network, images: Tensor) -> tuple[list[tuple[str, Tensor]], Tensor]:
-    """Run a network; give its last maps of more than one pixel, by module, and the logits.
+def _last_maps(network: Network, images: Tensor, smallest: int) -> tuple[Named, Tensor]:
+    """Run a network; give its last maps that are large enough, by module, and the logits.
 
     A map is last if a path of the graph leads from it to the logits through no other map.
     """
@@ -408,7 +409,7 @@ def _last_maps(network: Network, images: Tensor) -> tuple[list[tuple[str, Tensor
 
     def keep(name: str) -> Callable[[nn.Module, Any, Any], None]:
         def hook(_module: nn.Module, _inputs: Any, output: Any) -> None:
-            if isinstance(output, Tensor) and output.dim() == 4 and output.shape[2:].numel() > 1:
+            if isinstance(output, Tensor) and output.dim() == 4 and max(output.shape[2:]) >= smallest:
                 key = (output.grad_fn, output.output_nr)
                 if output.grad_fn is not None and key not in made:
                     made[key] = (name, output)
@@ -424,7 +425,7 @@ def _last_maps(network: Network, images: Tensor) -> tuple[list[tuple[str, Tensor
     last = _frontier((logits.grad_fn, 0), set(made))
     if not last:
         raise DataError(
-            f"network {network.name} has no map of more than one pixel on its way to the logits; "
+            f"network {network.name} has no map of {smallest} pixels a side or more on its way to the logits; "
             "method 'occlusion' needs none"
         )
     return [made[key] for key in made if key in last], logits

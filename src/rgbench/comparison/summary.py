@@ -8,9 +8,17 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import norm
 
 from rgbench.comparison.intervals import Weights, interval, resampled, stratified_weights
-from rgbench.comparison.paired import PairedDifference, Sample, paired_differences
+from rgbench.comparison.paired import (
+    Answers,
+    PairedDifference,
+    Sample,
+    paired_differences,
+    recognition_differences,
+)
+from rgbench.comparison.significance import score_mean_interval
 from rgbench.errors import SpecError
 from rgbench.measures.cards import metrics
 from rgbench.measures.classification import confusion_matrix, per_class
@@ -19,6 +27,8 @@ from rgbench.seeds import numpy_generator
 from rgbench.store import RunRecord
 from rgbench.tables import Predictions
 
+RECOGNITION = ("mpca", "accuracy")
+"""Metrics with score intervals; the others have the bootstrap's."""
 COSTS = (
     "parameters",
     "macs",
@@ -41,7 +51,7 @@ class Estimate:
     mean, spread : float
         Mean and sample standard deviation over the seeds; the spread of one seed is NaN.
     low, high : float
-        Interval of the mean from the bootstrap over test sources; NaN if the metric has none.
+        Interval of the mean for new test sources; NaN if the metric has none.
     values : tuple of float
         One value per seed.
     """
@@ -307,7 +317,10 @@ def _estimates(each: _Tested, confidence: float) -> dict[str, Estimate]:
             continue
         spread = float(np.std(values, ddof=1)) if len(values) > 1 else float("nan")
         low, high = float("nan"), float("nan")
-        if name in each.resamples:
+        one_test = len({_key(test) for test in each.tests}) == 1
+        if name in RECOGNITION and one_test and np.isfinite(values).all():
+            low, high = _recognition_interval(each, name, confidence)
+        elif name in each.resamples:
             low, high = interval(each.resamples[name], confidence)
         estimates[name] = Estimate(float(np.mean(values)), spread, low, high, tuple(values))
     return estimates
@@ -341,10 +354,33 @@ def _pairs(
     able = [row for row in rows if metric in tested[row.network].resamples and row.status == "ok"]
     sets = {row.network: {_key(test) for test in tested[row.network].tests} for row in able}
     able = [row for row in able if sets[row.network] == sets[able[0].network]]
+    if not able:
+        return []
+    if metric in RECOGNITION and len(sets[able[0].network]) == 1:
+        return recognition_differences([_answers(tested[row.network], metric) for row in able], confidence)
     samples = [
         Sample(row.network, row.metrics[metric].mean, tested[row.network].resamples[metric]) for row in able
     ]
-    return paired_differences(samples, confidence, able[0].n_test) if able else []
+    return paired_differences(samples, confidence, able[0].n_test)
+
+
+def _answers(each: _Tested, metric: str) -> Answers:
+    """Gather what a network's runs recognise of their common test set, sources in sorted order."""
+    ordered = [test.take(np.argsort(test.source_id)) for test in each.tests]
+    y, scores = ordered[0].label, np.stack([test.log_probabilities() for test in ordered])
+    mean = np.logaddexp.reduce(scores, axis=0)
+    asked = y if metric == "mpca" else np.zeros_like(y)
+    return Answers(each.name, asked, scores.argmax(axis=2) == y, mean.argmax(axis=1) == y)
+
+
+def _recognition_interval(each: _Tested, metric: str, confidence: float) -> tuple[float, float]:
+    """Give the score interval, for new test sources, of the mean over the runs."""
+    answers = _answers(each, metric)
+    classes = [answers.right.mean(axis=0)[answers.y == c] for c in np.unique(answers.y)]
+    right = np.array([own.sum() for own in classes])
+    z = float(norm.ppf((1 + confidence) / 2))
+    low, high = score_mean_interval(right, np.array([float(len(own)) for own in classes]), z)
+    return float(low), float(high)
 
 
 def _words(rows: list[Row], pairs: list[PairedDifference], metric: str, confidence: float) -> tuple[str, ...]:

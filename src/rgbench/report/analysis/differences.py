@@ -3,30 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rgbench.comparison.members import Side
-from rgbench.comparison.paired import holm
-from rgbench.comparison.power import answer, label_ceiling, observed_design, resolution_words
-from rgbench.comparison.resampled import Posterior, correlated_t, seed_interval
-from rgbench.comparison.significance import (
-    Interval,
-    McNemar,
-    Permutation,
-    class_weights,
-    mcnemar,
-    mpca_difference_interval,
-    permutation_test,
-)
+from rgbench.comparison.paired import PairedDifference, holm
+from rgbench.comparison.power import label_ceiling, observed_design, resolution_words
+from rgbench.comparison.resampled import Posterior, correlated_t
+from rgbench.comparison.significance import McNemar, mcnemar
 from rgbench.data.sets import data_sets
 from rgbench.errors import SpecError
 from rgbench.report import numbers
 from rgbench.report.analysis.runs import Runs
 from rgbench.report.blocks import Cell, Section, Table
-from rgbench.seeds import numpy_generator
 
 Flags = NDArray[np.bool_]
 LARGEST = 12
@@ -37,15 +27,11 @@ EQUAL = 0.01
 
 @dataclass(frozen=True)
 class _Pair:
-    """Two networks and everything that tells them apart."""
+    """Two networks: their difference as the comparison has it, and further tests."""
 
-    names: tuple[str, str]
-    difference: Interval
-    over_seeds: bool
+    difference: PairedDifference
     test: McNemar
-    permutation: Permutation
     folds: Posterior | None
-    words: str
 
 
 def section(runs: Runs) -> Section | None:
@@ -53,17 +39,23 @@ def section(runs: Runs) -> Section | None:
     side = runs.side("test")
     if side is None or len(runs.networks) < 2:
         return None
-    right = {name: _right(side, name) for name in runs.networks[:LARGEST]}
-    one_answer = {name: _consensus(side, name) for name in right}
-    pairs = [_compare((a, b), side, runs, (right, one_answer)) for a, b in combinations(right, 2)]
-    first, second = (one_answer[name] for name in list(right)[:2])
-    design = observed_design(side.y, first, second)
+    shown = set(runs.networks[:LARGEST])
+    main = [pair for pair in runs.main.pairs if {pair.first, pair.second} <= shown]
+    if not main:
+        return None
+    right = {name: _consensus(side, name) for name in runs.networks[:LARGEST]}
+    pairs = [
+        _Pair(
+            each, mcnemar(right[each.first], right[each.second]), _over_folds((each.first, each.second), runs)
+        )
+        for each in main
+    ]
+    design = observed_design(side.y, right[main[0].first], right[main[0].second])
     return Section(
         anchor="differences",
         menu="Differences",
         title="Are they different?",
         sentences=(
-            *(f"{pair.words}." for pair in pairs if pair.names[0] == runs.networks[0]),
             f"{resolution_words(len(side.y), design)}.",
             *_ceiling(runs),
         ),
@@ -81,38 +73,10 @@ def section(runs: Runs) -> Section | None:
     )
 
 
-def _right(side: Side, network: str) -> Flags:
-    """Tell which sources each run of a network recognises, shape (runs, n)."""
-    rows = [i for i, member in enumerate(side.members) if member.network == network]
-    return np.asarray(side.scores[rows].argmax(axis=2) == side.y)
-
-
 def _consensus(side: Side, network: str) -> Flags:
     """Tell which sources the mean probability over a network's runs recognises, shape (n,)."""
     rows = [i for i, member in enumerate(side.members) if member.network == network]
     return np.asarray(np.logaddexp.reduce(side.scores[rows], axis=0).argmax(axis=1) == side.y)
-
-
-def _compare(
-    names: tuple[str, str], side: Side, runs: Runs, flags: tuple[dict[str, Flags], dict[str, Flags]]
-) -> _Pair:
-    first, second = (flags[0][name] for name in names)
-    one, other = (flags[1][name] for name in names)
-    over_seeds = min(len(first), len(second)) > 1
-    if over_seeds:
-        difference = seed_interval(side.y, first, second, runs.main.confidence).interval
-    else:
-        difference = mpca_difference_interval(side.y, first[0], second[0], runs.main.confidence)
-    generator = numpy_generator(0, "bootstrap", permutation=len(side.y))
-    return _Pair(
-        names,
-        difference,
-        over_seeds,
-        mcnemar(one, other),
-        permutation_test(one, other, class_weights(side.y), generator),
-        _over_folds(names, runs),
-        answer(*names, difference, len(side.y), observed_design(side.y, one, other)),
-    )
 
 
 def _over_folds(names: tuple[str, str], runs: Runs) -> Posterior | None:
@@ -158,36 +122,37 @@ def _ceiling(runs: Runs) -> tuple[str, ...]:
 
 
 def _table(pairs: list[_Pair]) -> Table:
-    corrected = [
-        holm([pair.test.p_value for pair in pairs]),
-        holm([pair.permutation.p_value for pair in pairs]),
-    ]
+    corrected = holm([pair.test.p_value for pair in pairs])
     folds = any(pair.folds for pair in pairs)
     columns = (
         "first", "second", "difference / points", "95 % interval", "for new", "only first right", "only second right",
         "McNemar p", "permutation p", *(("first better", "practically equal", "second better") if folds else ()),
     )  # fmt: skip
     rows = [
-        (*_cells(pair, (mcnemar_p, permutation_p)), *(_chances(pair.folds) if folds else ()))
-        for pair, mcnemar_p, permutation_p in zip(pairs, *corrected, strict=True)
+        (*_cells(pair, p_value), *(_chances(pair.folds) if folds else ()))
+        for pair, p_value in zip(pairs, corrected, strict=True)
     ]
-    return Table("differences", "Every pair", columns, tuple(rows), frozenset({1, 4}))
+    return Table("differences", "Every pair", columns, tuple(rows), frozenset({1}))
 
 
-def _cells(pair: _Pair, p_values: tuple[float, float]) -> tuple[Cell, ...]:
-    interval = (
-        f"{numbers.signed_percent(pair.difference.low)} – {numbers.signed_percent(pair.difference.high)}"
-    )
+def _cells(pair: _Pair, p_value: float) -> tuple[Cell, ...]:
+    each = pair.difference
+    interval = f"{numbers.signed_percent(each.low)} – {numbers.signed_percent(each.high)}"
     return (
-        Cell(pair.names[0]),
-        Cell(pair.names[1]),
-        Cell(numbers.signed_percent(pair.difference.value), pair.difference.value),
-        Cell(interval, pair.difference.low),
-        Cell("sources and seeds" if pair.over_seeds else "sources"),
+        Cell(each.first),
+        Cell(each.second),
+        Cell(numbers.signed_percent(each.difference), each.difference),
+        Cell(interval, each.low),
+        Cell(_p(each.p_value), each.p_value),
+        Cell(numbers.percent(each.resolvable), each.resolvable),
         Cell(str(pair.test.first_only), pair.test.first_only),
         Cell(str(pair.test.second_only), pair.test.second_only),
-        *(Cell(numbers.significant(p, 2) if p >= 1e-4 else "< 0.0001", p) for p in p_values),
+        Cell(_p(p_value), p_value),
     )
+
+
+def _p(value: float) -> str:
+    return numbers.significant(value, 2) if value >= 1e-4 else "< 0.0001"
 
 
 def _chances(folds: Posterior | None) -> tuple[Cell, ...]:
