@@ -1,0 +1,122 @@
+"""The report's later sections: what they are made of, what they say, and that they stand hostile names."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+import xml.etree.ElementTree as ET
+from base64 import b64decode
+
+import numpy as np
+import pytest
+
+from rgbench.comparison.summary import compare
+from rgbench.report.analysis import MAKERS, parts
+from rgbench.report.blocks import Cell, Figure, Section, Table, to_csv
+from rgbench.report.html import write_report
+from rgbench.report.plots import Axes, Line, lines_figure
+
+NAMES = np.array([f"source {i}" for i in range(60)])
+
+
+@pytest.fixture(scope="module")
+def sections(made) -> dict[str, Section]:
+    return {part.anchor: part for part in parts(made.comparisons["best"], made.records)}
+
+
+def test_every_section_is_there_for_runs_that_have_all(sections):
+    assert list(sections) == ["differences", "places", "overfitting", "ensembles", "calibration"]
+    assert len(sections) == len(MAKERS)
+    for part in sections.values():
+        assert part.title
+        assert part.sentences
+        assert part.notes
+        assert part.tables or part.figures
+
+
+def test_tables_hold_a_cell_for_each_column_and_download(sections):
+    for part in sections.values():
+        for table in part.tables:
+            assert table.rows, table.name
+            assert {len(row) for row in table.rows} == {len(table.columns)}, table.name
+            for _, file, address in table.downloads:
+                content = b64decode(address.partition("base64,")[2]).decode()
+                if file.endswith(".csv"):
+                    rows = list(csv.reader(io.StringIO(content)))
+                    assert rows[0] == list(table.columns)
+                    assert len(rows) == len(table.rows) + 1
+                else:
+                    assert content.count(r"\\") == len(table.rows) + 1
+                    assert r"\toprule" in content
+
+
+def test_figures_are_svg_with_their_numbers(sections):
+    figures = [figure for part in sections.values() for figure in part.figures]
+    assert len(figures) == 5
+    for figure in figures:
+        root = ET.fromstring(figure.drawing)
+        assert root.get("aria-label")
+        assert figure.rows
+        assert {len(row) for row in figure.rows} == {len(figure.columns)}
+        assert not re.search(r'="(nan|inf)', figure.drawing)
+
+
+def test_what_is_said_agrees_with_the_comparison(sections, made):
+    main = made.comparisons["best"]
+    rows = {row[0].text: row for row in sections["places"].tables[0].rows}
+    assert set(rows) == {row.network for row in main.rows}
+    by_mpca = sorted(rows.values(), key=lambda row: row[6].value)
+    assert [row[0].text for row in by_mpca] == [row.network for row in main.rows]
+    pairs = sections["differences"].tables[0].rows
+    assert [(row[0].text, row[1].text) for row in pairs] == [(p.first, p.second) for p in main.pairs]
+    assert [row[2].value for row in pairs] == [p.difference for p in main.pairs]
+    assert "200 test sources resolve differences from" in sections["differences"].sentences[0]
+
+
+def test_one_run_has_no_pairs_and_no_ensemble(made):
+    alone = made.records[:1]
+    found = [part.anchor for part in parts(compare(alone), alone)]
+    assert found == ["overfitting", "calibration"]
+    assert parts(compare(made.records), []) == []
+
+
+def test_runs_on_different_test_sources_have_no_common_sections(runs):
+    other = runs(("mcrgnet",), (1,), NAMES) + runs(("convxpress",), (1,), np.char.add(NAMES, "b"))
+    assert [part.anchor for part in parts(compare(other), other)] == ["places", "overfitting"]
+
+
+def test_hostile_names_stay_text(runs, tmp_path):
+    records = runs(("mcrgnet", "convxpress"), (1, 2), np.char.add("<script>1</script>", NAMES))
+    table = Table("t", "<b>title</b>", ("a&b", "<i>"), ((Cell("<script>1</script>"), Cell("50 %_$", 0.5)),))
+    assert r"50 \%\_\$" in table.latex()
+    assert table.csv() == "a&b,<i>\n<script>1</script>,0.5\n"
+    figure = Figure(
+        "f", "<b>", lines_figure([Line("<x>", np.arange(2.0), np.arange(2.0))], Axes("<", ">"), '"'), ""
+    )
+    assert "<x>" not in figure.drawing
+    ET.fromstring(figure.drawing)
+    path = write_report(tmp_path / "r.html", {"best": compare(records)}, records)
+    assert "<script>1" not in path.read_text()
+
+
+def test_lines_have_gaps_where_values_are_missing():
+    line = Line(
+        "a", np.arange(5.0), np.array([1, 2, np.nan, 4, 5]), np.zeros(5), np.full(5, 6.0), points=True
+    )
+    drawing = lines_figure([line], Axes("x", "y", log=False, diagonal=True), "label")
+    assert drawing.count("<polyline") == 2
+    assert drawing.count('class="mark c0"') == 4
+    assert drawing.count("<polygon") == 1
+    empty = Line("b", np.arange(3.0), np.full(3, np.nan))
+    assert "<polyline" not in lines_figure([empty], Axes("x", "y", (0, 1), (0, 1)), "label")
+    log = lines_figure(
+        [Line("c", np.array([10.0, 100, 1000]), np.arange(3.0))], Axes("n", "y", log=True), "label"
+    )
+    assert ">100<" in log
+
+
+def test_missing_values_are_empty_cells():
+    assert to_csv(("a", "b"), [(None, 1.5), ("x", float("nan"))]) == "a,b\n,1.5\nx,nan\n"
+    assert Cell("–").data == "–"
+    assert Cell("5 %", 0.05).data == 0.05
