@@ -12,7 +12,7 @@ import torch
 from rich.console import Console
 
 from rgbench import apply, quickstart
-from rgbench.comparison.summary import Comparison, compare, group_records
+from rgbench.comparison.summary import Comparison, compare, families
 from rgbench.errors import DataError, SpecError
 from rgbench.predict import inference_rate
 from rgbench.progress import TerminalListener
@@ -62,10 +62,12 @@ def run_and_report(study_name: str, store_path: Path, device: str, console: Cons
     dataset = load_dataset(study.data)
     with TerminalListener(console, device) as listener:
         records = run_study(study, store, device, listener, dataset)
-    comparisons = _comparisons(records)
     path = store.root / f"{study.name}.html"
-    write_report(path, comparisons, records, images=_images(dataset))
-    _say_results(comparisons["best"], records, console)
+    for number, (lead, smaller) in enumerate(families(records)):
+        comparisons = _comparisons(lead)
+        own = _numbered(path, number)
+        write_report(own, comparisons, lead, images=_images(dataset), smaller=smaller)
+        _say_results(comparisons["best"], lead, console)
     _say_where(path, store, records, console)
 
 
@@ -111,13 +113,13 @@ def report(store_path: Path, out: Path | None, model: str, table: Path | None, c
     if not store_path.exists():
         raise SpecError(f"--store {store_path}: there is no such folder; rgbench quickstart makes one")
     store = Store(store_path)
-    groups = group_records([record for record in store.records() if record.status != "imported"])
+    groups = families([record for record in store.records() if record.status != "imported"])
     if not groups:
         raise DataError(f"{store_path}: the store holds no run to compare; begin with rgbench quickstart")
-    for number, records in enumerate(groups):
+    for number, (records, smaller) in enumerate(groups):
         comparisons = _comparisons(records)
         path = _numbered(out or store.root / "report.html", number)
-        write_report(path, comparisons, records, images=_stored_images(records))
+        write_report(path, comparisons, records, images=_stored_images(records), smaller=smaller)
         _say_results(comparisons[model], records, console)
         if table is not None:
             _write_table(_numbered(table, number), comparisons[model])

@@ -7,12 +7,13 @@ import io
 import re
 import xml.etree.ElementTree as ET
 from base64 import b64decode
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from rgbench.comparison.summary import compare
-from rgbench.report.analysis import MAKERS, parts
+from rgbench.comparison.summary import compare, families
+from rgbench.report.analysis import parts
 from rgbench.report.blocks import Cell, Figure, Section, Table, to_csv
 from rgbench.report.html import write_report
 from rgbench.report.plots import Axes, Line, lines_figure
@@ -27,7 +28,6 @@ def sections(made) -> dict[str, Section]:
 
 def test_every_section_is_there_for_runs_that_have_all(sections):
     assert list(sections) == ["differences", "places", "overfitting", "ensembles", "calibration"]
-    assert len(sections) == len(MAKERS)
     for part in sections.values():
         assert part.title
         assert part.sentences
@@ -120,3 +120,45 @@ def test_missing_values_are_empty_cells():
     assert to_csv(("a", "b"), [(None, 1.5), ("x", float("nan"))]) == "a,b\n,1.5\nx,nan\n"
     assert Cell("–").data == "–"
     assert Cell("5 %", 0.05).data == 0.05
+
+
+def on_fewer(record, n: int, seed: int):
+    """Give a run as if on n training sources: the fewer, the more of its answers are turned to another class."""
+    predictions = record.predictions
+    turned = np.random.default_rng([n, seed]).random(len(predictions)) < 2 * n**-0.5
+    logits = np.where(turned[:, None], np.roll(predictions.logits, 1, axis=1), predictions.logits)
+    spec = record.spec.model_copy(update={"data": record.spec.data.model_copy(update={"train_limit": n})})
+    cost = {**record.cost, "training_sources": n}
+    return replace(record, spec=spec, cost=cost, predictions=replace(predictions, logits=logits))
+
+
+def test_runs_on_fewer_sources_make_a_learning_curve(runs):
+    whole = [on_fewer(record, 1600, record.spec.seed) for record in runs(("mcrgnet",), (1, 2, 3))]
+    smaller = [
+        on_fewer(record, n, record.spec.seed)
+        for n in (100, 200, 400)
+        for record in runs(("mcrgnet",), (1, 2, 3))
+    ]
+    ((lead, rest),) = families([*smaller, *whole])
+    assert lead == whole
+    assert len(rest) == 9
+    found = {part.anchor: part for part in parts(compare(lead), lead, rest)}
+    section = found["learning"]
+    assert section.sentences[0].startswith("mcrgnet: from 100 to 1,600 training sources the error went from ")
+    assert len(section.figures[0].rows) == 12
+    few = parts(compare(lead), lead, [r for r in rest if r.spec.data.train_limit == 100])
+    refused = next(part for part in few if part.anchor == "learning")
+    assert "mcrgnet: " in refused.sentences[0]
+    assert refused.tables == ()
+    assert "learning" not in {part.anchor for part in parts(compare(lead), lead)}
+
+
+def test_other_data_make_another_family(runs):
+    one = runs(("mcrgnet",), (1,))
+    other = [
+        replace(
+            r, spec=r.spec.model_copy(update={"data": r.spec.data.model_copy(update={"checksum": "1" * 64})})
+        )
+        for r in one
+    ]
+    assert families([*one, *other]) == [(one, []), (other, [])]

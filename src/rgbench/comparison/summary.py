@@ -215,11 +215,23 @@ def group_records(records: Sequence[RunRecord]) -> list[list[RunRecord]]:
     return list(groups.values())
 
 
-def _setting(record: RunRecord) -> dict[str, str]:
+def families(records: Sequence[RunRecord]) -> list[tuple[list[RunRecord], list[RunRecord]]]:
+    """Part runs into groups to report: the comparable ones on most training sources, and those on fewer."""
+    found: dict[tuple[str, ...], list[list[RunRecord]]] = {}
+    for group in group_records(records):
+        found.setdefault(tuple(_setting(group[0], limited=False).values()), []).append(group)
+    parts = []
+    for groups in found.values():
+        groups.sort(key=lambda group: -(group[0].spec.data.train_limit or np.inf))
+        parts.append((groups[0], [record for group in groups[1:] for record in group]))
+    return parts
+
+
+def _setting(record: RunRecord, limited: bool = True) -> dict[str, str]:
     spec = record.spec
     # Folds share their test sources: they are repetitions, as seeds are.
     split = "folds" if spec.data.split.startswith("fold-") else spec.data.split
-    limit = "" if spec.data.train_limit is None else f", {spec.data.train_limit} for training"
+    limit = f", {spec.data.train_limit} for training" if limited and spec.data.train_limit else ""
     return {
         "protocol": spec.protocol,
         "data": f"{spec.data.name}{spec.data.test and ' tested on ' + spec.data.test} {spec.data.checksum[:8]}",

@@ -52,6 +52,7 @@ def write_report(
     records: Sequence[RunRecord],
     images: Images | None = None,
     options: ReportOptions | None = None,
+    smaller: Sequence[RunRecord] = (),
 ) -> Path:
     """Write the report of a comparison as one self-contained HTML file.
 
@@ -67,6 +68,8 @@ def write_report(
         Source id -> image, shape (h, w), uint8 or float, row 0 at the south; None where there is none.
     options : ReportOptions, optional
         What to show.
+    smaller : sequence of RunRecord
+        Runs on fewer training sources, for learning curves.
 
     Returns
     -------
@@ -83,22 +86,23 @@ def write_report(
     if not comparisons or not records:
         raise ValueError("a report needs at least one comparison and one record")
     path, options = Path(path), options or ReportOptions()
-    content = _context(comparisons, records, images, options)
+    content = page.context(comparisons, records, options.title, smaller)
+    content |= _pictures(comparisons, records, images, options)
     write_bytes(path, _render(content).encode("utf8"))
     return path
 
 
-def _context(
+def _pictures(
     comparisons: Mapping[str, Comparison],
     records: Sequence[RunRecord],
     images: Images | None,
     options: ReportOptions,
 ) -> dict[str, Any]:
-    content = page.context(comparisons, records, options.title)
-    order = [row.network for row in next(iter(comparisons.values())).rows]
+    model, main = next(iter(comparisons.items()))
+    order = [row.network for row in main.rows]
     find = images.get if isinstance(images, Mapping) else images
-    look = sources.Look(find, options.picture_size, content["model"])
-    return content | {
+    look = sources.Look(find, options.picture_size, model)
+    return {
         "picture_size": options.picture_size,
         "hard": sources.hard_items(records, look, options.hard),
         "galleries": [

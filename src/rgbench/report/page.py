@@ -10,7 +10,7 @@ import numpy as np
 from markupsafe import Markup
 
 from rgbench.comparison.summary import Comparison, Row
-from rgbench.report import analysis, figures, numbers, text, words
+from rgbench.report import analysis, citations, figures, numbers, text, words
 from rgbench.report.blocks import data_uri
 from rgbench.store import RunRecord
 
@@ -32,7 +32,10 @@ _MAX_PAIRS = 15
 
 
 def context(
-    comparisons: Mapping[str, Comparison], records: Sequence[RunRecord], title: str = ""
+    comparisons: Mapping[str, Comparison],
+    records: Sequence[RunRecord],
+    title: str = "",
+    smaller: Sequence[RunRecord] = (),
 ) -> dict[str, Any]:
     """Collect everything on the page but the pictures of sources.
 
@@ -44,6 +47,8 @@ def context(
         The runs.
     title : str
         Title of the page; made from the data set's name if empty.
+    smaller : sequence of RunRecord
+        Runs on fewer training sources, for learning curves.
     """
     model, main = next(iter(comparisons.items()))
     data = records[0].spec.data.name
@@ -60,9 +65,10 @@ def context(
         "train_key": Markup(figures.legend_swatch("train")),
         "valid_key": Markup(figures.legend_swatch("valid")),
         "terms": words.TERMS,
-        "citation": words.CITATION,
-        "credits": [],
-        "parts": analysis.parts(main, records),
+        "methods": citations.methods(main, records),
+        "citation": citations.bibliography(records),
+        "citation_file": data_uri("application/x-bibtex", citations.bibliography(records)),
+        "parts": analysis.parts(main, records, smaller),
         "footer": _footer(records),
         **_table(main, data),
         **_ranking(main),

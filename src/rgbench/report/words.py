@@ -24,13 +24,15 @@ TERMS = (
     ),
     (
         "95 % interval",
-        "Range of the mean that the data allow, seeds and test sources both drawn anew by a bootstrap. "
-        "Intervals of two networks may overlap although one is clearly better: see paired differences.",
+        "Range of the mean that the test sources allow: of as many such intervals, 95 in 100 hold the value "
+        "for new sources like these (tried by simulation). Intervals of two networks may overlap although one is "
+        "clearly better: see paired differences.",
     ),
     (
         "paired difference",
         "Both networks answer for the same test sources, so the hard sources cancel; this is the way to tell "
-        "whether one is better. The p-value is adjusted for the number of pairs tested.",
+        "whether one is better. Its interval counts new seeds too. The p-value is adjusted for the number of pairs "
+        "tested.",
     ),
     ("accuracy", "Share of all test sources recognised; depends on the mix of classes in the test set."),
     (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from rgbench.comparison.summary import Comparison
-from rgbench.report.analysis import calibration, differences, ensembles, overfitting, places
+from rgbench.report.analysis import calibration, differences, ensembles, learning, overfitting, places
 from rgbench.report.analysis.runs import Runs
 from rgbench.report.blocks import Section
 from rgbench.store import RunRecord
@@ -15,13 +15,14 @@ MAKERS: tuple[Maker, ...] = (
     differences.section,
     places.section,
     overfitting.section,
+    learning.section,
     ensembles.section,
     calibration.section,
 )
 """In the order of the page; each gives its section, or None if the runs have nothing for it."""
 
 
-def parts(main: Comparison, records: Sequence[RunRecord]) -> list[Section]:
+def parts(main: Comparison, records: Sequence[RunRecord], smaller: Sequence[RunRecord] = ()) -> list[Section]:
     """Make the sections for which the runs have what is needed.
 
     Parameters
@@ -30,7 +31,9 @@ def parts(main: Comparison, records: Sequence[RunRecord]) -> list[Section]:
         The comparison that leads the report.
     records : sequence of RunRecord
         Its runs.
+    smaller : sequence of RunRecord
+        Runs on fewer training sources.
     """
-    runs = Runs.of(main, records)
+    runs = Runs.of(main, records, smaller)
     made = [maker(runs) for maker in MAKERS] if runs.complete else []
     return [section for section in made if section is not None]

@@ -23,21 +23,25 @@ class Runs:
         Runs that have learnt something, networks in the order of the ranking, then by seed.
     networks : tuple of str
         Their networks, best first.
+    smaller : tuple of RunRecord
+        Complete runs on fewer training sources, for learning curves.
     """
 
     main: Comparison
     complete: tuple[RunRecord, ...]
     networks: tuple[str, ...]
+    smaller: tuple[RunRecord, ...] = ()
 
     @classmethod
-    def of(cls, main: Comparison, records: Sequence[RunRecord]) -> Runs:
+    def of(cls, main: Comparison, records: Sequence[RunRecord], smaller: Sequence[RunRecord] = ()) -> Runs:
         """Choose the runs of rows that are sound; a network with two recipes is left to the main table."""
         sound = [row.network for row in main.rows if row.status == "ok"]
         order = {name: i for i, name in enumerate(sound)}
         chosen = [r for r in records if r.status == "complete" and r.spec.network.name in order]
         chosen.sort(key=lambda r: (order[r.spec.network.name], r.spec.data.split, r.spec.seed))
         names = dict.fromkeys(r.spec.network.name for r in chosen)
-        return cls(main, tuple(chosen), tuple(names))
+        fewer = tuple(record for record in smaller if record.status == "complete")
+        return cls(main, tuple(chosen), tuple(names), fewer)
 
     def of_network(self, name: str) -> tuple[RunRecord, ...]:
         """Give the runs of one network."""

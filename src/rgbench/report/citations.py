@@ -1,0 +1,160 @@
+"""What a paper that uses the report would say and cite: methods in words, and BibTeX, from the cards."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from rgbench.comparison.summary import Comparison
+from rgbench.data.sets import data_sets
+from rgbench.measures.cards import metrics
+from rgbench.networks import NetworkCard, networks
+from rgbench.report import words
+from rgbench.spec import RunSpec
+from rgbench.store import RunRecord
+
+_YEAR = re.compile(r"\b(1[89]\d\d|20\d\d)\b")
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A publication: how it is named in a sentence, and where it is to be found."""
+
+    citation: str
+    doi: str = ""
+    arxiv: str = ""
+
+    @property
+    def key(self) -> str:
+        """Key of the BibTeX entry: first author and year.
+
+        Examples
+        --------
+        >>> Reference("Ma et al. 2019, ApJS 240, 34").key
+        'Ma2019'
+        """
+        author = re.sub(r"[^A-Za-z]", "", re.split(r"[ ,&]", self.citation, maxsplit=1)[0])
+        year = _YEAR.search(self.citation)
+        return f"{author}{year[1] if year else ''}"
+
+    def bibtex(self) -> str:
+        """Give the entry: the citation as a note, since cards hold no list of authors."""
+        fields = [("note", _escaped(self.citation)), ("doi", self.doi), ("eprint", self.arxiv)]
+        if self.arxiv:
+            fields.append(("archivePrefix", "arXiv"))
+        lines = [f"  {name} = {{{value}}}" for name, value in fields if value]
+        return f"@misc{{{self.key},\n" + ",\n".join(lines) + "\n}"
+
+
+STATISTICS = (
+    Reference("Wilson 1927, JASA 22, 209"),
+    Reference("Tango 1998, Statistics in Medicine 17, 891"),
+    Reference("Zou & Donner 2008, Statistics in Medicine 27, 1693"),
+    Reference("Holm 1979, Scandinavian Journal of Statistics 6, 65"),
+    Reference("McNemar 1947, Psychometrika 12, 153"),
+    Reference("Piepho 2004, J. Comput. Graph. Stat. 13, 456"),
+)
+"""Methods that every comparison uses."""
+FOLDS = (Reference("Corani & Benavoli 2015, Machine Learning 100, 285"),)
+"""Methods that comparisons over folds use."""
+
+
+def methods(main: Comparison, records: Sequence[RunRecord]) -> list[str]:
+    """Write the methods paragraph of a paper: data, networks, training, statistics."""
+    spec = records[0].spec
+    tested = "the lowest validation loss" if main.model == "best" else "the last epoch"
+    seeds = sorted({record.spec.seed for record in records})
+    return [
+        _data_words(spec, main),
+        f"We compare {_listed(_network_words(records))}.",
+        f"Each was trained under the protocol {spec.protocol} of rgbench with {len(seeds)} seeds "
+        f"({', '.join(map(str, seeds))}), on images prepared by the preset {spec.images.preset!r} and brought to "
+        f"{_size(spec)} pixels; the model of {tested} was tested. The test set took no part in any "
+        "choice.",
+        f"Recognition is measured by {metrics().get(main.metric).title}. Intervals ({100 * main.confidence:.0f} %)"
+        " are score intervals (Wilson 1927; Tango 1998 for paired differences), for new test sources and, for "
+        "differences, new seeds (combined after Zou & Donner 2008). Pairs are tested by permutation of their "
+        "answers and by McNemar's exact test (McNemar 1947), corrected for their number (Holm 1979).",
+    ]
+
+
+def references(records: Sequence[RunRecord]) -> list[Reference]:
+    """Collect the publications of networks, data sets and statistics that runs used, each once."""
+    found: list[Reference] = []
+    for name in dict.fromkeys(record.spec.network.name for record in records):
+        card = _card(name)
+        if card is not None and card.paper.citation:
+            found.append(Reference(card.paper.citation, card.paper.doi, card.paper.arxiv))
+    for name in dict.fromkeys(n for r in records for n in (r.spec.data.name, r.spec.data.test) if n):
+        if name in data_sets():
+            data = data_sets().get(name).card
+            found.append(Reference(data.paper, data.doi))
+    found += STATISTICS
+    if any(record.spec.data.split.startswith("fold-") for record in records):
+        found += FOLDS
+    return list({reference.citation: reference for reference in found if reference.citation}.values())
+
+
+def bibliography(records: Sequence[RunRecord]) -> str:
+    """Give all references as BibTeX, that of the 2021 study first; keys are told apart by a letter."""
+    entries, seen = [words.CITATION], {"Becker2021"}
+    for reference in references(records):
+        if "MNRAS 503, 1828" in reference.citation and reference.citation.startswith("Becker"):
+            continue
+        key = _free(reference.key, seen)
+        seen.add(key)
+        entries.append(reference.bibtex().replace(f"{{{reference.key},", f"{{{key},", 1))
+    return "\n\n".join(entries) + "\n"
+
+
+def _data_words(spec: RunSpec, main: Comparison) -> str:
+    data, tested = spec.data, sorted({row.n_test for row in main.rows if row.n_test})
+    known = data_sets().get(data.name).card if data.name in data_sets() else None
+    source = f"{data.name} ({known.paper})" if known is not None else "our own images"
+    split = (
+        f"its split {data.split!r}"
+        if data.split != "becker2021"
+        else "a new split by the 2021 algorithm for every seed"
+    )
+    where = f", tested on {data.test}, without the sources that both sets hold" if data.test else ""
+    return (
+        f"We use {source}, classes {', '.join(main.classes)}, {split}{where}, with {' to '.join(map(str, tested))}"
+        " test sources. No two sources within 60 arcsec stand on two sides of a split."
+    )
+
+
+def _network_words(records: Sequence[RunRecord]) -> list[str]:
+    said = []
+    for name in dict.fromkeys(record.spec.network.name for record in records):
+        card = _card(name)
+        said.append(
+            f"{card.title} ({card.paper.citation})" if card is not None and card.paper.citation else name
+        )
+    return said
+
+
+def _card(name: str) -> NetworkCard | None:
+    known = networks()
+    item = known.get(name) if name in known else None
+    return item if isinstance(item, NetworkCard) else None
+
+
+def _size(spec: RunSpec) -> str:
+    size = spec.images.size
+    return f"{size} x {size}" if isinstance(size, int) else f"{size[0]} x {size[1]}"
+
+
+def _listed(names: Iterable[str]) -> str:
+    *first, last = names
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+def _free(key: str, seen: set[str]) -> str:
+    return next(
+        k for k in (key, *(f"{key}{letter}" for letter in "bcdefghijklmnopqrstuvwxyz")) if k not in seen
+    )
+
+
+def _escaped(text: str) -> str:
+    return text.replace("&", r"\&").replace("_", r"\_").replace("%", r"\%")
