@@ -40,11 +40,12 @@ $(DEV_INSTALLED): $(INSTALLED)
 quickstart: $(INSTALLED) ## install, then train and compare three networks on real images (minutes)
 	$(BIN)/rgbench quickstart
 
+# One process per core, each with one thread: threads that wait for each other slow all of them down.
 test: $(DEV_INSTALLED) ## run the fast tests
-	$(BIN)/python -m pytest -n auto $(PYTEST_ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto $(PYTEST_ARGS)
 
 test-all: $(DEV_INSTALLED) ## run all tests, the slow ones too
-	$(BIN)/python -m pytest -n auto -m "slow or not slow" $(PYTEST_ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto -m "slow or not slow" $(PYTEST_ARGS)
 
 lint: $(DEV_INSTALLED) ## look for mistakes and for code that is not formatted
 	$(BIN)/ruff check .

@@ -18,6 +18,7 @@ from rgbench.comparison.robustness import CONDITIONS_FILE, Condition, read_condi
 from rgbench.data.catalogue import Card, Catalogue, DataSet
 from rgbench.errors import DataError, SpecError, StoreError
 from rgbench.images.noise import mad_noise
+from rgbench.images.preprocess import central_crop, preprocess_batch
 from rgbench.spec import DataSpec, Study
 from rgbench.store import RunRecord, Store
 from rgbench.stress import (
@@ -187,14 +188,14 @@ def test_default_conditions_are_those_of_the_design():
 
 
 def toy_dataset(n: int = 60) -> DataSet:
-    """Two classes: one blob, or two blobs at an angle of their own."""
+    """Two classes: one blob, or two at an angle of their own; beyond the field a neighbour, which turns in."""
     rng = np.random.default_rng(5)
     y, x = np.mgrid[:SIDE, :SIDE] - (SIDE - 1) / 2
     label = np.arange(n) % 2
     images = rng.normal(0, 0.01, (n, SIDE, SIDE))
     for image, kind in zip(images, label, strict=True):
         place = kind * 7 * np.exp(1j * rng.uniform(0, 2 * np.pi))
-        for spot in (place, -place):
+        for spot in (place, -place, 20j):
             image += np.exp(-((x - spot.real) ** 2 + (y - spot.imag) ** 2) / 6)
     names = np.array([f"s{i:03d}" for i in range(n)])
     nothing, zero = np.full(n, np.nan), np.zeros(n, np.int64)
@@ -309,12 +310,11 @@ def test_a_turned_image_is_skimage_s(trained, dataset, monkeypatch):
         return np.zeros((20, 2), dtype=np.float32)
 
     monkeypatch.setattr("rgbench.stress.predict_logits", keep)
-    stress(record, dataset, store, [Condition("rotation", 30), Condition("rotation", 0)])
-    turned, plain = seen[0].numpy()[:, 0], seen[2].numpy()[:, 0]
-    wanted = np.stack([skimage_rotate(image, 30) for image in plain])
-    y, x = np.mgrid[:FIELD, :FIELD] - (FIELD - 1) / 2
-    inner = np.hypot(x, y) < FIELD / 2 - 2
-    np.testing.assert_allclose(turned[:, inner], wanted[:, inner], atol=1e-4)
+    stress(record, dataset, store, [Condition("rotation", 45)])
+    whole = preprocess_batch(dataset.images[40:], "becker2021")
+    wanted = central_crop(np.stack([skimage_rotate(image, 45) for image in whole]), FIELD)
+    np.testing.assert_allclose(seen[0].numpy()[:, 0], wanted, atol=1e-4)
+    assert wanted[:, -4:, -4:].any()  # where the neighbour has come to
 
 
 def test_a_blob_is_told_from_two_until_the_beam_blends_them(trained, dataset):

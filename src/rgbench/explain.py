@@ -72,9 +72,9 @@ class Plane:
 
     Attributes
     ----------
-    source_id, label, classes : ndarray, ndarray, tuple
+    source_id, label, classes : ndarray (n,), ndarray (n,), tuple
         Sources, true classes (-1 where not known), and the names of the classes.
-    points, explained : ndarray of float64, shapes (n, 2) and (2,)
+    points, explained : ndarray (n, 2), ndarray (2,)
         As from `principal_plane`.
     """
 
@@ -343,9 +343,7 @@ def _ready(
     place = {name: row for row, name in enumerate(catalogue.source_id.tolist())}
     unknown = [name for name in source_ids if name not in place]
     if unknown or not source_ids:
-        raise SpecError(
-            f"{dataset.card.name} has no source {unknown[0]!r}" if unknown else "no source is named"
-        )
+        raise SpecError(f"{dataset.card.name} has no source {unknown[0]!r}" if unknown else "no source given")
     index = np.array([place[name] for name in source_ids], dtype=np.int64)
     bad = catalogue.source_id[index[(catalogue.flags[index] & Flag.UNUSABLE) != 0]].tolist()
     if bad:
@@ -371,8 +369,7 @@ def _label(dataset: DataSet, index: NDArray[np.int64], target: str) -> NDArray[n
 
 @contextmanager
 def _quiet(network: Network) -> Iterator[nn.Module]:
-    """Switch dropout off, and back on where it was."""
-    was_training = network.training
+    was_training = network.training  # dropout is off meanwhile
     try:
         yield network.eval()
     finally:
