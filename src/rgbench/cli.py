@@ -202,6 +202,18 @@ def networks_show(
     commands.show_network(name, view, _console())
 
 
+@app.command()
+def stress(
+    run_id: Annotated[
+        str | None, typer.Option("--run", help="Id of a stored run, or its beginning; by default all.")
+    ] = None,
+    store: StoreOption = DEFAULT_STORE,
+    device: DeviceOption = "auto",
+) -> None:
+    """Test stored runs on turned, noisier, blurred, shifted and coarser images, for the report."""
+    _commands().stress_runs(store, run_id, device, _console())
+
+
 @app.command("import-keras")
 def import_keras(
     model: Annotated[Path, typer.Argument(help="Model file that Keras 2 wrote (.h5).")],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,14 +13,18 @@ import torch
 from rich.console import Console
 
 from rgbench import apply, quickstart
+from rgbench.comparison.robustness import read_conditions
 from rgbench.comparison.summary import Comparison, compare, families
+from rgbench.data.catalogue import DataSet
 from rgbench.errors import DataError, SpecError
 from rgbench.predict import inference_rate
 from rgbench.progress import TerminalListener
+from rgbench.report.analysis.runs import Beside
 from rgbench.report.html import write_report
 from rgbench.report.text import comparison_tables, write_csv, write_latex
 from rgbench.run import load_network, timing_batch
 from rgbench.store import RunRecord, Store
+from rgbench.stress import stress
 from rgbench.study import find_study, load_dataset, run_study, stored_records
 from rgbench.tables import MODELS
 
@@ -66,7 +71,7 @@ def run_and_report(study_name: str, store_path: Path, device: str, console: Cons
     for number, (lead, smaller) in enumerate(families(records)):
         comparisons = _comparisons(lead)
         own = _numbered(path, number)
-        write_report(own, comparisons, lead, images=_images(dataset), smaller=smaller)
+        write_report(own, comparisons, lead, _images(dataset), beside=_beside(lead, smaller, store))
         _say_results(comparisons["best"], lead, console)
     _say_where(path, store, records, console)
 
@@ -119,7 +124,9 @@ def report(store_path: Path, out: Path | None, model: str, table: Path | None, c
     for number, (records, smaller) in enumerate(groups):
         comparisons = _comparisons(records)
         path = _numbered(out or store.root / "report.html", number)
-        write_report(path, comparisons, records, images=_stored_images(records), smaller=smaller)
+        write_report(
+            path, comparisons, records, _stored_images(records), beside=_beside(records, smaller, store)
+        )
         _say_results(comparisons[model], records, console)
         if table is not None:
             _write_table(_numbered(table, number), comparisons[model])
@@ -156,6 +163,36 @@ def best_on_validation(records: list[RunRecord]) -> RunRecord:
     if not complete:
         raise DataError("the store holds no complete run; begin with rgbench quickstart")
     return max(complete, key=lambda r: float(np.max(r.history["validation_accuracy"])))
+
+
+def stress_runs(store_path: Path, run_id: str | None, device: str, console: Console) -> None:
+    """Test the stored runs, or one, on disturbed test images; what is there already is not computed again."""
+    if not store_path.exists():
+        raise SpecError(f"--store {store_path}: there is no such folder; rgbench quickstart makes one")
+    store, device = Store(store_path), choose_device(device)
+    records = [store.record(store.find(run_id))] if run_id else store.records()
+    complete = [record for record in records if record.status == "complete"]
+    if not complete:
+        raise DataError(f"{store_path}: the store holds no complete run; begin with rgbench quickstart")
+    loaded: dict[str, DataSet] = {}
+    for record in complete:
+        data = record.spec.data
+        if data.checksum not in loaded:
+            loaded = {data.checksum: load_dataset(data)}
+        began = time.perf_counter()
+        found = stress(record, loaded[data.checksum], store, device=device)
+        console.print(
+            f"{record.spec.network.name}, seed {record.spec.seed}: {len(set(found.condition.tolist()))} conditions, "
+            f"{time.perf_counter() - began:.0f} s",
+            highlight=False,
+        )
+    console.print(f"rgbench report --store {store_path}   shows them", highlight=False, soft_wrap=True)
+
+
+def _beside(records: list[RunRecord], smaller: list[RunRecord], store: Store) -> Beside:
+    """Gather what stands beside runs: those on fewer sources, and predictions on disturbed images."""
+    found = {record.run_id: read_conditions(store, record.run_id) for record in records}
+    return Beside(tuple(smaller), {key: table for key, table in found.items() if table is not None})
 
 
 def _comparisons(records: list[RunRecord]) -> dict[str, Comparison]:

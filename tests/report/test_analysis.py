@@ -14,9 +14,11 @@ import pytest
 
 from rgbench.comparison.summary import compare, families
 from rgbench.report.analysis import parts
+from rgbench.report.analysis.runs import Beside
 from rgbench.report.blocks import Cell, Figure, Section, Table, to_csv
 from rgbench.report.html import write_report
 from rgbench.report.plots import Axes, Line, lines_figure
+from rgbench.tables import concatenate
 
 NAMES = np.array([f"source {i}" for i in range(60)])
 
@@ -142,11 +144,11 @@ def test_runs_on_fewer_sources_make_a_learning_curve(runs):
     ((lead, rest),) = families([*smaller, *whole])
     assert lead == whole
     assert len(rest) == 9
-    found = {part.anchor: part for part in parts(compare(lead), lead, rest)}
+    found = {part.anchor: part for part in parts(compare(lead), lead, Beside(tuple(rest)))}
     section = found["learning"]
     assert section.sentences[0].startswith("mcrgnet: from 100 to 1,600 training sources the error went from ")
     assert len(section.figures[0].rows) == 12
-    few = parts(compare(lead), lead, [r for r in rest if r.spec.data.train_limit == 100])
+    few = parts(compare(lead), lead, Beside(tuple(r for r in rest if r.spec.data.train_limit == 100)))
     refused = next(part for part in few if part.anchor == "learning")
     assert "mcrgnet: " in refused.sentences[0]
     assert refused.tables == ()
@@ -162,3 +164,30 @@ def test_other_data_make_another_family(runs):
         for r in one
     ]
     assert families([*one, *other]) == [(one, []), (other, [])]
+
+
+def disturbed(record, names: tuple[str, ...]):
+    """Give predictions on disturbed images: the later the condition, the more answers are turned."""
+    tables = []
+    for k, name in enumerate(names):
+        test = record.predictions.select("test", "best")
+        turned = np.random.default_rng([k, record.spec.seed]).random(len(test)) < 0.1 * k
+        logits = np.where(turned[:, None], np.roll(test.logits, 1, axis=1), test.logits)
+        tables.append(replace(test, logits=logits, condition=np.full(len(test), name)))
+    return concatenate(tables)
+
+
+def test_runs_that_were_stressed_have_a_section_on_robustness(runs):
+    records = runs(("mcrgnet", "convxpress"), (1, 2))
+    names = ("rotation-000", "rotation-090", "rotation-180", "noise-1.0", "noise-2.0")
+    stressed = {r.run_id: disturbed(r, names) for r in records if r.spec.network.name == "mcrgnet"}
+    found = {part.anchor: part for part in parts(compare(records), records, Beside(conditions=stressed))}
+    section = found["robustness"]
+    assert [figure.name for figure in section.figures] == ["robustness-rotation", "robustness-noise"]
+    assert [row[1].text for row in section.tables[0].rows] == ["noise-1.0", "noise-2.0"]
+    assert {row[0].text for row in section.tables[0].rows} == {"mcrgnet"}, "the other one was not stressed"
+    assert "get the same class at all 3 angles" in section.sentences[0]
+    assert section.tables[0].rows[1][3].value > section.tables[0].rows[0][3].value > 0
+    one = dict(list(stressed.items())[:1])
+    anchors = {part.anchor for part in parts(compare(records), records, Beside(conditions=one))}
+    assert "robustness" not in anchors, "every seed must have been stressed"

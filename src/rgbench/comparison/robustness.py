@@ -490,11 +490,11 @@ def _of_sources(values: Floats, weights: Weights, confidence: float) -> tuple[fl
 
 
 def _sentence(score: ConditionScore, confidence: float) -> str:
-    drop, low, high = (100 * value for value in score.drops["accuracy"])
-    name = score.condition.name
+    (drop, low, high), name = (100 * np.array(score.drops["accuracy"])).tolist(), score.condition.name
     if not np.isfinite(drop):
         return f"{name}: logits that are not finite, nothing can be said"
-    span = f"{100 * confidence:.0f} % interval {low:.1f} to {high:.1f}, {score.n_sources} test sources"
+    p = "p < 0.001" if score.p_value < 0.001 else f"p = {score.p_value:.3f}"
+    span = f"{100 * confidence:.0f} % interval {low:.1f} to {high:.1f}, corrected {p}, {score.n_sources} test sources"
     if low <= 0 <= high:
         return f"{name}: no loss of accuracy can be shown, {drop:+.1f} points ({span})"
     return f"{name}: accuracy {'falls' if drop > 0 else 'rises'} by {abs(drop):.1f} points ({span})"

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from rgbench.comparison.summary import Comparison
 from rgbench.report import page, sources
+from rgbench.report.analysis.runs import Beside
 from rgbench.store import RunRecord, write_bytes
 
 Images = Callable[[str], NDArray[Any] | None] | Mapping[str, NDArray[Any]]
@@ -52,7 +53,7 @@ def write_report(
     records: Sequence[RunRecord],
     images: Images | None = None,
     options: ReportOptions | None = None,
-    smaller: Sequence[RunRecord] = (),
+    beside: Beside | None = None,
 ) -> Path:
     """Write the report of a comparison as one self-contained HTML file.
 
@@ -68,8 +69,8 @@ def write_report(
         Source id -> image, shape (h, w), uint8 or float, row 0 at the south; None where there is none.
     options : ReportOptions, optional
         What to show.
-    smaller : sequence of RunRecord
-        Runs on fewer training sources, for learning curves.
+    beside : Beside, optional
+        Runs on fewer training sources, predictions on disturbed images.
 
     Returns
     -------
@@ -86,7 +87,7 @@ def write_report(
     if not comparisons or not records:
         raise ValueError("a report needs at least one comparison and one record")
     path, options = Path(path), options or ReportOptions()
-    content = page.context(comparisons, records, options.title, smaller)
+    content = page.context(comparisons, records, options.title, beside)
     content |= _pictures(comparisons, records, images, options)
     write_bytes(path, _render(content).encode("utf8"))
     return path

@@ -11,6 +11,7 @@ from markupsafe import Markup
 
 from rgbench.comparison.summary import Comparison, Row
 from rgbench.report import analysis, citations, figures, numbers, text, words
+from rgbench.report.analysis.runs import Beside
 from rgbench.report.blocks import data_uri
 from rgbench.store import RunRecord
 
@@ -35,7 +36,7 @@ def context(
     comparisons: Mapping[str, Comparison],
     records: Sequence[RunRecord],
     title: str = "",
-    smaller: Sequence[RunRecord] = (),
+    beside: Beside | None = None,
 ) -> dict[str, Any]:
     """Collect everything on the page but the pictures of sources.
 
@@ -47,8 +48,8 @@ def context(
         The runs.
     title : str
         Title of the page; made from the data set's name if empty.
-    smaller : sequence of RunRecord
-        Runs on fewer training sources, for learning curves.
+    beside : Beside, optional
+        Runs on fewer training sources, predictions on disturbed images.
     """
     model, main = next(iter(comparisons.items()))
     data = records[0].spec.data.name
@@ -68,7 +69,7 @@ def context(
         "methods": citations.methods(main, records),
         "citation": citations.bibliography(records),
         "citation_file": data_uri("application/x-bibtex", citations.bibliography(records)),
-        "parts": analysis.parts(main, records, smaller),
+        "parts": analysis.parts(main, records, beside),
         "footer": _footer(records),
         **_table(main, data),
         **_ranking(main),

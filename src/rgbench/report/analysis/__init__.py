@@ -5,8 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from rgbench.comparison.summary import Comparison
-from rgbench.report.analysis import calibration, differences, ensembles, learning, overfitting, places
-from rgbench.report.analysis.runs import Runs
+from rgbench.report.analysis import (
+    calibration,
+    differences,
+    ensembles,
+    learning,
+    overfitting,
+    places,
+    robustness,
+)
+from rgbench.report.analysis.runs import Beside, Runs
 from rgbench.report.blocks import Section
 from rgbench.store import RunRecord
 
@@ -18,11 +26,12 @@ MAKERS: tuple[Maker, ...] = (
     learning.section,
     ensembles.section,
     calibration.section,
+    robustness.section,
 )
 """In the order of the page; each gives its section, or None if the runs have nothing for it."""
 
 
-def parts(main: Comparison, records: Sequence[RunRecord], smaller: Sequence[RunRecord] = ()) -> list[Section]:
+def parts(main: Comparison, records: Sequence[RunRecord], beside: Beside | None = None) -> list[Section]:
     """Make the sections for which the runs have what is needed.
 
     Parameters
@@ -31,9 +40,9 @@ def parts(main: Comparison, records: Sequence[RunRecord], smaller: Sequence[RunR
         The comparison that leads the report.
     records : sequence of RunRecord
         Its runs.
-    smaller : sequence of RunRecord
-        Runs on fewer training sources.
+    beside : Beside, optional
+        What stands beside them.
     """
-    runs = Runs.of(main, records, smaller)
+    runs = Runs.of(main, records, beside)
     made = [maker(runs) for maker in MAKERS] if runs.complete else []
     return [section for section in made if section is not None]

@@ -51,7 +51,7 @@ def section(runs: Runs) -> Section | None:
 
 def _errors(runs: Runs, network: str) -> list[tuple[float, float]]:
     """Give number of training sources and error of each run of a network, whole and limited ones."""
-    records = [*runs.of_network(network), *(r for r in runs.smaller if r.spec.network.name == network)]
+    records = [*runs.of_network(network), *(r for r in runs.beside.smaller if r.spec.network.name == network)]
     function = metrics().get(runs.main.metric).function
     found = []
     for record in records:

@@ -2,13 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from rgbench.comparison.members import Side, side_of
 from rgbench.comparison.summary import Comparison
 from rgbench.errors import RgbenchError
 from rgbench.store import RunRecord
+from rgbench.tables import Predictions
+
+
+@dataclass(frozen=True)
+class Beside:
+    """What stands beside the runs of a report.
+
+    Attributes
+    ----------
+    smaller : tuple of RunRecord
+        Runs on fewer training sources, for learning curves.
+    conditions : mapping of str to Predictions
+        Predictions on disturbed images, by run id.
+    """
+
+    smaller: tuple[RunRecord, ...] = ()
+    conditions: Mapping[str, Predictions] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -23,25 +40,24 @@ class Runs:
         Runs that have learnt something, networks in the order of the ranking, then by seed.
     networks : tuple of str
         Their networks, best first.
-    smaller : tuple of RunRecord
-        Complete runs on fewer training sources, for learning curves.
+    beside : Beside
+        What stands beside them.
     """
 
     main: Comparison
     complete: tuple[RunRecord, ...]
     networks: tuple[str, ...]
-    smaller: tuple[RunRecord, ...] = ()
+    beside: Beside = Beside()
 
     @classmethod
-    def of(cls, main: Comparison, records: Sequence[RunRecord], smaller: Sequence[RunRecord] = ()) -> Runs:
+    def of(cls, main: Comparison, records: Sequence[RunRecord], beside: Beside | None = None) -> Runs:
         """Choose the runs of rows that are sound; a network with two recipes is left to the main table."""
         sound = [row.network for row in main.rows if row.status == "ok"]
         order = {name: i for i, name in enumerate(sound)}
         chosen = [r for r in records if r.status == "complete" and r.spec.network.name in order]
         chosen.sort(key=lambda r: (order[r.spec.network.name], r.spec.data.split, r.spec.seed))
         names = dict.fromkeys(r.spec.network.name for r in chosen)
-        fewer = tuple(record for record in smaller if record.status == "complete")
-        return cls(main, tuple(chosen), tuple(names), fewer)
+        return cls(main, tuple(chosen), tuple(names), beside or Beside())
 
     def of_network(self, name: str) -> tuple[RunRecord, ...]:
         """Give the runs of one network."""

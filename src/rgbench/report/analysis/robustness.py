@@ -1,0 +1,112 @@
+"""What a network says when images are turned, noisy, blurred, shifted or coarse."""
+
+from __future__ import annotations
+
+from rgbench.comparison.robustness import (
+    FAMILIES,
+    ConditionScore,
+    RotationConsistency,
+    StressedRun,
+    rotation_consistency,
+    score_conditions,
+    strength_curves,
+    stressed_run,
+)
+from rgbench.errors import SpecError
+from rgbench.report import numbers
+from rgbench.report.analysis.runs import Runs
+from rgbench.report.blocks import Cell, Figure, Section, Table, Value
+from rgbench.report.plots import Axes, Line, lines_figure
+
+SHOWN = 6
+"""Networks of the figures, from the top of the ranking."""
+
+
+def section(runs: Runs) -> Section | None:
+    """Score the networks whose runs were all stressed (``rgbench stress``)."""
+    stressed = {name: _stressed(runs, name) for name in runs.networks}
+    scores = {name: score_conditions(own, runs.main.confidence) for name, own in stressed.items() if own}
+    if not scores:
+        return None
+    turned = {name: found for name, own in stressed.items() if own and (found := _turned(own)) is not None}
+    return Section(
+        anchor="robustness",
+        menu="Robustness",
+        title="What if the image were a little different?",
+        sentences=(
+            *(f"{name}: {found.words}." for name, found in turned.items()),
+            *(f"{name}: {_worst(own).words}." for name, own in scores.items()),
+        ),
+        figures=tuple(_figure(family, scores) for family in FAMILIES if _has(family, scores)),
+        tables=(_table(scores),),
+        notes=(
+            "The test images are disturbed before they are prepared, and the networks answer as they were "
+            "trained; clean and disturbed answers are compared on the same sources. p-values: exact sign test "
+            "over sources, corrected by Holm over the conditions of a network.",
+        ),
+    )
+
+
+def _stressed(runs: Runs, network: str) -> list[StressedRun]:
+    """Gather a network's stressed runs; none if one of them has not been stressed."""
+    own = runs.of_network(network)
+    if not own or any(record.run_id not in runs.beside.conditions for record in own):
+        return []
+    return [stressed_run(r, runs.beside.conditions[r.run_id], runs.main.model) for r in own]
+
+
+def _turned(own: list[StressedRun]) -> RotationConsistency | None:
+    try:
+        return rotation_consistency(own)
+    except SpecError:
+        return None
+
+
+def _worst(scores: list[ConditionScore]) -> ConditionScore:
+    return max(scores, key=lambda score: score.drops["accuracy"][0])
+
+
+def _has(family: str, scores: dict[str, list[ConditionScore]]) -> bool:
+    return any(score.condition.family == family for own in scores.values() for score in own)
+
+
+def _figure(family: str, scores: dict[str, list[ConditionScore]]) -> Figure:
+    lines: list[Line] = []
+    rows: list[tuple[Value, ...]] = []
+    for name, own in list(scores.items())[:SHOWN]:
+        for curve in strength_curves(own, "mpca"):
+            if curve.family == family:
+                value, low, high = 100 * curve.values.T
+                band = {"low": low, "high": high} if not lines else {}
+                lines.append(Line(name, curve.strengths, value, points=True, **band))
+                for strength, each in zip(curve.strengths, curve.values, strict=True):
+                    rows.append((name, float(strength), *(float(number) for number in each)))
+    kind = FAMILIES[family]
+    label = f"MPCA against {kind.title} for {', '.join(scores)}"
+    drawing = lines_figure(lines, Axes(f"{kind.title} / {kind.unit}", "MPCA / %"), label)
+    words = "Band: 95 % interval of the first network."
+    columns = ("network", "strength", "mpca", "low", "high")
+    return Figure(f"robustness-{family}", kind.title.capitalize(), drawing, words, columns, tuple(rows))
+
+
+def _table(scores: dict[str, list[ConditionScore]]) -> Table:
+    rows = []
+    for name, own in scores.items():
+        for score in own:
+            if score.condition.family == "rotation":
+                continue
+            value, drop = score.values["mpca"], score.drops["mpca"]
+            span = f"{numbers.signed_percent(drop[1])} – {numbers.signed_percent(drop[2])}"
+            rows.append(
+                (
+                    Cell(name),
+                    Cell(score.condition.name),
+                    Cell(numbers.percent(value[0]), value[0]),
+                    Cell(numbers.signed_percent(drop[0]), drop[0]),
+                    Cell(span, drop[1]),
+                    Cell(numbers.significant(score.p_value, 2), score.p_value),
+                    Cell(numbers.percent(score.changed), score.changed),
+                )
+            )
+    columns = ("network", "condition", "MPCA %", "lost / points", "95 % interval", "p", "answers changed %")
+    return Table("robustness", "Every condition but the rotations", columns, tuple(rows), frozenset({1}))
