@@ -1,4 +1,4 @@
-"""The command line: ``rgbench quickstart | run | report | predict | networks | data | import-keras``."""
+"""The command line: ``rgbench quickstart | run | report | stress | replicate | predict | networks | data | ...``."""
 
 from __future__ import annotations
 
@@ -200,6 +200,18 @@ def networks_show(
     commands = _network_commands()
     view = commands.View(image_size, n_classes, data_name, picture, run_id, store)
     commands.show_network(name, view, _console())
+
+
+@app.command()
+def replicate(
+    paper: Annotated[
+        str, typer.Argument(help="A paper's TOML file, or the name of one that ships: rustige2023.")
+    ],
+    store: StoreOption = DEFAULT_STORE,
+    device: DeviceOption = "auto",
+) -> None:
+    """Rerun what a paper reports, and say of each number whether ours agrees."""
+    _commands().replicate(paper, store, device, _console())
 
 
 @app.command()

@@ -13,6 +13,7 @@ import torch
 from rich.console import Console
 
 from rgbench import apply, quickstart
+from rgbench.comparison.published import judge, read_paper, study_of
 from rgbench.comparison.robustness import read_conditions
 from rgbench.comparison.summary import Comparison, compare, families
 from rgbench.data.catalogue import DataSet
@@ -74,6 +75,27 @@ def run_and_report(study_name: str, store_path: Path, device: str, console: Cons
         write_report(own, comparisons, lead, _images(dataset), beside=_beside(lead, smaller, store))
         _say_results(comparisons["best"], lead, console)
     _say_where(path, store, records, console)
+
+
+def replicate(name: str, store_path: Path, device: str, console: Console) -> None:
+    """Run the study of a paper, and say of each of its numbers whether ours agrees."""
+    paper = read_paper(name)
+    console.print(paper.citation, style="bold", markup=False, highlight=False)
+    for line in (
+        paper.note,
+        *([] if paper.number else ["No number of it is known here: nothing to compare."]),
+    ):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    if not paper.number:
+        return
+    study, store, device = study_of(paper), Store(store_path), choose_device(device)
+    dataset = load_dataset(study.data)
+    with TerminalListener(console, device) as listener:
+        records = run_study(study, store, device, listener, dataset)
+    comparison = compare(records)
+    for verdict in judge(paper, comparison):
+        style = "" if verdict.agrees else "yellow"
+        console.print(f"{verdict.words} ({verdict.number.where})", style=style, markup=False, highlight=False)
 
 
 def run_original(
