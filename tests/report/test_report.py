@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import shutil
 import subprocess
 import zlib
@@ -78,6 +79,17 @@ def test_everything_is_in_one_file(report, made):
     for word in (*NETWORKS, "MPCA", "95 %", "validation", "Becker", "2102.03780", "8901", "1826", "4915"):
         assert word in text, word
     assert made.comparisons["best"].words[0] in text
+
+
+def test_cells_of_the_confusion_matrix_lead_to_their_sources(report, made):
+    page = report.read_text()
+    links = set(re.findall(r'href="#([^"]+)"', page))
+    assert links <= set(re.findall(r' id="([^"]+)"', page)), "no link leads nowhere"
+    cells = [link for link in links if link.startswith("cell-convxpress-")]
+    assert len(cells) >= 8
+    section = page.partition('id="cell-convxpress-0-0"')[2].partition("</ul>")[0]
+    assert section.count("<img") == 8
+    assert "Compact, said Compact: " in section
 
 
 def test_hostile_names_are_inert(tmp_path, runs):

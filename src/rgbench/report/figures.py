@@ -78,7 +78,12 @@ def interval_figure(
     return svg.drawing(WIDTH, bottom + (52 if mark_words else 38), parts, label)
 
 
-def confusion_figure(matrix: NDArray[Any], classes: Sequence[str], label: str) -> str:
+def confusion_figure(
+    matrix: NDArray[Any],
+    classes: Sequence[str],
+    label: str,
+    links: Mapping[tuple[int, int], str] | None = None,
+) -> str:
     """Draw a confusion matrix: counts, and each row's percentages as shade.
 
     Parameters
@@ -89,6 +94,8 @@ def confusion_figure(matrix: NDArray[Any], classes: Sequence[str], label: str) -
         Names of the classes.
     label : str
         Text for screen readers.
+    links : mapping of (int, int) to str, optional
+        Anchors within the page that cells lead to, by row and column.
     """
     left, top, k = 92, 40, len(classes)
     cell = (WIDTH - left - 8) / k
@@ -106,7 +113,10 @@ def confusion_figure(matrix: NDArray[Any], classes: Sequence[str], label: str) -
         parts.append(svg.text(left - 8, y + 12, f"n = {matrix[i].sum():.0f}", "tiny muted", "end"))
         for j in range(k):
             place = (left + j * cell + 1.5, top + i * height + 1.5, cell - 3, height - 3)
-            parts += _cell(place, float(matrix[i, j]), float(share[i, j]), i == j)
+            drawn = _cell(place, float(matrix[i, j]), float(share[i, j]), i == j)
+            anchor = (links or {}).get((i, j))
+            what = f"{name} taken for {classes[j]}: show the sources"
+            parts += [svg.link(anchor, drawn, what)] if anchor else drawn
     return svg.drawing(WIDTH, top + k * height + 4, parts, label)
 
 

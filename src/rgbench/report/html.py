@@ -35,6 +35,8 @@ class ReportOptions:
         Sources shown that most runs miss.
     galleries : int
         Networks, from the top of the ranking, of which examples are shown.
+    cells, cell : int
+        Networks whose confusion matrices open the sources behind their cells, and sources shown of a cell.
     picture_size : int
         Longest side of an example's picture, in pixels.
     """
@@ -44,6 +46,8 @@ class ReportOptions:
     wrong: int = 8
     hard: int = 8
     galleries: int = 8
+    cells: int = 3
+    cell: int = 8
     picture_size: int = 128
 
 
@@ -87,8 +91,8 @@ def write_report(
     if not comparisons or not records:
         raise ValueError("a report needs at least one comparison and one record")
     path, options = Path(path), options or ReportOptions()
-    content = page.context(comparisons, records, options.title, beside)
-    content |= _pictures(comparisons, records, images, options)
+    pictures = _pictures(comparisons, records, images, options)
+    content = page.context(comparisons, records, options.title, beside, pictures["cells"]) | pictures
     write_bytes(path, _render(content).encode("utf8"))
     return path
 
@@ -102,7 +106,7 @@ def _pictures(
     model, main = next(iter(comparisons.items()))
     order = [row.network for row in main.rows]
     find = images.get if isinstance(images, Mapping) else images
-    look = sources.Look(find, options.picture_size, model)
+    look = sources.Look(find, options.picture_size, model, records[0].spec.images.field)
     return {
         "picture_size": options.picture_size,
         "hard": sources.hard_items(records, look, options.hard),
@@ -111,6 +115,7 @@ def _pictures(
             for name in order[: options.galleries]
             if (gallery := sources.gallery(name, records, look, (options.right, options.wrong)))
         ],
+        "cells": {name: sources.cells(name, records, look, options.cell) for name in order[: options.cells]},
         "gallery_words": sources.words(len(order), options.galleries),
     }
 

@@ -13,6 +13,7 @@ from rgbench.comparison.summary import Comparison, Row
 from rgbench.report import analysis, citations, figures, numbers, text, words
 from rgbench.report.analysis.runs import Beside
 from rgbench.report.blocks import data_uri
+from rgbench.report.sources import Cell
 from rgbench.store import RunRecord
 
 _SECTIONS = (
@@ -37,6 +38,7 @@ def context(
     records: Sequence[RunRecord],
     title: str = "",
     beside: Beside | None = None,
+    cells: Mapping[str, Sequence[Cell]] | None = None,
 ) -> dict[str, Any]:
     """Collect everything on the page but the pictures of sources.
 
@@ -50,6 +52,8 @@ def context(
         Title of the page; made from the data set's name if empty.
     beside : Beside, optional
         Runs on fewer training sources, predictions on disturbed images.
+    cells : mapping of str to sequence of Cell, optional
+        The sources behind the cells of confusion matrices, by network.
     """
     model, main = next(iter(comparisons.items()))
     data = records[0].spec.data.name
@@ -60,7 +64,7 @@ def context(
         "answer": list(main.words),
         "problems": _problems(main, records),
         "models": _models(comparisons),
-        "confusions": _confusions(main),
+        "confusions": _confusions(main, cells or {}),
         "per_class": _per_class(main),
         "curves": _curves(main, records),
         "train_key": Markup(figures.legend_swatch("train")),
@@ -229,7 +233,7 @@ def _score_cells(row: Row | None) -> list[dict[str, str]]:
     return [_entry(column.value(row), column.show(row)) for column in columns]
 
 
-def _confusions(main: Comparison) -> list[dict[str, Any]]:
+def _confusions(main: Comparison, cells: Mapping[str, Sequence[Cell]]) -> list[dict[str, Any]]:
     found = []
     for row in main.rows:
         if row.confusion is None or not np.sum(row.confusion):
@@ -237,8 +241,10 @@ def _confusions(main: Comparison) -> list[dict[str, Any]]:
         matrix = np.asarray(row.confusion)
         said = _confusion_words(matrix, main.classes)
         label = f"Confusion matrix of {row.network}. {said}"
-        drawing = Markup(figures.confusion_figure(matrix, main.classes, label))
-        found.append({"title": row.network, "drawing": drawing, "words": said})
+        behind = cells.get(row.network, ())
+        links = {cell.place: cell.anchor for cell in behind}
+        drawing = Markup(figures.confusion_figure(matrix, main.classes, label, links))
+        found.append({"title": row.network, "drawing": drawing, "words": said, "cells": behind})
     return found
 
 

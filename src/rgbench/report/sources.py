@@ -8,6 +8,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from rgbench.images.geometry import central_crop
 from rgbench.report import numbers
 from rgbench.report.gallery import Example, HardSource, examples, hardest, surest_right, surest_wrong
 from rgbench.report.pictures import picture
@@ -26,16 +27,21 @@ class Look:
         Longest side of a picture in pixels.
     model : str
         Whose predictions are shown, "best" or "final".
+    field : int, optional
+        Side in pixels of the central field that the networks saw, which is shown; left out, the whole image.
     """
 
     find: Callable[[str], NDArray[Any] | None] | None
     size: int
     model: str
+    field: int | None = None
 
     def picture(self, source_id: str) -> str | None:
         """Give a source's picture as a data URI, None if there is no image of it."""
         image = self.find(source_id) if self.find is not None else None
-        return None if image is None else picture(image, self.size)
+        if image is None:
+            return None
+        return picture(image if self.field is None else central_crop(image, self.field), self.size)
 
 
 def hard_items(records: Sequence[RunRecord], look: Look, number: int) -> list[dict[str, Any]]:
@@ -66,12 +72,51 @@ def gallery(
     return {"name": network, "lists": lists}
 
 
+@dataclass(frozen=True)
+class Cell:
+    """The sources behind a cell of a network's confusion matrix.
+
+    Attributes
+    ----------
+    place : (int, int)
+        Row and column: true and given class.
+    anchor, title : str
+        Its address within the page, and what it holds.
+    items : list of dict
+        What the template needs of each source shown.
+    """
+
+    place: tuple[int, int]
+    anchor: str
+    title: str
+    items: list[dict[str, Any]]
+
+
+def cells(network: str, records: Sequence[RunRecord], look: Look, number: int) -> list[Cell]:
+    """Give the sources behind each cell of a network's confusion matrix, the surest answers first."""
+    found = examples([r for r in records if r.spec.network.name == network], look.model)
+    classes = next((r.predictions.classes for r in records if r.predictions is not None), ())
+    stem = "".join(c if c.isalnum() else "-" for c in network)
+    made = []
+    for i, truth in enumerate(classes):
+        for j, said in enumerate(classes):
+            own = [each for each in found if (each.truth, each.predicted) == (truth, said)]
+            if own:
+                title = f"{truth}, said {said}: {len(own)}" + (
+                    f", {number} shown" if len(own) > number else ""
+                )
+                made.append(
+                    Cell((i, j), f"cell-{stem}-{i}-{j}", title, [_item(e, look) for e in own[:number]])
+                )
+    return made
+
+
 def words(networks: int, shown: int) -> str:
     """Say how to read the pictures, and how many networks are left out."""
     said = (
-        "North is up; brightness is stretched by an inverse hyperbolic sine from each image's faintest to its "
-        "brightest pixel. p is the probability of the class given, averaged over the seeds; beside it, how "
-        "many seeds say the same."
+        "The field that the networks saw, north up; brightness is stretched by an inverse hyperbolic sine from each "
+        "image's faintest to its brightest pixel. p is the probability of the class given, averaged over the seeds; "
+        "beside it, how many seeds say the same."
     )
     left = networks - shown
     return said + (

@@ -90,6 +90,11 @@ def polygon(points: Iterable[tuple[float, float]], style: str) -> str:
     return f'<polygon points="{content}"{_class(style)}/>'
 
 
+def link(anchor: str, parts: Iterable[str], label: str) -> str:
+    """Make shapes lead to an anchor of the page."""
+    return f'<a href="#{escape(anchor)}" aria-label="{escape(label)}">{"".join(parts)}</a>'
+
+
 def drawing(width: float, height: float, parts: Iterable[str], label: str) -> str:
     """Wrap shapes into an SVG that scales with the page; `label` is what a screen reader says."""
     box = f'viewBox="0 0 {_n(width)} {_n(height)}"'

@@ -30,6 +30,17 @@
     button.addEventListener("click", () => sort(heading));
     heading.append(button);
   }
+  // An anchor inside folded details: unfold them, then go there.
+  const unfold = () => {
+    const place = location.hash && document.getElementById(decodeURIComponent(location.hash.slice(1)));
+    const folded = place && place.closest("details");
+    if (!folded) return;
+    folded.open = true;
+    place.scrollIntoView();
+    place.focus();
+  };
+  addEventListener("hashchange", unfold);
+  unfold();
   // A figure on its own: its colours are those of the page's style sheet, so it takes that along.
   const save = (figure) => {
     const drawing = figure.querySelector("svg").cloneNode(true);
