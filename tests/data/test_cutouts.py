@@ -424,6 +424,15 @@ def test_tables_of_others_are_left_alone(server, sources, tmp_path) -> None:
     assert (tmp_path / "manifest.csv").read_text() == "Name,Type-MAN\nA,1\n"
 
 
+@pytest.fixture
+def ctrl_c():
+    """Have SIGINT raise KeyboardInterrupt: a shell that starts tests in the background has it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_keeps_what_is_there_and_a_second_run_goes_on(server, sources, tmp_path) -> None:
     server.always = "slow"
     names, ra, dec = sources
@@ -443,6 +452,7 @@ def test_ctrl_c_keeps_what_is_there_and_a_second_run_goes_on(server, sources, tm
     assert (result.done, len(server.asked)) == (tuple(names), N)
 
 
+@pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_does_not_wait_for_a_service_that_asks_to_wait(server, sources, tmp_path) -> None:
     server.always = "429:300"
     names, ra, dec = sources
