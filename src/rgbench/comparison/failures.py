@@ -27,7 +27,6 @@ from rgbench.store import RunRecord
 
 Floats = NDArray[np.float64]
 SERVICES = ("legacy", "aladin", "esasky")
-"""Viewers that `sky_link` knows: the Legacy Survey's, Aladin Lite and ESASky."""
 NOT_KNOWN = "not known"
 _Conditions = tuple[tuple[str, str], ...]
 
@@ -196,10 +195,7 @@ def properties(tested: Answered, catalogue: Catalogue) -> dict[str, NDArray[Any]
     Measured columns (size, S/N, flux density) are there after `Catalogue.with_measures`. A source that is not in
     the catalogue has NaN or "". Columns with one value only, and words that part nearly every source, are left out.
 
-    Returns
-    -------
-    dict of str to ndarray, shape (n,)
-        float64 or str, in the order of `tested.source_id`.
+    Columns are float64 or str, shape (n,), in the order of `tested.source_id`.
     """
     row = _rows(tested.source_id, catalogue)
     found: dict[str, NDArray[Any]] = {"class": np.array(tested.classes)[tested.label]}
