@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from rgbench.data.catalogue import Card, Catalogue, DataSet, Flag
 from rgbench.data.leakage import assert_no_leak, sky_groups
+from rgbench.data.sets import load_data
 from rgbench.data.split import (
     Split,
     becker2021,
@@ -197,3 +198,20 @@ def test_training_sets_of_a_learning_curve_are_nested_and_stratified(seed, limit
     assert (limited.indices("test") == whole.indices("test")).all()
     with pytest.raises(SpecError, match="train_limit: found 91; the split has 90"):
         limit_training(whole, label, 91, seed)
+
+
+@needs_mirror
+@pytest.mark.parametrize("name", ["mirabest-basic", "mirabest-f", "fr-deep-first", "fr-deep-nvss"])
+def test_sets_without_a_validation_side_get_one_from_training(name):
+    dataset = load_data(name)
+    split = published_split(dataset)
+    train, validation = split.indices("train"), split.indices("validation")
+    assert abs(len(validation) - (len(train) + len(validation)) / 8) < 5
+    shares = [
+        np.bincount(dataset.catalogue.label[rows], minlength=3) / len(rows) for rows in (train, validation)
+    ]
+    np.testing.assert_allclose(*shares, atol=0.03)
+    assert not set(dataset.catalogue.group[train]) & set(dataset.catalogue.group[validation])
+    published = np.flatnonzero(dataset.splits["published"] == "test")
+    assert set(split.indices("test")) <= set(published)
+    assert (published_split(dataset).assignment == split.assignment).all(), "the same every time"

@@ -43,7 +43,7 @@ def sky_groups(
     Notes
     -----
     Declination strips, each with a tree of its own, keep the memory proportional to the number of sources
-    however crowded the sky is: 10 million positions over the whole sky take about 15 s and 2 GB.
+    however crowded the sky is: 10 million positions over the whole sky take about 20 s and 1.3 GB.
 
     Examples
     --------

@@ -19,6 +19,8 @@ from rgbench.errors import DataError, SpecError
 from rgbench.seeds import numpy_generator
 
 SIDES = ("train", "validation", "test")
+PARTS = 8
+"""One training source in so many validates where no validation set is published."""
 FR0 = "1F"
 """Label of FR0 sources in the 2021 manifests: dropped from every split."""
 
@@ -142,6 +144,9 @@ def becker2021(dataset: DataSet, seed: int, train: int = 250, validation: int = 
 def published_split(dataset: DataSet, name: str = "published") -> Split:
     """Give a published split of a data set, its test set untouched but for unusable images.
 
+    Where no validation set is published, one training source in eight becomes it: sky groups whole, classes in
+    their shares, the same for every seed.
+
     A training or validation source in the sky group of a test source is taken out and listed, likewise
     a training source in the group of a validation source.
 
@@ -154,7 +159,18 @@ def published_split(dataset: DataSet, name: str = "published") -> Split:
         known = ", ".join(dataset.splits) or 'none; use split = "becker2021"'
         raise SpecError(f"{dataset.card.name} has no split {name!r}; its splits: {known}")
     order = np.arange(len(dataset.catalogue), dtype=np.int64)
-    return _without_leaks(name, dataset.catalogue, dataset.splits[name].astype("<U10"), order)
+    sides = _with_validation(dataset.splits[name].astype("<U10"), dataset.catalogue)
+    return _without_leaks(name, dataset.catalogue, sides, order)
+
+
+def _with_validation(sides: NDArray[Any], catalogue: Catalogue) -> NDArray[Any]:
+    """Make a validation side of training sources where there is none."""
+    train = np.flatnonzero(sides == "train")
+    if (sides == "validation").any() or len(np.unique(catalogue.group[train])) < PARTS:
+        return sides
+    part = grouped_stratified_folds(catalogue.label[train], catalogue.group[train], PARTS, seed=0)
+    sides[train[part == 0]] = "validation"
+    return sides
 
 
 def limit_training(split: Split, label: NDArray[np.int64], limit: int, seed: int) -> Split:
