@@ -211,7 +211,7 @@ def replicate(
     device: DeviceOption = "auto",
 ) -> None:
     """Rerun what a paper reports, and say of each number whether ours agrees."""
-    _commands().replicate(paper, store, device, _console())
+    _analysis_commands().replicate(paper, store, device, _console())
 
 
 @app.command()
@@ -223,7 +223,7 @@ def stress(
     device: DeviceOption = "auto",
 ) -> None:
     """Test stored runs on turned, noisier, blurred, shifted and coarser images, for the report."""
-    _commands().stress_runs(store, run_id, device, _console())
+    _analysis_commands().stress_runs(store, run_id, device, _console())
 
 
 @app.command("import-keras")
@@ -429,6 +429,11 @@ def predict(
 def _commands() -> Any:
     """Give the module that does the work; importing it loads torch, which help need not wait for."""
     return import_module("rgbench.commands")
+
+
+def _analysis_commands() -> Any:
+    """Give the module of the commands that look again at stored runs."""
+    return import_module("rgbench.analysis_commands")
 
 
 def _data_commands() -> Any:

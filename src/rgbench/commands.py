@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from rich.console import Console
 
 from rgbench import apply, quickstart
-from rgbench.comparison.published import judge, read_paper, study_of
 from rgbench.comparison.robustness import read_conditions
 from rgbench.comparison.summary import Comparison, compare, families
 from rgbench.data.catalogue import DataSet
@@ -23,9 +20,8 @@ from rgbench.progress import TerminalListener
 from rgbench.report.analysis.runs import Beside
 from rgbench.report.html import write_report
 from rgbench.report.text import comparison_tables, write_csv, write_latex
-from rgbench.run import load_network, timing_batch
+from rgbench.run import choose_device, load_network, timing_batch
 from rgbench.store import RunRecord, Store
-from rgbench.stress import stress
 from rgbench.study import find_study, load_dataset, run_study, stored_records
 from rgbench.tables import MODELS
 
@@ -52,13 +48,6 @@ class PredictChoice:
     overwrite: bool
 
 
-def choose_device(name: str) -> str:
-    """Give the device that "auto" stands for: cuda if it is there, else cpu; other names stand."""
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    return name
-
-
 def run_and_report(study_name: str, store_path: Path, device: str, console: Console) -> None:
     """Run a study, print its table, write its report, say what to try next."""
     study, store, device = find_study(study_name), Store(store_path), choose_device(device)
@@ -71,31 +60,10 @@ def run_and_report(study_name: str, store_path: Path, device: str, console: Cons
     path = store.root / f"{study.name}.html"
     for number, (lead, smaller) in enumerate(families(records)):
         comparisons = _comparisons(lead)
-        own = _numbered(path, number)
-        write_report(own, comparisons, lead, _images(dataset), beside=_beside(lead, smaller, store))
+        beside = _beside(lead, smaller, store, dataset)
+        write_report(_numbered(path, number), comparisons, lead, _images(dataset), beside=beside)
         _say_results(comparisons["best"], lead, console)
     _say_where(path, store, records, console)
-
-
-def replicate(name: str, store_path: Path, device: str, console: Console) -> None:
-    """Run the study of a paper, and say of each of its numbers whether ours agrees."""
-    paper = read_paper(name)
-    console.print(paper.citation, style="bold", markup=False, highlight=False)
-    for line in (
-        paper.note,
-        *([] if paper.number else ["No number of it is known here: nothing to compare."]),
-    ):
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
-    if not paper.number:
-        return
-    study, store, device = study_of(paper), Store(store_path), choose_device(device)
-    dataset = load_dataset(study.data)
-    with TerminalListener(console, device) as listener:
-        records = run_study(study, store, device, listener, dataset)
-    comparison = compare(records)
-    for verdict in judge(paper, comparison):
-        style = "" if verdict.agrees else "yellow"
-        console.print(f"{verdict.words} ({verdict.number.where})", style=style, markup=False, highlight=False)
 
 
 def run_original(
@@ -143,12 +111,15 @@ def report(store_path: Path, out: Path | None, model: str, table: Path | None, c
     groups = families([record for record in store.records() if record.status != "imported"])
     if not groups:
         raise DataError(f"{store_path}: the store holds no run to compare; begin with rgbench quickstart")
+    compared = [_comparisons(records) for records, _ in groups]
     for number, (records, smaller) in enumerate(groups):
-        comparisons = _comparisons(records)
+        comparisons, dataset = compared[number], _stored_data(records)
+        elsewhere = {
+            groups[i][0][0].spec.data.name: each["best"] for i, each in enumerate(compared) if i != number
+        }
         path = _numbered(out or store.root / "report.html", number)
-        write_report(
-            path, comparisons, records, _stored_images(records), beside=_beside(records, smaller, store)
-        )
+        beside = _beside(records, smaller, store, dataset, elsewhere)
+        write_report(path, comparisons, records, _images(dataset), beside=beside)
         _say_results(comparisons[model], records, console)
         if table is not None:
             _write_table(_numbered(table, number), comparisons[model])
@@ -187,34 +158,17 @@ def best_on_validation(records: list[RunRecord]) -> RunRecord:
     return max(complete, key=lambda r: float(np.max(r.history["validation_accuracy"])))
 
 
-def stress_runs(store_path: Path, run_id: str | None, device: str, console: Console) -> None:
-    """Test the stored runs, or one, on disturbed test images; what is there already is not computed again."""
-    if not store_path.exists():
-        raise SpecError(f"--store {store_path}: there is no such folder; rgbench quickstart makes one")
-    store, device = Store(store_path), choose_device(device)
-    records = [store.record(store.find(run_id))] if run_id else store.records()
-    complete = [record for record in records if record.status == "complete"]
-    if not complete:
-        raise DataError(f"{store_path}: the store holds no complete run; begin with rgbench quickstart")
-    loaded: dict[str, DataSet] = {}
-    for record in complete:
-        data = record.spec.data
-        if data.checksum not in loaded:
-            loaded = {data.checksum: load_dataset(data)}
-        began = time.perf_counter()
-        found = stress(record, loaded[data.checksum], store, device=device)
-        console.print(
-            f"{record.spec.network.name}, seed {record.spec.seed}: {len(set(found.condition.tolist()))} conditions, "
-            f"{time.perf_counter() - began:.0f} s",
-            highlight=False,
-        )
-    console.print(f"rgbench report --store {store_path}   shows them", highlight=False, soft_wrap=True)
-
-
-def _beside(records: list[RunRecord], smaller: list[RunRecord], store: Store) -> Beside:
-    """Gather what stands beside runs: those on fewer sources, and predictions on disturbed images."""
+def _beside(
+    records: list[RunRecord],
+    smaller: list[RunRecord],
+    store: Store,
+    dataset: DataSet | None,
+    elsewhere: Mapping[str, Comparison] | None = None,
+) -> Beside:
+    """Gather what stands beside runs."""
     found = {record.run_id: read_conditions(store, record.run_id) for record in records}
-    return Beside(tuple(smaller), {key: table for key, table in found.items() if table is not None})
+    conditions = {key: table for key, table in found.items() if table is not None}
+    return Beside(tuple(smaller), conditions, dataset, elsewhere or {})
 
 
 def _comparisons(records: list[RunRecord]) -> dict[str, Comparison]:
@@ -290,13 +244,16 @@ def _write_table(path: Path, comparison: Comparison) -> None:
     writers[path.suffix](path, comparison)
 
 
-def _images(dataset: Any) -> Callable[[str], Any]:
+def _images(dataset: DataSet | None) -> Callable[[str], Any] | None:
+    if dataset is None:
+        return None
     place = {name: i for i, name in enumerate(dataset.catalogue.source_id.tolist())}
     return lambda source_id: dataset.images[place[source_id]] if source_id in place else None
 
 
-def _stored_images(records: list[RunRecord]) -> Callable[[str], Any] | None:
+def _stored_data(records: list[RunRecord]) -> DataSet | None:
+    """Load the data of runs; None if they are no longer where they were."""
     data = records[0].spec.data
     if data.path is not None and not Path(data.path).exists():
         return None
-    return _images(load_dataset(data))
+    return load_dataset(data)

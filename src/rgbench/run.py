@@ -126,6 +126,13 @@ def make_split(spec: RunSpec, dataset: DataSet) -> Split:
     return limit_training(split, dataset.catalogue.label, wanted.train_limit, spec.seed)
 
 
+def choose_device(name: str) -> str:
+    """Give the device that "auto" stands for: cuda if it is there, else cpu; other names stand."""
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    return name
+
+
 def check_device(device: str) -> None:
     """Raise `DeviceError` if a torch device is not there; never fall back to another one."""
     try:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from rgbench.comparison.members import Side, side_of
 from rgbench.comparison.summary import Comparison
+from rgbench.data.catalogue import DataSet
 from rgbench.errors import RgbenchError
 from rgbench.store import RunRecord
 from rgbench.tables import Predictions
@@ -22,10 +23,16 @@ class Beside:
         Runs on fewer training sources, for learning curves.
     conditions : mapping of str to Predictions
         Predictions on disturbed images, by run id.
+    data : DataSet or None
+        The sources with their images; None if they are not at hand.
+    elsewhere : mapping of str to Comparison
+        Comparisons on other data sets, by their names.
     """
 
     smaller: tuple[RunRecord, ...] = ()
     conditions: Mapping[str, Predictions] = field(default_factory=dict)
+    data: DataSet | None = None
+    elsewhere: Mapping[str, Comparison] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
