@@ -6,37 +6,58 @@ import time
 from pathlib import Path
 
 from rich.console import Console
+from rich.table import Table
 
-from rgbench.comparison.published import judge, read_paper, study_of
-from rgbench.comparison.summary import compare
+from rgbench.comparison.published import find_paper, paper_names
+from rgbench.comparison.replication import compare_with, found_in, summary
 from rgbench.data.catalogue import DataSet
 from rgbench.errors import DataError, SpecError
 from rgbench.progress import TerminalListener
 from rgbench.run import choose_device
-from rgbench.store import Store
+from rgbench.store import RunRecord, Store
 from rgbench.stress import stress
 from rgbench.study import load_dataset, run_study
 
 
 def replicate(name: str, store_path: Path, device: str, console: Console) -> None:
     """Run the study of a paper, and say of each of its numbers whether ours agrees."""
-    paper = read_paper(name)
+    paper = find_paper(name)
     console.print(paper.citation, style="bold", markup=False, highlight=False)
-    for line in (
-        paper.note,
-        *([] if paper.number else ["No number of it is known here: nothing to compare."]),
-    ):
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
-    if not paper.number:
+    _say(console, *filter(None, (paper.note,)))
+    if not paper.studies:
+        _say(console, "None of its test sets can be had here: there is nothing to run.")
         return
-    study, store, device = study_of(paper), Store(store_path), choose_device(device)
-    dataset = load_dataset(study.data)
-    with TerminalListener(console, device) as listener:
-        records = run_study(study, store, device, listener, dataset)
-    comparison = compare(records)
-    for verdict in judge(paper, comparison):
-        style = "" if verdict.agrees else "yellow"
-        console.print(f"{verdict.words} ({verdict.number.where})", style=style, markup=False, highlight=False)
+    store, device = Store(store_path), choose_device(device)
+    records: list[RunRecord] = []
+    for study in paper.studies:
+        dataset = load_dataset(study.data)
+        with TerminalListener(console, device) as listener:
+            records += run_study(study, store, device, listener, dataset)
+    verdicts = compare_with(paper, found_in(records))
+    for verdict in verdicts:
+        style = {"agrees": "", "cannot be said": "dim"}.get(verdict.kind, "yellow")
+        _say(console, f"{verdict.words} ({verdict.value.where})", style=style)
+    _say(console, summary(verdicts))
+
+
+def list_papers(console: Console) -> None:
+    """List the papers that ship, with how many numbers each holds and what there is to run."""
+    table = Table("paper", "citation", "numbers", "rgbench replicate")
+    for paper in map(find_paper, paper_names()):
+        numbers = sum(len(test.values) for test in paper.tests)
+        runs = [
+            f"{len(s.networks) * len(s.seeds) * max(1, len(s.splits))} runs on {s.data.name}"
+            for s in paper.studies
+        ]
+        table.add_row(
+            paper.name, paper.citation, str(numbers), ", ".join(runs) or "its test sets cannot be had"
+        )
+    console.print(table)
+
+
+def _say(console: Console, *lines: str, style: str = "") -> None:
+    for line in lines:
+        console.print(line, style=style, markup=False, highlight=False, soft_wrap=True)
 
 
 def stress_runs(store_path: Path, run_id: str | None, device: str, console: Console) -> None:

@@ -205,13 +205,16 @@ def networks_show(
 @app.command()
 def replicate(
     paper: Annotated[
-        str, typer.Argument(help="A paper's TOML file, or the name of one that ships: rustige2023.")
-    ],
+        str | None, typer.Argument(help="A paper's TOML file, or the name of one that ships: rustige2023.")
+    ] = None,
     store: StoreOption = DEFAULT_STORE,
     device: DeviceOption = "auto",
 ) -> None:
-    """Rerun what a paper reports, and say of each number whether ours agrees."""
-    _analysis_commands().replicate(paper, store, device, _console())
+    """Rerun what a paper reports, and say of each number whether ours agrees; without a name, list the papers."""
+    if paper is None:
+        _analysis_commands().list_papers(_console())
+    else:
+        _analysis_commands().replicate(paper, store, device, _console())
 
 
 @app.command()

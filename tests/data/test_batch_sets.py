@@ -65,11 +65,13 @@ def class_counts(dataset):
 
 
 def test_every_set_is_registered_with_a_whole_card():
-    assert data_names()[:11] == [
+    assert data_names()[:13] == [
         "first-galaxy-data",
         "mirabest-basic",
         "mirabest-full",
         "mirabest-f",
+        "mirabest-confident",
+        "mirabest-two-class",
         "fr-deep-first",
         "fr-deep-nvss",
         "lrg",
@@ -133,6 +135,31 @@ def test_hybrids_are_set_aside_and_named(sets, hybrid, name):
     assert all(reason.startswith("hybrid morphology") for _, reason in dataset.set_aside)
     assert Counter(dataset.splits["published"]) == {"train": 1069, "test": 153}
     assert (dataset.catalogue.label >= 0).all()
+
+
+@needs_mirror
+@pytest.mark.parametrize(
+    ("name", "train", "test", "tailed"),
+    [("mirabest-confident", 729, (49, 55), 58), ("mirabest-two-class", 1069, (74, 79), 61)],
+)
+def test_the_tasks_of_papers_have_the_numbers_that_they_give(sets, name, train, test, tailed):
+    # 104 test sources, 49 FRI and 55 FRII, and 153 of which 79 are FRII: as papers on them say.
+    dataset = load_data(name)
+    side = dataset.splits["published"]
+    assert dataset.classes == ("FRI", "FRII")
+    assert (side == "train").sum() == train
+    assert np.bincount(dataset.catalogue.label[side == "test"]).tolist() == list(test)
+    native = dataset.catalogue.extra["native"]
+    assert [code[0] for code in native] == np.where(dataset.catalogue.label == 0, "1", "2").tolist()
+    assert sum(code[2] in "24" for code in native) == tailed
+    assert f"{tailed} " in dataset.card.defects[0]
+    whole = sets["mirabest-f"].catalogue.source_id.tolist() + [
+        name for name, _ in sets["mirabest-f"].set_aside
+    ]
+    aside = [name for name, _ in dataset.set_aside]
+    assert sorted([*dataset.catalogue.source_id.tolist(), *aside]) == sorted(whole)
+    with pytest.raises(SpecError, match="mirabest-confident"):
+        mirabest_module.load("mirabest-certain")
 
 
 @needs_mirror

@@ -1,175 +1,277 @@
-"""Published numbers as data, and whether ours agree with them."""
+"""Numbers that papers report, as data; `rgbench.comparison.replication` sets ours against them.
+
+One TOML file per paper stands in ``rgbench/papers``. It begins with ``citation``, ``doi``, ``arxiv``, ``read`` (where
+the numbers were read) and ``note``. Each ``[[tests]]`` is a test set under one protocol (`Test`) with its values
+(`Value`). Each ``[[studies]]``, as of `rgbench.spec.Study`, says what to run here to set against them.
+
+Values are fractions. Only what was seen in code, notebooks or data of a repository ("C") or in the paper's abstract or
+README ("A") is legal.
+"""
 
 from __future__ import annotations
 
-import math
 import tomllib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeVar, cast
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from scipy.stats import norm
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from rgbench.comparison.summary import Comparison, Row
+from rgbench.data.sets import data_sets
 from rgbench.errors import SpecError
+from rgbench.measures import classification  # noqa: F401  # registers the metrics
 from rgbench.measures.cards import metrics
+from rgbench.networks import networks
+from rgbench.registry import Registry
 from rgbench.spec import Study, validate
 
+OTHER_METRICS = {
+    "precision": "of one class; without of_class a mean over classes, whose weights were not said",
+    "recall": "of one class; without of_class a mean over classes, whose weights were not said",
+    "f1": "of one class; without of_class a mean over classes, whose weights were not said",
+    "auc": "area under the receiver operating characteristic",
+    "g_mean": "geometric mean of the recalls",
+    "mean_average_precision": "of finding and classifying sources in larger images",
+    "share_iou_above_half": "share of sources whose box overlaps the true one by more than half (IoU)",
+    "share_host_within_3_arcsec": "share of sources whose host is found within 3 arcsec",
+}
+"""What papers report besides the registered metrics."""
+Spread = Literal[
+    "standard deviation over folds",
+    "standard deviation over seeds",
+    "population standard deviation over folds",
+    "population standard deviation over seeds",
+    "standard error",
+    "half width of a 95 % interval",
+    "not said",
+]
+PER_CLASS = ("precision", "recall", "f1")
+"""Those that may be of one class."""
+T = TypeVar("T", bound=BaseModel)
 
-class _Frozen(BaseModel):
+
+class _Table(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-class Number(_Frozen):
-    """One published number.
+class Value(_Table):
+    """A number of a paper.
 
-    `network` is as the paper calls it, `ours` the registered network that it is, "" if none is: then it is held
-    against all of ours. `value` is a fraction, `uncertainty` the standard deviation over the paper's repeats.
+    It belongs to a ``network`` that is registered here or to a ``method`` in words. ``against`` names networks of
+    ours that are set against it; without it, that is the network itself. ``relation`` says "about" for a number
+    that a text rounds and "above" for a bound. A population standard deviation divides by the number of
+    ``repeats``, not by one less. ``n_test`` is the number of test sources where it is not that of the test, as for
+    one class.
     """
 
-    network: str
-    ours: str = ""
+    network: str = ""
+    method: str = ""
+    against: tuple[str, ...] = ()
     metric: str
-    value: float = Field(ge=0, le=1)
+    of_class: str = ""
+    value: float
+    relation: Literal["exactly", "about", "above"] = "exactly"
     uncertainty: float | None = Field(None, ge=0)
+    uncertainty_is: Spread | None = None
+    repeats: int | None = Field(None, ge=1)
     n_test: int | None = Field(None, ge=1)
-    where: str
+    where: str = Field(min_length=1)
+    confidence: Literal["C", "A"]
+    note: str = ""
+
+    @field_validator("network")
+    @classmethod
+    def _registered(cls, value: str) -> str:
+        return _canonical(networks(), value) if value else value
+
+    @field_validator("against")
+    @classmethod
+    def _all_registered(cls, values: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(_canonical(networks(), value) for value in values)
+
+    @field_validator("metric")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        legal = [*metrics().names(), *OTHER_METRICS]
+        if value not in legal:
+            raise ValueError(f"must be one of {', '.join(legal)}")
+        return value
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Value:
+        if bool(self.network) == bool(self.method):
+            raise ValueError("network (registered here) or method (in words) is needed, and not both")
+        if (self.uncertainty is None) != (self.uncertainty_is is None):
+            raise ValueError("uncertainty and uncertainty_is go together")
+        if self.of_class and self.metric not in PER_CLASS:
+            raise ValueError("of_class goes with the metrics precision, recall and f1")
+        if (self.uncertainty_is or "").startswith("population") and (self.repeats or 0) < 2:
+            raise ValueError("a population standard deviation needs repeats, 2 or more")
+        low, high = _legal_range(self.metric)
+        if not low <= self.value <= high:
+            raise ValueError(f"value must lie between {low:g} and {high:g}: fractions, not percent")
+        return self
+
+    @property
+    def title(self) -> str:
+        """The network or the method."""
+        return self.network or self.method
+
+    @property
+    def networks(self) -> tuple[str, ...]:
+        """The networks of ours that are set against it."""
+        return self.against or ((self.network,) if self.network else ())
 
 
-class Paper(_Frozen):
-    """A paper: its numbers, and the study that is run to compare with them."""
+class Test(_Table):
+    """A test set under one protocol.
 
-    citation: str
+    ``data`` is a data set that is registered here, ``data_words`` says in words what it is. ``split`` and
+    ``protocol`` are words too. ``our_splits`` names the splits of ours that have the same test sources; where
+    there are none, ``differs`` says why nothing of ours can be compared.
+    """
+
+    __test__ = False  # no test of pytest
+
+    data: str = ""
+    data_words: str = ""
+    split: str = Field(min_length=1)
+    protocol: str = Field(min_length=1)
+    n_test: int | None = Field(None, ge=1)
+    our_splits: tuple[str, ...] = ()
+    differs: str = ""
+    values: tuple[Value, ...] = ()
+
+    @field_validator("data")
+    @classmethod
+    def _registered(cls, value: str) -> str:
+        return _canonical(data_sets(), value) if value else value
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Test:
+        if not self.data and not self.data_words:
+            raise ValueError("data (registered here) or data_words is needed")
+        if bool(self.our_splits) == bool(self.differs):
+            raise ValueError(
+                "our_splits (the same test sources) or differs (why not) is needed, and not both"
+            )
+        if self.our_splits and not self.data:
+            raise ValueError("our_splits goes with data, a data set that is registered here")
+        return self
+
+
+class Paper(_Table):
+    """A paper and its numbers; ``name`` is that of its file, ``studies`` what to run here."""
+
+    name: str
+    citation: str = Field(min_length=1)
     doi: str = ""
     arxiv: str = ""
+    read: str = Field(min_length=1)
     note: str = ""
-    study: dict[str, Any]
-    number: tuple[Number, ...] = ()
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """Whether one of our networks agrees with a published number.
-
-    Attributes
-    ----------
-    number : Number
-        The published one.
-    network : str
-        Ours.
-    value, low, high : float
-        Our mean, and its interval for new test sources.
-    agrees : bool
-        Whether the difference is within what both uncertainties allow.
-    words : str
-        The same in a sentence.
-    """
-
-    number: Number
-    network: str
-    value: float
-    low: float
-    high: float
-    agrees: bool
-    words: str
+    tests: tuple[Test, ...] = Field(min_length=1)
+    studies: tuple[Study, ...] = ()
 
 
 def paper_names() -> list[str]:
-    """List the papers that ship with the package."""
+    """List the papers that ship with the package.
+
+    Examples
+    --------
+    >>> "rustige2023" in paper_names()
+    True
+    """
     folder = resources.files("rgbench.papers")
     return sorted(p.name.removesuffix(".toml") for p in folder.iterdir() if p.name.endswith(".toml"))
 
 
-def read_paper(name: str | Path) -> Paper:
+def find_paper(name: str) -> Paper:
     """Read a paper from a TOML file, or one that ships with the package by its bare name.
 
     Raises
     ------
     SpecError
-        If there is none, or a key or value is not legal; the message names the file and the key.
+        If there is no such paper, or as `read_paper` does.
+
+    Examples
+    --------
+    >>> paper = find_paper("rustige2023")
+    >>> best = max((v for v in paper.tests[0].values if v.metric == "accuracy"), key=lambda v: v.value)
+    >>> best.title, best.value, best.uncertainty
+    ('CNN + wGAN (lambda 3)', 0.8135, 0.008)
     """
-    path = Path(name)
+    if name.endswith(".toml") or Path(name).exists():
+        return read_paper(Path(name))
+    if name not in paper_names():
+        raise SpecError(f"no paper {name!r}: give a TOML file, or one of {', '.join(paper_names())}")
+    with resources.as_file(resources.files("rgbench.papers").joinpath(f"{name}.toml")) as path:
+        return read_paper(path)
+
+
+def read_paper(path: Path | str) -> Paper:
+    """Read a paper's numbers from a TOML file.
+
+    Raises
+    ------
+    SpecError
+        If the file cannot be read, or a key or value is not legal; the message names the file, the table and the
+        key, and the legal values.
+    """
+    path = Path(path)
     try:
-        if path.suffix == ".toml":
-            text = path.read_text(encoding="utf8")
-        elif str(name) in paper_names():
-            text = resources.files("rgbench.papers").joinpath(f"{name}.toml").read_text(encoding="utf8")
-        else:
-            raise SpecError(f"no paper {str(name)!r}: give a TOML file, or one of {', '.join(paper_names())}")
-        paper = Paper.model_validate(tomllib.loads(text))
+        content = tomllib.loads(path.read_text(encoding="utf8"))
     except OSError as error:
         raise SpecError(f"{path}: cannot be read: {error.strerror or error}") from error
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SpecError(f"{path}: is not TOML: {error}") from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        raise SpecError(f"{path}: key {key!r}: {first['msg']}, found {first['input']!r}") from None
-    for number in paper.number:
-        metrics().get(number.metric)
-    study_of(paper, str(path))
-    return paper
+    content["tests"] = [
+        _test(test, f"{path}: tests {i}")
+        for i, test in enumerate(_tables(content, "tests", str(path)), start=1)
+    ]
+    content["studies"] = [
+        _study(study, path, f"{path}: studies {i}")
+        for i, study in enumerate(_tables(content, "studies", str(path)), start=1)
+    ]
+    return _checked(Paper, {**content, "name": path.stem}, str(path))
 
 
-def study_of(paper: Paper, where: str = "the paper") -> Study:
-    """Give the study that a paper's numbers are compared with."""
-    return validate(Study, paper.study, f"{where}, [study]")
+def _test(content: dict[str, Any], where: str) -> dict[str, Any]:
+    """Check the tables within a test one by one, so that messages name each."""
+    values = [
+        _checked(Value, value, f"{where}, values {i}")
+        for i, value in enumerate(_tables(content, "values", where), start=1)
+    ]
+    return {**_checked(Test, {**content, "values": []}, where).model_dump(), "values": values}
 
 
-def judge(paper: Paper, comparison: Comparison) -> list[Verdict]:
-    """Hold our networks against the numbers of a paper.
+def _study(content: dict[str, Any], path: Path, where: str) -> Study:
+    study = validate(Study, {"name": path.stem, **content}, where)
+    try:
+        data_sets().canonical(study.data.name)
+        for name in study.networks:
+            networks().canonical(name)
+    except SpecError as error:
+        raise SpecError(f"{where}: {error}") from None
+    return study
 
-    Parameters
-    ----------
-    paper : Paper
-        Its numbers.
-    comparison : Comparison
-        Ours, on the same data and split as far as that is known.
 
-    Returns
-    -------
-    list of Verdict
-        Number by number; one for each of our networks where the paper's is not registered.
-
-    Notes
-    -----
-    The difference is held against 1.96 times the root of four variances: that of our test sources (from the
-    interval), of our seeds and folds (spread squared over their number), the paper's, and the binomial one of its
-    test sources, where it tells their number. Where both tested the same sources this is too lenient.
-    """
-    rows: Mapping[str, Row] = {row.network: row for row in comparison.rows if row.status == "ok"}
-    found = []
-    for number in paper.number:
-        chosen: Sequence[str] = (number.ours,) if number.ours else tuple(rows)
-        found += [
-            _verdict(number, rows[name], comparison.confidence)
-            for name in chosen
-            if name in rows and number.metric in rows[name].metrics
-        ]
+def _tables(content: dict[str, Any], key: str, where: str) -> list[dict[str, Any]]:
+    found = content.get(key, [])
+    if not isinstance(found, list) or not all(isinstance(item, dict) for item in found):
+        raise SpecError(f"{where}: key {key!r}: must be a list of tables, [[{key}]], found {found!r}")
     return found
 
 
-def _verdict(number: Number, row: Row, confidence: float) -> Verdict:
-    ours = row.metrics[number.metric]
-    z = float(norm.ppf((1 + confidence) / 2))
-    variance = ((ours.high - ours.low) / (2 * z)) ** 2
-    if math.isfinite(ours.spread):
-        variance += ours.spread**2 / max(row.n_seeds, 1)
-    variance += (number.uncertainty or 0.0) ** 2
-    if number.n_test:
-        variance += number.value * (1 - number.value) / number.n_test
-    difference = ours.mean - number.value
-    agrees = abs(difference) <= z * math.sqrt(variance)
-    published = f"{100 * number.value:.1f}"
-    if number.uncertainty is not None:
-        published += f" ± {100 * number.uncertainty:.1f}"
-    said = "agrees" if agrees else "ours is better" if difference > 0 else "ours is worse"
-    words = (
-        f"{number.network}, {metrics().get(number.metric).title}: published {published} %; ours, {row.network}, "
-        f"{100 * ours.mean:.1f} % ({100 * confidence:.0f} % interval {100 * ours.low:.1f} to {100 * ours.high:.1f}, "
-        f"{row.n_test} sources, {row.n_seeds} runs): {said}"
-    )
-    return Verdict(number, row.network, ours.mean, ours.low, ours.high, agrees, words)
+def _checked(model: type[T], content: dict[str, Any], where: str) -> T:
+    return cast(T, validate(cast(Any, model), content, where))
+
+
+def _canonical(registry: Registry[Any], name: str) -> str:
+    try:
+        return registry.canonical(name)
+    except SpecError as error:
+        raise ValueError(str(error)) from None
+
+
+def _legal_range(metric: str) -> tuple[float, float]:
+    return metrics().get(metric).value_range if metric in metrics() else (0.0, 1.0)

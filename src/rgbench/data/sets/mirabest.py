@@ -1,5 +1,8 @@
 """MiraBest: FRI, FRII and bent sources from FIRST, in three published releases (Porter & Scaife 2023).
 
+Two tasks that papers report on stand beside the releases, both made of the release F: "mirabest-confident", the
+certain FRI and FRII, and "mirabest-two-class", all of them. In these, tailed sources are FRI or FRII as published.
+
 The native class is a code of three digits: FRI 1, FRII 2, hybrid 3; certain 0, uncertain 1; and the shape,
 standard 0, double-double 1, wide-angle tail 2, head-tail 4. Tailed sources are Bent in the common task.
 Hybrids, FRI on one side and FRII on the other, have no place in it: they are set aside unless asked for.
@@ -23,6 +26,20 @@ from rgbench.data.unpickle import Batches, read_batches
 from rgbench.errors import DataError, SpecError
 
 HYBRID = "Hybrid"
+TASKS = {
+    "mirabest-confident": {"100": "FRI", "102": "FRI", "104": "FRI", "200": "FRII", "201": "FRII"},
+    "mirabest-two-class": {
+        "100": "FRI",
+        "102": "FRI",
+        "104": "FRI",
+        "110": "FRI",
+        "112": "FRI",
+        "200": "FRII",
+        "201": "FRII",
+        "210": "FRII",
+    },
+}
+"""Class of each native code in the tasks of papers, as the release's own loader gives it; others are set aside."""
 _SIDE = (150, 150)
 _NAME = re.compile(r"^(\d{3})_(\d{3}\.\d{3})([+-]\d{3}\.\d{3})_(\d\.\d{4})_(\d{4}\.\d{2})\.png$")
 _LICENCE = f"No licence file beside the batches; the authors ask to cite paper and DOI. {FIRST_WORDS}"
@@ -82,22 +99,36 @@ CARDS = {
             "MiraBest_F/MiraBest_F_batches.tar.gz",
             _FULL_DEFECTS,
         ),
+        _card(
+            "mirabest-confident",
+            "MiraBest Confident: 833 certain FRI and FRII of MiraBest F, tailed ones among them",
+            ("FRI", "FRII"),
+            "MiraBest_F/MiraBest_F_batches.tar.gz",
+            ("58 certain wide-angle and head-tailed sources count as FRI", *_FULL_DEFECTS),
+        ),
+        _card(
+            "mirabest-two-class",
+            "MiraBest F in two classes: 1222 FRI and FRII, certain or not",
+            ("FRI", "FRII"),
+            "MiraBest_F/MiraBest_F_batches.tar.gz",
+            ("61 tailed sources count as FRI", *_FULL_DEFECTS),
+        ),
     )
 }
 """Cards by name. Classes carry the names of the common task."""
 _SHA256 = {
-    "mirabest-basic": "dd68ffca1b5137f7918e995b0a8f411118dc720f24eb8d21f4d2bc6fe1755373",
-    "mirabest-full": "71532907b8706d76e8449076de87a6f0475eb7f8dc2136b4c0cc2f09f6e10f6a",
-    "mirabest-f": "5ad6b8fbe982e4f7ae52d3f88dd2e6cb03de0c4f7c00b00b92608c6e78a5243b",
+    "MiraBest_basic_batches.tar.gz": "dd68ffca1b5137f7918e995b0a8f411118dc720f24eb8d21f4d2bc6fe1755373",
+    "MiraBest_full_batches.tar.gz": "71532907b8706d76e8449076de87a6f0475eb7f8dc2136b4c0cc2f09f6e10f6a",
+    "MiraBest_F_batches.tar.gz": "5ad6b8fbe982e4f7ae52d3f88dd2e6cb03de0c4f7c00b00b92608c6e78a5243b",
 }
 
 
 def files(name: str) -> tuple[PublicFile]:
-    """Give the public file of a release: "mirabest-basic", "mirabest-full" or "mirabest-f"."""
+    """Give the public file of a release or task of `CARDS`."""
     if name not in CARDS:
-        raise SpecError(f"there is no MiraBest release {name!r}; legal are {', '.join(CARDS)}")
+        raise SpecError(f"there is no MiraBest set {name!r}; legal are {', '.join(CARDS)}")
     card = CARDS[name]
-    return (PublicFile(card.version, f"MiraBest/{card.version}", card.url, _SHA256[name]),)
+    return (PublicFile(card.version, f"MiraBest/{card.version}", card.url, _SHA256[card.version]),)
 
 
 def load(name: str, hybrids: bool = False) -> DataSet:
@@ -106,10 +137,10 @@ def load(name: str, hybrids: bool = False) -> DataSet:
     Parameters
     ----------
     name : str
-        "mirabest-basic", "mirabest-full" or "mirabest-f".
+        "mirabest-basic", "mirabest-full" or "mirabest-f", or one of `TASKS`.
     hybrids : bool
         Whether hybrid sources are kept, as a class "Hybrid" after the common ones. By default they are in
-        `set_aside`.
+        `set_aside`; in the tasks they always are.
 
     Returns
     -------
@@ -125,19 +156,26 @@ def load(name: str, hybrids: bool = False) -> DataSet:
         If it is nowhere to be had, or cannot be read.
     """
     batches = read_batches(locate(*files(name)), _SIDE)
-    card = CARDS[name]
-    classes = (*card.classes, HYBRID) if hybrids else card.classes
-    common = [common_class(code) for code in batches.label_name]
-    keep = np.array([label in classes for label in common])
-    catalogue = _catalogue(batches, np.array([classes.index(c) if c in classes else -1 for c in common]))
+    card, task = CARDS[name], TASKS.get(name)
+    classes = (*card.classes, HYBRID) if hybrids and task is None else card.classes
+    given = [common_class(code) if task is None else task.get(code, "") for code in batches.label_name]
+    keep = np.array([label in classes for label in given])
+    catalogue = _catalogue(batches, np.array([classes.index(c) if c in classes else -1 for c in given]))
     aside = [
-        (str(source), 'hybrid morphology; loaded with hybrids=True, as class "Hybrid"')
-        for source in catalogue.source_id[~keep]
+        (str(source), _why_aside(code, task is not None))
+        for source, code, kept in zip(catalogue.source_id, batches.label_name, keep, strict=True)
+        if not kept
     ]
     card = replace(card, classes=classes)
     return DataSet(
         card, catalogue.take(keep), batches.images[keep], {"published": batches.split[keep]}, tuple(aside)
     )
+
+
+def _why_aside(code: str, task: bool) -> str:
+    if task:
+        return f"native code {code}: no part of this task"
+    return 'hybrid morphology; loaded with hybrids=True, as class "Hybrid"'
 
 
 def labelled(name: str) -> Labelled:

@@ -1,0 +1,427 @@
+"""Do our runs agree with what a paper reports? A verdict in words for each published number.
+
+The rule stands in the notes of `compare_with`. Values are fractions; a difference is ours minus the published one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import hypot, isfinite, sqrt
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import norm, t
+
+from rgbench.comparison.intervals import resampled, stratified_weights
+from rgbench.comparison.published import PER_CLASS, Paper, Test, Value
+from rgbench.comparison.significance import Interval, score_mean_interval
+from rgbench.measures.cards import metrics
+from rgbench.measures.classification import per_class
+from rgbench.seeds import numpy_generator
+from rgbench.store import RunRecord
+from rgbench.tables import Predictions
+
+SHARES = ("accuracy", "mpca", "macro_f1", "macro_f1_2021", *PER_CLASS)
+"""Metrics whose noise from test sources is that of a share of sources, nearly or exactly."""
+POWER = 0.8
+SET_ASIDE = 0.01
+"""Share of the published test sources that may be missing here, as unusable images are set aside."""
+_RESAMPLES = 1000
+_HALVINGS = 50
+_Kind = Literal["agrees", "below", "above", "cannot be said"]
+
+
+@dataclass(frozen=True)
+class Found:
+    """What runs of one network reach here on one test set.
+
+    Attributes
+    ----------
+    data : str
+        Data set; a set tested on another is no registered name.
+    splits : tuple of str
+        Splits of the runs, e.g. folds.
+    metric, of_class : str
+        As in `Value`.
+    value : float
+        Mean over the runs.
+    n_test : int
+        Number of test sources; for one class its own.
+    values : tuple of float
+        One value per split where there are several, else one per run.
+    source_error : float or None
+        Standard error that the test sources bring; None has it follow from their number, as for a share.
+    """
+
+    data: str
+    splits: tuple[str, ...]
+    metric: str
+    value: float
+    n_test: int
+    values: tuple[float, ...] = ()
+    of_class: str = ""
+    source_error: float | None = None
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether ours agrees with a published number.
+
+    Attributes
+    ----------
+    title, network : str
+        Whose the published number is; the network of ours, empty if there is none.
+    value : Value
+        The published number.
+    kind : {"agrees", "below", "above", "cannot be said"}
+        Ours against the published one, as numbers: below is better where lower is better.
+    words : str
+        The verdict in a sentence.
+    ours, difference : Interval or None
+        Ours, and ours minus the published one; None if it cannot be said.
+    p_value : float
+        Two-sided; NaN if it cannot be said.
+    """
+
+    title: str
+    network: str
+    value: Value
+    kind: _Kind
+    words: str
+    ours: Interval | None = None
+    difference: Interval | None = None
+    p_value: float = float("nan")
+
+
+def compare_with(
+    paper: Paper, found: Mapping[str, Sequence[Found]], confidence: float = 0.95
+) -> list[Verdict]:
+    """Say per number of a paper whether ours agrees.
+
+    Parameters
+    ----------
+    paper : Paper
+        Its numbers.
+    found : mapping of str to sequence of Found
+        What was found here, by the registered name of the network, e.g. of `found_in`.
+    confidence : float
+        Coverage of the intervals, in (0, 1).
+
+    Returns
+    -------
+    list of Verdict
+        One for each number and each network of ours that is set against it; what cannot be compared says why.
+
+    Notes
+    -----
+    Ours differs if the interval of the difference excludes 0. Its half width is the square root of a sum of squares
+    (MOVER, Zou & Donner 2008) of four parts, two for either side: the score interval for other test sources (Wilson
+    1927), with as many sources as would make the given standard error where one is given; and Student's t times
+    the standard error of the mean over runs. Folds share training sources: the variance of their mean is (1/k + 1/(k -
+    1)) times that of the k values, not 1/k (Nadeau & Bengio 2003). What a paper does not give is not counted: the
+    noise of its test sources if it does not say their number, that of its runs without their scatter.
+
+    Up to one in a hundred of the test sources may be missing here, images that hold nothing. What they could change at
+    most, were all of them right or all wrong, is added to the interval on both sides.
+
+    Both sides may have the same test sources, which would make the difference less uncertain, but one would need the
+    paper's answers to each source. So this test is rather too cautious, and the words say what it could have seen in
+    80 % of the cases. It is applied to each number by itself: of numbers that agree in truth, up to one in twenty will
+    not seem to.
+
+    Examples
+    --------
+    >>> from rgbench.comparison.published import find_paper
+    >>> folds = ("fold-0", "fold-1", "fold-2", "fold-3", "fold-4")
+    >>> ours = Found("first-galaxy-data", folds, "accuracy", 0.79, 400, (0.78, 0.79, 0.79, 0.79, 0.80))
+    >>> verdicts = compare_with(find_paper("rustige2023"), {"convxpress": [ours]})
+    >>> next(v.words for v in verdicts if v.kind != "cannot be said")
+    'Accuracy of CNN + wGAN (lambda 3): published 0.8135 ± 0.008; ours (convxpress) 0.790 (95 % interval 0.745 to
+    0.829, 400 sources, 5 runs): agrees; 0.084 is the smallest difference that this would most likely have shown'
+    """
+    verdicts = []
+    for test in paper.tests:
+        for value in test.values:
+            for network in value.networks or ("",):
+                own = found.get(network, ())
+                reason = _why_not(value, test, own) if network else "this network is not registered here"
+                if reason:
+                    words = f"{_said(value)}: cannot be said because {reason}"
+                    verdicts.append(Verdict(value.title, network, value, "cannot be said", words))
+                else:
+                    ours = next(f for f in own if _same(value, test, f))
+                    verdicts.append(_judged(value, network, ours, _n_test(value, test), confidence))
+    return verdicts
+
+
+def summary(verdicts: Sequence[Verdict]) -> str:
+    """Say in a sentence how a paper's numbers fare.
+
+    Examples
+    --------
+    >>> from rgbench.comparison.published import find_paper
+    >>> summary(compare_with(find_paper("ndungu2024"), {}))
+    'none of 1 number can be compared'
+    """
+    judged = [v for v in verdicts if v.kind != "cannot be said"]
+    said = f"{len(verdicts)} number{'s' if len(verdicts) != 1 else ''}"
+    if not judged:
+        return f"none of {said} can be compared"
+    agree = sum(v.kind == "agrees" for v in judged)
+    return f"{len(judged)} of {said} can be compared, of which {agree} agree{'s' if agree == 1 else ''}"
+
+
+def found_in(records: Sequence[RunRecord], model: str = "best") -> dict[str, list[Found]]:
+    """Gather what complete runs reach on their test sources, in all metrics and per class, by network.
+
+    Runs on fewer training sources than there are take no part. Runs of several folds give one value per fold,
+    the mean over its seeds, since seeds on one fold are no new folds.
+
+    Parameters
+    ----------
+    records : sequence of RunRecord
+        Runs of one protocol; another recipe of the same network would be averaged with the first.
+    model : {"best", "final"}
+        Which model of each run.
+    """
+    groups: dict[tuple[str, str, str], list[RunRecord]] = {}
+    for record in records:
+        data = record.spec.data
+        if record.status == "complete" and record.predictions is not None and data.train_limit is None:
+            name = f"{data.name} tested on {data.test}" if data.test else data.name
+            split = "folds" if data.split.startswith("fold-") else data.split
+            groups.setdefault((record.spec.network.name, name, split), []).append(record)
+    found: dict[str, list[Found]] = {}
+    for (network, data_name, _), own in groups.items():
+        tests = [r.predictions.select("test", model) for r in own if r.predictions is not None]
+        splits = [r.spec.data.split for r in own]
+        found.setdefault(network, []).extend(_measured(data_name, splits, tests))
+    return found
+
+
+def _measured(data: str, splits: Sequence[str], tests: Sequence[Predictions]) -> list[Found]:
+    """Measure runs of one network on one test set in all metrics."""
+    names, first = tuple(dict.fromkeys(splits)), tests[0]
+
+    def of(metric: str, values: list[float], n: int, of_class: str = "", error: float | None = None) -> Found:
+        apart = [
+            float(np.mean([v for v, s in zip(values, splits, strict=True) if s == name])) for name in names
+        ]
+        shown = apart if len(names) > 1 else values
+        return Found(data, names, metric, float(np.mean(shown)), n, tuple(shown), of_class, error)
+
+    errors = _source_errors(tests)
+    scores = [test.log_probabilities() for test in tests]
+    found = [
+        of(
+            name,
+            [card.function(x.label, s) for x, s in zip(tests, scores, strict=True)],
+            len(first),
+            error=errors.get(name),
+        )
+        for name, card in metrics()
+    ]
+    classes = [per_class(x.label, s) for x, s in zip(tests, scores, strict=True)]
+    for k, of_class in enumerate(first.classes):
+        n = int(np.sum(first.label == k))
+        found += [of(name, [float(c[name][k]) for c in classes], n, of_class) for name in PER_CLASS if n]
+    return found
+
+
+def _source_errors(tests: Sequence[Predictions]) -> dict[str, float]:
+    """Give standard errors that test sources bring to means over runs, by bootstrap; none if tests differ."""
+    ordered = [test.take(np.argsort(test.source_id)) for test in tests]
+    y = ordered[0].label
+    if any(not np.array_equal(x.source_id, ordered[0].source_id) for x in ordered):
+        return {}
+    weights = stratified_weights(y, _RESAMPLES, numpy_generator(0, "bootstrap"))
+    errors = {}
+    for name in metrics().names():
+        drawn: list[NDArray[np.float64] | None] = [
+            resampled(name, y, x.log_probabilities(), weights) for x in ordered
+        ]
+        known = [values for values in drawn if values is not None]
+        if known and name != "accuracy":
+            errors[name] = float(np.std(np.mean(known, axis=0), ddof=1))
+    return errors
+
+
+def _judged(value: Value, network: str, found: Found, n: int | None, confidence: float) -> Verdict:
+    ours = _ours(found, confidence)
+    difference = _difference(value, found, n, confidence)
+    kind: _Kind = "agrees"
+    if difference.separable:
+        kind = "above" if difference.value > 0 else "below"
+    p_value = _p_value(value, found, n)
+    runs = f"{len(found.values)} runs" if len(found.values) > 1 else "one run"
+    said = (
+        f"{_said(value)}; ours ({network}) {ours.value:.3f} ({100 * confidence:g} % interval {ours.low:.3f} to "
+        f"{ours.high:.3f}, {_sources(found, n)}, {runs}): {kind}"
+    )
+    if kind == "agrees":
+        wide = (difference.high - difference.low) / 2 * (1 + norm.ppf(POWER) / norm.ppf((1 + confidence) / 2))
+        said += f"; {wide:.3f} is the smallest difference that this would most likely have shown"
+    else:
+        low, high = sorted((abs(difference.low), abs(difference.high)))
+        better = (kind == "above") == _higher_is_better(value.metric)
+        said += (
+            f", i.e. {'better' if better else 'worse'}, by {abs(difference.value):.3f} ({low:.3f} to {high:.3f}, "
+            f"p = {p_value:.2g})"
+        )
+    return Verdict(value.title, network, value, kind, said, ours, difference, p_value)
+
+
+def _sources(found: Found, n: int | None) -> str:
+    if n is None or n == found.n_test:
+        return f"{found.n_test} sources"
+    return f"{found.n_test} of the {n} sources, the others are unusable"
+
+
+def _difference(value: Value, found: Found, n: int | None, confidence: float) -> Interval:
+    """Give the interval of ours minus the published number."""
+    ours = _ours(found, confidence)
+    there = _limits(value.value, n, found, _published_runs(value), confidence)
+    d = found.value - value.value
+    missing = _missing(found, n)
+    low = d - hypot(found.value - ours.low, there[1] - value.value) - missing
+    high = d + hypot(ours.high - found.value, value.value - there[0]) + missing
+    return Interval(d, low, high, confidence)
+
+
+def _missing(found: Found, n: int | None) -> float:
+    """Give what the published test sources that are missing here could change at most."""
+    return (n - found.n_test) / n * _width(found.metric) if n is not None and n > found.n_test else 0.0
+
+
+def _width(metric: str) -> float:
+    low, high = metrics().get(metric).value_range if metric in metrics() else (0.0, 1.0)
+    return high - low
+
+
+@dataclass(frozen=True)
+class _Runs:
+    """Standard error of a mean over runs, and its degrees of freedom; 0 for a known one."""
+
+    error: float
+    degrees: int = 0
+
+    def half(self, confidence: float) -> float:
+        """Give the half width that runs alone would give the interval."""
+        tail = (1 + confidence) / 2
+        return self.error * float(t.ppf(tail, self.degrees) if self.degrees else norm.ppf(tail))
+
+
+def _ours(found: Found, confidence: float) -> Interval:
+    low, high = _limits(found.value, found.n_test, found, _our_runs(found), confidence)
+    return Interval(found.value, low, high, confidence)
+
+
+def _limits(
+    centre: float, n: int | None, found: Found, runs: _Runs, confidence: float
+) -> tuple[float, float]:
+    """Give the interval of a value, for other test sources (n of them, None if not known) and other runs."""
+    low = high = centre
+    if n is not None:
+        low, high = _source_limits(centre, n, found, float(norm.ppf((1 + confidence) / 2)))
+    half = runs.half(confidence)
+    return centre - hypot(centre - low, half), centre + hypot(high - centre, half)
+
+
+def _source_limits(centre: float, n: int, found: Found, z: float) -> tuple[float, float]:
+    """Give the interval for n other test sources, whose noise per source is that of what was found here."""
+    error = found.source_error
+    if found.metric not in SHARES:
+        half = z * float(error or 0.0) * sqrt(found.n_test / n)
+        return centre - half, centre + half
+    spread = found.value * (1 - found.value)
+    # As many sources as would make this error of a share; classes of unequal size make them fewer than n.
+    like = spread / error**2 * n / found.n_test if error and spread > 0 else float(n)
+    low, high = score_mean_interval(np.array([centre * like]), np.array([like]), z)
+    return float(low), float(high)
+
+
+def _our_runs(found: Found) -> _Runs:
+    k = len(found.values)
+    if k < 2:
+        return _Runs(0.0)
+    folds = len(found.splits) > 1
+    return _Runs(float(np.std(found.values, ddof=1)) * _of_mean(k, folds), k - 1)
+
+
+def _published_runs(value: Value) -> _Runs:
+    if value.uncertainty is None:
+        return _Runs(0.0)
+    said, k = value.uncertainty_is or "", value.repeats or 0
+    if "standard deviation" not in said or k < 2:
+        z = float(norm.ppf(0.975)) if said.startswith("half width") else 1.0
+        return _Runs(value.uncertainty / z)
+    sample = sqrt(k / (k - 1)) if said.startswith("population") else 1.0
+    return _Runs(value.uncertainty * sample * _of_mean(k, said.endswith("folds")), k - 1)
+
+
+def _of_mean(k: int, folds: bool) -> float:
+    """Give the standard error of a mean of k values over their standard deviation."""
+    return sqrt(1 / k + 1 / (k - 1)) if folds else sqrt(1 / k)
+
+
+def _p_value(value: Value, found: Found, n: int | None) -> float:
+    """Search the confidence at which the interval of the difference ends at 0."""
+    inside, outside = 0.0, 1.0
+    for _ in range(_HALVINGS):
+        middle = (inside + outside) / 2
+        separable = middle == 1 or _difference(value, found, n, middle).separable
+        inside, outside = (middle, outside) if separable else (inside, middle)
+    return 1 - inside
+
+
+def _why_not(value: Value, test: Test, found: Sequence[Found]) -> str:
+    """Say why a number cannot be compared with what was found; empty if it can."""
+    if value.relation == "above":
+        return "only a bound is published"
+    if test.differs:
+        return f"the splits differ: {test.differs}"
+    own = [f for f in found if (f.metric, f.of_class) == (value.metric, value.of_class)]
+    if not own:
+        return f"{value.metric} was not measured here" if found else "there is no run of it here"
+    there = [f for f in own if f.data == test.data]
+    if not there:
+        return f"the data differ: {test.data} there, {own[0].data} here"
+    fitting = [f for f in there if set(f.splits) <= set(test.our_splits)]
+    if not fitting:
+        return f"the splits differ: {', '.join(test.our_splits)} there, {', '.join(there[0].splits)} here"
+    ours = next((f for f in fitting if _same(value, test, f)), None)
+    if ours is None:
+        return f"the splits differ: {_n_test(value, test)} test sources there, {fitting[0].n_test} here"
+    if not isfinite(ours.value):
+        return "ours is not finite"
+    if ours.metric not in SHARES and ours.source_error is None:
+        return f"it is not known how far {value.metric} depends on the test sources"
+    return ""
+
+
+def _same(value: Value, test: Test, found: Found) -> bool:
+    """Tell whether what was found here answers to a published number."""
+    same_metric = (found.metric, found.of_class) == (value.metric, value.of_class)
+    same_sources = found.data == test.data and set(found.splits) <= set(test.our_splits)
+    n = _n_test(value, test) or found.n_test
+    missing = n - found.n_test
+    few = missing == 0 or (0 < missing <= SET_ASIDE * n and isfinite(_width(found.metric)))
+    return same_metric and same_sources and few
+
+
+def _n_test(value: Value, test: Test) -> int | None:
+    return value.n_test or (None if value.of_class else test.n_test)
+
+
+def _said(value: Value) -> str:
+    title = metrics().get(value.metric).title if value.metric in metrics() else value.metric
+    of_class = f" of {value.of_class}" if value.of_class else ""
+    about = {"exactly": "", "about": "about ", "above": "more than "}[value.relation]
+    spread = f" ± {value.uncertainty:g}" if value.uncertainty is not None else ""
+    return f"{title}{of_class} of {value.title}: published {about}{value.value:g}{spread}"
+
+
+def _higher_is_better(metric: str) -> bool:
+    return metrics().get(metric).higher_is_better if metric in metrics() else True
