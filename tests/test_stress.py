@@ -14,14 +14,10 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from skimage.transform import rotate as skimage_rotate
 
-from rgbench.comparison.robustness import CONDITIONS_FILE, Condition, read_conditions
+from rgbench.comparison.conditions import Condition
+from rgbench.comparison.robustness import CONDITIONS_FILE, read_conditions
 from rgbench.data.catalogue import Card, Catalogue, DataSet
-from rgbench.errors import DataError, SpecError, StoreError
-from rgbench.images.noise import mad_noise
-from rgbench.images.preprocess import central_crop, preprocess_batch
-from rgbench.spec import DataSpec, Study
-from rgbench.store import RunRecord, Store
-from rgbench.stress import (
+from rgbench.disturb import (
     CONDITIONS,
     PEAK_SHARE,
     add_noise,
@@ -31,8 +27,13 @@ from rgbench.stress import (
     conditions_for,
     disturb,
     shift_centre,
-    stress,
 )
+from rgbench.errors import DataError, SpecError, StoreError
+from rgbench.images.noise import mad_noise
+from rgbench.images.preprocess import central_crop, preprocess_batch
+from rgbench.spec import DataSpec, Study
+from rgbench.store import RunRecord, Store
+from rgbench.stress import stress
 from rgbench.study import load_dataset, run_study
 
 SIDE, FIELD = 64, 32
@@ -170,7 +171,7 @@ def test_shifts_go_all_four_ways():
 
 def test_what_the_card_does_not_tell_is_not_made_up():
     card = replace(CARD, beam=float("nan"))
-    assert {c.family for c in CONDITIONS} - {c.family for c in conditions_for(card)} == {"beam"}
+    assert {c.family for c in CONDITIONS} - {c.family for c in conditions_for(card)} == {"beam", "survey"}
     assert conditions_for(CARD) == CONDITIONS
     with pytest.raises(SpecError, match="beam-2.0x: the card of toy tells no beam"):
         disturb(np.ones((1, 8, 8)), ["a"], Condition("beam", 2), card)

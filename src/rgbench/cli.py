@@ -11,6 +11,8 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from rgbench import cli_analysis
+from rgbench.cli_options import DEFAULT_STORE, DeviceOption, ModelOption, StoreOption, console
 from rgbench.errors import RgbenchError
 
 app = typer.Typer(
@@ -22,22 +24,6 @@ app = typer.Typer(
     help="Train, compare and apply image classifiers for radio-galaxy morphology.",
     epilog="Begin with: rgbench quickstart",
 )
-
-DEFAULT_STORE = Path("rgbench-results")
-LOG_WIDTH = 140
-"""Characters of a line where the output is no terminal."""
-StoreOption = Annotated[
-    Path, typer.Option("--store", envvar="RGBENCH_STORE", help="Folder of the runs; made if it is not there.")
-]
-DeviceOption = Annotated[
-    str,
-    typer.Option(
-        "--device", help="Where to compute: cpu, cuda, cuda:1, mps; auto takes cuda if it is there."
-    ),
-]
-ModelOption = Annotated[
-    str, typer.Option("--model", help="Which weights: best (lowest validation loss) or final.")
-]
 
 
 @app.callback()
@@ -100,11 +86,11 @@ def quickstart(
     Without options: ConvXpress and two more networks, three seeds, on the embedded data set, in
     minutes. With -a FILE: the original's quickstart, all its options with their meaning.
     """
-    console = _console()
+    screen = console()
     if architectures is None:
         if data_path is not None or data_manifest is not None or mnist:
             raise typer.BadParameter("-d, -f and -X go with -a FILE, the networks to train", param_hint="-a")
-        _commands().run_and_report("quickstart", results_path, device, console)
+        _commands().run_and_report("quickstart", results_path, device, screen)
         return
     original = _commands().quickstart
     options = original.OriginalOptions(
@@ -120,9 +106,7 @@ def quickstart(
         protocol=protocol,
         mnist=mnist,
     )
-    _commands().run_original(
-        options, only_test, _commands().Places(results_path, model_path, device), console
-    )
+    _commands().run_original(options, only_test, _commands().Places(results_path, model_path, device), screen)
 
 
 @app.command()
@@ -134,7 +118,7 @@ def run(
     device: DeviceOption = "auto",
 ) -> None:
     """Run a study: what is in the store is not computed again; then print the table, write the report."""
-    _commands().run_and_report(study, store, device, _console())
+    _commands().run_and_report(study, store, device, console())
 
 
 @app.command()
@@ -147,9 +131,18 @@ def report(
     table: Annotated[
         Path | None, typer.Option("--table", help="Also write the table, as .csv or .tex by the ending.")
     ] = None,
+    figures: Annotated[
+        Path | None,
+        typer.Option(
+            "--figures",
+            help="Folder for every figure as SVG, PDF and CSV and every table as CSV and LaTeX. "
+            "Files of the same names are replaced, as the report is.",
+        ),
+    ] = None,
 ) -> None:
     """Compare the runs in the store, averaged over their seeds: table and HTML report."""
-    _commands().report(store, out, model, table, _console())
+    commands = _commands()
+    commands.report(store, commands.ReportChoice(out, model, table, figures), console())
 
 
 networks_app = typer.Typer(help="List the networks, or show one.", invoke_without_command=True)
@@ -165,7 +158,7 @@ def networks(
 ) -> None:
     """List the networks with parameters, operations and receptive field, or show one (show NAME)."""
     if context.invoked_subcommand is None:
-        _network_commands().list_networks(image_size, variants, _console())
+        _network_commands().list_networks(image_size, variants, console())
 
 
 @networks_app.command("list")
@@ -174,7 +167,7 @@ def networks_list(
     variants: Annotated[bool, typer.Option("--all", help="List the variants of networks too.")] = False,
 ) -> None:
     """List the networks with parameters, operations and receptive field."""
-    _network_commands().list_networks(image_size, variants, _console())
+    _network_commands().list_networks(image_size, variants, console())
 
 
 @networks_app.command("show")
@@ -199,34 +192,11 @@ def networks_show(
     """Show a network's layers, what each costs and sees, and how that compares with real sources."""
     commands = _network_commands()
     view = commands.View(image_size, n_classes, data_name, picture, run_id, store)
-    commands.show_network(name, view, _console())
+    commands.show_network(name, view, console())
 
 
-@app.command()
-def replicate(
-    paper: Annotated[
-        str | None, typer.Argument(help="A paper's TOML file, or the name of one that ships: rustige2023.")
-    ] = None,
-    store: StoreOption = DEFAULT_STORE,
-    device: DeviceOption = "auto",
-) -> None:
-    """Rerun what a paper reports, and say of each number whether ours agrees; without a name, list the papers."""
-    if paper is None:
-        _analysis_commands().list_papers(_console())
-    else:
-        _analysis_commands().replicate(paper, store, device, _console())
-
-
-@app.command()
-def stress(
-    run_id: Annotated[
-        str | None, typer.Option("--run", help="Id of a stored run, or its beginning; by default all.")
-    ] = None,
-    store: StoreOption = DEFAULT_STORE,
-    device: DeviceOption = "auto",
-) -> None:
-    """Test stored runs on turned, noisier, blurred, shifted and coarser images, for the report."""
-    _analysis_commands().stress_runs(store, run_id, device, _console())
+for _command in cli_analysis.COMMANDS:
+    app.command()(_command)
 
 
 @app.command("import-keras")
@@ -246,7 +216,7 @@ def import_keras(
     """Turn a model file of the original (Keras 2, HDF5) into a stored run that predicts the same."""
     names = tuple(name.strip() for name in classes.split(",") if name.strip())
     choice = {"classes": names, "protocol": protocol, "pixel_scale": pixel_scale}
-    _network_commands().import_model(model, store, choice, _console())
+    _network_commands().import_model(model, store, choice, console())
 
 
 data_app = typer.Typer(
@@ -280,13 +250,13 @@ LabelsOption = Annotated[
 def data(context: typer.Context, mirror: MirrorOption = None) -> None:
     """List the data sets, or one of the commands below."""
     if context.invoked_subcommand is None:
-        _data_commands().list_data(mirror, _console())
+        _data_commands().list_data(mirror, console())
 
 
 @data_app.command("list")
 def list_data(mirror: MirrorOption = None) -> None:
     """List the data sets, and whether their files are here."""
-    _data_commands().list_data(mirror, _console())
+    _data_commands().list_data(mirror, console())
 
 
 @data_app.command("show")
@@ -302,7 +272,7 @@ def show_data(
 ) -> None:
     """Show paper, licence, classes, splits and known defects, and draw a contact sheet of images."""
     work = _data_commands()
-    work.show_data(name, work.Outputs(sheet, set_aside, overwrite), _console())
+    work.show_data(name, work.Outputs(sheet, set_aside, overwrite), console())
 
 
 @data_app.command("fetch")
@@ -310,7 +280,7 @@ def fetch_data(
     names: Annotated[list[str], typer.Argument(help="Names of data sets.")], mirror: MirrorOption = None
 ) -> None:
     """Fetch the files of data sets, checked by SHA-256; what is here already is only checked."""
-    _data_commands().fetch_data(names, mirror, _console())
+    _data_commands().fetch_data(names, mirror, console())
 
 
 @data_app.command("check")
@@ -329,7 +299,7 @@ def check_data(
     """Say of every file what is wrong with it and what would be done; nothing is changed."""
     work = _data_commands()
     options = work.folder_options(columns or [], labels or [], pixel_scale, size)
-    work.check_data(name, manifest, options, _console())
+    work.check_data(name, manifest, options, console())
 
 
 @data_app.command("overlap")
@@ -341,7 +311,7 @@ def show_overlap(
     ] = 10.0,
 ) -> None:
     """Count how two data sets label the sources that both hold: the ceiling of any score across them."""
-    _data_commands().show_overlap(first, second, radius, _console())
+    _data_commands().show_overlap(first, second, radius, console())
 
 
 @data_app.command("build")
@@ -382,7 +352,7 @@ def build_data(
         survey, angle, pixel_scale, hips, server, rate=rate, workers=workers, overwrite=overwrite
     )
     options = work.folder_options(columns or [], labels or [], None, None)
-    work.build_data(catalogue, folder, spec, options, _console())
+    work.build_data(catalogue, folder, spec, options, console())
 
 
 @app.command()
@@ -404,7 +374,7 @@ def simulate(
     """
     options = {"n": n, "seed": seed, "noise": noise, "neighbours": neighbours}
     names = tuple(name.strip() for name in classes.split(","))
-    _data_commands().simulate_sky(folder, options | {"classes": names}, side, _console())
+    _data_commands().simulate_sky(folder, options | {"classes": names}, side, console())
 
 
 @app.command()
@@ -426,17 +396,12 @@ def predict(
 ) -> None:
     """Classify FITS images with a stored run; write source, class and probabilities to a table."""
     choice = _commands().PredictChoice(run_id, model, out, overwrite)
-    _commands().predict(paths, choice, _commands().Places(store, None, device), _console())
+    _commands().predict(paths, choice, _commands().Places(store, None, device), console())
 
 
 def _commands() -> Any:
     """Give the module that does the work; importing it loads torch, which help need not wait for."""
     return import_module("rgbench.commands")
-
-
-def _analysis_commands() -> Any:
-    """Give the module of the commands that look again at stored runs."""
-    return import_module("rgbench.analysis_commands")
 
 
 def _data_commands() -> Any:
@@ -447,12 +412,6 @@ def _data_commands() -> Any:
 def _network_commands() -> Any:
     """Give the module of the network commands, which lists networks without torch."""
     return import_module("rgbench.network_commands")
-
-
-def _console() -> Console:
-    """Give a console on standard output: as wide as the terminal, or wide enough for a log."""
-    console = Console()
-    return console if console.is_terminal else Console(width=LOG_WIDTH)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 from rich.console import Console
 
 from rgbench import apply, quickstart
+from rgbench.comparison.answers import read_doubt
 from rgbench.comparison.robustness import read_conditions
 from rgbench.comparison.summary import Comparison, compare, families
 from rgbench.data.catalogue import DataSet
@@ -18,7 +19,8 @@ from rgbench.errors import DataError, SpecError
 from rgbench.predict import inference_rate
 from rgbench.progress import TerminalListener
 from rgbench.report.analysis.runs import Beside
-from rgbench.report.html import write_report
+from rgbench.report.export import NO_PDF, can_write_pdf
+from rgbench.report.html import ReportOptions, write_report
 from rgbench.report.text import comparison_tables, write_csv, write_latex
 from rgbench.run import choose_device, load_network, timing_batch
 from rgbench.store import RunRecord, Store
@@ -101,8 +103,19 @@ def run_original(
         console.print("\n".join(quickstart.final_results(record)), highlight=False, soft_wrap=True)
 
 
-def report(store_path: Path, out: Path | None, model: str, table: Path | None, console: Console) -> None:
+@dataclass(frozen=True)
+class ReportChoice:
+    """Where a report goes, which model's table is shown, and what is written beside it."""
+
+    out: Path | None
+    model: str
+    table: Path | None
+    figures: Path | None = None
+
+
+def report(store_path: Path, choice: ReportChoice, console: Console) -> None:
     """Compare what is in the store; one report for each group of comparable runs."""
+    model, table = choice.model, choice.table
     if model not in MODELS:
         raise SpecError(f"--model: found {model!r}; legal are {', '.join(MODELS)}")
     if not store_path.exists():
@@ -117,13 +130,19 @@ def report(store_path: Path, out: Path | None, model: str, table: Path | None, c
         elsewhere = {
             groups[i][0][0].spec.data.name: each["best"] for i, each in enumerate(compared) if i != number
         }
-        path = _numbered(out or store.root / "report.html", number)
+        path = _numbered(choice.out or store.root / "report.html", number)
         beside = _beside(records, smaller, store, dataset, elsewhere)
-        write_report(path, comparisons, records, _images(dataset), beside=beside)
+        figures = None if choice.figures is None else _numbered(choice.figures, number)
+        options = ReportOptions(figures=figures)
+        write_report(path, comparisons, records, _images(dataset), options, beside)
         _say_results(comparisons[model], records, console)
         if table is not None:
             _write_table(_numbered(table, number), comparisons[model])
         console.print(f"Report: {path}", highlight=False, soft_wrap=True)
+        if figures is not None:
+            console.print(f"Figures and tables: {figures}", highlight=False, soft_wrap=True)
+    if choice.figures is not None and not can_write_pdf():
+        console.print(NO_PDF, style="yellow", highlight=False, markup=False, soft_wrap=True)
 
 
 def predict(paths: Sequence[Path], choice: PredictChoice, places: Places, console: Console) -> None:
@@ -168,7 +187,12 @@ def _beside(
     """Gather what stands beside runs."""
     found = {record.run_id: read_conditions(store, record.run_id) for record in records}
     conditions = {key: table for key, table in found.items() if table is not None}
-    return Beside(tuple(smaller), conditions, dataset, elsewhere or {})
+    doubt = {record.run_id: read_doubt(store, record.run_id) for record in records}
+    # The report asks the model that leads it; the rows of the other would only take memory.
+    led = {
+        key: table.select(None, MODELS[0], None, None) for key, table in doubt.items() if table is not None
+    }
+    return Beside(tuple(smaller), conditions, dataset, elsewhere or {}, led)
 
 
 def _comparisons(records: list[RunRecord]) -> dict[str, Comparison]:

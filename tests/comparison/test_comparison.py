@@ -11,7 +11,8 @@ from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 
 from rgbench.comparison.intervals import RESAMPLED, interval, resampled, stratified_weights, wilson
-from rgbench.comparison.paired import Sample, holm, paired_differences
+from rgbench.comparison.paired import Sample, paired_differences
+from rgbench.comparison.significance import holm
 from rgbench.comparison.summary import compare, group_records
 from rgbench.errors import SpecError
 from rgbench.measures.cards import metrics
@@ -62,6 +63,7 @@ def test_wilson_and_holm_equal_statsmodels():
     assert wilson(100, 104) == pytest.approx(proportion_confint(100, 104, method="wilson"))
     p = [0.001, 0.04, 0.03, 0.2, 0.04]
     assert holm(p) == pytest.approx(list(multipletests(p, method="holm")[1]))
+    assert holm([]) == []
 
 
 @pytest.mark.parametrize("n", [100, 400])

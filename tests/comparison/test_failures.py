@@ -13,12 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.stats import binomtest
-from statsmodels.stats.multitest import multipletests
 
 from rgbench.comparison.failures import (
     NOT_KNOWN,
     Answered,
-    _holm,
     by_category,
     by_number,
     collect,
@@ -207,18 +205,15 @@ def test_planted_failures_are_found_and_chance_is_not(rng):
     assert pair.accuracy.value == pytest.approx(0.4, abs=0.12)
     assert pair.excess == pytest.approx(bad.sum() * 0.52, rel=0.25)
     assert all("faint" not in dict(group.conditions) for group in found), "it has no part in it"
+    (first, *_) = failing_groups({"angular size / arcsec": size, "parent": parent}, right)
+    said = {"angular size / arcsec": "angular size {} arcsec", "parent": "parent {}"}
+    assert first.words.startswith(" and ".join(said[name].format(part) for name, part in first.conditions))
     false = 0
     for _ in range(60):
         false += bool(
             failing_groups({"size": rng.random(200), "faint": rng.random(200)}, rng.random(200) < 0.8)
         )
     assert false <= 7, "5 % of 60 are 3"
-
-
-def test_holm_is_that_of_statsmodels(rng):
-    p = rng.random(12) ** 3
-    assert _holm(p.tolist()) == pytest.approx(multipletests(p, method="holm")[1])
-    assert _holm([]) == []
 
 
 @settings(max_examples=60, deadline=None)

@@ -226,6 +226,10 @@ def test_the_list_is_written_whole_and_nothing_is_overwritten(tmp_path, planted)
     with pytest.raises(SpecError, match="legal endings are .csv and .parquet"):
         write_suspects(tmp_path / "a.fits", found)
     assert "worth a second look" in words(held, wrong_share(held, resamples=20), found)
+    n = len(held.label)
+    some = words(held, wrong_share(held, resamples=20), found, 4 * n)
+    assert f"Only {n:,} of the {4 * n:,} labelled sources (25 %) could be looked at" in some
+    assert "could be looked at" not in words(held, wrong_share(held, resamples=20), found, n)
     assert "took part in choosing" in words(
         held_out(label, p, "validation"), wrong_share(held, resamples=20), found
     )

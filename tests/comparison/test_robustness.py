@@ -9,10 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rgbench.comparison.conditions import FAMILIES, Condition
 from rgbench.comparison.robustness import (
     CONDITIONS_FILE,
-    FAMILIES,
-    Condition,
     StressedRun,
     read_conditions,
     rotation_consistency,

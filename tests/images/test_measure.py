@@ -228,6 +228,20 @@ def test_clipped_images_have_no_noise_and_are_measured_still():
     assert found.largest_angular_size[0] == pytest.approx((np.hypot(4, 19) + 1) * SCALE)
 
 
+@pytest.mark.parametrize("places", [[0], [-16, 16], [-32, 0, 32]])
+def test_components_are_clumps_that_do_not_touch(places):
+    """scikit-image's labelling above the same level is the oracle."""
+    image = noise(1) + sum(ellipse(0.05, centre=(0.0, along)) for along in places)
+    found = measured(image, image + ellipse(0.05, centre=(0.0, 125.0)))
+    clumps = skimage_label(image > 3 * found.noise[0], connectivity=2)
+    large = [n for n in range(1, clumps.max() + 1) if (clumps == n).sum() >= Segmentation().smallest]
+    bright = [n for n in large if image[clumps == n].max() > 5 * found.noise[0]]
+    assert found.components[0] == len(bright) == len(places)
+    assert found.components[1] == len(places), "another source in the field is no part of it"
+    assert np.isnan(measured(noise(3)).components[0])
+    assert measure_sources(image[None], float("nan"), float("nan"), unit="").components[0] == len(places)
+
+
 def test_the_iterative_noise_may_be_taken():
     image = noise() + ellipse(0.05)
     robust, iterative = (

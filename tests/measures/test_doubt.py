@@ -1,4 +1,4 @@
-"""Rejection, conformal sets and doubt among members: by hand, by brute force, and by simulation."""
+"""Rejection and doubt among members: by hand, by brute force, and by simulation."""
 
 from __future__ import annotations
 
@@ -63,6 +63,35 @@ def test_the_curve_equals_that_of_every_threshold_by_itself(by):
     assert curve.rejected[curve.at(0.204)] == pytest.approx(0.2)
 
 
+def test_a_given_certainty_orders_the_sources_and_those_of_logits_are_as_if_given():
+    y, logits = draw(120, 1)
+    p = softmax(logits, axis=1)
+    own, given_ = ours.rejection_curve(y, logits), ours.rejection_curve(y, logits, p.max(axis=1))
+    assert (own.by, given_.by) == ("probability", "given")
+    np.testing.assert_array_equal(own.accuracy, given_.accuracy)
+    right = logits.argmax(axis=1) == y
+    oracle = ours.rejection_curve(y, logits, right.astype(float))
+    assert oracle.accuracy.tolist() == [right.mean(), 1.0]
+    random = np.random.default_rng(0).random(120)
+    curve = ours.rejection_curve(y, logits, random)
+    assert curve.aurc == pytest.approx(area(right[np.argsort(-random)]))
+
+
+def test_areas_of_resamples_are_those_of_the_sources_written_out():
+    y, logits = draw(60, 4)
+    right, sure = logits.argmax(axis=1) == y, ours.certainty(logits)
+    weights = np.random.default_rng(1).multinomial(60, np.full(60, 1 / 60), size=5)
+    found = ours.areas(right, sure, np.vstack([np.ones(60), weights]))
+    assert found[0] == pytest.approx(ours.rejection_curve(y, logits).aurc)
+    for value, drawn in zip(found[1:], weights, strict=True):
+        index = np.repeat(np.arange(60), drawn)
+        # Copies of a source stand together, and count with the error rate that holds after the last of them.
+        kept = index[np.argsort(-sure[index], kind="stable")]
+        rates = np.array([np.mean(~right[kept[: i + 1]]) for i in range(60)])
+        last = [np.flatnonzero(kept == source)[-1] for source in kept]
+        assert value == pytest.approx(rates[last].mean())
+
+
 def test_equal_certainties_count_as_the_mean_over_their_orders():
     p = np.array([0.9, 0.7, 0.7, 0.7, 0.6])
     y = np.array([0, 1, 0, 0, 1])
@@ -90,82 +119,6 @@ def test_the_order_of_sources_does_not_move_the_curve(drawn, random):
     assert one.excess_aurc >= -1e-12
     assert one.rejected[0] == 0
     assert (np.diff(one.rejected) > 0).all()
-
-
-def test_lac_by_hand():
-    # Scores of the true classes: 0.1, 0.2, ... 0.9. Of nine, the ceil(10 x 0.8) = 8th smallest is 0.8.
-    p = np.arange(1, 10) / 10
-    logits = np.log(np.column_stack([1 - p, p]))
-    y = np.zeros(9, int)
-    rule = ours.ConformalRule(alpha=0.2)
-    threshold = ours.conformal_threshold(y, logits, rule)
-    np.testing.assert_allclose(threshold, [0.8, 0.8])
-    test = np.log([[0.95, 0.05], [0.5, 0.5], [0.19, 0.81]])
-    assert ours.conformal_sets(test, threshold, rule).tolist() == [[True, False], [True, True], [False, True]]
-    too_few = ours.conformal_threshold(y, logits, ours.ConformalRule(alpha=0.09))
-    assert np.isinf(too_few).all()
-    assert ours.conformal_sets(test, too_few, rule).all()
-
-
-def test_aps_holds_the_classes_down_to_the_threshold_and_is_never_empty():
-    logits = np.log([[0.6, 0.3, 0.1], [0.98, 0.01, 0.01], [0.34, 0.33, 0.33]])
-    np.testing.assert_allclose(
-        ours.conformal_scores(logits, "aps"), [[0, 0.6, 0.9], [0, 0.98, 0.99], [0, 0.34, 0.67]], atol=1e-12
-    )
-    sets = ours.conformal_sets(logits, np.full(3, 0.65), ours.ConformalRule(score="aps"))
-    assert sets.tolist() == [[True, True, False], [True, False, False], [True, True, False]]
-    drawn = ours.conformal_scores(logits, "aps", np.random.default_rng(0))
-    plain, p = ours.conformal_scores(logits, "aps"), softmax(logits, axis=1)
-    assert ((drawn >= plain) & (drawn <= plain + p)).all()
-
-
-@pytest.mark.parametrize("score", ["lac", "aps", "aps drawn"])
-@pytest.mark.parametrize("n", [25, 100])
-def test_coverage_on_exchangeable_sources_is_what_was_promised(score, n):
-    alpha, coverage = 0.1, []
-    rule = ours.ConformalRule(alpha, score.split()[0])
-    for seed in range(400):
-        y, logits = draw(n + 100, seed)
-        chance = np.random.default_rng(seed) if "drawn" in score else None
-        found = ours.conformal((y[:n], 2 * logits[:n]), (y[n:], 2 * logits[n:]), rule, chance)
-        coverage.append(found.test.coverage)
-    mean, error = np.mean(coverage), np.std(coverage) / 20
-    assert mean >= 1 - alpha - 3 * error
-    if score != "aps":  # its scores have ties, which only add to the coverage
-        assert mean <= 1 - alpha + 1 / (n + 1) + 3 * error
-
-
-def test_thresholds_by_class_keep_the_promise_for_every_class():
-    hard = np.array([3.0, 3.0, 3.0, 0.3])
-    coverage: dict[bool, list] = {True: [], False: []}
-    for seed in range(150):
-        rng = np.random.default_rng(seed)
-        y = rng.integers(0, 4, 400)
-        logits = rng.normal(size=(400, 4)) + hard[y][:, None] * np.eye(4)[y]
-        for per_class, found in coverage.items():
-            rule = ours.ConformalRule(0.1, "lac", per_class)
-            made = ours.conformal((y[:200], logits[:200]), (y[200:], logits[200:]), rule)
-            found.append(made.test.class_coverage)
-    means = {per_class: np.mean(found, axis=0) for per_class, found in coverage.items()}
-    assert means[False][3] < 0.8
-    assert (means[True] > 0.89).all()
-    assert (means[True] < 0.94).all()
-
-
-@settings(deadline=None, max_examples=60)
-@given(labelled, st.floats(0.05, 0.95), st.sampled_from(["lac", "aps"]))
-def test_sets_grow_with_the_promise_and_cover_their_own_sources(drawn, alpha, score):
-    y, logits = drawn
-    rule = ours.ConformalRule(alpha, score)
-    found = ours.conformal((y, logits), (y, logits), rule)
-    assert found.test.coverage >= 1 - alpha - 1e-9
-    larger = ours.conformal((y, logits), (y, logits), ours.ConformalRule(alpha / 2, score))
-    assert (larger.sets >= found.sets).all()
-    assert found.test.sizes.sum() == len(y) == found.n_validation
-    assert found.test.mean_size == pytest.approx(found.sets.sum(axis=1).mean())
-    assert found.test.low <= found.test.coverage <= found.test.high
-    if score == "aps":
-        assert found.test.sizes[0] == 0
 
 
 def test_doubt_of_members_equals_scipy_s_entropies():
@@ -219,16 +172,14 @@ def test_members_that_do_not_fit_are_refused():
         ours.member_doubt(np.zeros((3, 2)))
 
 
-def test_wrong_rules_and_diverged_runs_are_refused():
-    with pytest.raises(ValueError, match="alpha: found 1.5; legal are numbers between 0 and 1"):
-        ours.ConformalRule(1.5)
-    with pytest.raises(ValueError, match="legal are 'lac' and 'aps'"):
-        ours.ConformalRule(0.1, "raps")
+def test_wrong_orders_and_diverged_runs_are_refused():
     y, logits = draw(10, 0)
     with pytest.raises(ValueError, match="legal are 'probability' and 'entropy'"):
         ours.rejection_curve(y, logits, "margin")
     bad = np.full_like(logits, np.nan)
     with pytest.raises(DataError, match="10 of 10 sources are not finite"):
         ours.rejection_curve(y, bad)
-    with pytest.raises(DataError, match="10 of 10 sources are not finite"):
-        ours.conformal((y, logits), (y, bad))
+    with pytest.raises(DataError, match="shape \\(9,\\), 0 of them not finite; 10 finite numbers are needed"):
+        ours.rejection_curve(y, logits, np.zeros(9))
+    with pytest.raises(DataError, match="1 of them not finite"):
+        ours.rejection_curve(y, logits, np.append(np.zeros(9), np.nan))

@@ -29,7 +29,15 @@ def sections(made) -> dict[str, Section]:
 
 
 def test_every_section_is_there_for_runs_that_have_all(sections):
-    assert list(sections) == ["differences", "places", "overfitting", "ensembles", "calibration"]
+    assert list(sections) == [
+        "differences",
+        "places",
+        "overfitting",
+        "ensembles",
+        "calibration",
+        "failures",
+        "labels",
+    ]
     for part in sections.values():
         assert part.title
         assert part.sentences
@@ -46,7 +54,12 @@ def test_tables_hold_a_cell_for_each_column_and_download(sections):
                 content = b64decode(address.partition("base64,")[2]).decode()
                 if file.endswith(".csv"):
                     rows = list(csv.reader(io.StringIO(content)))
-                    assert rows[0] == list(table.columns)
+                    kinds = [
+                        name.removesuffix(" low").removesuffix(" high").removesuffix(" spread")
+                        for name in rows[0]
+                    ]
+                    assert list(dict.fromkeys(kinds)) == list(dict.fromkeys(table.columns))
+                    assert {len(row) for row in rows} == {len(kinds)}
                     assert len(rows) == len(table.rows) + 1
                 else:
                     assert content.count(r"\\") == len(table.rows) + 1
@@ -55,7 +68,7 @@ def test_tables_hold_a_cell_for_each_column_and_download(sections):
 
 def test_figures_are_svg_with_their_numbers(sections):
     figures = [figure for part in sections.values() for figure in part.figures]
-    assert len(figures) == 5
+    assert len(figures) == 6
     for figure in figures:
         root = ET.fromstring(figure.drawing)
         assert root.get("aria-label")
@@ -79,13 +92,18 @@ def test_what_is_said_agrees_with_the_comparison(sections, made):
 def test_one_run_has_no_pairs_and_no_ensemble(made):
     alone = made.records[:1]
     found = [part.anchor for part in parts(compare(alone), alone)]
-    assert found == ["overfitting", "calibration"]
+    assert found == ["overfitting", "calibration", "failures", "labels"]
     assert parts(compare(made.records), []) == []
 
 
 def test_runs_on_different_test_sources_have_no_common_sections(runs):
     other = runs(("mcrgnet",), (1,), NAMES) + runs(("convxpress",), (1,), np.char.add(NAMES, "b"))
-    assert [part.anchor for part in parts(compare(other), other)] == ["places", "overfitting"]
+    assert [part.anchor for part in parts(compare(other), other)] == [
+        "places",
+        "overfitting",
+        "failures",
+        "labels",
+    ]
 
 
 def test_hostile_names_stay_text(runs, tmp_path):
@@ -120,7 +138,7 @@ def test_lines_have_gaps_where_values_are_missing():
 
 def test_missing_values_are_empty_cells():
     assert to_csv(("a", "b"), [(None, 1.5), ("x", float("nan"))]) == "a,b\n,1.5\nx,nan\n"
-    assert Cell("–").data == "–"
+    assert Cell("–").data is None
     assert Cell("5 %", 0.05).data == 0.05
 
 

@@ -17,6 +17,7 @@ import pytest
 from rich.console import Console
 
 from rgbench.comparison.summary import compare
+from rgbench.report import words
 from rgbench.report.html import write_report
 from rgbench.report.text import comparison_csv, comparison_latex, comparison_lines, comparison_tables
 
@@ -78,7 +79,44 @@ def test_everything_is_in_one_file(report, made):
     text = report.read_text()
     for word in (*NETWORKS, "MPCA", "95 %", "validation", "Becker", "2102.03780", "8901", "1826", "4915"):
         assert word in text, word
-    assert made.comparisons["best"].words[0] in text
+    pair = made.comparisons["best"].pairs[0]
+    assert (
+        text.index("has the best mean per-class accuracy") < text.index(f"{pair.words}.") < text.index("<nav")
+    )
+
+
+@pytest.mark.parametrize(("n", "some_tied"), [(200, False), (60, True)])
+def test_the_answer_says_who_is_told_apart_from_whom(runs, n, some_tied):
+    records = runs(names=np.array([f"J{i:04d}" for i in range(n)]))
+    main = compare(records)
+    lead, *rest = words.answer(main, records[0].spec.data)
+    best = main.rows[0]
+    assert lead.startswith(f"{best.network} has the best mean per-class accuracy (MPCA), ")
+    assert f"{100 * best.metrics['mpca'].mean:.1f} %" in lead
+    verdicts = {pair.second: pair.low > 0 for pair in main.pairs if pair.first == best.network}
+    assert set(verdicts) == set(NETWORKS) - {best.network}
+    beats, _, rest_of_lead = lead.partition("cannot be told apart from")
+    for name, told_apart in verdicts.items():
+        assert (name in beats, name in rest_of_lead) == (told_apart, not told_apart)
+    mine = [pair for pair in main.pairs if pair.first == best.network]
+    tied = [pair for pair in mine if pair.low <= 0]
+    assert bool(tied) == some_tied
+    least = max(pair.resolvable for pair in tied or mine)
+    assert any(f"a true difference of {100 * least:.1f} points or more" in sentence for sentence in rest)
+    assert "first-galaxy-data agree with LRG" in rest[-1]
+    assert "always right would score about 99 %" in rest[-1]
+
+
+def test_the_answer_of_one_network_of_unknown_data_and_of_failed_runs(runs):
+    good, bad = runs(networks=("mcrgnet", "convxpress"), seeds=(1,))
+    bad = replace(bad, status="failed", error="no room", predictions=None, history={}, cost={})
+    own = good.spec.data.model_copy(update={"name": "mine"})
+    said = words.answer(compare([good, bad]), own)
+    assert said[0].endswith(").")
+    assert "told apart" not in " ".join(said)
+    assert said[1].startswith("What score wrong labels allow is not known for mine")
+    assert said[2] == "convxpress failed: seed 1 failed: no room."
+    assert words.answer(compare([bad]), own)[0] == "No network has learnt anything."
 
 
 def test_cells_of_the_confusion_matrix_lead_to_their_sources(report, made):

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import fisher_exact, norm
 
-from rgbench.comparison.significance import Interval, score_mean_interval
+from rgbench.comparison.significance import Interval, holm, score_mean_interval
 from rgbench.data.catalogue import Catalogue
 from rgbench.errors import DataError, SpecError
 from rgbench.store import RunRecord
@@ -313,7 +313,8 @@ def failing_groups(
     Parameters
     ----------
     of : mapping of str to ndarray, shape (n,)
-        Properties, e.g. of `properties`; numbers are parted into bins of equal numbers of sources.
+        Properties, e.g. of `properties`; numbers are parted into bins of equal numbers of sources. A name may end in
+        a unit, as "angular size / arcsec" does, which `Group.words` puts behind the numbers.
     right : ndarray of bool or float64, shape (n,)
         Whether each source is recognised, or by which share of the runs; it counts as recognised if more than
         half of the runs do.
@@ -347,7 +348,7 @@ def failing_groups(
     }
     n = len(share)
     masks = {key: mask for key, mask in masks.items() if fewest <= mask.sum() <= n - fewest}
-    p = _holm([_worse(hit, key, mask, whole) for key, mask in masks.items()])
+    p = holm([_worse(hit, key, mask, whole) for key, mask in masks.items()])
     found = [_group(key, mask, hit, q) for (key, mask), q in zip(masks.items(), p, strict=True) if q <= level]
     return sorted(found, key=lambda group: -group.excess)
 
@@ -463,25 +464,22 @@ def _fisher(hit: NDArray[np.bool_], mask: NDArray[np.bool_]) -> float:
     return float(fisher_exact(table, alternative="less").pvalue)
 
 
-def _holm(p: Sequence[float]) -> list[float]:
-    """Correct p-values for their number (Holm 1979)."""
-    values, order = np.asarray(p, dtype=np.float64), np.argsort(p)
-    raised = np.maximum.accumulate(values[order] * np.arange(len(values), 0, -1))
-    corrected = np.empty(len(values))
-    corrected[order] = np.minimum(raised, 1.0)
-    return [float(value) for value in corrected]
-
-
 def _group(conditions: _Conditions, mask: NDArray[np.bool_], hit: NDArray[np.bool_], p: float) -> Group:
     inside, outside = _accuracy(hit[mask]), _accuracy(hit[~mask])
     n = int(mask.sum())
     excess = n * (outside.value - inside.value)
-    named = " and ".join(f"{name} {part}" for name, part in conditions)
+    named = " and ".join(_condition(name, part) for name, part in conditions)
     words = (
         f"{named}: {100 * inside.value:.1f} % of {n} sources are recognised, {100 * outside.value:.1f} % "
         f"elsewhere, {excess:.0f} missed in excess (Fisher's exact test, p = {p:.2g} after Holm)"
     )
     return Group(conditions, n, inside, outside, excess, p, words)
+
+
+def _condition(name: str, part: str) -> str:
+    """Write a condition in words, the unit behind the numbers."""
+    quantity, _, unit = name.partition(" / ")
+    return f"{quantity} {part} {'' if part == NOT_KNOWN else unit}".rstrip()
 
 
 def _rows(source_id: NDArray[Any], catalogue: Catalogue) -> NDArray[np.int64]:

@@ -421,8 +421,8 @@ def write_suspects(path: Path | str, found: Suspects, overwrite: bool = False) -
     write_bytes(path, buffer.getvalue())
 
 
-def words(held: OutOfSample, share: Interval, found: Suspects) -> str:
-    """Say in a sentence or two what was found.
+def words(held: OutOfSample, share: Interval, found: Suspects, of: int = 0) -> str:
+    """Say in a few sentences what was found, and of how many of the `of` labelled sources (0: not known).
 
     Examples
     --------
@@ -439,6 +439,12 @@ def words(held: OutOfSample, share: Interval, found: Suspects) -> str:
     )
     if held.validated:
         said += f". {held.validated:,} of the {len(held.label):,} took part in choosing the best epoch"
+    n = len(held.label)
+    if of > n:
+        said += (
+            f". Only {n:,} of the {of:,} labelled sources ({100 * n / of:.0f} %) could be looked at: every run was "
+            "trained on the others, or left them out"
+        )
     return said
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from rgbench.comparison.intervals import interval
 from rgbench.comparison.power import answer, observed_design, smallest_difference
 from rgbench.comparison.resampled import seed_interval
-from rgbench.comparison.significance import class_weights, mpca_difference_interval, permutation_test
+from rgbench.comparison.significance import class_weights, holm, mpca_difference_interval, permutation_test
 from rgbench.seeds import numpy_generator
 
 
@@ -137,22 +137,6 @@ def paired_differences(samples: list[Sample], confidence: float, n_test: int) ->
     corrected = holm([pair.p_value for pair in pairs])
     pairs = [replace(pair, p_value=p) for pair, p in zip(pairs, corrected, strict=True)]
     return [replace(pair, words=_sentence(pair, confidence, n_test)) for pair in pairs]
-
-
-def holm(p_values: list[float]) -> list[float]:
-    """Correct p-values for their number by Holm's step-down method.
-
-    Examples
-    --------
-    >>> [round(p, 3) for p in holm([0.01, 0.04, 0.03])]
-    [0.03, 0.06, 0.06]
-    """
-    order = sorted(range(len(p_values)), key=lambda i: p_values[i])
-    corrected, highest = [0.0] * len(p_values), 0.0
-    for rank, i in enumerate(order):
-        highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[i]))
-        corrected[i] = highest
-    return corrected
 
 
 def _compare(first: Sample, second: Sample, confidence: float) -> PairedDifference:

@@ -7,10 +7,8 @@ predictions. Here they are read: no network and no image is needed.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -18,8 +16,9 @@ from numpy.typing import NDArray
 from scipy.special import entr
 from scipy.stats import binomtest
 
+from rgbench.comparison.conditions import FAMILIES, SURVEY, Condition
 from rgbench.comparison.intervals import Weights, interval, resampled, stratified_weights, wilson
-from rgbench.comparison.paired import holm
+from rgbench.comparison.significance import holm
 from rgbench.errors import SpecError, StoreError
 from rgbench.seeds import numpy_generator
 from rgbench.store import RunRecord, Store
@@ -33,109 +32,14 @@ Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Family:
-    """One kind of disturbance, whose strength is a number.
-
-    Attributes
-    ----------
-    title, unit : str
-        What is done, and what the strength counts.
-    clean : float
-        Strength at which nothing is disturbed, and the smallest that is legal.
-    pattern : str
-        How the strength is written in a name, for `str.format`.
-    whole : bool
-        Whether the strength must be a whole number.
-    below : float
-        Strengths must lie below this.
-    """
-
-    title: str
-    unit: str
-    clean: float
-    pattern: str
-    whole: bool = False
-    below: float = np.inf
-
-
-FAMILIES: Mapping[str, Family] = MappingProxyType(
-    {
-        "rotation": Family("rotation", "degrees", 0.0, "{:03.0f}", whole=True, below=360.0),
-        "noise": Family("added noise", "own noise of the image", 0.0, "{!r}"),
-        "beam": Family("coarser beam", "beams of the survey", 1.0, "{!r}x"),
-        "shift": Family("shifted centre", "pixels", 0.0, "{:.0f}px", whole=True),
-        "resolution": Family("lower pixel resolution", "pixels", 1.0, "{:.0f}x", whole=True),
-    }
-)
-"""The kinds of disturbance by name."""
-
-
-@dataclass(frozen=True)
-class Condition:
-    """One way to disturb an image.
-
-    Attributes
-    ----------
-    family : str
-        One of `FAMILIES`.
-    strength : float
-        In the unit of the family.
-
-    Raises
-    ------
-    SpecError
-        If there is no such family, or the strength is not legal.
-
-    Examples
-    --------
-    >>> [Condition(*each).name for each in (("rotation", 15), ("noise", 1), ("beam", 1.5), ("shift", 4))]
-    ['rotation-015', 'noise-1.0', 'beam-1.5x', 'shift-4px']
-    >>> Condition.of("resolution-2x")
-    Condition(family='resolution', strength=2.0)
-    """
-
-    family: str
-    strength: float
-
-    def __post_init__(self) -> None:
-        if self.family not in FAMILIES:
-            raise SpecError(f"unknown condition {self.family!r}; the families are {', '.join(FAMILIES)}")
-        object.__setattr__(self, "strength", float(self.strength))
-        family, found = FAMILIES[self.family], self.strength
-        legal = family.clean <= found < family.below and not (family.whole and found % 1)
-        if not legal:
-            number = "a whole number" if family.whole else "a number"
-            bound = f" and below {family.below:g}" if np.isfinite(family.below) else ""
-            raise SpecError(
-                f"condition {self.family}: strength {found:g} was given; {number} of {family.unit}, "
-                f"{family.clean:g} or more{bound}, is legal"
-            )
-
-    @property
-    def name(self) -> str:
-        """The name, as it stands in the tables."""
-        return f"{self.family}-{FAMILIES[self.family].pattern.format(self.strength)}"
-
-    @classmethod
-    def of(cls, name: str) -> Condition:
-        """Read a name; raise `SpecError` if it is none that `name` gives."""
-        match = re.fullmatch(r"([a-z]+)-(\d+(?:\.\d+)?(?:e[-+]?\d+)?)(x|px)?", name)
-        found = cls(match[1], float(match[2])) if match else None
-        if found is None or found.name != name:
-            examples = "rotation-015, noise-1.0, beam-1.5x, shift-4px, resolution-2x"
-            hint = f"did you mean {found.name!r}?" if found else f"conditions are written like {examples}"
-            raise SpecError(f"unknown condition {name!r}; {hint}")
-        return found
-
-
-@dataclass(frozen=True)
 class StressedRun:
     """A run's predictions on the same test sources, clean and disturbed.
 
     Attributes
     ----------
     clean, disturbed : Predictions
-        Rows of the test side, of one model, member 0; the sources are in the order of their names.
+        Rows of the test side, of one model, member 0; the sources are in the order of their names. Another survey may
+        have seen fewer of them.
     """
 
     clean: Predictions
@@ -264,7 +168,8 @@ def stressed_run(record: RunRecord, disturbed: Predictions, model: str = "best")
     Raises
     ------
     SpecError
-        If the run has no clean predictions, or a condition was not tested on the same sources.
+        If the run has no clean predictions, or a condition was not tested on the same sources (another survey: on
+        other ones).
     """
     if record.predictions is None:
         raise SpecError(f"run {record.run_id} has no predictions; only complete runs can be compared")
@@ -272,11 +177,14 @@ def stressed_run(record: RunRecord, disturbed: Predictions, model: str = "best")
     found = {}
     for name in sorted(set(disturbed.condition.tolist())):
         rows = _ordered(disturbed.select("test", model, condition=name))
-        if rows.source_id.tolist() != clean.source_id.tolist():
+        condition = Condition.of(name)
+        whole = rows.source_id.tolist() == clean.source_id.tolist()
+        part = condition.family == SURVEY and len(rows) > 0 and np.isin(rows.source_id, clean.source_id).all()
+        if not (whole or part):
             raise SpecError(
                 f"run {record.run_id}, {name}: {len(rows)} sources, not the same as the {len(clean)} clean ones"
             )
-        found[Condition.of(name)] = rows
+        found[condition] = rows
     return StressedRun(clean, found)
 
 
@@ -306,13 +214,12 @@ def score_conditions(
         If there is no run, or no condition that all have.
     """
     shared = _shared(runs)
-    runs = [_labelled(run) for run in runs]
-    weights = _weights([run.clean for run in runs], resamples, seed)
-    clean = [_measured(run.clean, w) for run, w in zip(runs, weights, strict=True)]
+    whole = _Baseline.of([_labelled(run) for run in runs], resamples, seed)
     scores = []
     for condition in shared:
-        found = [_measured(run.disturbed[condition], w) for run, w in zip(runs, weights, strict=True)]
-        scores.append(_score(condition, runs, clean, found, confidence))
+        base = whole.covered(condition, resamples, seed)
+        found = [_measured(r.disturbed[condition], w) for r, w in zip(base.runs, base.weights, strict=True)]
+        scores.append(_score(condition, base, found, confidence))
     corrected = holm([score.p_value for score in scores])
     scores = [replace(score, p_value=p) for score, p in zip(scores, corrected, strict=True)]
     return [replace(score, words=_sentence(score, confidence)) for score in scores]
@@ -383,15 +290,41 @@ def _shared(runs: Sequence[StressedRun]) -> list[Condition]:
     shared = set.intersection(*(set(run.disturbed) for run in runs))
     if not shared:
         raise SpecError(f"the {len(runs)} runs have no condition in common")
-    places = list(FAMILIES)
-    return sorted(shared, key=lambda condition: (places.index(condition.family), condition.strength))
+    places = [*FAMILIES, SURVEY]
+    return sorted(shared, key=lambda c: (places.index(c.family), c.strength, c.survey))
+
+
+@dataclass(frozen=True)
+class _Baseline:
+    """Runs on the sources of a condition, their bootstrap weights, and the metrics of the clean images."""
+
+    runs: list[StressedRun]
+    weights: list[Weights]
+    clean: list[dict[str, Floats]]
+
+    @classmethod
+    def of(cls, runs: list[StressedRun], resamples: int, seed: int) -> _Baseline:
+        weights = _weights([run.clean for run in runs], resamples, seed)
+        return cls(runs, weights, [_measured(r.clean, w) for r, w in zip(runs, weights, strict=True)])
+
+    def covered(self, condition: Condition, resamples: int, seed: int) -> _Baseline:
+        """Keep the sources that the condition has; another survey may have seen fewer."""
+        parts = [_covered(run, condition) for run in self.runs]
+        same = all(len(part.clean) == len(run.clean) for part, run in zip(parts, self.runs, strict=True))
+        return self if same else _Baseline.of(parts, resamples, seed)
+
+
+def _covered(run: StressedRun, condition: Condition) -> StressedRun:
+    rows = run.disturbed[condition]
+    keep = np.isin(run.clean.source_id, rows.source_id)
+    return StressedRun(run.clean.take(keep), {condition: rows})
 
 
 def _labelled(run: StressedRun) -> StressedRun:
     keep = run.clean.label >= 0
     if not keep.any():
         raise SpecError(f"run {run.clean.run_id}: no test source has a label")
-    disturbed = {condition: rows.take(keep) for condition, rows in run.disturbed.items()}
+    disturbed = {condition: rows.take(rows.label >= 0) for condition, rows in run.disturbed.items()}
     return StressedRun(run.clean.take(keep), disturbed)
 
 
@@ -417,13 +350,12 @@ def _measured(rows: Predictions, weights: Weights) -> dict[str, Floats]:
 
 
 def _score(
-    condition: Condition,
-    runs: Sequence[StressedRun],
-    clean: Sequence[dict[str, Floats]],
-    found: Sequence[dict[str, Floats]],
-    confidence: float,
+    condition: Condition, base: _Baseline, found: Sequence[dict[str, Floats]], confidence: float
 ) -> ConditionScore:
-    now, before = ({m: np.mean([r[m] for r in each], axis=0) for m in METRICS} for each in (found, clean))
+    runs = base.runs
+    now, before = (
+        {m: np.mean([r[m] for r in each], axis=0) for m in METRICS} for each in (found, base.clean)
+    )
     n = len(runs[0].clean)
     alone = n if len(runs) == 1 else 0
     finite = np.isfinite([now["accuracy"][0], before["accuracy"][0]]).all()

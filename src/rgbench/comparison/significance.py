@@ -9,7 +9,7 @@ For accuracy instead of mean per-class accuracy (MPCA), give one class to all so
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import prod
 
@@ -171,6 +171,22 @@ def mcnemar(correct_first: Flags, correct_second: Flags) -> McNemar:
     if above == below:
         return McNemar(above, below, 1.0, 1 - point / 2 if n else 1.0)
     return McNemar(above, below, min(1.0, tail), min(1.0, tail - point))
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Correct p-values for their number by Holm's step-down method (Holm 1979, Scand. J. Statist. 6, 65).
+
+    Examples
+    --------
+    >>> [round(p, 3) for p in holm([0.01, 0.04, 0.03])]
+    [0.03, 0.06, 0.06]
+    """
+    order = sorted(range(len(p_values)), key=lambda i: p_values[i])
+    corrected, highest = [0.0] * len(p_values), 0.0
+    for rank, i in enumerate(order):
+        highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[i]))
+        corrected[i] = highest
+    return corrected
 
 
 def class_weights(y: Labels) -> Floats:

@@ -1,4 +1,4 @@
-"""Properties of sources, measured on their images: noise, peak, flux density, size, and what is odd.
+"""Properties of sources, measured on their images: noise, peak, flux density, size, parts, and what is odd.
 
 All are simple, documented estimates for tables, cuts and plots. They are no substitute for a source finder:
 no Gaussian is fitted, no background subtracted, and the size is not deconvolved from the beam. Of 168 sources
@@ -21,7 +21,7 @@ from scipy.spatial.distance import pdist
 
 from rgbench.errors import DataError
 from rgbench.images.flags import Flag
-from rgbench.images.segment import Segmentation, source_mask
+from rgbench.images.segment import Segmentation, count_clumps, source_mask
 
 UNITS = {"jy/beam": 1.0, "mjy/beam": 1e-3, "ujy/beam": 1e-6, "µjy/beam": 1e-6, "μjy/beam": 1e-6}
 """Jy/beam in units that images come in, in lower case. The two micro signs look alike."""
@@ -31,6 +31,7 @@ MEASURED = {
     "flux_density": "Jy",
     "largest_angular_size": "arcsec",
     "signal_to_noise": "",
+    "components": "",
 }
 """The columns that are measured, and their units."""
 OFF_CENTRE = 0.1
@@ -57,6 +58,8 @@ class Measures:
         deconvolved, so a bright point source has a size of some beams.
     signal_to_noise : ndarray of float64, shape (n,)
         Peak over noise.
+    components : ndarray of float64, shape (n,)
+        Number of clumps that the source is made of, as in `Segmentation`: 2 for two lobes with nothing between them.
     flags : ndarray of int64, shape (n,)
         Bits of `Flag`: BLANKED, UNUSABLE, TRUNCATED, OFF_CENTRE, EMPTY, SATURATED.
     """
@@ -66,6 +69,7 @@ class Measures:
     flux_density: NDArray[np.float64]
     largest_angular_size: NDArray[np.float64]
     signal_to_noise: NDArray[np.float64]
+    components: NDArray[np.float64]
     flags: NDArray[np.int64]
 
     def columns(self) -> dict[str, NDArray[Any]]:
@@ -134,7 +138,7 @@ def measure_sources(
     noise = how.estimate_noise(images)
     masks = (source_mask(image, level, how) for image, level in zip(images, noise, strict=True))
     rows = [_measure(image, mask) for image, mask in zip(images, masks, strict=True)]
-    peak, total, extent, flags = np.array(rows, dtype=np.float64).reshape(-1, 4).T
+    peak, total, extent, components, flags = np.array(rows, dtype=np.float64).reshape(-1, 5).T
     with np.errstate(divide="ignore"):
         signal_to_noise = np.where(noise > 0, peak / noise, np.nan)
     return Measures(
@@ -143,6 +147,7 @@ def measure_sources(
         flux_density=total * factor / area,
         largest_angular_size=extent * pixel_scale,
         signal_to_noise=signal_to_noise,
+        components=components,
         flags=flags.astype(np.int64),
     )
 
@@ -186,14 +191,14 @@ def _to_jy_per_beam(unit: str, area: float) -> float:
     return UNITS[folded]
 
 
-def _measure(image: NDArray[Any], mask: NDArray[np.bool_]) -> tuple[float, float, float, int]:
-    """Give the peak, the sum and the extent in pixels of one source, and the flags of its image."""
+def _measure(image: NDArray[Any], mask: NDArray[np.bool_]) -> tuple[float, float, float, float, int]:
+    """Give peak, sum, extent in pixels and number of clumps of one source, and the flags of its image."""
     blank = np.isnan(image)
     flags = Flag.BLANKED if blank.any() else Flag(0)
     if not mask.any():
         constant = blank.all() or np.nanmin(image) == np.nanmax(image)
         flags |= Flag.EMPTY | (Flag.UNUSABLE if constant else Flag(0))
-        return math.nan, math.nan, math.nan, int(flags)
+        return math.nan, math.nan, math.nan, math.nan, int(flags)
     pixels, places = image[mask], np.argwhere(mask)
     peak = pixels.max()
     middle = (np.array(mask.shape) - 1) / 2
@@ -203,7 +208,10 @@ def _measure(image: NDArray[Any], mask: NDArray[np.bool_]) -> tuple[float, float
         flags |= Flag.OFF_CENTRE
     if np.count_nonzero(pixels == peak) >= PLATEAU:
         flags |= Flag.SATURATED
-    return float(peak), float(pixels.sum(dtype=np.float64)), _extent(places), int(flags)
+    total = float(pixels.sum(dtype=np.float64))
+    (top, left), (bottom, right) = places.min(axis=0), places.max(axis=0) + 1
+    components = count_clumps(mask[top:bottom, left:right])
+    return float(peak), total, _extent(places), components, int(flags)
 
 
 def _touches_edge(mask: NDArray[np.bool_], blank: NDArray[np.bool_]) -> bool:

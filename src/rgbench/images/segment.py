@@ -55,9 +55,11 @@ class Segmentation:
 
         Such an image has been clipped before: there is no noise left to measure.
         """
-        noise = ESTIMATES[self.noise](images)
-        clipped = np.count_nonzero(images, axis=(1, 2)) * 2 < images.shape[1] * images.shape[2]
-        return np.where(clipped, 0.0, noise)
+        left = np.count_nonzero(images, axis=(1, 2)) * 2 >= images.shape[1] * images.shape[2]
+        noise = np.zeros(len(images))
+        if left.any():
+            noise[left] = ESTIMATES[self.noise](images if left.all() else images[left])
+        return noise
 
 
 def source_mask(image: NDArray[Any], noise: float, how: Segmentation) -> NDArray[np.bool_]:
@@ -93,15 +95,31 @@ def source_mask(image: NDArray[Any], noise: float, how: Segmentation) -> NDArray
     return _central(mask, how.gap) if mask.any() else mask
 
 
+def count_clumps(mask: NDArray[np.bool_]) -> int:
+    """Count the clumps of a mask of shape (h, w): sets of marked pixels that touch by side or corner.
+
+    Examples
+    --------
+    >>> count_clumps(np.array([[1, 0, 0, 1], [0, 1, 0, 1]], dtype=bool))
+    2
+    """
+    return int(label(mask, _NEIGHBOURS)[1])
+
+
 def _central(mask: NDArray[np.bool_], gap: int) -> NDArray[np.bool_]:
     """Keep what is linked, over gaps, to the marked pixel nearest to the centre."""
-    wide = mask.astype(np.uint8)
+    rows, columns = np.nonzero(mask)
+    # Links lie between clumps: what is outside the box about them all cannot make or break one.
+    top, left = rows.min(), columns.min()
+    wide = mask[top : rows.max() + 1, left : columns.max() + 1].astype(np.uint8)
     for axis in (0, 1):
         wide = maximum_filter1d(wide, 2 * (gap // 2) + 1, axis=axis, mode="constant")
     linked, count = label(wide, _NEIGHBOURS)
     if count == 1:
         return mask
-    rows, columns = np.nonzero(mask)
     distance = np.hypot(rows - (mask.shape[0] - 1) / 2, columns - (mask.shape[1] - 1) / 2)
     nearest = distance.argmin()
-    return np.asarray(mask & (linked == linked[rows[nearest], columns[nearest]]))
+    own = linked[rows - top, columns - left] == linked[rows[nearest] - top, columns[nearest] - left]
+    kept = np.zeros_like(mask)
+    kept[rows[own], columns[own]] = True
+    return kept

@@ -1,7 +1,7 @@
-"""What if a network may say "I do not know"? Rejection, conformal sets, and doubt among members.
+"""What if a network may say "I do not know"? Rejection, and doubt among members.
 
 Symbols: y (n,) true class indices; logits (n, k), of which only the softmax counts, so that log-probabilities
-serve as well; alpha the share of sources whose conformal set may miss the true class.
+serve as well. Conformal sets are in `rgbench.measures.conformal`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from rgbench.measures.classification import Labels, Logits
 from rgbench.tables import Predictions
 
 Certainty = Literal["probability", "entropy"]
-Score = Literal["lac", "aps"]
 
 
 @dataclass(frozen=True)
@@ -28,12 +27,12 @@ class RejectionCurve:
 
     Attributes
     ----------
-    by : {"probability", "entropy"}
+    by : {"probability", "entropy", "given"}
         What orders the sources.
     rejected : ndarray of float64, shape (m,)
         Share of the sources that is rejected, rising from 0.
     threshold : ndarray of float64, shape (m,)
-        Least certainty that is kept: a probability, or minus an entropy in nats.
+        Least certainty that is kept: a probability, minus an entropy in nats, or what was given.
     kept : ndarray of int64, shape (m,)
         Number of sources kept.
     accuracy, low, high : ndarray of float64, shape (m,)
@@ -50,7 +49,7 @@ class RejectionCurve:
         The area if every error were less certain than everything right.
     """
 
-    by: Certainty
+    by: str
     rejected: Floats
     threshold: Floats
     kept: NDArray[np.int64]
@@ -91,7 +90,7 @@ def certainty(logits: Logits, by: Certainty = "probability") -> Floats:
 
 
 def rejection_curve(
-    y: Labels, logits: Logits, by: Certainty = "probability", confidence: float = 0.95
+    y: Labels, logits: Logits, by: Certainty | Floats = "probability", confidence: float = 0.95
 ) -> RejectionCurve:
     """Reject the least certain sources first.
 
@@ -99,16 +98,17 @@ def rejection_curve(
     ----------
     y, logits : ndarray, shapes (n,) and (n, k)
         True classes, and logits or log-probabilities.
-    by : {"probability", "entropy"}
-        What orders the sources. Sources of equal certainty are kept or rejected together; in the area
-        their errors count as evenly spread, which is the mean over all ways to order them.
+    by : {"probability", "entropy"} or ndarray of float64, shape (n,)
+        What orders the sources: see `certainty`, or a certainty of each, such as minus the mutual information
+        of `member_doubt`. Sources of equal certainty are kept or rejected together; in the area their errors
+        count as evenly spread, which is the mean over all ways to order them.
     confidence : float
         Coverage of the Wilson intervals.
 
     Raises
     ------
     DataError
-        If there is no source, or a logit is not finite.
+        If there is no source, or a logit or a given certainty is not finite.
 
     References
     ----------
@@ -124,7 +124,7 @@ def rejection_curve(
     0.1458
     """
     probabilities(y, logits)
-    sure = certainty(logits, by)
+    sure = certainty(logits, by) if isinstance(by, str) else _given(by, len(y))
     order = np.argsort(-sure, kind="stable")
     right = (logits.argmax(axis=1) == y)[order]
     cells = np.eye(logits.shape[1])[y[order]]
@@ -135,7 +135,7 @@ def rejection_curve(
     kept, hits = last + 1, right_of.sum(axis=1).astype(np.int64)
     low, high = wilson_intervals(hits, kept, confidence)
     return RejectionCurve(
-        by=by,
+        by=by if isinstance(by, str) else "given",
         rejected=1 - kept / len(y),
         threshold=sure[order][last],
         kept=kept,
@@ -149,206 +149,29 @@ def rejection_curve(
     )
 
 
-@dataclass(frozen=True)
-class Coverage:
-    """How often sets of classes hold the true class, and how large they are.
-
-    Attributes
-    ----------
-    coverage, low, high : float
-        Share of the sources whose set holds the true class, with its Wilson interval.
-    class_coverage, class_low, class_high : ndarray of float64, shape (k,)
-        The same for the sources of each class; NaN for a class without source.
-    mean_size : float
-        Mean number of classes in a set.
-    sizes : ndarray of int64, shape (k + 1,)
-        Number of sets of 0, 1, ... k classes. An empty set says that no class conforms.
-    """
-
-    coverage: float
-    low: float
-    high: float
-    class_coverage: Floats
-    class_low: Floats
-    class_high: Floats
-    mean_size: float
-    sizes: NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class Conformal:
-    """Conformal sets that were made on validation sources and judged on test sources.
-
-    Attributes
-    ----------
-    rule : ConformalRule
-        How sets are made, and the promise.
-    threshold : ndarray of float64, shape (k,)
-        Largest score that is in a set, for each class; infinite where there are too few validation
-        sources for the promise, so that every set holds the class.
-    n_validation : int
-        Sources that the threshold was found on.
-    sets : ndarray of bool, shape (n, k)
-        Which classes are in the set of each test source.
-    test : Coverage
-        What was kept of the promise.
-    """
-
-    rule: ConformalRule
-    threshold: Floats
-    n_validation: int
-    sets: NDArray[np.bool_]
-    test: Coverage
-
-
-@dataclass(frozen=True)
-class ConformalRule:
-    """How conformal sets are made.
-
-    Attributes
-    ----------
-    alpha : float
-        Share of sources that may be missed: a coverage of at least 1 - alpha is promised.
-    score : {"lac", "aps"}
-        See `conformal_scores`.
-    per_class : bool
-        Whether each class has a threshold of its own, from its own validation sources, so that the promise
-        holds for each class (Vovk 2012). Needs at least 1 / alpha - 1 sources of each.
-    """
-
-    alpha: float = 0.1
-    score: Score = "lac"
-    per_class: bool = False
-
-    def __post_init__(self) -> None:
-        if not 0 < self.alpha < 1:
-            raise ValueError(f"alpha: found {self.alpha}; legal are numbers between 0 and 1")
-        if self.score not in ("lac", "aps"):
-            raise ValueError(f"score: found {self.score!r}; legal are 'lac' and 'aps'")
-
-
-def conformal(
-    validation: tuple[Labels, Logits],
-    test: tuple[Labels, Logits],
-    rule: ConformalRule | None = None,
-    generator: np.random.Generator | None = None,
-) -> Conformal:
-    """Make split-conformal sets on validation sources and judge them on test sources.
+def areas(right: ArrayLike, sure: Floats, weights: NDArray[np.floating]) -> Floats:
+    """Give the area under the risk-coverage curve of many resamples of the sources, shape (b,).
 
     Parameters
     ----------
-    validation, test : (labels, logits), shapes (n,) and (n, k)
-        True classes, and logits or log-probabilities, of either side.
-    rule : ConformalRule, optional
-        How sets are made; 90 % coverage by "lac" if left out.
-    generator : numpy.random.Generator, optional
-        Source of chance for "aps"; see `conformal_scores`.
-
-    Raises
-    ------
-    DataError
-        If a side has no source, or a logit is not finite.
-
-    Notes
-    -----
-    The promise holds for test sources that are exchangeable with the validation sources. It is weakened
-    where validation sources chose the epoch, and void under a shift of survey or of class shares.
-    """
-    rule = rule or ConformalRule()
-    probabilities(*test)
-    threshold = conformal_threshold(*validation, rule, generator)
-    sets = conformal_sets(test[1], threshold, rule, generator)
-    return Conformal(rule, threshold, len(validation[0]), sets, judge_sets(test[0], sets))
-
-
-def conformal_scores(
-    logits: Logits, score: Score = "lac", generator: np.random.Generator | None = None
-) -> Floats:
-    """Give how badly each class conforms, shape (n, k).
-
-    "lac" (least ambiguous classifier): 1 - p of the class; the smallest sets on average.
-    "aps" (adaptive prediction sets): the sum of the probabilities of the classes that are more probable; sets
-    grow where a source is hard, and none is empty. With a generator, a uniform random part of the class's own
-    probability is added, as published: the promise is then met without excess, but a set may be empty.
-
-    References
-    ----------
-    Sadinle, Lei & Wasserman 2019 (lac); Romano, Sesia & Candès 2020 (aps).
+    right : array of bool, shape (n,)
+        Whether the network is right about each source.
+    sure : ndarray of float64, shape (n,)
+        How certain it is. Sources of equal certainty count in their order here, not as the mean over orders.
+    weights : ndarray of float, shape (b, n)
+        How often each resample holds each source.
 
     Examples
     --------
-    >>> logits = np.log([[0.5, 0.2, 0.3]])
-    >>> conformal_scores(logits).round(2).tolist(), conformal_scores(logits, "aps").round(2).tolist()
-    ([[0.5, 0.8, 0.7]], [[0.0, 0.8, 0.5]])
+    >>> right, sure = np.array([True, True, False, True]), np.array([0.9, 0.8, 0.7, 0.6])
+    >>> areas(right, sure, np.array([[1, 1, 1, 1], [2, 0, 0, 2]])).round(4).tolist()  # (0 + 0 + 1/3 + 1/4) / 4
+    [0.1458, 0.0]
     """
-    p = np.exp(log_softmax(logits.astype(np.float64), axis=1))
-    if score == "lac":
-        return np.asarray(1 - p)
-    order = np.argsort(-p, axis=1, kind="stable")
-    falling = np.take_along_axis(p, order, axis=1)
-    part = 0.0 if generator is None else generator.random((len(p), 1))
-    scores = np.empty_like(p)
-    np.put_along_axis(scores, order, falling.cumsum(axis=1) - falling + part * falling, axis=1)
-    return np.asarray(scores)
-
-
-def conformal_threshold(
-    y_validation: Labels,
-    logits_validation: Logits,
-    rule: ConformalRule,
-    generator: np.random.Generator | None = None,
-) -> Floats:
-    """Find the largest score that a set may hold, for each class, shape (k,).
-
-    It is the ceil((n + 1) (1 - alpha))-th smallest score of the true classes of the n validation sources,
-    infinite if there are not so many: then a test source that is exchangeable with them is covered with a
-    probability of at least 1 - alpha (Vovk et al. 2005).
-
-    Examples
-    --------
-    >>> p = np.array([[0.9, 0.1], [0.8, 0.2], [0.3, 0.7]])
-    >>> conformal_threshold(np.array([0, 0, 0]), np.log(p), ConformalRule(alpha=0.5)).round(3).tolist()
-    [0.2, 0.2]
-    """
-    k = probabilities(y_validation, logits_validation).shape[1]
-    scores = conformal_scores(logits_validation, rule.score, generator)
-    own = scores[np.arange(len(y_validation)), y_validation]
-    if not rule.per_class:
-        return np.full(k, _threshold(own, rule.alpha))
-    return np.array([_threshold(own[y_validation == c], rule.alpha) for c in range(k)])
-
-
-def conformal_sets(
-    logits: Logits, threshold: Floats, rule: ConformalRule, generator: np.random.Generator | None = None
-) -> NDArray[np.bool_]:
-    """Give the classes within the threshold, shape (n, k); no labels are needed, so a survey will do."""
-    return np.asarray(conformal_scores(logits, rule.score, generator) <= threshold)
-
-
-def judge_sets(y: Labels, sets: NDArray[np.bool_], confidence: float = 0.95) -> Coverage:
-    """Count how often sets (n, k) hold the true classes y (n,).
-
-    Examples
-    --------
-    >>> found = judge_sets(np.array([0, 0, 1]), np.array([[True, False], [False, False], [True, True]]))
-    >>> round(found.coverage, 3), found.mean_size, found.sizes.tolist(), found.class_coverage.tolist()
-    (0.667, 1.0, [1, 1, 1], [0.5, 1.0])
-    """
-    k = sets.shape[1]
-    held = sets[np.arange(len(y)), y]
-    count, hits = np.bincount(y, minlength=k), np.bincount(y[held], minlength=k)
-    low, high = wilson_intervals(np.append(hits, held.sum()), np.append(count, len(y)), confidence)
-    sizes = np.bincount(sets.sum(axis=1), minlength=k + 1)
-    return Coverage(
-        coverage=float(held.mean()),
-        low=float(low[-1]),
-        high=float(high[-1]),
-        class_coverage=_share(hits, count),
-        class_low=low[:-1],
-        class_high=high[:-1],
-        mean_size=float(sizes @ np.arange(k + 1) / len(y)),
-        sizes=sizes,
-    )
+    order = np.argsort(-sure, kind="stable")
+    drawn = np.asarray(weights, dtype=np.float64)[:, order]
+    kept, wrong = drawn.cumsum(axis=1), (drawn * ~np.asarray(right, dtype=bool)[order]).cumsum(axis=1)
+    risks = np.divide(wrong, kept, out=np.zeros_like(kept), where=kept > 0)
+    return np.asarray((drawn * risks).sum(axis=1) / kept[:, -1])
 
 
 @dataclass(frozen=True)
@@ -433,9 +256,14 @@ def _area(right: NDArray[np.bool_], last: NDArray[np.int64]) -> float:
     return float(np.mean(errors / i))
 
 
-def _threshold(scores: Floats, alpha: float) -> float:
-    rank = int(np.ceil(np.round((len(scores) + 1) * (1 - alpha), 9)))
-    return float(np.sort(scores)[rank - 1]) if rank <= len(scores) else float("inf")
+def _given(sure: Floats, n: int) -> Floats:
+    """Check certainties that come from elsewhere."""
+    if sure.shape != (n,) or not np.isfinite(sure).all():
+        raise DataError(
+            f"certainties have shape {sure.shape}, {int((~np.isfinite(sure)).sum())} of them not finite; "
+            f"{n} finite numbers are needed"
+        )
+    return sure
 
 
 def _share(part: ArrayLike, whole: ArrayLike) -> Floats:

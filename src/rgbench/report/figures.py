@@ -71,7 +71,8 @@ def interval_figure(
     parts = _ground(axis, bottom, unit)
     if mark is not None:
         x = axis.place(mark)
-        parts.append(svg.line(x, 4, x, bottom, "zero"))
+        # In pieces, about the bars only: it would cross out the names.
+        parts += [svg.line(x, y + 4, x, y + 24, "zero") for y in range(22, bottom, _ROW)]
         parts.append(svg.text(x, bottom + 46, mark_words, "tick", "middle") if mark_words else "")
     for i, one in enumerate(lines):
         parts += _interval(one, axis, 22 + _ROW * i)

@@ -14,8 +14,11 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from rgbench.comparison.summary import Comparison
+from rgbench.data.catalogue import Catalogue
 from rgbench.report import page, sources
 from rgbench.report.analysis.runs import Beside
+from rgbench.report.export import write_figures
+from rgbench.report.standalone import figure_style
 from rgbench.store import RunRecord, write_bytes
 
 Images = Callable[[str], NDArray[Any] | None] | Mapping[str, NDArray[Any]]
@@ -39,6 +42,8 @@ class ReportOptions:
         Networks whose confusion matrices open the sources behind their cells, and sources shown of a cell.
     picture_size : int
         Longest side of an example's picture, in pixels.
+    figures : Path, optional
+        Folder into which every figure and table is written as files of its own (`rgbench.report.export`).
     """
 
     title: str = ""
@@ -49,6 +54,7 @@ class ReportOptions:
     cells: int = 3
     cell: int = 8
     picture_size: int = 128
+    figures: Path | None = None
 
 
 def write_report(
@@ -91,9 +97,12 @@ def write_report(
     if not comparisons or not records:
         raise ValueError("a report needs at least one comparison and one record")
     path, options = Path(path), options or ReportOptions()
-    pictures = _pictures(comparisons, records, images, options)
+    catalogue = beside.data.catalogue if beside is not None and beside.data is not None else None
+    pictures = _pictures(comparisons, records, images, options, catalogue)
     content = page.context(comparisons, records, options.title, beside, pictures["cells"]) | pictures
     write_bytes(path, _render(content).encode("utf8"))
+    if options.figures is not None:
+        write_figures(options.figures, page.figures_of(content), page.tables_of(content))
     return path
 
 
@@ -102,11 +111,12 @@ def _pictures(
     records: Sequence[RunRecord],
     images: Images | None,
     options: ReportOptions,
+    catalogue: Catalogue | None,
 ) -> dict[str, Any]:
     model, main = next(iter(comparisons.items()))
     order = [row.network for row in main.rows]
     find = images.get if isinstance(images, Mapping) else images
-    look = sources.Look(find, options.picture_size, model, records[0].spec.images.field)
+    look = sources.Look(find, options.picture_size, model, records[0].spec.images.field, catalogue)
     return {
         "picture_size": options.picture_size,
         "hard": sources.hard_items(records, look, options.hard),
@@ -127,12 +137,14 @@ def _render(content: dict[str, Any]) -> str:
         undefined=StrictUndefined,
         keep_trailing_newline=True,
     )
-    style, script = (_source(environment, name) for name in ("report.css", "report.js"))
+    looks = [_source(environment, name) for name in ("report.css", "figure.css")]
+    style, script = "\n".join(looks), _source(environment, "report.js")
     content = content | {"sections": page.sections(content)}
     return environment.get_template("report.html.j2").render(
         page=content,
         style=Markup(style),
         script=Markup(script),
+        figure_style=Markup(figure_style()),
         style_hash=_hash(style),
         script_hash=_hash(script),
     )

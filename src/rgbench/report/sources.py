@@ -6,8 +6,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
+from rgbench.comparison.failures import positions, sky_link
+from rgbench.data.catalogue import Catalogue
 from rgbench.images.geometry import central_crop
 from rgbench.report import numbers
 from rgbench.report.gallery import Example, HardSource, examples, hardest, surest_right, surest_wrong
@@ -29,12 +32,15 @@ class Look:
         Whose predictions are shown, "best" or "final".
     field : int, optional
         Side in pixels of the central field that the networks saw, which is shown; left out, the whole image.
+    catalogue : Catalogue, optional
+        Where the sources are on the sky.
     """
 
     find: Callable[[str], NDArray[Any] | None] | None
     size: int
     model: str
     field: int | None = None
+    catalogue: Catalogue | None = None
 
     def picture(self, source_id: str) -> str | None:
         """Give a source's picture as a data URI, None if there is no image of it."""
@@ -48,7 +54,9 @@ def hard_items(records: Sequence[RunRecord], look: Look, number: int) -> list[di
     """Give what the template needs of the sources that most runs miss; none for a single run."""
     if sum(record.predictions is not None for record in records) < 2:
         return []
-    return [_hard(source, look) for source in hardest(records, look.model, number)]
+    found = hardest(records, look.model, number)
+    places = zip(*positions(np.array([source.source_id for source in found]), look.catalogue), strict=True)
+    return [_hard(*each, look) for each in zip(found, places, strict=True)]
 
 
 def gallery(
@@ -135,12 +143,16 @@ def _item(example: Example, look: Look) -> dict[str, Any]:
     }
 
 
-def _hard(source: HardSource, look: Look) -> dict[str, Any]:
+def _hard(source: HardSource, place: tuple[float, float], look: Look) -> dict[str, Any]:
+    """Describe a source; its position (RA, Dec in degrees) leads to a page that shows the sky there."""
+    ra, dec = place
     said = ", ".join(f"{name} ({number})" for name, number in source.answers if name != source.truth)
     return {
         "source_id": source.source_id,
         "truth": source.truth,
         "said": said,
         "votes": f"{source.wrong} of {source.runs}",
+        "link": (link := sky_link(ra, dec)),
+        "place": f"{ra:.4f} {dec:+.4f}".replace("-", "−") if link else "",
         "picture": look.picture(source.source_id),
     }

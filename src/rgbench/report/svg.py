@@ -6,12 +6,14 @@ from attributes. All text is escaped here.
 
 from __future__ import annotations
 
+import html
 import math
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from html import escape
 
 _ROUND = (1.0, 2.0, 2.5, 5.0, 10.0)
+_NOT_XML = re.compile(r"[^\t\n\r -\uD7FF\uE000-\uFFFD\U00010000-\U0010FFFF]")
 
 
 @dataclass(frozen=True)
@@ -130,6 +132,17 @@ def _log_ticks(low: float, high: float) -> list[float]:
         if len(found) >= 3:
             break
     return found[:: max(1, len(found) // 5)]
+
+
+def escape(content: str) -> str:
+    r"""Escape text for SVG; what XML may not hold, control characters, becomes a replacement character.
+
+    Examples
+    --------
+    >>> escape("<b>\x00")
+    '&lt;b&gt;�'
+    """
+    return html.escape(_NOT_XML.sub("\N{REPLACEMENT CHARACTER}", content))
 
 
 def _class(style: str) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,24 +13,10 @@ from rich.table import Table
 from rgbench.comparison.summary import Comparison, Row
 from rgbench.errors import StoreError
 from rgbench.report import numbers
+from rgbench.report.blocks import to_csv
+from rgbench.report.latex import escaped, latex_table
 
 Value = float | None
-
-_LATEX = {
-    "\\": r"\textbackslash{}",
-    "&": r"\&",
-    "%": r"\%",
-    "$": r"\$",
-    "#": r"\#",
-    "_": r"\_",
-    "{": r"\{",
-    "}": r"\}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "±": r"$\pm$",
-    "–": "--",
-    "−": "$-$",
-}
 
 
 @dataclass(frozen=True)
@@ -195,31 +179,23 @@ def comparison_csv(comparison: Comparison) -> str:
     parts = ("mean", "spread", "low", "high")
     head = ["network", "status", "seeds", "n_test"]
     head += [f"{name}_{part}" for name in names for part in parts] + costs + ["notes"]
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(head)
+    rows: list[list[float | int | str | None]] = []
     for row in comparison.rows:
         values = [metric(row, name, part) for name in names for part in parts]
         seeds = " ".join(str(seed) for seed in row.seeds)
         known = [row.cost.get(name, "") for name in costs]
-        writer.writerow([row.network, row.status, seeds, row.n_test, *values, *known, remarks(row)])
-    return out.getvalue()
+        rows.append([row.network, row.status, seeds, row.n_test, *values, *known, remarks(row)])
+    return to_csv(head, rows)
 
 
 def comparison_latex(comparison: Comparison) -> str:
     r"""Give the table as a LaTeX ``tabular`` that needs the package ``booktabs``."""
-    head = " & ".join(["Network", *(latex(column.heading) for column in COLUMNS)])
-    lines = [rf"\begin{{tabular}}{{l{'r' * len(COLUMNS)}}}", r"\toprule", rf"{head} \\", r"\midrule"]
-    marks: list[str] = []
+    rows, notes = [], []
     for row in comparison.rows:
-        name = latex(row.network)
+        rows.append([row.network, *(column.show(row) for column in COLUMNS)])
         if row.notes:
-            marks.append(latex(remarks(row)))
-            name += rf"\textsuperscript{{{len(marks)}}}"
-        lines.append(" & ".join([name, *(latex(column.show(row)) for column in COLUMNS)]) + r" \\")
-    lines += [r"\bottomrule", r"\end{tabular}"]
-    lines += [rf"\par\footnotesize\textsuperscript{{{i}}} {mark}." for i, mark in enumerate(marks, 1)]
-    return "\n".join(lines) + "\n"
+            notes.append(rf"\par\footnotesize {escaped(row.network)}: {escaped(remarks(row))}.")
+    return latex_table(["network", *(column.heading for column in COLUMNS)], rows, notes=notes)
 
 
 def write_csv(path: Path, comparison: Comparison) -> None:
@@ -249,8 +225,3 @@ def _write(path: Path, content: str) -> None:
         path.write_text(content, encoding="utf8")
     except OSError as error:
         raise StoreError(f"{path}: cannot be written: {error.strerror or error}") from error
-
-
-def latex(content: str) -> str:
-    """Escape text for LaTeX."""
-    return "".join(_LATEX.get(character, character) for character in content)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rgbench.comparison.power import label_ceiling
+from rgbench.comparison.summary import Comparison, Row
+from rgbench.data.sets import data_sets
 from rgbench.report import numbers
+from rgbench.spec import DataSpec
 
 TERMS = (
     (
@@ -56,8 +60,8 @@ TERMS = (
     (
         "MAC",
         "Multiply-accumulate operations to classify one image, in convolutions and dense layers: a cost that "
-        "does not depend on the machine. Images per second do: they hold for the machine named in the table "
-        "of runs.",
+        "does not depend on the machine. Images per second do: they hold for the machine named under “How it was "
+        "made”.",
     ),
     (
         "confusion matrix",
@@ -81,6 +85,93 @@ CITATION = """@article{Becker2021,
 """BibTeX entry of the study whose networks and protocol are reproduced."""
 
 _GAP = 0.1
+_NAMED = 4
+"""Networks named in a list, and pairs said in full in the answer."""
+
+
+def answer(main: Comparison, data: DataSpec) -> list[str]:
+    """Give the answer of a comparison in sentences, the verdict first.
+
+    Parameters
+    ----------
+    main : Comparison
+        The comparison.
+    data : DataSpec
+        The data of its runs, for what their labels allow.
+
+    Returns
+    -------
+    list of str
+        The best network and which others it can be told apart from; the pairs; the smallest difference that
+        the test sources would most likely have shown; the ceiling that wrong labels set; what failed.
+    """
+    sound = [row for row in main.rows if row.status == "ok"]
+    if not sound or "mpca" not in sound[0].metrics:
+        return list(main.words)
+    pairs = [pair for pair in main.pairs if pair.first == sound[0].network]
+    tied = [pair for pair in pairs if not pair.separable]
+    beaten = [pair.second for pair in pairs if pair.separable]
+    said = [
+        _verdict(sound[0], beaten, [pair.second for pair in tied]),
+        *(f"{pair.words}." for pair in pairs[:_NAMED]),
+    ]
+    if len(pairs) > _NAMED:
+        said.append(f"The other {len(pairs) - _NAMED} pairs with {sound[0].network} stand under “How sure?”.")
+    known = [pair.resolvable for pair in tied or pairs if numbers.is_number(pair.resolvable)]
+    if known:
+        said.append(
+            f"With these {sound[0].n_test:,} test sources a true difference of {numbers.percent(max(known))} points "
+            "or more would most likely have been found (in 80 of 100 such tests); a smaller one may be there unseen."
+        )
+    failed = [
+        f"{row.network} {row.status}: {row.notes[0]}."
+        for row in main.rows
+        if row.status != "ok" and row.notes
+    ]
+    return [*said, ceiling(data), *failed]
+
+
+def ceiling(data: DataSpec) -> str:
+    """Say in a sentence which score wrong labels allow, or that it is not known."""
+    name = data.test or data.name
+    card = data_sets().get(name).card if name in data_sets() else None
+    if card is None or not card.agreement:
+        return f"What score wrong labels allow is not known for {name}: no other labels of its sources are at hand."
+    allowed = label_ceiling(card.agreement, len(card.classes))
+    return (
+        f"The labels set a ceiling: those of {name} agree with {card.agreement_with} for "
+        f"{numbers.percent(card.agreement, 0)} % of the sources, so that a network that is always right would "
+        f"score about {numbers.percent(allowed.ceiling, 0)} %."
+    )
+
+
+def listed(names: Sequence[str]) -> str:
+    """Join names, the later ones of many as their number.
+
+    Examples
+    --------
+    >>> listed(["a"]), listed(["a", "b", "c"]), listed(list("abcdefg"))
+    ('a', 'a, b and c', 'a, b, c, d and 3 others')
+    """
+    if len(names) > _NAMED + 1:
+        names = [*names[:_NAMED], f"{len(names) - _NAMED} others"]
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+
+
+def _verdict(best: Row, beaten: Sequence[str], tied: Sequence[str]) -> str:
+    """Say which network is best, and how sure that is."""
+    estimate = best.metrics["mpca"]
+    said = (
+        f"{best.network} has the best mean per-class accuracy (MPCA), {numbers.percent(estimate.mean)} % "
+        f"(95 % interval {numbers.percent(estimate.low)} to {numbers.percent(estimate.high)})"
+    )
+    if not beaten and not tied:
+        return f"{said}."
+    sources = f"with {best.n_test:,} test sources"
+    if not beaten:
+        return f"{said}, but {sources} it cannot be told apart from {listed(tied)}."
+    said += f" and beats {listed(beaten)}"
+    return f"{said}; {sources} it cannot be told apart from {listed(tied)}." if tied else f"{said}."
 
 
 def best_epoch(history: Mapping[str, NDArray[np.float64]], cost: Mapping[str, Any]) -> int:

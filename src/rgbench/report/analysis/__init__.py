@@ -8,7 +8,10 @@ from rgbench.comparison.summary import Comparison
 from rgbench.report.analysis import (
     calibration,
     differences,
+    doubt,
     ensembles,
+    failures,
+    labels,
     learning,
     overfitting,
     places,
@@ -26,7 +29,10 @@ MAKERS: tuple[Maker, ...] = (
     learning.section,
     ensembles.section,
     calibration.section,
+    doubt.section,
     robustness.section,
+    failures.section,
+    labels.section,
 )
 """In the order of the page; each gives its section, or None if the runs have nothing for it."""
 

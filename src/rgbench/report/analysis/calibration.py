@@ -1,25 +1,23 @@
-"""Calibration and doubt: whether the stated probabilities are true, and what they buy."""
+"""Calibration: whether the stated probabilities are true; single runs, MC dropout and seeds side by side."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rgbench.comparison.members import Side
+from rgbench.comparison.answers import SINGLE, Answer, AnswerScore, score_answers
+from rgbench.comparison.significance import holm
 from rgbench.measures.calibration import (
     CalibrationTest,
-    Temperature,
-    apply_temperature,
-    brier_decomposition,
+    ReliabilityCurve,
     calibration_test,
-    fit_temperature,
     reliability_curve,
 )
-from rgbench.measures.classification import negative_log_likelihoods
-from rgbench.measures.doubt import ConformalRule, conformal, rejection_curve
+from rgbench.measures.cards import metrics
 from rgbench.report import numbers
 from rgbench.report.analysis.runs import Runs
 from rgbench.report.blocks import Cell, Figure, Section, Table, Value
@@ -28,115 +26,50 @@ from rgbench.seeds import numpy_generator
 
 Floats = NDArray[np.float64]
 Labels = NDArray[np.int64]
+Scores = Mapping[str, Sequence[AnswerScore]]
 
 SHOWN = 6
 """Networks of the figures, from the top of the ranking."""
 BINS = 8
 """Bins of equally many sources in the reliability diagram."""
+CLASS_BINS = 5
+"""Those in the diagrams of single classes, most of whose sources have probabilities near 0 or 1."""
+SAID = 4
+"""Networks of which the sentences say what dropout and seeds gain."""
 SIGNIFICANT = 0.05
-"""p-value below which probabilities are said not to be calibrated."""
-REJECTED = 0.2
-"""Share of the sources that is rejected in the table."""
+"""Corrected p-value below which probabilities are said not to be calibrated."""
+DRAWS = 200
+"""Draws of what a calibrated network would show, for each row of the table."""
 
 
 def section(runs: Runs) -> Section | None:
-    """Judge the probabilities of each network, its seeds averaged."""
+    """Judge the probabilities of each network, in each way in which it answers."""
     sides = runs.side("validation"), runs.side("test")
     if sides[0] is None or sides[1] is None:
         return None
-    averaged = {name: (_mean(sides[0], name), _mean(sides[1], name)) for name in runs.networks}
     y_validation, y = sides[0].y, sides[1].y
-    warm = {name: fit_temperature(y_validation, pair[0]) for name, pair in averaged.items()}
-    tests = {name: pair[1] for name, pair in averaged.items()}
+    scores = {
+        name: score_answers(own, y_validation, y, runs.main.confidence) for name, own in runs.answers.items()
+    }
+    together = {name: mean_answer(own) for name, own in runs.answers.items()}
     return Section(
         anchor="calibration",
         menu="Calibration",
         title="Can its probabilities be believed?",
-        sentences=_sentences(y, tests),
-        figures=(
-            _reliability(y, tests),
-            _classes(y, tests[runs.networks[0]], runs),
-            _rejection(y, tests),
-        ),
-        tables=(_table(y, tests, warm), _conformal((y_validation, y), averaged)),
-        notes=(
-            "Probabilities are means over a network's seeds. ECE: expected calibration error of the most probable"
-            " class, 15 bins of equally many sources; beside it what a perfectly calibrated network would show "
-            "with as many sources, which is not zero. Temperatures and conformal thresholds are fitted on "
-            "validation sources. Brier score = reliability - resolution + uncertainty + what varies within bins. "
-            "Conformal sets (LAC) hold the true class for at least 90 % of new sources that are like the "
-            "validation sources; not under a shift of survey or class shares.",
-        ),
+        sentences=(*_sentences(y, together), *_gains(scores)),
+        figures=(_reliability(y, together), *_classes(y, together[runs.networks[0]], runs)),
+        tables=(_scores(scores), _errors(scores, y)),
+        notes=_notes(runs),
     )
 
 
-def _mean(side: Side, network: str) -> Floats:
-    """Give the log of the mean probability over the seeds of a network, shape (n, k)."""
-    rows = [i for i, member in enumerate(side.members) if member.network == network]
-    return np.asarray(np.logaddexp.reduce(side.scores[rows], axis=0) - np.log(len(rows)))
+def mean_answer(answers: Sequence[Answer]) -> Floats:
+    """Give the mean probability of a network's single runs on the test sources, as its log, shape (n, k)."""
+    scores = answers[0].test
+    return np.asarray(np.logaddexp.reduce(scores, axis=0) - np.log(len(scores)))
 
 
-def _tested(y: Labels, scores: Floats) -> CalibrationTest:
-    return calibration_test(y, scores, numpy_generator(0, "bootstrap", calibration=len(y)))
-
-
-def _sentences(y: Labels, tests: dict[str, Floats]) -> tuple[str, ...]:
-    wrong = [name for name, scores in tests.items() if _tested(y, scores).p_value < SIGNIFICANT]
-    if not wrong:
-        words = f"With {len(y)} test sources, no network's probabilities can be told from perfectly calibrated ones."
-        return (words,)
-    return (f"Not calibrated, beyond what {len(y)} test sources show by chance: {', '.join(wrong)}.",)
-
-
-def _reliability(y: Labels, tests: dict[str, Floats]) -> Figure:
-    curves = {
-        name: reliability_curve(y, scores, bins="equal-mass", n_bins=BINS)
-        for name, scores in list(tests.items())[:SHOWN]
-    }
-    lines = [Line(name, curve.stated, curve.observed, points=True) for name, curve in curves.items()]
-    first = next(iter(curves.values()))
-    lines[0] = replace(lines[0], low=first.low, high=first.high)
-    axes = Axes("stated probability", "share that is right", (0.25, 1.0), (0.0, 1.0), diagonal=True)
-    label = "Share of right answers against the stated probability, one line for each network"
-    rows = _rows({name: (c.stated, c.observed, c.low, c.high, c.count) for name, c in curves.items()})
-    words = "On the line: true probabilities. Below it: too sure. Band: 95 % interval of the first network's bins."
-    columns = ("network", "stated", "observed", "low", "high", "sources")
-    return Figure("reliability", "Reliability", lines_figure(lines, axes, label), words, columns, rows)
-
-
-def _classes(y: Labels, scores: Floats, runs: Runs) -> Figure:
-    curves = {
-        name: reliability_curve(y, scores, of_class=c, bins="equal-mass", n_bins=BINS)
-        for c, name in enumerate(runs.main.classes)
-        if (y == c).any()
-    }
-    lines = [Line(name, curve.stated, curve.observed, points=True) for name, curve in curves.items()]
-    axes = Axes(
-        "stated probability of the class", "share that is of the class", (0.0, 1.0), (0.0, 1.0), diagonal=True
-    )
-    label = f"Reliability of {runs.networks[0]}, one line for each class"
-    rows = _rows({name: (c.stated, c.observed, c.low, c.high, c.count) for name, c in curves.items()})
-    columns = ("class", "stated", "observed", "low", "high", "sources")
-    title = f"Reliability of {runs.networks[0]}, class by class"
-    return Figure("reliability-classes", title, lines_figure(lines, axes, label), "", columns, rows)
-
-
-def _rejection(y: Labels, tests: dict[str, Floats]) -> Figure:
-    curves = {name: rejection_curve(y, scores) for name, scores in list(tests.items())[:SHOWN]}
-    lines = []
-    for i, (name, curve) in enumerate(curves.items()):
-        enough = curve.kept >= max(10, len(y) // 20)
-        band = (100 * curve.low[enough], 100 * curve.high[enough]) if i == 0 else ()
-        lines.append(Line(name, 100 * curve.rejected[enough], 100 * curve.accuracy[enough], *band))
-    axes = Axes("sources rejected / %", "accuracy of the rest / %", (0.0, 100.0))
-    label = "Accuracy of the sources kept against the share rejected, one line for each network"
-    rows = _rows({name: (c.rejected, c.accuracy, c.low, c.high, c.mpca) for name, c in curves.items()})
-    words = "The least certain sources are rejected first. Band: 95 % interval of the first network."
-    columns = ("network", "rejected", "accuracy", "low", "high", "mpca")
-    return Figure("rejection", "What doubt buys", lines_figure(lines, axes, label), words, columns, rows)
-
-
-def _rows(columns: dict[str, tuple[NDArray[Any], ...]]) -> tuple[tuple[Value, ...], ...]:
+def rows_of(columns: Mapping[str, tuple[NDArray[Any], ...]]) -> tuple[tuple[Value, ...], ...]:
     """Give arrays, by name, as rows that begin with the name."""
     rows: list[tuple[Value, ...]] = []
     for name, arrays in columns.items():
@@ -145,70 +78,195 @@ def _rows(columns: dict[str, tuple[NDArray[Any], ...]]) -> tuple[tuple[Value, ..
     return tuple(rows)
 
 
-def _table(y: Labels, tests: dict[str, Floats], warm: dict[str, Temperature]) -> Table:
-    rows = []
-    for name, scores in tests.items():
-        test, brier, curve = _tested(y, scores), brier_decomposition(y, scores), rejection_curve(y, scores)
-        warmed = apply_temperature(scores, warm[name].value)
-        nll = [float(negative_log_likelihoods(y, each).mean()) for each in (scores, warmed)]
-        kept = float(curve.accuracy[curve.at(REJECTED)])
-        rows.append(
-            (
-                Cell(name),
-                *(Cell(numbers.significant(value), value) for value in nll),
-                Cell(numbers.significant(warm[name].value), warm[name].value),
-                *(Cell(numbers.percent(value), value) for value in (test.value, test.expected, test.high)),
-                *(
-                    Cell(numbers.significant(value), value)
-                    for value in (brier.score, brier.reliability, brier.resolution, brier.uncertainty)
-                ),
-                Cell(numbers.percent(kept), kept),
-            )
-        )
-    return Table(
-        name="calibration",
-        title="Probabilities on test sources",
-        columns=(
-            "network",
-            "NLL / nat",
-            "after temperature",
-            "temperature",
-            "ECE %",
-            "if calibrated %",
-            "at most %",
-            "Brier",
-            "reliability",
-            "resolution",
-            "uncertainty",
-            f"accuracy of the surest {100 - 100 * REJECTED:.0f} %",
-        ),
-        rows=tuple(rows),
+def _notes(runs: Runs) -> tuple[str, ...]:
+    chosen = (
+        " The validation sources have also chosen the epoch of the best model: their probabilities flatter it a "
+        "little, and temperatures fitted on them may be too low."
+        if runs.main.model == "best"
+        else ""
+    )
+    return (
+        "Figures and the first sentence: mean probabilities of a network's runs. Single run: mean of the measures "
+        "of the runs, each by itself. MC dropout: mean probability of passes with the dropout layers left on "
+        "(rgbench doubt makes them), likewise. Seed ensemble: mean probability of the runs. Temperatures are "
+        f"fitted for each way on its own validation rows; nothing is fitted on test sources.{chosen} A mean of "
+        "probabilities never has a larger NLL or Brier score than its members have on average (Jensen's inequality), "
+        "so of a seed ensemble only the size of the gain is news; passes of dropout are held against the run without "
+        "dropout, which may be better.",
+        "Intervals are over the test sources, for these runs, and not corrected for the number of rows: score "
+        "intervals of accuracy and MPCA, bootstrap of NLL and Brier score. Calibration errors have none: they "
+        "are never below 0 and biased upwards, and a resample adds the same bias again. Instead stands what a "
+        "perfectly calibrated network would show with as many sources, which is not zero.",
+        f"ECE, equal width: {metrics().get('ece').definition}. ECE, equal mass: "
+        f"{metrics().get('ece_equal_mass').definition}. Brier score = reliability - resolution + uncertainty + "
+        "what varies within bins (15 of equal mass for each class).",
     )
 
 
-def _conformal(labels: tuple[Labels, Labels], averaged: dict[str, tuple[Floats, Floats]]) -> Table:
-    rows = []
-    for name, (validation, test) in averaged.items():
-        found = conformal((labels[0], validation), (labels[1], test), ConformalRule(alpha=0.1)).test
-        worst = float(np.nanmin(found.class_coverage))
-        rows.append(
-            (
-                Cell(name),
-                Cell(numbers.percent(found.coverage), found.coverage),
-                Cell(f"{numbers.percent(found.low)} – {numbers.percent(found.high)}", found.low),
-                Cell(numbers.percent(worst), worst),
-                Cell(numbers.significant(found.mean_size), found.mean_size),
-                Cell(str(int(found.sizes[1])), int(found.sizes[1])),
-            )
+def _tested(y: Labels, scores: Floats, draws: int = 1000) -> CalibrationTest:
+    return calibration_test(y, scores, numpy_generator(0, "bootstrap", calibration=len(y)), resamples=draws)
+
+
+def _sentences(y: Labels, tests: Mapping[str, Floats]) -> tuple[str, ...]:
+    p_values = holm([_tested(y, scores).p_value for scores in tests.values()])
+    wrong = [name for name, p in zip(tests, p_values, strict=True) if p < SIGNIFICANT]
+    if not wrong:
+        words = f"With {len(y)} test sources, no network's probabilities can be told from perfectly calibrated ones."
+        return (words,)
+    return (f"Not calibrated, beyond what {len(y)} test sources show by chance: {', '.join(wrong)}.",)
+
+
+def _gains(scores: Scores) -> tuple[str, ...]:
+    """Say of the leading networks what their other ways of answering gain against a single run."""
+    return tuple(
+        f"{name}: {'; '.join(_gain(each) for each in own[1:])}."
+        for name, own in list(scores.items())[:SAID]
+        if len(own) > 1
+    )
+
+
+def _gain(score: AnswerScore) -> str:
+    value, low, high = score.nll_gain
+    ends = f"{_signed(-high)} to {_signed(-low)}"
+    if low <= 0 <= high:
+        return f"{score.answer.name}: no change of the NLL of a single run can be shown ({ends} nat)"
+    verb = "lowers" if value > 0 else "raises"
+    amount = numbers.significant(abs(value), 2)
+    return f"{score.answer.name}: {verb} the NLL of a single run by {amount} nat (change {ends})"
+
+
+def _reliability(y: Labels, tests: Mapping[str, Floats]) -> Figure:
+    curves = {
+        name: reliability_curve(y, scores, bins="equal-mass", n_bins=BINS)
+        for name, scores in list(tests.items())[:SHOWN]
+    }
+    lines = [Line(name, curve.stated, curve.observed, points=True) for name, curve in curves.items()]
+    first = next(iter(curves.values()))
+    lines[0] = replace(lines[0], low=first.low, high=first.high)
+    least = 1 / next(iter(tests.values())).shape[1]
+    axes = Axes("stated probability", "share that is right", (least, 1.0), (0.0, 1.0), diagonal=True)
+    label = "Share of right answers against the stated probability, one line for each network"
+    words = "On the line: true probabilities. Below it: too sure. Band: 95 % interval of the first network's bins."
+    drawing = lines_figure(lines, axes, label)
+    return Figure("reliability", "Reliability", drawing, words, ("network", *_COLUMNS), _curve_rows(curves))
+
+
+_COLUMNS = ("stated", "observed", "low", "high", "sources")
+
+
+def _curve_rows(curves: Mapping[str, ReliabilityCurve]) -> tuple[tuple[Value, ...], ...]:
+    return rows_of({name: (c.stated, c.observed, c.low, c.high, c.count) for name, c in curves.items()})
+
+
+def _classes(y: Labels, scores: Floats, runs: Runs) -> tuple[Figure, ...]:
+    """Draw the diagram of each class by itself, with its band: four lines in one plot hide each other."""
+    found = []
+    network = runs.networks[0]
+    for c, name in enumerate(runs.main.classes):
+        if not (y == c).any():
+            continue
+        curve = reliability_curve(y, scores, of_class=c, bins="equal-mass", n_bins=CLASS_BINS)
+        line = Line("", curve.stated, curve.observed, curve.low, curve.high, points=True, style=c)
+        axes = Axes(
+            f"stated probability of {name}", f"share that is {name}", (0.0, 1.0), (0.0, 1.0), diagonal=True
         )
-    columns = (
+        drawing = lines_figure([line], axes, f"Reliability of {network} for the class {name}")
+        words = f"{int((y == c).sum())} of {len(y)} test sources are {name}. Band: 95 % interval of each bin."
+        title = f"Reliability of {network}: {name}"
+        rows = _curve_rows({name: curve})
+        found.append(Figure(f"reliability-class-{c + 1}", title, drawing, words, ("class", *_COLUMNS), rows))
+    return tuple(found)
+
+
+def _scores(scores: Scores) -> Table:
+    rows = []
+    for name, own in scores.items():
+        for each in own:
+            gain = each.nll_gain if each.answer.kind != SINGLE else (float("nan"),) * 3
+            rows.append(
+                (
+                    Cell(name),
+                    Cell(each.answer.name),
+                    *_percents(each.values["accuracy"]),
+                    *_percents(each.values["mpca"]),
+                    *_plain(each.values["nll"]),
+                    Cell(_signed(gain[0]), gain[0] if np.isfinite(gain[0]) else None),
+                    _interval(gain, _signed),
+                    *_plain(each.values["brier"]),
+                )
+            )
+    columns: tuple[str, ...] = (
         "network",
-        "coverage %",
-        "95 % interval",
-        "of the worst class %",
-        "mean size",
-        "sets of one class",
+        "answer",
+        "accuracy %",
+        "interval of accuracy",
+        "MPCA %",
+        "interval of MPCA",
     )
+    columns += ("NLL / nat", "interval of NLL", "NLL gained / nat", "interval of gain")
+    title = "Single runs, MC dropout and seeds on test sources"
     return Table(
-        "conformal", "Sets of classes that hold the true one for 90 % of the sources", columns, tuple(rows)
+        "answers", title, (*columns, "Brier score", "interval of Brier"), tuple(rows), frozenset({1})
     )
+
+
+def _errors(scores: Scores, y: Labels) -> Table:
+    rows = []
+    for name, own in scores.items():
+        for each in own:
+            tests = [_tested(y, scores, DRAWS) for scores in each.answer.test]
+            chance = [float(np.mean([getattr(test, key) for test in tests])) for key in ("expected", "high")]
+            warm, now, then = each.temperature, each.values, each.scaled
+            rows.append(
+                (
+                    Cell(name),
+                    Cell(each.answer.name),
+                    Cell(numbers.significant(warm), warm),
+                    *(_number(side["nll"][0]) for side in (now, then)),
+                    *(_number(side["brier"][0]) for side in (now, then)),
+                    *(_number(each.part(part)) for part in _PARTS),
+                    *(_percent(side["ece"][0]) for side in (now, then)),
+                    *(_percent(side["ece_equal_mass"][0]) for side in (now, then)),
+                    *(_percent(value) for value in chance),
+                )
+            )
+    columns: tuple[str, ...] = ("network", "answer", "temperature", "NLL / nat", "NLL after temperature")
+    columns += ("Brier score", "Brier after temperature", *_PARTS)
+    columns += ("ECE, equal width %", "equal width, after %", "ECE, equal mass %", "equal mass, after %")
+    columns += ("equal mass, if calibrated %", "at most %")
+    title = "Calibration on test sources, before and after a temperature"
+    return Table("calibration", title, columns, tuple(rows), frozenset({1}))
+
+
+_PARTS = ("reliability", "resolution", "uncertainty")
+
+
+def _percents(estimate: tuple[float, float, float]) -> tuple[Cell, Cell]:
+    return _percent(estimate[0]), _interval(estimate, numbers.percent)
+
+
+def _plain(estimate: tuple[float, float, float]) -> tuple[Cell, Cell]:
+    return _number(estimate[0]), _interval(estimate, numbers.significant)
+
+
+def _percent(value: float) -> Cell:
+    return Cell(numbers.percent(value), value)
+
+
+def _number(value: float) -> Cell:
+    return Cell(numbers.significant(value), value)
+
+
+def _interval(estimate: tuple[float, float, float], write: Any) -> Cell:
+    _, low, high = estimate
+    if not np.isfinite([low, high]).all():
+        return Cell(numbers.NONE)
+    return Cell(f"{write(low)} – {write(high)}", low, high)
+
+
+def _signed(value: float) -> str:
+    """Write a difference of losses, always with its sign."""
+    if not numbers.is_number(value):
+        return numbers.NONE
+    text = numbers.significant(abs(value), 2)
+    return f"{'−' if value < 0 else '+'}{text}" if value else text

@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rgbench.comparison.members import Side
-from rgbench.comparison.paired import PairedDifference, holm
+from rgbench.comparison.paired import PairedDifference
 from rgbench.comparison.power import label_ceiling, observed_design, resolution_words
 from rgbench.comparison.resampled import Posterior, correlated_t
-from rgbench.comparison.significance import McNemar, mcnemar
+from rgbench.comparison.significance import McNemar, holm, mcnemar
 from rgbench.data.sets import data_sets
 from rgbench.errors import SpecError
 from rgbench.report import numbers

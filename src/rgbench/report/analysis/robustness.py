@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from rgbench.comparison.conditions import FAMILIES, SURVEY
 from rgbench.comparison.robustness import (
-    FAMILIES,
     ConditionScore,
     RotationConsistency,
     StressedRun,
@@ -36,13 +36,15 @@ def section(runs: Runs) -> Section | None:
         sentences=(
             *(f"{name}: {found.words}." for name, found in turned.items()),
             *(f"{name}: {_worst(own).words}." for name, own in scores.items()),
+            *_surveys(scores),
         ),
         figures=tuple(_figure(family, scores) for family in FAMILIES if _has(family, scores)),
         tables=(_table(scores),),
         notes=(
             "The test images are disturbed before they are prepared, and the networks answer as they were "
-            "trained; clean and disturbed answers are compared on the same sources. p-values: exact sign test "
-            "over sources, corrected by Holm over the conditions of a network.",
+            "trained; clean and disturbed answers are compared on the same sources. “survey-NAME”: the same sources on "
+            "that survey's images; “-simulated”: on these images, through its beam and on its pixels. p-values: "
+            "exact sign test over sources, corrected by Holm over the conditions of a network.",
         ),
     )
 
@@ -64,6 +66,16 @@ def _turned(own: list[StressedRun]) -> RotationConsistency | None:
 
 def _worst(scores: list[ConditionScore]) -> ConditionScore:
     return max(scores, key=lambda score: score.drops["accuracy"][0])
+
+
+def _surveys(scores: dict[str, list[ConditionScore]]) -> list[str]:
+    """Say what other surveys' images of the same sources do."""
+    return [
+        f"{name}: {score.words}."
+        for name, own in scores.items()
+        for score in own
+        if score.condition.family == SURVEY and not score.condition.survey.endswith("-simulated")
+    ]
 
 
 def _has(family: str, scores: dict[str, list[ConditionScore]]) -> bool:

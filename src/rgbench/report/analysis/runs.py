@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
+from rgbench.comparison.answers import Answer, answers_of
 from rgbench.comparison.members import Side, side_of
 from rgbench.comparison.summary import Comparison
 from rgbench.data.catalogue import DataSet
@@ -27,12 +29,15 @@ class Beside:
         The sources with their images; None if they are not at hand.
     elsewhere : mapping of str to Comparison
         Comparisons on other data sets, by their names.
+    doubt : mapping of str to Predictions
+        Rows of Monte-Carlo dropout, by run id.
     """
 
     smaller: tuple[RunRecord, ...] = ()
     conditions: Mapping[str, Predictions] = field(default_factory=dict)
     data: DataSet | None = None
     elsewhere: Mapping[str, Comparison] = field(default_factory=dict)
+    doubt: Mapping[str, Predictions] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -76,3 +81,16 @@ class Runs:
             return side_of(self.complete, split, self.main.model)
         except RgbenchError:
             return None
+
+    @cached_property
+    def answers(self) -> dict[str, tuple[Answer, ...]]:
+        """The ways in which each network answers, by its name; none if the runs saw different sources."""
+        sides = self.side("validation"), self.side("test")
+        if sides[0] is None or sides[1] is None:
+            return {}
+        found = {}
+        for name in self.networks:
+            rows = [i for i, record in enumerate(self.complete) if record.spec.network.name == name]
+            own = sides[0].take(rows), sides[1].take(rows)
+            found[name] = answers_of(self.of_network(name), self.beside.doubt, own, self.main.model)
+        return found

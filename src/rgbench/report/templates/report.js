@@ -3,7 +3,7 @@
   const value = (row, column) => {
     const cell = row.cells[column];
     const raw = cell.dataset.value ?? cell.textContent.trim();
-    if (raw === "") return null;
+    if (["", "–", "nan"].includes(raw)) return null;
     return Number.isFinite(Number(raw)) ? Number(raw) : raw;
   };
   const order = (a, b, sign) => {
@@ -41,30 +41,67 @@
   };
   addEventListener("hashchange", unfold);
   unfold();
-  // A figure on its own: its colours are those of the page's style sheet, so it takes that along.
-  const save = (figure) => {
-    const drawing = figure.querySelector("svg").cloneNode(true);
-    drawing.setAttribute("xmlns", "http://www.w3.org/2000/svg");
-    const style = document.createElement("style");
-    style.textContent = document.querySelector("style").textContent.replaceAll(/@media \(prefers-color-scheme: dark\) \{(?:[^{}]|\{[^{}]*\})*\}/g, "");
-    drawing.prepend(style);
-    const link = document.createElement("a");
-    link.href = URL.createObjectURL(new Blob([drawing.outerHTML], { type: "image/svg+xml" }));
-    const title = figure.querySelector(".title")?.textContent ?? "figure";
-    link.download = `${figure.dataset.name ?? title.toLowerCase().replaceAll(/[^a-z0-9]+/g, "-")}.svg`;
-    link.click();
-    URL.revokeObjectURL(link.href);
+  // A figure on its own: every look becomes an attribute, in light colours, as rgbench.report.standalone does it.
+  const looks = new CSSStyleSheet();
+  looks.replaceSync(document.getElementById("figure-style").content.textContent);
+  const dress = (drawing) => {
+    const colours = new Map();
+    for (const rule of looks.cssRules) {
+      for (const shape of drawing.querySelectorAll(rule.selectorText)) {
+        for (const name of rule.style) {
+          if (name === "color") colours.set(shape, rule.style.color);
+          else shape.setAttribute(name, rule.style.getPropertyValue(name));
+        }
+      }
+    }
+    for (const shape of drawing.querySelectorAll("[class]")) {
+      for (const name of ["fill", "stroke"]) {
+        if (shape.getAttribute(name)?.toLowerCase() === "currentcolor") shape.setAttribute(name, colours.get(shape) ?? "black");
+      }
+      shape.removeAttribute("class");
+    }
   };
-  for (const figure of document.querySelectorAll("figure:has(> svg)")) {
+  const standalone = (figure) => {
+    const drawing = figure.querySelector("svg").cloneNode(true);
+    dress(drawing);
+    for (const link of drawing.querySelectorAll("a")) link.replaceWith(...link.childNodes);
+    const { width, height } = drawing.viewBox.baseVal;
+    const paper = document.createElementNS("http://www.w3.org/2000/svg", "rect");
+    for (const shape of [drawing, paper]) {
+      shape.setAttribute("width", width);
+      shape.setAttribute("height", height);
+    }
+    paper.setAttribute("fill", "#ffffff");
+    drawing.setAttribute("font-family", "Helvetica, Arial, sans-serif");
+    drawing.prepend(paper);
+    return new XMLSerializer().serializeToString(drawing);
+  };
+  const save = (figure) => {
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(new Blob([standalone(figure)], { type: "image/svg+xml" }));
+    link.download = `${figure.dataset.name}.svg`;
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+  };
+  for (const figure of document.querySelectorAll("figure[data-name]:has(> svg)")) {
     const button = document.createElement("button");
     button.type = "button";
     button.textContent = "SVG";
+    button.setAttribute("aria-label", `SVG of the figure: ${figure.querySelector(".title").textContent}`);
     button.addEventListener("click", () => save(figure));
     const place = document.createElement("span");
     place.className = "downloads";
     place.append(" ", button);
     (figure.querySelector("figcaption") ?? figure).append(place);
   }
-  addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((d) => { d.open = true; }));
+  // On paper nothing can be unfolded: all of it is printed, and folded again.
+  let unfolded = [];
+  addEventListener("beforeprint", () => {
+    unfolded = [...document.querySelectorAll("details:not([open])")];
+    for (const each of unfolded) each.open = true;
+  });
+  addEventListener("afterprint", () => {
+    for (const each of unfolded) each.open = false;
+  });
   document.documentElement.dataset.ready = "true";
 })();

@@ -1,0 +1,235 @@
+"""Seconds and megabytes of a report of many runs: 10 networks x 5 seeds, 2,000 test sources with images."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+
+from rgbench.comparison.summary import compare
+from rgbench.data.catalogue import Card, Catalogue, DataSet
+from rgbench.report import analysis
+from rgbench.report.analysis.runs import Beside
+from rgbench.report.html import ReportOptions, write_report
+from rgbench.spec import Study, resolve
+from rgbench.store import RunRecord
+from rgbench.tables import MODELS, Predictions, concatenate
+
+NETWORKS = (
+    *("convxpress", "mcrgnet", "radio-galaxy-zoo", "first-class", "fr-deep"),
+    *("toothless", "alexnet", "vgg16", "lenet", "convnet4"),
+)
+CLASSES = ("Compact", "FRI", "FRII", "Bent")
+SIDE = 96
+LIMITS = {"seconds": 30.0, "megabytes": 15.0}
+"""What a report of 50 runs over 2,000 sources may take."""
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much there is to report: the first networks, their seeds, test sources, and epochs of each run."""
+
+    networks: int = len(NETWORKS)
+    seeds: int = 5
+    sources: int = 2000
+    epochs: int = 100
+
+
+def make_predictions(run_id: str, names: dict[str, np.ndarray], skill: float, seed: int) -> Predictions:
+    """Scores = skill x truth + difficulty of the source, the same in every run + noise of the run."""
+    tables = []
+    for split, own in names.items():
+        n, k = len(own), len(CLASSES)
+        label = np.arange(n) % k
+        shared = np.random.default_rng(n).normal(size=(n, k))
+        for m, model in enumerate(MODELS):
+            noise = np.random.default_rng([seed, m, int(1000 * skill)]).normal(size=(n, k))
+            tables.append(
+                Predictions(
+                    run_id=run_id,
+                    classes=CLASSES,
+                    activation="softmax",
+                    label_version="1",
+                    source_id=own,
+                    split=np.full(n, split),
+                    model=np.full(n, model),
+                    condition=np.full(n, "clean"),
+                    member=np.zeros(n, dtype=np.int64),
+                    label=label.astype(np.int64),
+                    logits=(1.4 * (skill * np.eye(k)[label] + shared + 0.7 * noise)).astype(np.float32),
+                )
+            )
+    return concatenate(tables)
+
+
+def make_history(skill: float, seed: int, epochs: int) -> dict[str, np.ndarray]:
+    """Losses that fall, and rise again on validation sources."""
+    rng, t = np.random.default_rng(seed), np.arange(1, epochs + 1, dtype=float)
+    train = np.abs(1.38 * np.exp(-t * skill / 40) + 0.02 * rng.normal(size=epochs))
+    validation = 0.5 + 0.8 * np.exp(-t * skill / 25) + 0.004 * np.clip(t - 30, 0, None)
+    return {
+        "epoch": t,
+        "train_loss": train,
+        "train_accuracy": np.clip(1 - 0.5 * train, 0.25, 1),
+        "validation_loss": validation + 0.03 * rng.normal(size=epochs),
+        "validation_accuracy": np.clip(1 - 0.3 * validation, 0.25, 1),
+        "l2": np.full(epochs, 0.01),
+        "learning_rate": np.full(epochs, 1e-3),
+    }
+
+
+def make_cost(number: int, sources: int) -> dict[str, float]:
+    """Give what a network's run costs: the later the network, the more of everything but operations."""
+    return {
+        "parameters": 1e5 * (number + 1),
+        "macs": 1e8 / (number + 1),
+        "training_seconds": 60.0 * (number + 1),
+        "training_images_per_second": 500.0 * (number + 1),
+        "inference_images_per_second": 2000.0 * (number + 1),
+        "training_sources": 10.0 * sources,
+    }
+
+
+def make_records(size: Size) -> list[RunRecord]:
+    """Make complete runs."""
+    sources, epochs = size.sources, size.epochs
+    test = np.array([f"J{i // 3600:02}{i // 60 % 60:02}{i % 60:02}.0+300000" for i in range(sources)])
+    names = {"validation": np.char.add("V", test[: sources // 2]), "test": test}
+    study = Study(
+        name="speed",
+        networks=("convxpress",),
+        seeds=tuple(range(1, size.seeds + 1)),
+        recipe={"epochs": epochs},
+    )
+    made = []
+    for number, network in enumerate(NETWORKS[: size.networks]):
+        for spec in resolve(study, "0" * 64):
+            own = spec.model_copy(update={"network": spec.network.model_copy(update={"name": network})})
+            skill = 2.6 - 0.15 * number
+            run_id = f"{number:02}{spec.seed:014}"
+            predictions = make_predictions(run_id, names, skill, spec.seed)
+            history = make_history(skill, spec.seed, epochs)
+            provenance = {
+                "written": "2025-01-02T03:04:05+00:00",
+                "versions": {"rgbench": "0"},
+                "machine": "none",
+            }
+            kept = {"predictions": predictions, "history": history, "provenance": provenance}
+            made.append(
+                RunRecord(run_id=run_id, spec=own, status="complete", cost=make_cost(number, sources), **kept)
+            )
+    return made
+
+
+def make_data(record: RunRecord) -> DataSet:
+    """Make the data of the runs: two lobes and noise in every image, as float32, and properties by source."""
+    names = np.unique(record.predictions.source_id)
+    order = {name: i for i, name in enumerate(record.predictions.source_id.tolist())}
+    label = record.predictions.label[[order[name] for name in names.tolist()]]
+    n, rng = len(names), np.random.default_rng(7)
+    y, x = np.mgrid[:SIDE, :SIDE] - SIDE / 2
+    angle, reach = rng.uniform(0, np.pi, n), rng.uniform(0, 25, n)
+    images = np.abs(rng.normal(0, 0.02, (n, SIDE, SIDE))).astype(np.float32)
+    for i, image in enumerate(images):
+        for side in (-1, 1):
+            dx, dy = side * reach[i] * np.cos(angle[i]), side * reach[i] * np.sin(angle[i])
+            image += np.exp(-((x - dx) ** 2 + (y - dy) ** 2) / 18)
+    extra = {"angular_size": 2 * reach, "peak": rng.lognormal(0, 1, n)}
+    ra, dec, zero = rng.uniform(100, 250, n), rng.uniform(0, 60, n), np.zeros(n, np.int64)
+    catalogue = Catalogue(names, ra, dec, label, np.arange(n), names, zero, extra)
+    card = Card("first-galaxy-data", "speed", classes=CLASSES, pixel_scale=1.8, beam=5.4, survey="FIRST")
+    return DataSet(card, catalogue, images, {"published": np.full(n, "test")})
+
+
+def beside_of(records: list[RunRecord], data: DataSet) -> Beside:
+    """Make runs on fewer sources for half of the networks, and three disturbed conditions of one network."""
+    smaller = []
+    for record in records[: len(records) // 2]:
+        for limit in (500, 2000):
+            less = record.spec.data.model_copy(update={"train_limit": limit})
+            spec = record.spec.model_copy(update={"data": less})
+            smaller.append(replace(record, spec=spec, cost={**record.cost, "training_sources": limit}))
+    conditions = {}
+    for record in (record for record in records if record.spec.network.name == NETWORKS[0]):
+        test = record.predictions.select("test", "best")
+        named = [
+            replace(test, condition=np.full(len(test), name))
+            for name in ("rotation-090", "rotation-180", "noise-1.0", "noise-2.0")
+        ]
+        conditions[record.run_id] = concatenate(named)
+    return Beside(tuple(smaller), conditions, data)
+
+
+def timed(work: Callable[[], Any]) -> tuple[float, Any]:
+    """Give the seconds that something takes, and what it gives."""
+    began = time.perf_counter()
+    result = work()
+    return round(time.perf_counter() - began, 2), result
+
+
+def measure(size: Size, folder: Path) -> dict[str, Any]:
+    """Time the comparison, every section by itself, the whole page and its figures as files."""
+    records = make_records(size)
+    data = make_data(records[0])
+    beside = beside_of(records, data)
+    place = {name: i for i, name in enumerate(data.catalogue.source_id.tolist())}
+    seconds: dict[str, float] = {}
+    comparisons = {}
+    for model in MODELS:
+        seconds[f"comparison, {model} model"], comparisons[model] = timed(
+            partial(compare, records, model=model)
+        )
+    runs = analysis.Runs.of(comparisons["best"], records, beside)
+    for maker in analysis.MAKERS:
+        seconds[f"section, {maker.__module__.rpartition('.')[2]}"], _ = timed(partial(maker, runs))
+    find = lambda name: data.images[place[name]] if name in place else None  # noqa: E731
+    path = folder / "report.html"
+    seconds["whole page"], _ = timed(partial(write_report, path, comparisons, records, find, None, beside))
+    figures = ReportOptions(figures=folder / "figures")
+    with_files, _ = timed(partial(write_report, path, comparisons, records, find, figures, beside))
+    seconds["figures and tables as files"] = round(with_files - seconds["whole page"], 2)
+    whole = sum(v for k, v in seconds.items() if k.startswith("comparison")) + seconds["whole page"]
+    return {
+        "runs": len(records),
+        "test sources": size.sources,
+        "epochs": size.epochs,
+        "seconds": seconds,
+        "report, comparisons and page": round(whole, 2),
+        "megabytes": round(path.stat().st_size / 1e6, 2),
+        "files": len(list(figures.figures.iterdir())) if figures.figures else 0,
+    }
+
+
+def main() -> None:
+    """Print seconds by part and the size; with --out, keep them."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--sources", type=int, default=2000)
+    parser.add_argument("--epochs", type=int, default=100)
+    parser.add_argument("--out", type=Path, help="JSON file for the results")
+    options = parser.parse_args()
+    with TemporaryDirectory() as folder:
+        found = measure(
+            Size(seeds=options.seeds, sources=options.sources, epochs=options.epochs), Path(folder)
+        )
+    found["machine"] = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"
+    for name, value in found["seconds"].items():
+        print(f"{name:34}{value:8.2f} s")
+    print(f"{found['runs']} runs, {found['test sources']} test sources:", end=" ")
+    print(f"{found['report, comparisons and page']:.1f} s, {found['megabytes']:.1f} MB")
+    if options.out:
+        options.out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf8")
+
+
+if __name__ == "__main__":
+    main()

