@@ -14,7 +14,8 @@ from rich.console import Console
 
 from rgbench import data_commands
 from rgbench.cli import main
-from rgbench.data.sets import data_names
+from rgbench.data.plan import FolderOptions
+from rgbench.data.sets import data_names, load_data
 from rgbench.errors import SpecError
 
 MIRROR = Path(os.environ["RGBENCH_MIRROR"]) if os.environ.get("RGBENCH_MIRROR") else None
@@ -201,3 +202,14 @@ def test_a_sky_is_simulated_and_never_overwritten(rgbench, tmp_path):
             main(["simulate", *arguments])
         assert ended.value.code != 0
     assert not (tmp_path / "other").exists()
+
+
+def test_one_side_of_a_published_split_can_be_built():
+    names, ra, dec, labels = data_commands._positions("first-galaxy-data:test", FolderOptions())
+    dataset = load_data("first-galaxy-data")
+    test = dataset.splits["published"] == "test"
+    assert names == dataset.catalogue.source_id[test].tolist()
+    assert len(ra) == len(dec) == len(labels) == 200
+    assert sorted(set(labels)) == ["Bent", "Compact", "FRI", "FRII"]
+    with pytest.raises(SpecError, match=r"legal sides are test, train, validation"):
+        data_commands._positions("first-galaxy-data:tests", FolderOptions())

@@ -27,7 +27,7 @@ from rgbench.data.catalogue import Card, DataSet, Flag
 from rgbench.data.check import check_folder, summary
 from rgbench.data.cutouts import build_cutouts
 from rgbench.data.fetch import PublicFile, locate, where
-from rgbench.data.overlap import overlap
+from rgbench.data.overlap import Labelled, overlap
 from rgbench.data.plan import FolderOptions
 from rgbench.data.sets import Entry, data_sets, load_data, load_labels
 from rgbench.data.sources import LabelRule, SourceColumns, read_sources
@@ -233,15 +233,26 @@ def build_data(
 def _positions(
     catalogue: str, options: FolderOptions
 ) -> tuple[list[str], NDArray[np.float64], NDArray[np.float64], list[str] | None]:
-    """Give names, positions and labels of a table or of a public catalogue."""
-    if catalogue in data_sets():
-        known = load_labels(catalogue)
+    """Give names, positions and labels of a table, of a public catalogue, or of one side of its published split."""
+    name, colon, side = catalogue.partition(":")
+    if name in data_sets():
+        known = _side(name, side) if colon else load_labels(name)
         table = known.catalogue
         return table.source_id.tolist(), table.ra, table.dec, known.words.tolist()
     rule = replace(options.labels, classes=()) if not options.labels.mapping else options.labels
     sources = read_sources(Path(catalogue), options.columns, rule)
     labels = sources.label.tolist()
     return sources.name.tolist(), sources.ra, sources.dec, labels if any(labels) else None
+
+
+def _side(name: str, side: str) -> Labelled:
+    dataset = load_data(name)
+    if "published" not in dataset.splits:
+        raise SpecError(f"{name}:{side}: {name} has no published split; legal is {name}, all its sources")
+    sides = dataset.splits["published"]
+    if side not in sides:
+        raise SpecError(f"{name}:{side}: legal sides are {', '.join(sorted(set(sides.tolist())))}")
+    return Labelled(name, dataset.classes, dataset.catalogue.take(sides == side))
 
 
 def simulate_sky(folder: Path, options: dict[str, Any], side: int, console: Console) -> None:
