@@ -11,10 +11,12 @@ from rich.console import Console
 from rich.table import Table
 
 from rgbench.comparison.label_errors import out_of_sample, suspects, words, write_suspects, wrong_share
+from rgbench.comparison.looks import choose_sources
 from rgbench.comparison.published import find_paper, paper_names
 from rgbench.comparison.replication import compare_with, found_in, summary
 from rgbench.data.catalogue import DataSet
 from rgbench.errors import DataError, SpecError
+from rgbench.looking import METHOD, look_again
 from rgbench.mc_dropout import mc_dropout, no_dropout
 from rgbench.measures.health import check_history, check_predictions
 from rgbench.progress import TerminalListener
@@ -67,6 +69,15 @@ def _say(console: Console, *lines: str, style: str = "") -> None:
         console.print(line, style=style, markup=False, highlight=False, soft_wrap=True)
 
 
+@dataclass(frozen=True)
+class ExplainChoice:
+    """Which run is looked at, how, and at how many sources of each class twice over: the clearest and the hardest."""
+
+    run_id: str | None = None
+    method: str = METHOD
+    per_class: int = 1
+
+
 def stress_runs(
     store_path: Path, run_id: str | None, surveys: Sequence[str], device: str, console: Console
 ) -> None:
@@ -102,6 +113,36 @@ def _say_survey(found: SeenBy, console: Console) -> None:
         console,
         f"{said}; without: {', '.join(missing[:5])}{', ...' * (len(missing) > 5)}" if missing else said,
     )
+
+
+def explain_runs(store_path: Path, choice: ExplainChoice, device: str, console: Console) -> None:
+    """See what stored networks look at, one run of each network or the one asked for, and keep it beside the run."""
+    store, device = _store(store_path), choose_device(device)
+    complete = _complete(store.records(), store)
+    chosen = [store.record(store.find(choice.run_id))] if choice.run_id else _one_each(complete)
+    loaded: dict[str, DataSet] = {}
+    for record in chosen:
+        data = record.spec.data
+        alike = [r for r in complete if r.spec.data.checksum == data.checksum]
+        if data.checksum not in loaded:
+            loaded = {data.checksum: load_dataset(data)}
+        began = time.perf_counter()
+        shown = choose_sources(_one_each(alike), choice.per_class)
+        looks = look_again(record, loaded[data.checksum], store, shown, choice.method, device)
+        named = f"{record.spec.network.name}, seed {record.spec.seed}"
+        _say(
+            console,
+            f"{named}: {looks.method} of {len(looks.shown)} sources, {time.perf_counter() - began:.0f} s",
+        )
+    _say(console, f"rgbench report --store {store_path}   shows them")
+
+
+def _one_each(records: Sequence[RunRecord]) -> list[RunRecord]:
+    """Give the first run of each network on each data set, by seed."""
+    found: dict[tuple[str, str], RunRecord] = {}
+    for record in sorted(records, key=lambda r: (r.spec.network.name, r.spec.data.split, r.spec.seed)):
+        found.setdefault((record.spec.network.name, record.spec.data.checksum), record)
+    return list(found.values())
 
 
 def doubt_runs(store_path: Path, run_id: str | None, passes: int, device: str, console: Console) -> None:

@@ -139,10 +139,18 @@ def report(
             "Files of the same names are replaced, as the report is.",
         ),
     ] = None,
+    weights: Annotated[
+        str | None,
+        typer.Option(
+            "--weights",
+            help="What weighs in the ranking, and how much: mpca=3,inference_images_per_second=1. By default "
+            "mpca, inference_images_per_second, parameters and macs, in equal parts.",
+        ),
+    ] = None,
 ) -> None:
     """Compare the runs in the store, averaged over their seeds: table and HTML report."""
     commands = _commands()
-    commands.report(store, commands.ReportChoice(out, model, table, figures), console())
+    commands.report(store, commands.ReportChoice(out, model, table, figures, weights), console())
 
 
 networks_app = typer.Typer(help="List the networks, or show one.", invoke_without_command=True)
@@ -319,7 +327,8 @@ def build_data(
     catalogue: Annotated[
         str,
         typer.Argument(
-            help="Table with names, RA and Dec (CSV, ECSV, VOTable, FITS, Parquet), or lrg, unlrg ..."
+            help="Table with names, RA and Dec (CSV, ECSV, VOTable, FITS, Parquet), or a data set: lrg, unlrg, or one "
+            "side of its published split, first-galaxy-data:test."
         ),
     ],
     folder: Annotated[Path, typer.Argument(help="Folder for the FITS images; made if it is not there.")],

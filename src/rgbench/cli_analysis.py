@@ -57,6 +57,28 @@ def doubt(
     _work().doubt_runs(store, run_id, passes, device, console())
 
 
+def explain(
+    run_id: Annotated[
+        str | None,
+        typer.Option("--run", help="Id of a stored run, or its beginning; by default one of each network."),
+    ] = None,
+    method: Annotated[
+        str, typer.Option("--method", help="occlusion, gradcam, gradcam-fine, hirescam or hirescam-fine.")
+    ] = "occlusion",
+    sources: Annotated[
+        int,
+        typer.Option(
+            "--sources", help="Maps of so many of each class that networks recognise, and that they miss."
+        ),
+    ] = 1,
+    store: StoreOption = DEFAULT_STORE,
+    device: DeviceOption = "auto",
+) -> None:
+    """See what stored networks look at: maps of sources, embeddings, receptive field; for the report."""
+    work = _work()
+    work.explain_runs(store, work.ExplainChoice(run_id, method, sources), device, console())
+
+
 def suspects(
     out: Annotated[Path, typer.Option("--out", help="Table to write: .csv or .parquet.")] = Path(
         "suspects.csv"
@@ -79,5 +101,5 @@ def _work() -> Any:
     return import_module("rgbench.analysis_commands")
 
 
-COMMANDS = (replicate, stress, doubt, suspects)
+COMMANDS = (replicate, stress, doubt, explain, suspects)
 """In the order of the help."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +11,18 @@ import numpy as np
 from rich.console import Console
 
 from rgbench import apply, quickstart
+from rgbench.comparison.across import set_names
 from rgbench.comparison.answers import read_doubt
+from rgbench.comparison.looks import read_looks
+from rgbench.comparison.ranking import parse_weights
 from rgbench.comparison.robustness import read_conditions
 from rgbench.comparison.summary import Comparison, compare, families
 from rgbench.data.catalogue import DataSet
 from rgbench.errors import DataError, SpecError
 from rgbench.predict import inference_rate
 from rgbench.progress import TerminalListener
-from rgbench.report.analysis.runs import Beside
+from rgbench.report.analysis.runs import Beside, Setting
+from rgbench.report.blocks import file_name
 from rgbench.report.export import NO_PDF, can_write_pdf
 from rgbench.report.html import ReportOptions, write_report
 from rgbench.report.text import comparison_tables, write_csv, write_latex
@@ -59,12 +63,14 @@ def run_and_report(study_name: str, store_path: Path, device: str, console: Cons
     dataset = load_dataset(study.data)
     with TerminalListener(console, device) as listener:
         records = run_study(study, store, device, listener, dataset)
-    path = store.root / f"{study.name}.html"
-    for number, (lead, smaller) in enumerate(families(records)):
+    path, groups = store.root / f"{study.name}.html", _groups(records)
+    paths = _paths(path, list(groups))
+    for file, (lead, smaller) in zip(paths, groups.values(), strict=True):
         comparisons = _comparisons(lead)
         beside = _beside(lead, smaller, store, dataset)
-        write_report(_numbered(path, number), comparisons, lead, _images(dataset), beside=beside)
+        write_report(file, comparisons, lead, _images(dataset), beside=beside)
         _say_results(comparisons["best"], lead, console)
+    _say_reports(paths, list(groups), console)
     _say_where(path, store, records, console)
 
 
@@ -105,42 +111,47 @@ def run_original(
 
 @dataclass(frozen=True)
 class ReportChoice:
-    """Where a report goes, which model's table is shown, and what is written beside it."""
+    """Where a report goes, which model's table is shown, what is written beside it, what weighs in the ranking."""
 
     out: Path | None
     model: str
     table: Path | None
     figures: Path | None = None
+    weights: str | None = None
 
 
 def report(store_path: Path, choice: ReportChoice, console: Console) -> None:
     """Compare what is in the store; one report for each group of comparable runs."""
-    model, table = choice.model, choice.table
-    if model not in MODELS:
-        raise SpecError(f"--model: found {model!r}; legal are {', '.join(MODELS)}")
+    if choice.model not in MODELS:
+        raise SpecError(f"--model: found {choice.model!r}; legal are {', '.join(MODELS)}")
+    weights = None if choice.weights is None else parse_weights(choice.weights)
     if not store_path.exists():
         raise SpecError(f"--store {store_path}: there is no such folder; rgbench quickstart makes one")
     store = Store(store_path)
-    groups = families([record for record in store.records() if record.status != "imported"])
+    groups = _groups([record for record in store.records() if record.status != "imported"])
     if not groups:
         raise DataError(f"{store_path}: the store holds no run to compare; begin with rgbench quickstart")
-    compared = [_comparisons(records) for records, _ in groups]
-    for number, (records, smaller) in enumerate(groups):
-        comparisons, dataset = compared[number], _stored_data(records)
-        elsewhere = {
-            groups[i][0][0].spec.data.name: each["best"] for i, each in enumerate(compared) if i != number
-        }
-        path = _numbered(choice.out or store.root / "report.html", number)
-        beside = _beside(records, smaller, store, dataset, elsewhere)
-        figures = None if choice.figures is None else _numbered(choice.figures, number)
+    names = list(groups)
+    compared = {name: _comparisons(records) for name, (records, _) in groups.items()}
+    data = {name: _stored_data(records) for name, (records, _) in groups.items()}
+    settings = {name: Setting.of(records, data[name]) for name, (records, _) in groups.items()}
+    paths = _paths(choice.out or store.root / "report.html", names)
+    for number, (name, (records, smaller)) in enumerate(groups.items()):
+        others = {other: compared[other]["best"] for other in names if other != name}
+        beside = _beside(records, smaller, store, data[name], others)
+        beside = replace(beside, weights=weights, settings=settings)
+        figures = None if choice.figures is None else _paths(choice.figures, names)[number]
         options = ReportOptions(figures=figures)
-        write_report(path, comparisons, records, _images(dataset), options, beside)
-        _say_results(comparisons[model], records, console)
-        if table is not None:
-            _write_table(_numbered(table, number), comparisons[model])
-        console.print(f"Report: {path}", highlight=False, soft_wrap=True)
+        write_report(paths[number], compared[name], records, _images(data[name]), options, beside)
+        if len(names) > 1:
+            console.print(f"\n{name}", style="bold", highlight=False, markup=False)
+        _say_results(compared[name][choice.model], records, console)
+        if choice.table is not None:
+            _write_table(_paths(choice.table, names)[number], compared[name][choice.model])
+        console.print(f"Report: {paths[number]}", highlight=False, soft_wrap=True)
         if figures is not None:
             console.print(f"Figures and tables: {figures}", highlight=False, soft_wrap=True)
+    _say_reports(paths, names, console)
     if choice.figures is not None and not can_write_pdf():
         console.print(NO_PDF, style="yellow", highlight=False, markup=False, soft_wrap=True)
 
@@ -192,7 +203,9 @@ def _beside(
     led = {
         key: table.select(None, MODELS[0], None, None) for key, table in doubt.items() if table is not None
     }
-    return Beside(tuple(smaller), conditions, dataset, elsewhere or {}, led)
+    seen = {record.run_id: read_looks(store, record.run_id) for record in records}
+    looks = {key: each for key, each in seen.items() if each is not None}
+    return Beside(tuple(smaller), conditions, dataset, elsewhere or {}, led, looks)
 
 
 def _comparisons(records: list[RunRecord]) -> dict[str, Comparison]:
@@ -257,8 +270,32 @@ def _time_models(records: list[RunRecord], dataset: Any, store: Store, device: s
         )
 
 
-def _numbered(path: Path, number: int) -> Path:
-    return path if number == 0 else path.with_name(f"{path.stem}-{number + 1}{path.suffix}")
+def _groups(records: Sequence[RunRecord]) -> dict[str, tuple[list[RunRecord], list[RunRecord]]]:
+    """Part runs into those that may be compared, by names that tell them apart; most runs first."""
+    found = sorted(families(records), key=lambda group: (-len(group[0]), group[0][0].spec.data.name))
+    names = set_names([lead[0].spec for lead, _ in found])
+    return dict(zip(names, found, strict=True))
+
+
+def _paths(path: Path, names: Sequence[str]) -> list[Path]:
+    """Give each group its file: the first that of the path, the others with the group's name in it."""
+    found = [path]
+    for number, name in enumerate(names[1:], start=2):
+        own = path.with_name(f"{path.stem}-{file_name(name)}{path.suffix}")
+        found.append(own if own not in found else path.with_name(f"{own.stem}-{number}{path.suffix}"))
+    return found
+
+
+def _say_reports(paths: Sequence[Path], names: Sequence[str], console: Console) -> None:
+    """Say which report is of which data, if there are several."""
+    if len(names) < 2:
+        return
+    console.print(
+        f"\nRuns on different data, or under different protocols, are not compared run by run: {len(names)} reports"
+    )
+    width = max(map(len, names))
+    for name, path in zip(names, paths, strict=True):
+        console.print(f"  {name:{width}}  {path}", highlight=False, markup=False, soft_wrap=True)
 
 
 def _write_table(path: Path, comparison: Comparison) -> None:

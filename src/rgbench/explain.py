@@ -289,7 +289,7 @@ def maps_for(
     """
     if method not in METHODS:
         raise SpecError(f"unknown method {method!r}; the methods are {', '.join(METHODS)}")
-    network, source, index = _ready(record, dataset, store, source_ids, (model, device))
+    network, source, index = ready(record, dataset, store, source_ids, (model, device))
     batches = source.plain(np.arange(len(index)))
     images = torch.cat(list(batches.images())).contiguous()
     smallest = FINE if method.endswith("-fine") else 2
@@ -324,16 +324,16 @@ def plane_for(
     device: str = "cpu",
 ) -> Plane:
     """Place sources in the plane of the last hidden layer of a stored run; arguments as in `maps_for`."""
-    network, source, index = _ready(record, dataset, store, source_ids, (model, device))
+    network, source, index = ready(record, dataset, store, source_ids, (model, device))
     points, explained = principal_plane(embed(network, source.plain(np.arange(len(index))).images()))
     names, label = dataset.catalogue.source_id[index], dataset.catalogue.label[index]
     return Plane(names, label, dataset.classes, points, explained)
 
 
-def _ready(
+def ready(
     record: RunRecord, dataset: DataSet, store: Store, source_ids: Sequence[str], how: tuple[str, str]
 ) -> tuple[Network, ImageSource, NDArray[np.int64]]:
-    """Load the network, prepare the images of the sources, and give their rows."""
+    """Load the network of a run, prepare the images of sources, and give their rows; arguments as in `maps_for`."""
     model, device = how
     check_device(device)
     have = () if record.predictions is None else record.predictions.classes

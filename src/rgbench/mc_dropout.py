@@ -1,8 +1,8 @@
 """Monte-Carlo dropout: a stored run's network is asked again and again, with its dropout left on.
 
 One *pass* is one network: which units are off is drawn once, and holds for all sources and all views of a source.
-So what a pass says of a source depends neither on the batch it came in nor on the device, and passes are members
-in the sense in which seeds are. Layers of batch normalisation stay as they are at test time.
+So the units depend neither on the batch that a source came in nor on the device, and passes are members in the
+sense in which seeds are. Layers of batch normalisation stay as they are at test time.
 
 What passes differ in is what the dropout layers can move, no more: with dropout in the dense layers only, as the
 protocol ``modern`` trains, the convolutions are the same in every pass, and doubt about what they see is unseen.

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from itertools import permutations, product
+from typing import Any
+
 import numpy as np
 import pytest
+from astropy.coordinates import SkyCoord
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.stats import friedmanchisquare
 
 from rgbench.comparison import across as ours
+from rgbench.data.catalogue import Catalogue
 from rgbench.errors import SpecError
+from rgbench.spec import RunSpec, Study, resolve
 
 # Ranks of C4.5, with m, with cf, with both, on 14 data sets: Demsar 2006, table 6.
 DEMSAR = np.array(
@@ -61,10 +67,127 @@ def test_critical_values_are_those_of_demsars_table(alpha, quantiles):
 
 
 def test_nemenyi_agrees_with_scikit_posthocs():
-    posthocs = pytest.importorskip("scikit_posthocs", reason="scikit-posthocs is not installed")
+    """Numbers of posthoc_nemenyi_friedman, scikit-posthocs 0.17.1."""
     scores = np.random.default_rng(0).random((9, 5)) + np.linspace(0, 0.5, 5)
-    theirs = posthocs.posthoc_nemenyi_friedman(scores).to_numpy()
-    assert ours.nemenyi(scores).p_values == pytest.approx(theirs, abs=1e-6)
+    theirs = [
+        [1, 0.998282393191, 0.471800388286, 0.5685283486, 0.009195811159],
+        [0.998282393191, 1, 0.665069990445, 0.755716114926, 0.023982780924],
+        [0.471800388286, 0.665069990445, 1, 0.999889271325, 0.471800388286],
+        [0.5685283486, 0.755716114926, 0.999889271325, 1, 0.380024655893],
+        [0.009195811159, 0.023982780924, 0.471800388286, 0.380024655893, 1],
+    ]
+    assert ours.nemenyi(scores).p_values == pytest.approx(np.array(theirs), abs=1e-6)
+
+
+def test_friedman_and_nemenyi_agree_with_autorank():
+    """Numbers of autorank 1.3.0 (Herbold 2020), force_mode nonparametric."""
+    scores = np.random.default_rng(0).random((12, 4)) + np.linspace(0, 0.5, 4)
+    test, pairs = ours.friedman(scores), ours.nemenyi(scores)
+    assert sorted(test.ranks) == pytest.approx([2.0, 2.083333333, 2.75, 3.166666667])
+    assert test.p_value == pytest.approx(0.08210005961379778)
+    assert pairs.critical_difference == pytest.approx(1.3539901117469855, abs=1e-4)
+    assert ours.friedman(DEMSAR, higher_is_better=False).p_value == pytest.approx(0.016721580328441323)
+    test = ours.nemenyi(DEMSAR, higher_is_better=False)
+    assert test.critical_difference == pytest.approx(1.2535512603486423, abs=1e-4)
+
+
+# Friedman 1937, J. Am. Stat. Assoc. 32, 675, tables V and VI, and Siegel 1956, table N: exact tail areas.
+@pytest.mark.parametrize(
+    ("rows", "statistic", "p_value"),
+    [
+        ("123 123 123", 6.0, 0.028),
+        ("123 123 213", 4.667, 0.194),
+        ("123 123 123 123", 8.0, 0.0046),
+        ("123 123 123 132", 6.5, 0.042),
+        ("1234 1234", 6.0, 0.042),
+    ],
+)
+def test_permutations_of_few_data_sets_have_the_exact_tail(rows, statistic, p_value):
+    ranks = np.array([[float(rank) for rank in row] for row in rows.split()])
+    assert ours.friedman(ranks, higher_is_better=False).statistic == pytest.approx(statistic, abs=5e-4)
+    found = ours.friedman_permutation(ranks, np.random.default_rng(0), higher_is_better=False)
+    assert found == pytest.approx(p_value, abs=6e-4 + 4 * np.sqrt(p_value / 20_000))
+
+
+def test_permutations_with_ties_equal_those_by_brute_force():
+    scores = np.array([[0.9, 0.9, 0.5], [0.7, 0.6, 0.6], [0.8, 0.3, 0.4]])
+    observed = friedmanchisquare(*scores.T).statistic
+    orders = product(*(permutations(row) for row in scores))
+    all_of = [friedmanchisquare(*np.array(order).T).statistic for order in orders]
+    exact = np.mean(np.array(all_of) >= observed - 1e-9)
+    found = ours.friedman_permutation(scores, np.random.default_rng(1))
+    assert found == pytest.approx(exact, abs=4 * np.sqrt(0.25 / 20_000))
+    assert ours.friedman_permutation(scores, np.random.default_rng(1), draws=99) >= 1 / 100
+
+
+@pytest.mark.parametrize("k", [2, 3, 5, 9])
+@pytest.mark.parametrize("far", [False, True])
+def test_so_many_data_sets_are_needed_and_one_fewer_is_not_enough(k, far):
+    difference = k - 1 if far else 1
+    n = ours.sets_needed(k, difference)
+    enough = ours.nemenyi(np.tile(-np.arange(k, dtype=float), (max(n, 2), 1)))
+    assert enough.critical_difference <= difference
+    if n > 2:
+        fewer = ours.nemenyi(np.tile(-np.arange(k, dtype=float), (n - 1, 1)))
+        assert fewer.critical_difference > difference
+
+
+# What data sets share
+
+
+def catalogue(ra: list[float], dec: list[float]) -> Catalogue:
+    n = len(ra)
+    zero = np.zeros(n, np.int64)
+    return Catalogue(
+        np.arange(n).astype(str), np.array(ra), np.array(dec), zero, zero, zero.astype(str), zero
+    )
+
+
+def test_shared_sources_are_counted_by_astropy_s_separations():
+    rng = np.random.default_rng(3)
+    ra, dec = rng.uniform(0, 360, 40), rng.uniform(-80, 80, 40)
+    moved = dec + np.where(np.arange(40) < 12, 9, 11) / 3600
+    first, second = (catalogue(list(ra), list(each)) for each in (dec, moved))
+    near = SkyCoord(ra, dec, unit="deg").separation(SkyCoord(ra, moved, unit="deg")).arcsec < 10
+    (found,) = ours.shared_sources(
+        [
+            ours.SetSources("a", first, first.take(np.arange(10, 20))),
+            ours.SetSources("b", second, second.take(np.arange(8, 14))),
+        ]
+    )
+    assert (found.first, found.second, found.all) == ("a", "b", near.sum())
+    assert found.tested == near[10:14].sum() == 2
+
+
+def test_without_positions_nothing_is_said_to_be_shared():
+    known, unknown = catalogue([1.0], [2.0]), catalogue([np.nan], [np.nan])
+    sets = [ours.SetSources("a", known, known), ours.SetSources("b", unknown, unknown)]
+    sets.append(ours.SetSources("c", None, None))
+    assert [(each.tested, each.all) for each in ours.shared_sources(sets)] == [(None, None)] * 3
+    assert ours.distinct_sets(["a", "b", "c"], ours.shared_sources(sets)) == 3
+
+
+def test_data_sets_linked_by_test_sources_count_as_one():
+    links = [("a", "b", 3), ("b", "c", 1), ("d", "e", 0)]
+    shared = [ours.Shared(first, second, n, n) for first, second, n in links]
+    assert ours.distinct_sets("abcde", shared) == 3
+
+
+def spec(name: str, **more: Any) -> RunSpec:
+    """Give a run's spec; `more` are keys of the data, and the protocol."""
+    protocol = more.pop("protocol", "modern")
+    data = {"name": name, **({"split": "becker2021"} if protocol == "becker2021" else {}), **more}
+    study = Study(name="s", networks=("mcrgnet",), seeds=(1,), protocol=protocol, data=data)
+    return resolve(study, "0" * 64)[0]
+
+
+def test_settings_are_named_by_what_tells_them_apart():
+    assert ours.set_names([spec("mirabest-f"), spec("lrg")]) == ["mirabest-f", "lrg"]
+    crossed = [spec("lrg"), spec("lrg", test="mirabest-f"), spec("lrg", protocol="becker2021")]
+    assert ours.set_names(crossed) == ["lrg, modern", "lrg, tested on mirabest-f", "lrg, becker2021"]
+    splits = [spec("lrg", split="fold-0"), spec("lrg", split="published"), spec("lrg", split="published")]
+    names = ours.set_names(splits)
+    assert names == ["lrg, folds", "lrg, published split", "lrg, published split, no. 2"]
 
 
 @given(tables)
@@ -97,13 +220,14 @@ def test_f_test_keeps_its_level():
     assert rejected == pytest.approx(0.05, abs=0.02)
 
 
-@pytest.mark.parametrize("rope", [0.01, 0.05])
-def test_signed_rank_agrees_with_baycomp(rope):
-    baycomp = pytest.importorskip("baycomp", reason="baycomp is not installed")
+@pytest.mark.parametrize(
+    ("rope", "theirs"), [(0.01, (0.00786, 0.04058, 0.95156)), (0.05, (0.0, 0.978775, 0.021225))]
+)
+def test_signed_rank_agrees_with_baycomp(rope, theirs):
+    """Numbers of baycomp 1.0.3, SignedRankTest.probs with 400,000 draws."""
     d = np.array([0.02, 0.05, -0.03, 0.06, 0.01, 0.08, -0.01, 0.03])
     found = ours.signed_rank(d, np.random.default_rng(0), rope, draws=20_000)
-    theirs = baycomp.SignedRankTest.probs(np.zeros(8), d, rope, nsamples=5000, random_state=1)
-    assert (found.left, found.rope, found.right) == pytest.approx(theirs, abs=4 * np.sqrt(0.25 / 5000))
+    assert (found.left, found.rope, found.right) == pytest.approx(theirs, abs=4 * np.sqrt(0.05 / 20_000))
 
 
 @pytest.mark.parametrize("prior", [0.5, 2.0])
@@ -134,6 +258,10 @@ def test_signed_rank_is_drawn_from_the_generator_that_is_given():
 def test_what_cannot_be_compared_is_refused():
     with pytest.raises(SpecError, match=r"3 or more networks.*\(5, 2\)"):
         ours.friedman(np.ones((5, 2)))
+    with pytest.raises(SpecError, match="found 3, 0 and 0.05"):
+        ours.sets_needed(3, 0)
+    with pytest.raises(SpecError, match=r"3 or more networks.*\(5, 2\)"):
+        ours.friedman_permutation(np.ones((5, 2)), np.random.default_rng(0))
     with pytest.raises(SpecError, match="finite"):
         ours.nemenyi(np.array([[1.0, np.nan], [1.0, 2.0]]))
     with pytest.raises(SpecError, match="alpha: found 5"):

@@ -59,6 +59,27 @@ def test_the_interval_equals_scipy_s_bootstrap():
     assert high == pytest.approx(theirs.high, abs=0.004)
 
 
+def test_the_interval_of_a_difference_equals_scipy_s_paired_bootstrap():
+    """Of losses of one class: strata and pairs are the same thing to scipy, and quantiles lie on no lattice."""
+    rng = np.random.default_rng(4)
+    hard = rng.gamma(1.0, 1.0, 150)
+    losses = [hard + rng.gamma(1.0, scale, 150) for scale in (1.3, 0.9)]
+    theirs = stats.bootstrap(
+        losses,
+        lambda a, b, axis=-1: a.mean(axis=axis) - b.mean(axis=axis),
+        paired=True,
+        n_resamples=20000,
+        method="percentile",
+        rng=np.random.default_rng(5),
+    ).confidence_interval
+    weights = stratified_weights(np.zeros(150, dtype=int), 20000, np.random.default_rng(1))
+    samples = [Sample(name, own.mean(), weights @ own / 150) for name, own in zip("ab", losses, strict=True)]
+    (pair,) = paired_differences(samples, 0.95, 150)
+    # Two quantiles of 20,000 draws each: four standard errors are a fourteenth of the interval.
+    close = (theirs.high - theirs.low) / 14
+    assert (pair.low, pair.high) == pytest.approx((theirs.low, theirs.high), abs=close)
+
+
 def test_wilson_and_holm_equal_statsmodels():
     assert wilson(100, 104) == pytest.approx(proportion_confint(100, 104, method="wilson"))
     p = [0.001, 0.04, 0.03, 0.2, 0.04]

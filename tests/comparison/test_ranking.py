@@ -8,10 +8,15 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import kendalltau
 
 from rgbench.comparison.ranking import (
     DEFAULT_WEIGHTS,
+    MEASURES,
+    first_shares,
+    kendall_distance,
     pareto_front,
+    parse_weights,
     rank_intervals,
     rank_networks,
     tie_groups,
@@ -35,6 +40,61 @@ def test_the_default_is_the_four_measures_of_2021_in_equal_parts():
     assert [p.network for p in rank_networks(measured, {"mpca": 1.0})] == ["good", "lean", "poor", "failed"]
     with pytest.raises(SpecError, match="weights of the ranking"):
         rank_networks(measured, {"mpca": -1.0})
+    with pytest.raises(SpecError, match="found the measure 'stride'; legal are mpca, accuracy"):
+        rank_networks(measured, {"mpca": 1.0, "stride": 1.0})
+
+
+def test_weights_are_read_as_they_are_written():
+    assert parse_weights(" mpca=3,inference_images_per_second = 1 ") == {
+        "mpca": 3,
+        "inference_images_per_second": 1,
+    }
+    assert parse_weights(",".join(f"{name}=1" for name in MEASURES)) == dict.fromkeys(MEASURES, 1)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("mcpa=3", "the measure 'mcpa'; legal are mpca, accuracy.*peak_memory_mb"),
+        ("mpca", "found 'mpca'; legal is measure=weight"),
+        ("", "found ''; legal is measure=weight"),
+        ("mpca=1,mpca=2", "'mpca' twice"),
+        ("mpca=much", "mpca: found 'much'; legal is a number"),
+        ("mpca=0,macs=0", "nor all be 0"),
+        ("mpca=nan", "none may be below 0"),
+        ("mpca=-1,macs=3", "none may be below 0"),
+    ],
+)
+def test_weights_that_are_none_are_refused(text, words):
+    with pytest.raises(SpecError, match=words):
+        parse_weights(text)
+
+
+@pytest.mark.parametrize("name", [name for name in MEASURES if name != "macs"])
+def test_every_measure_has_its_better_side(name):
+    better = {"mpca", "accuracy", "macro_f1", "inference_images_per_second", "training_images_per_second"}
+    places = rank_networks({"low": {name: 1.0}, "high": {name: 2.0}}, {name: 1.0})
+    assert places[0].network == ("high" if name in better else "low")
+
+
+def test_the_share_of_weightings_by_hand():
+    """Ranks (1, 3), (2, 1) and (3, 2): the first leads where its weight w has 3 - 2 w < 1 + w, w > 2/3."""
+    measured = {
+        "good": {"mpca": 0.9, "macs": 9.0},
+        "lean": {"mpca": 0.8, "macs": 1.0},
+        "poor": {"mpca": 0.7, "macs": 2.0},
+        "failed": {"macs": 1.0},
+    }
+    found = first_shares(measured, ["mpca", "macs"], np.random.default_rng(0), 20_000)
+    assert found["good"] == pytest.approx(1 / 3, abs=4 * np.sqrt(0.25 / 20_000))
+    assert found["lean"] == pytest.approx(2 / 3, abs=4 * np.sqrt(0.25 / 20_000))
+    assert (found["poor"], found["failed"]) == (0, 0)
+
+
+@given(st.permutations("abcdefg"))
+def test_kendalls_distance_is_that_of_scipys_tau(order):
+    tau = kendalltau(range(7), ["abcdefg".index(name) for name in order]).statistic
+    assert kendall_distance("abcdefg", order) == pytest.approx(21 * (1 - tau) / 2)
 
 
 @given(st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6)), min_size=1, max_size=12))

@@ -107,14 +107,12 @@ def test_the_expected_range_holds_what_exchangeable_sources_show(n, m):
     rule = ours.ConformalRule(0.1)
     low, high = ours.expected_coverage(n, m, rule)
     found = []
-    for seed in range(600):
+    for seed in range(3000):
         y, logits = draw(n + m, seed)
         found.append(ours.conformal((y[:n], logits[:n]), (y[n:], logits[n:]), rule).test.coverage)
     inside = np.mean((np.array(found) >= low - 1e-9) & (np.array(found) <= high + 1e-9))
-    assert 0.94 <= inside <= 0.99
-    narrower = np.quantile(found, [0.03, 0.97])
-    assert low <= narrower[0]
-    assert narrower[1] <= high
+    assert 0.94 <= inside <= 0.975
+    np.testing.assert_allclose([low, high], np.quantile(found, [0.025, 0.975]), atol=0.016)
 
 
 def test_a_shift_of_class_shares_breaks_the_promise_and_shows():

@@ -35,6 +35,7 @@ def test_every_section_is_there_for_runs_that_have_all(sections):
         "overfitting",
         "ensembles",
         "calibration",
+        "doubt",
         "failures",
         "labels",
     ]
@@ -68,7 +69,7 @@ def test_tables_hold_a_cell_for_each_column_and_download(sections):
 
 def test_figures_are_svg_with_their_numbers(sections):
     figures = [figure for part in sections.values() for figure in part.figures]
-    assert len(figures) == 6
+    assert len(figures) == 10
     for figure in figures:
         root = ET.fromstring(figure.drawing)
         assert root.get("aria-label")
@@ -92,7 +93,7 @@ def test_what_is_said_agrees_with_the_comparison(sections, made):
 def test_one_run_has_no_pairs_and_no_ensemble(made):
     alone = made.records[:1]
     found = [part.anchor for part in parts(compare(alone), alone)]
-    assert found == ["overfitting", "calibration", "failures", "labels"]
+    assert found == ["overfitting", "calibration", "doubt", "failures", "labels"]
     assert parts(compare(made.records), []) == []
 
 

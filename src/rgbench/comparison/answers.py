@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scipy.stats import norm
 
 from rgbench.comparison.ensembles import combine
-from rgbench.comparison.intervals import Weights, interval, stratified_weights
+from rgbench.comparison.intervals import Weights, interval
 from rgbench.comparison.members import Floats, Side, side_of
 from rgbench.comparison.significance import score_mean_interval
 from rgbench.errors import SpecError, StoreError
@@ -32,7 +32,6 @@ from rgbench.measures.calibration import (
 )
 from rgbench.measures.classification import Labels, brier_scores, ece, negative_log_likelihoods
 from rgbench.measures.doubt import MemberDoubt, member_doubt, stack_members
-from rgbench.seeds import numpy_generator
 from rgbench.store import RunRecord, Store
 from rgbench.tables import Predictions, concatenate, read_predictions
 
@@ -251,9 +250,8 @@ def score_answers(
     answers: Sequence[Answer],
     y_validation: Labels,
     y_test: Labels,
+    weights: Weights,
     confidence: float = 0.95,
-    resamples: int = 2000,
-    seed: int = 0,
 ) -> tuple[AnswerScore, ...]:
     """Score the ways in which one network answers on the test sources.
 
@@ -263,12 +261,11 @@ def score_answers(
         As from `answers_of`; the first is the single runs, against which the others are held.
     y_validation, y_test : ndarray of int64, shapes (n_validation,) and (n,)
         True classes. Of the validation sources only temperatures are taken.
+    weights : ndarray of float32, shape (b, n)
+        Resamples of the test sources, as from `rgbench.comparison.intervals.stratified_weights`.
     confidence : float
         Coverage of the intervals.
-    resamples, seed : int
-        Number and seed of the bootstrap over test sources, class by class: the same for all ways.
     """
-    weights = stratified_weights(y_test, resamples, numpy_generator(seed, "bootstrap", test=0))
     alone = _losses(answers[0].test, y_test, weights, "nll")
     scored = []
     for answer in answers:

@@ -23,6 +23,7 @@ from scipy.special import log_softmax
 
 from rgbench.comparison.intervals import Weights, interval, resampled, stratified_weights
 from rgbench.comparison.members import Floats, Member, Side
+from rgbench.comparison.significance import mpca_difference_interval, mpca_interval
 from rgbench.errors import LeakageError, SpecError
 from rgbench.measures.cards import metrics
 from rgbench.measures.classification import accuracy, nll
@@ -33,6 +34,8 @@ Weighting = Literal["equal", "accuracy", "nll"]
 RULES: tuple[Rule, ...] = ("vote", "probability", "logit")
 WEIGHTINGS: tuple[Weighting, ...] = ("equal", "accuracy", "nll")
 _TINY = 1e-9
+_RECOGNITION = ("accuracy", "mpca")
+"""Metrics with score intervals, which hold their coverage where the bootstrap's are too narrow."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +73,8 @@ class EnsembleScore:
     metric : str
         The metric of `value`, `members_mean`, `single` and the gain.
     value, low, high : float
-        The ensemble's, with its interval from the bootstrap over test sources (NaN if it has none).
+        The ensemble's, with its interval over test sources (NaN if it has none): a score interval for accuracy
+        and MPCA, else from the bootstrap.
     members_mean : float
         Mean over the members by themselves.
     single : float
@@ -78,7 +82,7 @@ class EnsembleScore:
     single_name : str
         Its name.
     gain, gain_low, gain_high : float
-        `value` minus `single`, with its interval from the same resamples.
+        `value` minus `single`, with its paired interval, of the same kind; of that member itself, 0.
     metrics : dict of str to float
         Every registered metric of the ensemble.
     """
@@ -264,10 +268,8 @@ def score_ensembles(
         How members are combined; the plain mean of probabilities if left out.
     metric : str
         What is scored; those of `rgbench.comparison.intervals.RESAMPLED` have intervals.
-    confidence : float
-        Coverage of the intervals.
-    resamples, seed : int
-        Number and seed of the bootstrap over test sources, class by class.
+    confidence, resamples, seed : float, int, int
+        Coverage of the intervals; number and seed of the bootstrap over test sources, class by class.
 
     Raises
     ------
@@ -282,30 +284,42 @@ def score_ensembles(
     weights = stratified_weights(test.y, resamples, numpy_generator(seed, "bootstrap", test=0))
     function, strengths = metrics().get(metric).function, _strengths(validation, blend.weighting)
     alone = [function(test.y, scores) for scores in test.scores]
-    alone_draws = _draws(metric, test.y, test.scores[best], weights)
     found = []
     for index in ensembles:
         scores = _blended(test, strengths, index, blend.rule)
-        draws = _draws(metric, test.y, scores, weights)
-        value, (low, high) = function(test.y, scores), interval(draws, confidence)
-        gain_low, gain_high = interval(draws - alone_draws, confidence)
+        spans = _spans(metric, test.y, (scores, test.scores[best]), weights, confidence)
+        value, gain = function(test.y, scores), (0.0, 0.0) if set(index) == {best} else spans[1]
         found.append(
             EnsembleScore(
                 members=tuple(test.members[i] for i in index),
                 metric=metric,
                 value=value,
-                low=low,
-                high=high,
+                low=spans[0][0],
+                high=spans[0][1],
                 members_mean=float(np.mean([alone[i] for i in index])),
                 single=alone[best],
                 single_name=test.members[best].name,
                 gain=value - alone[best],
-                gain_low=gain_low,
-                gain_high=gain_high,
+                gain_low=gain[0],
+                gain_high=gain[1],
                 metrics={name: card.function(test.y, scores) for name, card in metrics()},
             )
         )
     return tuple(found)
+
+
+def _spans(
+    metric: str, y: NDArray[np.int64], both: tuple[Floats, Floats], weights: Weights, confidence: float
+) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Give the interval of the first of two predictions, and that of its difference from the second."""
+    if metric in _RECOGNITION:
+        classes = y if metric == "mpca" else np.zeros_like(y)
+        right, other = (scores.argmax(axis=1) == y for scores in both)
+        value = mpca_interval(classes, right, confidence)
+        gain = mpca_difference_interval(classes, right, other, confidence)
+        return (value.low, value.high), (gain.low, gain.high)
+    draws, others = (_draws(metric, y, scores, weights) for scores in both)
+    return interval(draws, confidence), interval(draws - others, confidence)
 
 
 def _draws(metric: str, y: NDArray[np.int64], scores: Floats, weights: Weights) -> Floats:

@@ -20,8 +20,27 @@ from rgbench.errors import SpecError
 
 DEFAULT_WEIGHTS = {"mpca": 1.0, "inference_images_per_second": 1.0, "parameters": 1.0, "macs": 1.0}
 """Measures and weights of the default ranking, after the four of the 2021 study."""
-HIGHER_IS_BETTER = frozenset({"mpca", "accuracy", "macro_f1", "inference_images_per_second"})
+RECOGNITION_ONLY = {"mpca": 1.0}
+"""The ranking that knows no cost."""
+MEASURES = {
+    "mpca": "MPCA",
+    "accuracy": "accuracy",
+    "macro_f1": "macro F1",
+    "nll": "NLL",
+    "brier": "Brier score",
+    "inference_images_per_second": "inference time",
+    "training_images_per_second": "training time per image",
+    "training_seconds": "training time",
+    "parameters": "parameters",
+    "macs": "operations",
+    "peak_memory_mb": "memory",
+}
+"""Measures that a ranking may weigh, in words."""
+HIGHER_IS_BETTER = frozenset(
+    {"mpca", "accuracy", "macro_f1", "inference_images_per_second", "training_images_per_second"}
+)
 """Measures of which more is better; of all others less is."""
+_BLOCK = 1000
 
 
 @dataclass(frozen=True)
@@ -69,6 +88,40 @@ class RankInterval:
     group: str = ""
 
 
+def parse_weights(text: str) -> dict[str, float]:
+    """Read weights of a ranking, as the command line has them.
+
+    Parameters
+    ----------
+    text : str
+        Measures with their weights, parted by commas: a weight is 0 or more, not all are 0.
+
+    Raises
+    ------
+    SpecError
+        If a measure is unknown or stands there twice, or a weight is none.
+
+    Examples
+    --------
+    >>> parse_weights("mpca=3, inference_images_per_second=1")
+    {'mpca': 3.0, 'inference_images_per_second': 1.0}
+    """
+    weights: dict[str, float] = {}
+    for part in text.split(","):
+        name, equals, value = (piece.strip() for piece in part.partition("="))
+        if not equals or name in weights:
+            found = f"{name!r} twice" if name in weights else repr(part.strip())
+            raise SpecError(
+                f"weights of the ranking: found {found}; legal is measure=weight, each measure once"
+            )
+        try:
+            weights[name] = float(value)
+        except ValueError:
+            raise SpecError(f"weights of the ranking, {name}: found {value!r}; legal is a number") from None
+    _check_weights(weights)
+    return weights
+
+
 def rank_networks(
     measured: Mapping[str, Mapping[str, float]], weights: Mapping[str, float] | None = None
 ) -> list[Place]:
@@ -90,7 +143,7 @@ def rank_networks(
     Raises
     ------
     SpecError
-        If a weight is negative, or all are 0.
+        If a measure is not one of `MEASURES`, a weight is negative or not finite, or all are 0.
 
     Examples
     --------
@@ -99,23 +152,60 @@ def rank_networks(
     [('a', 1.33), ('b', 1.67)]
     """
     weights = DEFAULT_WEIGHTS if weights is None else weights
-    if not weights or min(weights.values()) < 0 or sum(weights.values()) == 0:
-        raise SpecError(f"weights of the ranking: found {dict(weights)}; none may be below 0, nor all be 0")
-    values = {
-        network: np.array([own.get(name, np.nan) for name in weights], dtype=float)
-        for network, own in measured.items()
-    }
-    whole = [network for network, own in values.items() if np.isfinite(own).all()]
-    ranks = (
-        _ranks(np.array([values[network] for network in whole]), list(weights)) if whole else np.zeros((0, 0))
-    )
+    _check_weights(weights)
+    whole, ranks = _ranked(measured, list(weights))
     share = np.array(list(weights.values())) / sum(weights.values())
     places = [
         Place(network, float(own @ share), dict(zip(weights, own.tolist(), strict=True)))
         for network, own in zip(whole, ranks, strict=True)
     ]
-    missing = [Place(network, float("nan"), {}) for network in values if network not in whole]
+    missing = [Place(network, float("nan"), {}) for network in measured if network not in whole]
     return [*sorted(places, key=lambda place: place.score), *missing]
+
+
+def first_shares(
+    measured: Mapping[str, Mapping[str, float]],
+    measures: Sequence[str],
+    generator: np.random.Generator,
+    draws: int = 10_000,
+) -> dict[str, float]:
+    """Give the share of all weightings of some measures under which each network comes first.
+
+    Parameters
+    ----------
+    measured : mapping of str to mapping of str to float
+        As for `rank_networks`.
+    measures : sequence of str
+        The measures weighed.
+    generator : numpy.random.Generator
+        Source of chance.
+    draws : int
+        Number of weightings, drawn evenly from all that add up to 1.
+
+    Returns
+    -------
+    dict of str to float
+        Share by network, equal firsts sharing; a network that lacks a measure has 0.
+
+    References
+    ----------
+    Lahdelma, Hokkanen & Salminen 1998, Eur. J. Oper. Res. 106, 137 (rank acceptability).
+
+    Examples
+    --------
+    >>> shares = first_shares({"a": {"mpca": 0.8, "macs": 9}, "b": {"mpca": 0.7, "macs": 2}}, ["mpca", "macs"],
+    ...                       np.random.default_rng(0))
+    >>> round(shares["a"], 1), round(shares["b"], 1)
+    (0.5, 0.5)
+    """
+    whole, ranks = _ranked(measured, measures)
+    won, even = np.zeros(len(whole)), np.ones(len(measures))
+    for begin in range(0, draws if whole else 0, _BLOCK):
+        weights = generator.dirichlet(even, size=min(_BLOCK, draws - begin))
+        scores = weights @ ranks.T
+        first = scores <= scores.min(axis=1, keepdims=True) + 1e-12
+        won += (first / first.sum(axis=1, keepdims=True)).sum(axis=0)
+    return {**dict.fromkeys(measured, 0.0), **dict(zip(whole, (won / draws).tolist(), strict=True))}
 
 
 def pareto_front(gains: NDArray[np.float64], costs: NDArray[np.float64]) -> NDArray[np.bool_]:
@@ -246,6 +336,31 @@ def _letter(number: int) -> str:
     """Give a, b ... z, then a1, b1 ..."""
     turn, place = divmod(number, len(ascii_lowercase))
     return ascii_lowercase[place] + (str(turn) if turn else "")
+
+
+def _check_weights(weights: Mapping[str, float]) -> None:
+    unknown = [name for name in weights if name not in MEASURES]
+    if unknown:
+        raise SpecError(
+            f"weights of the ranking: found the measure {unknown[0]!r}; legal are {', '.join(MEASURES)}"
+        )
+    values = list(weights.values())
+    if not values or not np.isfinite(values).all() or min(values) < 0 or sum(values) == 0:
+        raise SpecError(f"weights of the ranking: found {dict(weights)}; none may be below 0, nor all be 0")
+
+
+def _ranked(
+    measured: Mapping[str, Mapping[str, float]], measures: Sequence[str]
+) -> tuple[list[str], NDArray[np.float64]]:
+    """Rank the networks that have all measures, in each; ranks have the shape (networks, measures)."""
+    values = {
+        network: np.array([own.get(name, np.nan) for name in measures], dtype=float)
+        for network, own in measured.items()
+    }
+    whole = [network for network, own in values.items() if np.isfinite(own).all()]
+    if not whole:
+        return [], np.zeros((0, len(measures)))
+    return whole, _ranks(np.array([values[network] for network in whole]), measures)
 
 
 def _ranks(table: NDArray[np.float64], measures: Sequence[str]) -> NDArray[np.float64]:

@@ -80,6 +80,13 @@ def rectangle(box: Sequence[float], style: str, opacity: float = 1.0, radius: fl
     return f'<rect x="{x}" y="{y}" width="{width}" height="{height}"{extra}{_class(style)}/>'
 
 
+def image(box: Sequence[float], address: str, title: str) -> str:
+    """Place a picture, given as a data URI; `box` is x, y, width, height, `title` its tooltip."""
+    x, y, width, height = (_n(value) for value in box)
+    place = f'x="{x}" y="{y}" width="{width}" height="{height}"'
+    return f'<image {place} href="{escape(address)}"><title>{escape(title)}</title></image>'
+
+
 def polyline(points: Iterable[tuple[float, float]], style: str) -> str:
     """Draw a line through points."""
     content = " ".join(f"{_n(x)},{_n(y)}" for x, y in points)

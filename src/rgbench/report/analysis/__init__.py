@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from rgbench.comparison.summary import Comparison
 from rgbench.report.analysis import (
+    across,
     calibration,
     differences,
     doubt,
@@ -13,6 +14,7 @@ from rgbench.report.analysis import (
     failures,
     labels,
     learning,
+    looks,
     overfitting,
     places,
     robustness,
@@ -25,12 +27,14 @@ Maker = Callable[[Runs], Section | None]
 MAKERS: tuple[Maker, ...] = (
     differences.section,
     places.section,
+    across.section,
     overfitting.section,
     learning.section,
     ensembles.section,
     calibration.section,
     doubt.section,
     robustness.section,
+    looks.section,
     failures.section,
     labels.section,
 )

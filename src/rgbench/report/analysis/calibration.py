@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rgbench.comparison.answers import SINGLE, Answer, AnswerScore, score_answers
+from rgbench.comparison.intervals import stratified_weights
 from rgbench.comparison.significance import holm
 from rgbench.measures.calibration import (
     CalibrationTest,
@@ -38,6 +39,8 @@ SAID = 4
 """Networks of which the sentences say what dropout and seeds gain."""
 SIGNIFICANT = 0.05
 """Corrected p-value below which probabilities are said not to be calibrated."""
+RESAMPLES = 2000
+"""Resamples of the test sources for the intervals of losses, the same for all rows."""
 DRAWS = 200
 """Draws of what a calibrated network would show, for each row of the table."""
 
@@ -48,8 +51,10 @@ def section(runs: Runs) -> Section | None:
     if sides[0] is None or sides[1] is None:
         return None
     y_validation, y = sides[0].y, sides[1].y
+    weights = stratified_weights(y, RESAMPLES, numpy_generator(0, "bootstrap", test=0))
     scores = {
-        name: score_answers(own, y_validation, y, runs.main.confidence) for name, own in runs.answers.items()
+        name: score_answers(own, y_validation, y, weights, runs.main.confidence)
+        for name, own in runs.answers.items()
     }
     together = {name: mean_answer(own) for name, own in runs.answers.items()}
     return Section(

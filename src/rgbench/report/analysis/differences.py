@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from rgbench.comparison.members import Side
 from rgbench.comparison.paired import PairedDifference
 from rgbench.comparison.power import label_ceiling, observed_design, resolution_words
-from rgbench.comparison.resampled import Posterior, correlated_t
+from rgbench.comparison.resampled import CorrectedT, Posterior, corrected_t, correlated_t
 from rgbench.comparison.significance import McNemar, holm, mcnemar
 from rgbench.data.sets import data_sets
-from rgbench.errors import SpecError
+from rgbench.measures.cards import metrics
 from rgbench.report import numbers
 from rgbench.report.analysis.runs import Runs
 from rgbench.report.blocks import Cell, Section, Table
@@ -23,54 +23,87 @@ LARGEST = 12
 """Networks, from the top of the ranking, of which all pairs are compared."""
 EQUAL = 0.01
 """Half width of the region of practical equivalence: one point."""
+_COMMON = (
+    "Interval: of the mean difference in MPCA for new test sources and, with two seeds or more, new seeds "
+    "(Student's t for the seeds: with three it is wide, as it must be). It has been checked by simulation "
+    "(benchmarks/coverage.py). McNemar and permutation tests are of one answer per network, the mean probability "
+    "over its runs, so they ask about these trained networks, not about new seeds; p-values are corrected over "
+    "all pairs by Holm. McNemar asks for accuracy, the permutation test for MPCA. Resolvable: the smallest "
+    "difference that these test sources would most likely have shown."
+)
+_APART = (
+    "Every seed has a random split of its own, so that no test sources are common to all runs: intervals and "
+    "p-values (Holm-corrected) are of the bootstrap of each seed's test sources, networks paired."
+)
+_OVER_SPLITS = (
+    "Splits share training sources, so that Student's t-test over them is too sure. Corrected t: the resampled "
+    "t-test of Nadeau & Bengio (2003), p-values corrected over all pairs by Holm. The chances of first better, "
+    "practically equal (within 1 point) and second better are of the Bayesian correlated t-test (Corani & "
+    "Benavoli 2015). Runs of several seeds on one split are averaged first. Folds that are all tested on the same "
+    "sources tell what other training sources would change; what other test sources would change stands in the "
+    "table above."
+)
+
+
+@dataclass(frozen=True)
+class _Splits:
+    """Two networks over the splits that both were trained on."""
+
+    test: CorrectedT
+    chances: Posterior
 
 
 @dataclass(frozen=True)
 class _Pair:
-    """Two networks: their difference as the comparison has it, and further tests."""
+    """Two networks: their difference as the comparison has it, and further tests.
+
+    McNemar's test needs common test sources, the tests over splits two splits or more.
+    """
 
     difference: PairedDifference
-    test: McNemar
-    folds: Posterior | None
+    test: McNemar | None
+    splits: _Splits | None
 
 
 def section(runs: Runs) -> Section | None:
-    """Compare every pair of networks that were tested on the same sources."""
-    side = runs.side("test")
-    if side is None or len(runs.networks) < 2:
+    """Compare every pair of networks that were tested on the same sources, or on the same random splits."""
+    shown = runs.networks[:LARGEST]
+    main = [pair for pair in runs.main.pairs if {pair.first, pair.second} <= set(shown)]
+    side, scores = runs.side("test"), {name: _by_split(runs, name) for name in shown}
+    if not main or (side is None and all(len(own) < 2 for own in scores.values())):
         return None
-    shown = set(runs.networks[:LARGEST])
-    main = [pair for pair in runs.main.pairs if {pair.first, pair.second} <= shown]
-    if not main:
-        return None
-    right = {name: _consensus(side, name) for name in runs.networks[:LARGEST]}
+    right = {} if side is None else {name: _consensus(side, name) for name in shown}
+    share = _test_share(runs)
     pairs = [
         _Pair(
-            each, mcnemar(right[each.first], right[each.second]), _over_folds((each.first, each.second), runs)
+            each,
+            mcnemar(right[each.first], right[each.second]) if right else None,
+            _over_splits(scores[each.first], scores[each.second], share),
         )
         for each in main
     ]
-    design = observed_design(side.y, right[main[0].first], right[main[0].second])
+    resolved = () if side is None else (_resolution(side, right, main[0]),)
     return Section(
         anchor="differences",
         menu="Differences",
         title="Are they different?",
-        sentences=(
-            f"{resolution_words(len(side.y), design)}.",
-            *_ceiling(runs),
-        ),
-        tables=(_table(pairs),),
-        notes=(
-            "Interval: of the mean difference in MPCA for new test sources and, with two seeds or more, new seeds"
-            " (Student's t for the seeds: with three it is wide, as it must be). It has been checked by "
-            "simulation (benchmarks/coverage.py). McNemar and permutation tests are of one answer per network, "
-            "the mean probability over its seeds, so they ask about these trained networks, not about new seeds; "
-            "p-values are corrected over all pairs by Holm. McNemar asks for accuracy, the permutation test for "
-            "MPCA. Practically equal: within 1 point, by the Bayesian correlated t-test over folds, where there "
-            "are folds.",
-        ),
+        sentences=(*resolved, *_split_words(pairs, side), *_ceiling(runs)),
+        tables=tuple(table for table in (_table(pairs), _split_table(pairs)) if table is not None),
+        notes=_notes(side, pairs),
         early=True,
     )
+
+
+def _resolution(side: Side, right: dict[str, Flags], best: PairedDifference) -> str:
+    design = observed_design(side.y, right[best.first], right[best.second])
+    return f"{resolution_words(len(side.y), design)}."
+
+
+def _notes(side: Side | None, pairs: list[_Pair]) -> tuple[str, ...]:
+    said = [_COMMON if side is not None else _APART]
+    if any(pair.splits for pair in pairs):
+        said.append(_OVER_SPLITS)
+    return tuple(said)
 
 
 def _consensus(side: Side, network: str) -> Flags:
@@ -79,33 +112,46 @@ def _consensus(side: Side, network: str) -> Flags:
     return np.asarray(np.logaddexp.reduce(side.scores[rows], axis=0).argmax(axis=1) == side.y)
 
 
-def _over_folds(names: tuple[str, str], runs: Runs) -> Posterior | None:
-    """Compare two networks over the folds that both were trained on; None if there are fewer than two."""
-    scores = [_by_fold(runs, name) for name in names]
-    folds = sorted(set(scores[0]) & set(scores[1]))
-    sizes = [r.cost.get("training_sources") for r in runs.of_network(names[0])]
-    if len(folds) < 2 or not sizes or sizes[0] is None:
-        return None
-    differences = np.array([scores[0][fold] - scores[1][fold] for fold in folds])
-    n_test = runs.main.rows[0].n_test
-    try:
-        return correlated_t(differences, n_test / (n_test + float(sizes[0])), EQUAL)
-    except SpecError:
-        return None
+def _by_split(runs: Runs, network: str) -> dict[str, float]:
+    """Give the mean MPCA of a network's runs on each of its splits: a fold, or the random split of a seed."""
+    mpca, found = metrics().get("mpca").function, dict[str, list[float]]()
+    for record in runs.of_network(network):
+        split, predictions = record.spec.data.split, record.predictions
+        if predictions is not None and split != "published":
+            test = predictions.select("test", runs.main.model)
+            key = f"seed-{record.spec.seed}" if split == "becker2021" else split
+            found.setdefault(key, []).append(float(mpca(test.label, test.log_probabilities())))
+    return {split: float(np.mean(own)) for split, own in found.items()}
 
 
-def _by_fold(runs: Runs, network: str) -> dict[str, float]:
-    """Give the mean MPCA of a network's runs on each fold."""
-    row = next(row for row in runs.main.rows if row.network == network)
-    records = [record for record in runs.of_network(network) if record.spec.data.split.startswith("fold-")]
-    values = row.metrics["mpca"].values if "mpca" in row.metrics else ()
-    if len(values) != len(records):
-        return {}
-    found: dict[str, list[float]] = {}
-    by_seed = dict(zip(((r.spec.data.split, r.spec.seed) for r in records), values, strict=True))
-    for (fold, _), value in by_seed.items():
-        found.setdefault(fold, []).append(value)
-    return {fold: float(np.mean(own)) for fold, own in found.items()}
+def _test_share(runs: Runs) -> float:
+    """Give the share of a split's training and test sources that it tests on; NaN if it is not known."""
+    sizes = [
+        (len(record.predictions.select("test", runs.main.model)), float(record.cost["training_sources"]))
+        for record in runs.complete
+        if record.predictions is not None and record.cost.get("training_sources")
+    ]
+    return float(np.median([test / (test + train) for test, train in sizes])) if sizes else float("nan")
+
+
+def _over_splits(first: dict[str, float], second: dict[str, float], share: float) -> _Splits | None:
+    """Compare two networks over the splits that both were trained on; None if there are fewer than two."""
+    splits = sorted(set(first) & set(second))
+    if len(splits) < 2 or not np.isfinite(share):
+        return None
+    differences = np.array([first[split] - second[split] for split in splits])
+    return _Splits(corrected_t(differences, share), correlated_t(differences, share, EQUAL))
+
+
+def _split_words(pairs: list[_Pair], side: Side | None) -> tuple[str, ...]:
+    """Say how the first pair stands over the splits."""
+    pair = next((pair for pair in pairs if pair.splits is not None), None)
+    if pair is None or pair.splits is None:
+        return ()
+    names = f"{pair.difference.first} against {pair.difference.second}"
+    kind = "folds, all tested on the same sources" if side is not None else "random splits"
+    test = pair.splits.test
+    return (f"{names} over {test.degrees + 1} {kind}: {test.interval.words}; {pair.splits.chances.words}.",)
 
 
 def _ceiling(runs: Runs) -> tuple[str, ...]:
@@ -122,40 +168,72 @@ def _ceiling(runs: Runs) -> tuple[str, ...]:
 
 
 def _table(pairs: list[_Pair]) -> Table:
-    corrected = holm([pair.test.p_value for pair in pairs])
-    folds = any(pair.folds for pair in pairs)
+    tested = [pair.test.p_value for pair in pairs if pair.test is not None]
+    corrected = iter(holm(tested))
     columns = (
-        "first", "second", "difference / points", "95 % interval", "for new", "only first right", "only second right",
-        "McNemar p", "permutation p", *(("first better", "practically equal", "second better") if folds else ()),
+        "first", "second", "difference / points", "95 % interval", "permutation p" if tested else "bootstrap p",
+        "resolvable / points",
+        *(("only first right", "only second right", "McNemar p") if tested else ()),
     )  # fmt: skip
     rows = [
-        (*_cells(pair, p_value), *(_chances(pair.folds) if folds else ()))
-        for pair, p_value in zip(pairs, corrected, strict=True)
+        (*_cells(pair.difference), *(_mcnemar(pair.test, next(corrected)) if pair.test is not None else ()))
+        for pair in pairs
     ]
     return Table("differences", "Every pair", columns, tuple(rows), frozenset({1}))
 
 
-def _cells(pair: _Pair, p_value: float) -> tuple[Cell, ...]:
-    each = pair.difference
-    interval = f"{numbers.signed_percent(each.low)} – {numbers.signed_percent(each.high)}"
+def _cells(each: PairedDifference) -> tuple[Cell, ...]:
     return (
         Cell(each.first),
         Cell(each.second),
         Cell(numbers.signed_percent(each.difference), each.difference),
-        Cell(interval, each.low),
+        _interval(each.low, each.high),
         Cell(_p(each.p_value), each.p_value),
         Cell(numbers.percent(each.resolvable), each.resolvable),
-        Cell(str(pair.test.first_only), pair.test.first_only),
-        Cell(str(pair.test.second_only), pair.test.second_only),
+    )
+
+
+def _mcnemar(test: McNemar, p_value: float) -> tuple[Cell, ...]:
+    return (
+        Cell(str(test.first_only), test.first_only),
+        Cell(str(test.second_only), test.second_only),
         Cell(_p(p_value), p_value),
     )
+
+
+def _split_table(pairs: list[_Pair]) -> Table | None:
+    """Make the table of the tests over splits; None if there are none."""
+    found = [(pair.difference, pair.splits) for pair in pairs if pair.splits is not None]
+    if not found:
+        return None
+    columns = (
+        "first", "second", "splits", "mean difference / points", "95 % interval", "corrected t", "p (Holm)",
+        "first better", "practically equal", "second better",
+    )  # fmt: skip
+    corrected = holm([splits.test.p_value for _, splits in found])
+    rows = [
+        (
+            Cell(each.first),
+            Cell(each.second),
+            Cell(str(splits.test.degrees + 1), splits.test.degrees + 1),
+            Cell(numbers.signed_percent(splits.test.interval.value), splits.test.interval.value),
+            _interval(splits.test.interval.low, splits.test.interval.high),
+            Cell(numbers.significant(splits.test.statistic), splits.test.statistic),
+            Cell(_p(p_value), p_value),
+            *_chances(splits.chances),
+        )
+        for (each, splits), p_value in zip(found, corrected, strict=True)
+    ]
+    return Table("differences-splits", "Every pair, over the splits", columns, tuple(rows), frozenset({1}))
+
+
+def _interval(low: float, high: float) -> Cell:
+    return Cell(f"{numbers.signed_percent(low)} – {numbers.signed_percent(high)}", low, high)
 
 
 def _p(value: float) -> str:
     return numbers.significant(value, 2) if value >= 1e-4 else "< 0.0001"
 
 
-def _chances(folds: Posterior | None) -> tuple[Cell, ...]:
-    if folds is None:
-        return (Cell(numbers.NONE),) * 3
-    return tuple(Cell(f"{numbers.percent(p, 0)} %", p) for p in (folds.right, folds.rope, folds.left))
+def _chances(found: Posterior) -> tuple[Cell, ...]:
+    return tuple(Cell(numbers.probability(p), p) for p in (found.right, found.rope, found.left))

@@ -27,11 +27,13 @@ Answers = Mapping[str, Sequence[Answer]]
 SHOWN = 6
 """Networks of the figure, from the top of the ranking."""
 RULE = ConformalRule(alpha=0.1)
-RESAMPLES = 500
+RESAMPLES = 400
 """Resamples of the test sources for the areas."""
 GRID = np.linspace(0, 0.9, 46)
 """Shares rejected at which the curves of several runs are averaged."""
 PROBABILITY, ENTROPY, INFORMATION = "max probability", "entropy", "mutual information"
+_SHORT = {PROBABILITY: PROBABILITY, ENTROPY: ENTROPY, INFORMATION: "mutual inform."}
+"""What sources are rejected by, as it fits beside a plot."""
 _AXES = Axes("sources rejected / %", "accuracy of the rest / %", (0.0, 100.0))
 
 _PARTS = (
@@ -60,7 +62,7 @@ def section(runs: Runs) -> Section | None:
         anchor="doubt",
         menu="Doubt",
         title="What is its doubt worth?",
-        sentences=(_rejected(y, answers), _covered(answers, validation, test)),
+        sentences=(_rejected(y, answers), *_preferred(parted), _covered(answers, validation, test)),
         figures=(_networks(y, answers), *(figure for figure in orders if figure is not None)),
         tables=(*((parted,) if parted.rows else ()), _conformal(answers, validation, test)),
         notes=(*((_PARTS,) if parted.rows else (_NO_MEMBERS,)), _promise(runs, validation, test)),
@@ -86,6 +88,23 @@ def _rejected(y: Labels, answers: Answers, share: float = 0.2) -> str:
         f"If {name} may reject the {100 * share:.0f} % of the sources of which it is least certain, "
         f"{numbers.percent(kept)} % of the rest are right, instead of {numbers.percent(everything)} % of all."
     )
+
+
+def _preferred(parted: Table) -> tuple[str, ...]:
+    """Say of the leading network whether mutual information is the better doubt to go by."""
+    leading = [row for row in parted.rows if row[0].text == parted.rows[0][0].text]
+    said = []
+    for row in leading:
+        excess, span = row[-2], row[-1]
+        low, high = span.value, span.high
+        if not (isinstance(low, float) and isinstance(high, float)):
+            continue
+        verdict = "cannot be told from" if low <= 0 <= high else f"is {'worse' if low > 0 else 'better'} than"
+        said.append(
+            f"{row[0].text}, {row[1].text}: to reject errors by, mutual information {verdict} the probability "
+            f"(area {excess.text} points, 95 % interval {span.text.replace(' – ', ' to ')})."
+        )
+    return tuple(said)
 
 
 def _networks(y: Labels, answers: Answers) -> Figure:
@@ -121,7 +140,7 @@ def _orders(y: Labels, answers: Sequence[Answer], kind: str) -> Figure | None:
             curve = rejection_curve(y, scores, each)
             drawn.setdefault(order, []).append(np.interp(grid, curve.rejected, curve.accuracy))
     means = {order: np.mean(each, axis=0) for order, each in drawn.items()}
-    lines = [Line(order, 100 * grid, 100 * mean) for order, mean in means.items()]
+    lines = [Line(_SHORT[order], 100 * grid, 100 * mean) for order, mean in means.items()]
     label = f"Accuracy of the sources kept against the share rejected, {answer.network}, {answer.name}"
     words = (
         f"{answer.network}, {answer.name}: sources rejected by probability, entropy or mutual information."
@@ -169,13 +188,20 @@ def _parted(y: Labels, answers: Answers, weights: Weights) -> Table:
 
 
 def _areas(y: Labels, answer: Answer, weights: Weights) -> tuple[float, dict[str, Floats]]:
-    """Give the error rate, and by order the area under the risk-coverage curve with those of resamples."""
+    """Give the error rate, and by order the area under the risk-coverage curve, then those of resamples.
+
+    The area by entropy is not compared, and has none.
+    """
     whole = np.vstack([np.ones((1, len(y)), dtype=np.float32), weights])
     right = answer.test.argmax(axis=2) == y
     sure = sureness(answer)
     drawn = {
         order: np.mean(
-            [areas(own, each[order], whole) for own, each in zip(right, sure, strict=True)], axis=0
+            [
+                areas(own, each[order], whole[:1] if order == ENTROPY else whole)
+                for own, each in zip(right, sure, strict=True)
+            ],
+            axis=0,
         )
         for order in sure[0]
     }

@@ -6,13 +6,47 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
+import numpy as np
+
 from rgbench.comparison.answers import Answer, answers_of
+from rgbench.comparison.looks import Looks
 from rgbench.comparison.members import Side, side_of
 from rgbench.comparison.summary import Comparison
-from rgbench.data.catalogue import DataSet
+from rgbench.data.catalogue import Catalogue, DataSet
 from rgbench.errors import RgbenchError
 from rgbench.store import RunRecord
 from rgbench.tables import Predictions
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What the runs of a comparison were made on.
+
+    Attributes
+    ----------
+    data : str
+        Name of the data set whose sources they were tested on.
+    protocol : str
+        Their protocol; "" if it is not known.
+    all, test : Catalogue or None
+        All sources of their data, and those tested on; None if they are not at hand.
+    """
+
+    data: str
+    protocol: str = ""
+    all: Catalogue | None = None
+    test: Catalogue | None = None
+
+    @classmethod
+    def of(cls, records: Sequence[RunRecord], data: DataSet | None) -> Setting:
+        """Gather it from runs of one setting and their data."""
+        spec = records[0].spec
+        name, tables = spec.data.test or spec.data.name, [r.predictions for r in records if r.predictions]
+        if data is None or not tables:
+            return cls(name, spec.protocol)
+        ids = np.unique(np.concatenate([table.source_id[table.split == "test"] for table in tables]))
+        test = data.catalogue.take(np.isin(data.catalogue.source_id, ids))
+        return cls(name, spec.protocol, data.catalogue, test)
 
 
 @dataclass(frozen=True)
@@ -28,9 +62,15 @@ class Beside:
     data : DataSet or None
         The sources with their images; None if they are not at hand.
     elsewhere : mapping of str to Comparison
-        Comparisons on other data sets, by their names.
+        Comparisons on other data sets, or under other protocols, by names that tell them apart.
     doubt : mapping of str to Predictions
         Rows of Monte-Carlo dropout, by run id.
+    looks : mapping of str to Looks
+        What runs look at, by run id.
+    weights : mapping of str to float or None
+        Weights of the ranking; None for the default.
+    settings : mapping of str to Setting
+        What the comparisons elsewhere were made on, by the same names.
     """
 
     smaller: tuple[RunRecord, ...] = ()
@@ -38,6 +78,9 @@ class Beside:
     data: DataSet | None = None
     elsewhere: Mapping[str, Comparison] = field(default_factory=dict)
     doubt: Mapping[str, Predictions] = field(default_factory=dict)
+    looks: Mapping[str, Looks] = field(default_factory=dict)
+    weights: Mapping[str, float] | None = None
+    settings: Mapping[str, Setting] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
