@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -73,8 +74,11 @@ def test_the_interval_of_a_difference_equals_scipy_s_paired_bootstrap():
         rng=np.random.default_rng(5),
     ).confidence_interval
     weights = stratified_weights(np.zeros(150, dtype=int), 20000, np.random.default_rng(1))
-    samples = [Sample(name, own.mean(), weights @ own / 150) for name, own in zip("ab", losses, strict=True)]
-    (pair,) = paired_differences(samples, 0.95, 150)
+    samples = [
+        Sample(name, np.array([own.mean()]), (weights @ own / 150)[None], ("published",))
+        for name, own in zip("ab", losses, strict=True)
+    ]
+    (pair,) = paired_differences(samples, metrics().get("nll"), 0.95, 150)
     # Two quantiles of 20,000 draws each: four standard errors are a fourteenth of the interval.
     close = (theirs.high - theirs.low) / 14
     assert (pair.low, pair.high) == pytest.approx((theirs.low, theirs.high), abs=close)
@@ -181,11 +185,50 @@ def test_seeds_with_splits_of_their_own_are_still_paired(make_run):
     records = [
         make_run(name, s, skill, test_seed=s)
         for name, skill in (("mcrgnet", 0.6), ("toothless", 0.9))
-        for s in (1, 2)
+        for s in (1, 2, 3, 4)
     ]
-    (pair,) = compare(records).pairs
+    comparison = compare(records)
+    (pair,) = comparison.pairs
     assert pair.first == "toothless"
     assert pair.separable
+    other = compare([*records[:4], make_run("toothless", 9, 0.9, test_seed=9)])
+    assert other.pairs == ()
+    assert "mcrgnet was tested on other sources than toothless: the two are not compared." in other.words
+
+
+def test_sources_without_a_label_are_left_out(make_run):
+    record = make_run("mcrgnet", 1, 0.8)
+    table = record.predictions
+    hidden = replace(table, label=np.where(np.arange(len(table)) < 20, -1, table.label))
+    known = replace(record, predictions=table.take(np.arange(len(table)) >= 20))
+    one, other = (compare([r]).rows[0].metrics["mpca"] for r in (replace(record, predictions=hidden), known))
+    assert (one.values, one.low, one.high) == (other.values, other.low, other.high)
+
+
+def test_one_diverged_seed_keeps_a_network_out_of_the_pairs_and_is_said(make_run):
+    good, bad = [make_run("mcrgnet", s, 0.8) for s in (1, 2)], [make_run("toothless", s, 0.8) for s in (1, 2)]
+    nan = np.full((200, 4), np.nan, np.float32)
+    bad[1] = replace(bad[1], predictions=replace(bad[1].predictions, logits=nan))
+    comparison = compare([*good, *bad])
+    assert comparison.pairs == ()
+    assert set(comparison.resamples) == {"mcrgnet"}
+    assert any("Among the runs of toothless: seed 2 did not learn" in line for line in comparison.words)
+
+
+def test_losses_are_said_in_their_unit_and_lower_is_better(make_run):
+    records = [make_run(n, s, k) for n, k in (("mcrgnet", 0.5), ("convxpress", 0.95)) for s in (1, 2, 3)]
+    comparison = compare(records, metric="nll")
+    leader, pair = comparison.words[0], comparison.words[1]
+    assert re.match(r"convxpress has the best NLL, \d\.\d{3} \(95 % interval", leader)
+    found = re.fullmatch(r"convxpress beats mcrgnet in NLL by (\S+) \(95 % interval (\S+) to (\S+)\)\.", pair)
+    value, low, high = map(float, found.groups())
+    assert 0 < low < value < high
+
+
+def test_equal_networks_share_the_first_place(make_run):
+    one = make_run("mcrgnet", 1, 0.8)
+    other = replace(make_run("toothless", 1, 0.8), predictions=one.predictions)
+    assert "share the best MPCA" in compare([one, other]).words[0]
 
 
 def test_one_network_with_two_recipes_has_two_rows(make_run):
@@ -197,6 +240,10 @@ def test_one_network_with_two_recipes_has_two_rows(make_run):
 
 def test_paired_resamples_cancel_what_the_sources_share():
     shared = np.random.default_rng(1).normal(0.8, 0.05, 2000)
-    (pair,) = paired_differences([Sample("a", 0.82, shared + 0.02), Sample("b", 0.8, shared)], 0.95, 200)
+    samples = [
+        Sample(name, np.array([0.8 + gap]), shared[None] + gap, ("published",))
+        for name, gap in (("a", 0.02), ("b", 0))
+    ]
+    (pair,) = paired_differences(samples, metrics().get("mpca"), 0.95, 200)
     assert pair.low == pytest.approx(0.02)
     assert pair.resolvable == pytest.approx(0, abs=1e-9)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from scipy.stats import norm
 
 from rgbench.comparison import power as ours
+from rgbench.comparison.recognition import Difference, Part, Resolution
 from rgbench.comparison.significance import Interval, score_difference_interval
 from rgbench.errors import SpecError
 
@@ -71,8 +72,9 @@ def test_the_design_is_read_off_answers():
     second[:3] = False
     first[35] = False
     design = ours.observed_design(y, first, second, power=0.9)
-    mean = (3 / 30 + 1 / 10) / 2
-    assert design.discordance == pytest.approx((40 * mean + 1) / 41)
+    # The variance of MPCA is the sum of psi_c / (k^2 n_c); the one discordance that would bring as much:
+    same = (3 / 30 / 30 + 1 / 10 / 10) / (1 / 30 + 1 / 10)
+    assert design.discordance == pytest.approx((40 * same + 1) / 41)
     assert design.shares == (0.75, 0.25)
     assert design.power == 0.9
     assert ours.observed_design(y, first, first).discordance == pytest.approx(1 / 41)
@@ -114,23 +116,37 @@ def test_a_ceiling_lies_between_agreement_and_one(agreement, k):
 # Words
 
 
+def found(interval, n, error, single=(False, False), parts=()):
+    return Difference(interval, 0.5, Resolution(n, error, parts, 0.95), single)
+
+
 def test_answers_in_words():
-    design = ours.Design(0.056)
-    beats = Interval(0.031, 0.004, 0.058)
+    beats = found(Interval(0.031, 0.004, 0.058), 800, 0.0138)
     said = "ConvXpress beats MCRGNet by 3.1 points (95 % interval 0.4 to 5.8)"
-    assert ours.answer("ConvXpress", "MCRGNet", beats, 800, design) == said
-    turned = Interval(-0.031, -0.058, -0.004)
-    assert ours.answer("MCRGNet", "ConvXpress", turned, 800, design) == said
-    tied = Interval(0.01, -0.02, 0.04)
-    assert ours.answer("ConvXpress", "FR-Deep", tied, 200, design) == (
+    assert ours.answer(("ConvXpress", "MCRGNet"), beats, True) == said
+    turned = found(Interval(-0.031, -0.058, -0.004), 800, 0.0138)
+    assert ours.answer(("MCRGNet", "ConvXpress"), turned, True) == said
+    assert ours.answer(("ConvXpress", "MCRGNet"), beats, False, pairs=6) == (
+        "ConvXpress and MCRGNet cannot be told apart with 800 test sources when all 6 pairs are counted "
+        "(3.1 points (95 % interval 0.4 to 5.8) for this pair alone)"
+    )
+    alone = found(Interval(0.031, 0.004, 0.058), 800, 0.0138, (False, True))
+    assert ours.answer(("a", "b"), alone, True).endswith(
+        "(95 % interval 0.4 to 5.8), of one trained run of b"
+    )
+    tied = found(Interval(0.01, -0.02, 0.04), 200, 0.0167)
+    # (1.96 + 0.84)^2 (0.0167 / 0.02)^2 200 = 1094
+    assert ours.answer(("ConvXpress", "FR-Deep"), tied, False) == (
         "ConvXpress and FR-Deep cannot be told apart with 200 test sources; "
         "about 1,100 would be needed to resolve a difference of 2 points"
     )
-    assert ours.answer("a", "b", tied, 5000, design, wanted=0.01) == (
+    many = found(Interval(0.001, -0.002, 0.004), 5000, 0.0015)
+    assert ours.answer(("a", "b"), many, False, wanted=0.01) == (
         "a and b cannot be told apart with 5,000 test sources, "
         "which would most likely have shown a difference of 1 point"
     )
-    assert "too few sources" in ours.answer("a", "b", tied, 50, ours.Design(0.01))
+    noisy = found(Interval(0.01, -0.02, 0.04), 5000, 0.0015, parts=(Part(0.01, 2),))
+    assert "more seeds are needed, not only more sources" in ours.answer(("a", "b"), noisy, False)
 
 
 def test_resolution_in_words():

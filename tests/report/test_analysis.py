@@ -87,7 +87,7 @@ def test_what_is_said_agrees_with_the_comparison(sections, made):
     pairs = sections["differences"].tables[0].rows
     assert [(row[0].text, row[1].text) for row in pairs] == [(p.first, p.second) for p in main.pairs]
     assert [row[2].value for row in pairs] == [p.difference for p in main.pairs]
-    assert "200 test sources resolve differences from" in sections["differences"].sentences[0]
+    assert "200 test sources and these runs resolve differences from" in sections["differences"].sentences[0]
 
 
 def test_one_run_has_no_pairs_and_no_ensemble(made):

@@ -69,7 +69,9 @@ def test_single_runs_dropout_and_seeds_stand_in_one_table(asked):
     ):
         if way.text == "single run":
             known = main[network.text]["mpca"]
-            assert (value.value, span.value, span.high) == pytest.approx((known.mean, known.low, known.high))
+            assert value.value == pytest.approx(known.mean)
+            # Here for new sources alone; in the main table for new seeds too.
+            assert known.low - 1e-9 <= span.value < known.mean < span.high <= known.high + 1e-9
     gains = column(table, "NLL gained / nat")
     assert [cell.text for cell in gains[::3]] == ["–"] * 3
     assert all(cell.value > 0 for cell in gains[2::3])

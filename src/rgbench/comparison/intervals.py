@@ -7,7 +7,8 @@ losses; both are matrix products.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,6 +47,31 @@ def stratified_weights(y: NDArray[np.int64], n_resamples: int, generator: np.ran
         share = np.full(len(members), 1 / len(members))
         weights[:, members] = generator.multinomial(len(members), share, size=n_resamples)
     return weights
+
+
+def joint_weights(
+    tests: Sequence[NDArray[Any]], n_resamples: int, generator: np.random.Generator
+) -> list[Weights]:
+    """Draw bootstrap weights for test sets that overlap: a source has one weight, wherever it stands.
+
+    Parameters
+    ----------
+    tests : sequence of ndarray of str, shape (n,)
+        The sources of each test set.
+    n_resamples : int
+        Number of resamples.
+    generator : numpy.random.Generator
+        Source of chance.
+
+    Returns
+    -------
+    list of ndarray of float32, shape (n_resamples, n)
+        One for each test set: columns of one draw over all sources, Poisson with mean 1 (the Poisson bootstrap).
+    """
+    names, place = np.unique(np.concatenate(tests), return_inverse=True)
+    drawn = generator.poisson(1.0, size=(n_resamples, len(names))).astype(np.float32)
+    ends = np.cumsum([len(test) for test in tests])[:-1]
+    return [drawn[:, rows] for rows in np.split(place, ends)]
 
 
 def resampled(
@@ -93,7 +119,7 @@ def _mpca(y: NDArray[np.int64], logits: NDArray[np.floating], weights: Weights) 
 
 def _accuracy(y: NDArray[np.int64], logits: NDArray[np.floating], weights: Weights) -> NDArray[np.float64]:
     right = (logits.argmax(axis=1) == y).astype(np.float32)
-    return np.asarray((weights @ right).astype(np.float64) / len(y))
+    return np.asarray((weights @ right).astype(np.float64) / weights.sum(axis=1))
 
 
 def _macro_f1(y: NDArray[np.int64], logits: NDArray[np.floating], weights: Weights) -> NDArray[np.float64]:
@@ -101,11 +127,11 @@ def _macro_f1(y: NDArray[np.int64], logits: NDArray[np.floating], weights: Weigh
 
 
 def _nll(y: NDArray[np.int64], logits: NDArray[np.floating], weights: Weights) -> NDArray[np.float64]:
-    return np.asarray(weights.astype(np.float64) @ negative_log_likelihoods(y, logits) / len(y))
+    return np.asarray(weights.astype(np.float64) @ negative_log_likelihoods(y, logits) / weights.sum(axis=1))
 
 
 def _brier(y: NDArray[np.int64], logits: NDArray[np.floating], weights: Weights) -> NDArray[np.float64]:
-    return np.asarray(weights.astype(np.float64) @ brier_scores(y, logits) / len(y))
+    return np.asarray(weights.astype(np.float64) @ brier_scores(y, logits) / weights.sum(axis=1))
 
 
 RESAMPLED: dict[str, Callable[[NDArray[np.int64], NDArray[np.floating], Weights], NDArray[np.float64]]] = {

@@ -1,22 +1,27 @@
 """The difference of each pair of networks, on the same sources.
 
-Recognition (MPCA, accuracy) has score intervals, whose coverage has been measured; other metrics have the
-percentile bootstrap, which is too narrow on small test sets (``benchmarks/coverage.py``).
+Recognition (MPCA, accuracy) on one test set has score intervals, whose coverage has been measured; other metrics, and
+test sets that differ from seed to seed, have the percentile bootstrap over sources, which is too narrow below some
+hundred sources, with what the runs bring added in squares.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
+from math import hypot, sqrt
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rgbench.comparison.intervals import interval
-from rgbench.comparison.power import answer, observed_design, smallest_difference
-from rgbench.comparison.resampled import seed_interval
-from rgbench.comparison.significance import class_weights, holm, mpca_difference_interval, permutation_test
-from rgbench.seeds import numpy_generator
+from rgbench.comparison.power import answer
+from rgbench.comparison.recognition import Answers, Difference, Part, difference
+from rgbench.comparison.significance import holm
+from rgbench.measures.cards import MetricCard
+
+_HALVINGS = 40
 
 
 @dataclass(frozen=True)
@@ -30,10 +35,11 @@ class PairedDifference:
     difference, low, high : float
         First minus second, with its interval, as fractions.
     p_value : float
-        Two-sided, Holm-corrected over all pairs: of the permutation test of one answer per network, the mean
-        over its runs, or of the bootstrap.
+        Two-sided, of the interval or of the bootstrap, Holm-corrected over all pairs.
     resolvable : float
-        Smallest difference that these test sources would most likely have shown; NaN where it is not known.
+        Smallest difference that this test, its sources and its runs, would most likely have shown.
+    separable : bool
+        Whether the two are told apart: the corrected p-value is below 1 - confidence.
     words : str
         The same in a sentence.
     """
@@ -45,84 +51,103 @@ class PairedDifference:
     high: float
     p_value: float
     resolvable: float
+    separable: bool
     words: str = ""
-
-    @property
-    def separable(self) -> bool:
-        """Whether the interval excludes zero."""
-        return not self.low <= 0 <= self.high
 
 
 @dataclass(frozen=True)
 class Sample:
-    """A network's metric, as measured and on every resample."""
-
-    network: str
-    value: float
-    resamples: NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Answers:
-    """What a network's runs recognise of one test set.
+    """A network's metric, as measured and on every resample.
 
     Attributes
     ----------
     network : str
         Its name.
-    y : ndarray of int64, shape (n,)
-        True classes; one class for all where accuracy is asked for.
-    right : ndarray of bool, shape (runs, n)
-        Whether each run is right.
-    consensus : ndarray of bool, shape (n,)
-        Whether the mean probability over the runs is.
+    values : ndarray of float64, shape (runs,)
+        The metric of each run.
+    resamples : ndarray of float64, shape (runs, n_resamples)
+        The same on every resample of the test sources.
+    splits : tuple of str, runs
+        The split of each run.
+    shared : bool
+        Whether all splits have the same test sources, as folds do.
     """
 
     network: str
-    y: NDArray[np.int64]
-    right: NDArray[np.bool_]
-    consensus: NDArray[np.bool_]
+    values: NDArray[np.float64]
+    resamples: NDArray[np.float64]
+    splits: tuple[str, ...]
+    shared: bool = True
+
+    def by_split(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Give values (splits,) and resamples (splits, n_resamples), averaged over the seeds of each split."""
+        rows = np.array(self.splits)
+        own = [rows == split for split in sorted(set(self.splits))]
+        return (
+            np.array([self.values[each].mean() for each in own]),
+            np.stack([self.resamples[each].mean(axis=0) for each in own]),
+        )
+
+    def part(self) -> Part | None:
+        """Give what the runs bring to their mean; None for a single run."""
+        if len(set(self.splits)) > 1:
+            return _split_part(*self.by_split(), self.shared)
+        return _split_part(self.values, self.resamples, False) if len(self.values) > 1 else None
+
+
+def _split_part(values: NDArray[np.float64], resamples: NDArray[np.float64], folds: bool) -> Part:
+    """Give the error of a mean over folds; or over seeds or random splits, less what single sources bring to it."""
+    k = len(values)
+    between = float(np.var(values, ddof=1))
+    if folds:
+        return Part(sqrt(between * (1 / k + 1 / (k - 1))), k - 1)
+    within = float(np.var(resamples - resamples.mean(axis=0), axis=1).mean()) * k / (k - 1)
+    return Part(sqrt(max(between - within, 0.0) / k), k - 1)
+
+
+def widened(
+    value: float, drawn: NDArray[np.float64], parts: Sequence[Part], confidence: float
+) -> tuple[float, float]:
+    """Give the percentile interval of resamples, with what runs bring added in squares."""
+    low, high = interval(drawn, confidence)
+    halves = [part.half(confidence) for part in parts]
+    return value - hypot(max(value - low, 0.0), *halves), value + hypot(max(high - value, 0.0), *halves)
 
 
 def recognition_differences(answers: list[Answers], confidence: float) -> list[PairedDifference]:
     """Compare every pair of networks by what they recognise, networks best first.
 
-    The interval is for new test sources and, where both networks have two runs or more, new seeds.
+    Two networks are told apart where the p-value that belongs to the interval, corrected by Holm over all pairs, is
+    below 1 - confidence; the interval that is shown is of the pair alone.
     """
-    pairs = [_recognised(first, second, confidence) for first, second in combinations(answers, 2)]
-    corrected = holm([pair.p_value for pair in pairs])
-    return [replace(pair, p_value=p) for pair, p in zip(pairs, corrected, strict=True)]
+    pairs = list(combinations(answers, 2))
+    found = [difference(first, second, confidence) for first, second in pairs]
+    corrected = holm([each.p_value for each in found])
+    return [
+        _told(first.network, second.network, each, p)
+        for (first, second), each, p in zip(pairs, found, [(p, len(pairs)) for p in corrected], strict=True)
+    ]
 
 
-def _recognised(first: Answers, second: Answers, confidence: float) -> PairedDifference:
-    y, n = first.y, len(first.y)
-    if min(len(first.right), len(second.right)) > 1:
-        span = seed_interval(y, first.right, second.right, confidence).interval
-    else:
-        one, other = first.right.mean(axis=0) > 0.5, second.right.mean(axis=0) > 0.5
-        span = mpca_difference_interval(y, one, other, confidence)
-    generator = numpy_generator(0, "bootstrap", permutation=n)
-    test = permutation_test(first.consensus, second.consensus, class_weights(y), generator)
-    design = observed_design(y, first.consensus, second.consensus)
-    return PairedDifference(
-        first.network,
-        second.network,
-        span.value,
-        span.low,
-        span.high,
-        test.p_value,
-        smallest_difference(n, design),
-        answer(first.network, second.network, span, n, design),
-    )
+def _told(first: str, second: str, found: Difference, holm_of: tuple[float, int]) -> PairedDifference:
+    (p_value, pairs), span = holm_of, found.interval
+    apart = p_value < 1 - span.confidence
+    words = answer((first, second), found, apart, pairs)
+    least = found.resolution.smallest()
+    return PairedDifference(first, second, span.value, span.low, span.high, p_value, least, apart, words)
 
 
-def paired_differences(samples: list[Sample], confidence: float, n_test: int) -> list[PairedDifference]:
+def paired_differences(
+    samples: list[Sample], card: MetricCard, confidence: float, n_test: int
+) -> list[PairedDifference]:
     """Compare every pair of networks; samples must come from the same resampled sources.
 
     Parameters
     ----------
     samples : list of Sample
         Networks, best first.
+    card : MetricCard
+        The metric's.
     confidence : float
         Coverage of the intervals, e.g. 0.95.
     n_test : int
@@ -135,26 +160,51 @@ def paired_differences(samples: list[Sample], confidence: float, n_test: int) ->
     """
     pairs = [_compare(first, second, confidence) for first, second in combinations(samples, 2)]
     corrected = holm([pair.p_value for pair in pairs])
-    pairs = [replace(pair, p_value=p) for pair, p in zip(pairs, corrected, strict=True)]
-    return [replace(pair, words=_sentence(pair, confidence, n_test)) for pair in pairs]
+    told = [
+        replace(pair, p_value=p, separable=p < 1 - confidence)
+        for pair, p in zip(pairs, corrected, strict=True)
+    ]
+    return [replace(pair, words=_sentence(pair, card, confidence, n_test)) for pair in told]
 
 
 def _compare(first: Sample, second: Sample, confidence: float) -> PairedDifference:
-    differences = first.resamples - second.resamples
-    low, high = interval(differences, confidence)
-    below, above = np.mean(differences <= 0), np.mean(differences >= 0)
-    p = min(1.0, 2 * max(float(min(below, above)), 1 / (len(differences) + 1)))
-    return PairedDifference(
-        first.network, second.network, first.value - second.value, low, high, p, (high - low) / 2
-    )
+    (mine, my_draws), (other, their_draws) = first.by_split(), second.by_split()
+    drawn, value = my_draws.mean(axis=0) - their_draws.mean(axis=0), float(mine.mean() - other.mean())
+    if len(mine) > 1:
+        parts: tuple[Part | None, ...] = (_split_part(mine - other, my_draws - their_draws, first.shared),)
+    else:
+        parts = (first.part(), second.part())
+    known = [part for part in parts if part is not None]
+    low, high = widened(value, drawn, known, confidence)
+    p = max(_p_value(value, drawn, known), 1 / (drawn.size + 1))
+    return PairedDifference(first.network, second.network, value, low, high, p, (high - low) / 2, False)
 
 
-def _sentence(pair: PairedDifference, confidence: float, n_test: int) -> str:
-    low, high = 100 * pair.low, 100 * pair.high
-    span = f"{100 * confidence:.0f} % interval {low:.1f} to {high:.1f}"
+def _p_value(value: float, drawn: NDArray[np.float64], parts: Sequence[Part]) -> float:
+    """Search the confidence at which the interval ends at 0."""
+    inside, outside = 0.0, 1.0
+    for _ in range(_HALVINGS):
+        middle = (inside + outside) / 2
+        low, high = widened(value, drawn, parts, middle)
+        separable = 0 < middle < 1 and not low <= 0 <= high
+        inside, outside = (middle, outside) if separable else (inside, middle)
+    return 1 - inside
+
+
+def _sentence(pair: PairedDifference, card: MetricCard, confidence: float, n_test: int) -> str:
+    share = card.value_range == (0.0, 1.0)
+    scale, unit = (100.0, " points") if share else (1.0, "")
+    digits = 1 if share else 3
+    sign = 1 if card.higher_is_better else -1
+    low, high = sorted((sign * scale * pair.low, sign * scale * pair.high))
+    value = sign * scale * pair.difference
+    span = f"{100 * confidence:.0f} % interval {low:.{digits}f} to {high:.{digits}f}"
     if pair.separable:
-        return f"{pair.first} beats {pair.second} by {100 * pair.difference:.1f} points ({span})"
+        first, second = (pair.first, pair.second) if value >= 0 else (pair.second, pair.first)
+        if value < 0:
+            span = f"{100 * confidence:.0f} % interval {-high:.{digits}f} to {-low:.{digits}f}"
+        return f"{first} beats {second} in {card.title} by {abs(value):.{digits}f}{unit} ({span})"
     return (
-        f"{pair.first} and {pair.second} cannot be told apart with {n_test} test sources: "
-        f"{100 * pair.difference:+.1f} points ({span})"
+        f"{pair.first} and {pair.second} cannot be told apart in {card.title} with {n_test} test sources: "
+        f"{value:+.{digits}f}{unit} ({span})"
     )

@@ -9,9 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import ceil, floor, isnan, log10, sqrt
 
+import numpy as np
 from scipy.optimize import brentq
 from scipy.stats import norm
 
+from rgbench.comparison.recognition import Difference
 from rgbench.comparison.significance import Flags, Interval, Labels, class_weights, points
 from rgbench.errors import SpecError
 
@@ -26,7 +28,7 @@ class Design:
     ----------
     discordance : float
         Share of the sources that only one of the two networks recognises, in (0, 1]; for MPCA the mean over
-        the classes.
+        the classes, weighted by their part of the variance.
     shares : tuple of float
         Share of each class among the test sources, for MPCA; one class for accuracy.
     alpha : float
@@ -112,9 +114,12 @@ def observed_design(
     if not len(y) or not y.shape == correct_first.shape == correct_second.shape:
         found = f"{y.shape}, {correct_first.shape} and {correct_second.shape}"
         raise SpecError(f"arrays of one value for each source are needed, found shapes {found}")
-    discordance = float(class_weights(y)[correct_first != correct_second].sum())
     n, classes = len(y), sorted(set(y.tolist()))
     shares = tuple(float((y == c).mean()) for c in classes)
+    differs = correct_first != correct_second
+    # What counts is the variance, in which a class weighs by 1/share: the discordance that would bring as much.
+    weights = class_weights(y) ** 2
+    discordance = float(weights[differs].sum() / weights.sum())
     return Design((n * discordance + 1) / (n + 1), shares, alpha, power)
 
 
@@ -137,7 +142,7 @@ def sources_needed(difference: float, design: Design) -> int:
     -----
     n = f (z_(1 - alpha/2) sqrt(psi) + z_power sqrt(psi - d^2))^2 / d^2, where f is the design's imbalance: the
     formula of McNemar's test (Miettinen 1968; Connor 1987, Biometrics 43, 207), which the score test of
-    MPCA shares. The discordance is taken to be alike in all classes.
+    MPCA shares.
 
     Examples
     --------
@@ -217,43 +222,51 @@ def label_ceiling(agreement: float, n_classes: int, other_is_true: bool = False)
 
 
 def answer(
-    first: str, second: str, difference: Interval, n: int, design: Design, wanted: float = 0.02
+    names: tuple[str, str], found: Difference, apart: bool, pairs: int = 1, wanted: float = 0.02
 ) -> str:
     """Say in a sentence whether two networks differ, and what would be needed to tell.
 
     Parameters
     ----------
-    first, second : str
-        Names of the networks.
-    difference : Interval
-        First minus second, e.g. of `mpca_difference_interval` or `seed_interval`.
-    n : int
-        Number of test sources.
-    design : Design
-        E.g. of `observed_design`.
+    names : (str, str)
+        The networks.
+    found : Difference
+        First minus second, as from `rgbench.comparison.recognition.difference`.
+    apart : bool
+        Whether they are told apart, all pairs counted.
+    pairs : int
+        Number of pairs that were looked at.
     wanted : float
         Difference that one would like to resolve.
 
     Examples
     --------
-    >>> answer("ConvXpress", "MCRGNet", Interval(0.031, 0.004, 0.058), 800, Design(0.1))
+    >>> from rgbench.comparison.recognition import Difference, Resolution
+    >>> sharp, dull = Resolution(800, 0.014, (), 0.95), Resolution(200, 0.017, (), 0.95)
+    >>> answer(("ConvXpress", "MCRGNet"), Difference(Interval(0.031, 0.004, 0.058), 0.02, sharp, (False, False)), True)
     'ConvXpress beats MCRGNet by 3.1 points (95 % interval 0.4 to 5.8)'
-    >>> answer("ConvXpress", "FR-Deep", Interval(0.01, -0.02, 0.04), 200, Design(0.056))
-    'ConvXpress and FR-Deep cannot be told apart with 200 test sources; about 1,100 would be needed to
+    >>> answer(("ConvXpress", "FR-Deep"), Difference(Interval(0.01, -0.02, 0.04), 0.5, dull, (False, False)), False)
+    'ConvXpress and FR-Deep cannot be told apart with 200 test sources; about 1,200 would be needed to
     resolve a difference of 2 points'
     """
-    if difference.separable:
-        if difference.value < 0:
-            turned = Interval(-difference.value, -difference.high, -difference.low, difference.confidence)
-            return f"{second} beats {first} by {turned.words}"
-        return f"{first} beats {second} by {difference.words}"
+    first, second = names
+    span, n = found.interval, found.resolution.n
+    runs = {(True, True): ", of one trained run each", (True, False): f", of one trained run of {first}",
+            (False, True): f", of one trained run of {second}"}.get(found.single, "")  # fmt: skip
+    if apart and span.separable:
+        if span.value < 0:
+            first, second = second, first
+            span = Interval(-span.value, -span.high, -span.low, span.confidence)
+        return f"{first} beats {second} by {span.words}{runs}"
     said = f"{first} and {second} cannot be told apart with {n:,} test sources"
-    if wanted > design.discordance:
-        return f"{said}; they differ on too few sources for a difference of {points(wanted)}"
-    needed = sources_needed(wanted, design)
+    if span.separable:
+        return f"{said} when all {pairs} pairs are counted ({span.words} for this pair alone{runs})"
+    needed = found.resolution.needed(wanted)
+    if np.isinf(needed):
+        return f"{said}; to resolve a difference of {points(wanted)}, more seeds are needed, not only more sources"
     if needed <= n:
         return f"{said}, which would most likely have shown a difference of {points(wanted)}"
-    return f"{said}; about {_rounded(needed):,} would be needed to resolve a difference of {points(wanted)}"
+    return f"{said}; about {_rounded(ceil(needed)):,} would be needed to resolve a difference of {points(wanted)}"
 
 
 def resolution_words(n: int, design: Design) -> str:

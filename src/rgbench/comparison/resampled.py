@@ -158,8 +158,8 @@ def seed_interval(y: Labels, first: Flags, second: Flags, confidence: float = 0.
     '10.0 points (95 % interval 8.0 to 12.1)'
     """
     _check_seeds(y, first, second)
-    low, high, value = _source_ends(y, first.mean(axis=0) - second.mean(axis=0), confidence)
-    seed_errors = [_seed_error(y, flags) for flags in (first, second)]
+    low, high, value = source_ends(y, first.mean(axis=0) - second.mean(axis=0), confidence)
+    seed_errors = [seed_error(y, flags) for flags in (first, second)]
     wide = [float(t.ppf((1 + confidence) / 2, len(flags) - 1)) for flags in (first, second)]
     extra = sum((q * error) ** 2 for q, error in zip(wide, seed_errors, strict=True))
     z = float(norm.ppf((1 + confidence) / 2))
@@ -267,9 +267,30 @@ def _correlated(differences: Floats, test_share: float) -> tuple[float, float, i
     return float(d.mean()), spread * float(np.sqrt(1 / len(d) + test_share / (1 - test_share))), len(d) - 1
 
 
-def _source_ends(y: Labels, d: Floats, confidence: float) -> tuple[float, float, float]:
-    """Give the ends of the interval that test sources alone set to a mean over seeds, and the mean."""
+def source_ends(y: Labels, d: Floats, confidence: float) -> tuple[float, float, float]:
+    """Give the ends of the interval that test sources alone set to a mean over seeds, and the mean.
+
+    Parameters
+    ----------
+    y : ndarray of int64, shape (n,)
+        True classes.
+    d : ndarray of float64, shape (n,)
+        Difference of each source, a mean over seeds, from -1 to 1.
+    confidence : float
+        Coverage, in (0, 1).
+
+    Returns
+    -------
+    low, high, mean : float
+        Of the mean over the classes of the means of d.
+    """
     _check_share("confidence", confidence)
+    low, high, mean = source_ends_at(y, d, np.array([norm.ppf((1 + confidence) / 2)]))
+    return float(low[0]), float(high[0]), mean
+
+
+def source_ends_at(y: Labels, d: Floats, z: Floats) -> tuple[Floats, Floats, float]:
+    """Give `source_ends` at several normal quantiles at once: low (levels,), high (levels,), and the mean."""
     classes = [d[y == c] for c in np.unique(y)]
     n = np.array([len(own) for own in classes], dtype=np.float64)
     above = np.array([np.maximum(own, 0).sum() for own in classes])
@@ -279,13 +300,23 @@ def _source_ends(y: Labels, d: Floats, confidence: float) -> tuple[float, float,
     most = float(np.sum(((above + below) / n - mean**2) / n))
     own = float(np.sum((np.array([np.mean(values**2) for values in classes]) - mean**2) / n))
     dispersion = own / most if most > 0 else 1.0
-    z = float(norm.ppf((1 + confidence) / 2)) * np.sqrt(np.clip(dispersion, 0, 1))
-    low, high = score_difference_interval(above, below, n, float(z))
-    return float(low), float(high), float(mean.mean())
+    narrowed = z * np.sqrt(np.clip(dispersion, 0, 1))
+    shape = (len(z), len(n))
+    counts = [np.broadcast_to(each, shape) for each in (above, below, n)]
+    low, high = score_difference_interval(counts[0], counts[1], counts[2], narrowed)
+    return low, high, float(mean.mean())
 
 
-def _seed_error(y: Labels, flags: Flags) -> float:
-    """Give the standard error of a mean over seeds that seeds as such bring, without that of single sources."""
+def seed_error(y: Labels, flags: Flags) -> float:
+    """Give the standard error of a mean over seeds that seeds as such bring, without that of single sources.
+
+    Parameters
+    ----------
+    y : ndarray of int64, shape (n,)
+        True classes.
+    flags : ndarray of bool, shape (seeds, n)
+        Whether each run is right, 2 seeds or more.
+    """
     weights, scores = class_weights(y), flags.astype(np.float64)
     seeds = len(scores)
     between = float(np.var(scores @ weights, ddof=1))

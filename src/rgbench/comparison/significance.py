@@ -362,14 +362,16 @@ def score_mean_interval(right: Floats, n: Floats, z: float) -> tuple[Floats, Flo
     return _ends(at, np.asarray(estimate), n.sum(axis=-1), z)
 
 
-def score_difference_interval(above: Floats, below: Floats, n: Floats, z: float) -> tuple[Floats, Floats]:
+def score_difference_interval(
+    above: Floats, below: Floats, n: Floats, z: float | Floats
+) -> tuple[Floats, Floats]:
     """Give score intervals of the mean over classes of paired differences of proportions.
 
     Parameters
     ----------
     above, below, n : ndarray of float64, shape (..., k)
         Sources on which only the first, or only the second, is right; all sources.
-    z : float
+    z : float, or ndarray of shape (...)
         Normal quantile, e.g. 1.96.
 
     Returns
@@ -394,7 +396,7 @@ def score_difference_interval(above: Floats, below: Floats, n: Floats, z: float)
 
 
 def _ends(
-    at: Callable[[Floats], tuple[Floats, Floats]], estimate: Floats, scale: Floats, z: float
+    at: Callable[[Floats], tuple[Floats, Floats]], estimate: Floats, scale: Floats, z: float | Floats
 ) -> tuple[Floats, Floats]:
     """Search, on either side of t = 0, where value and variance at t put the estimate z standard errors off."""
     far = np.multiply.outer(np.array([1.0, -1.0]), scale)

@@ -8,17 +8,16 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import norm
 
-from rgbench.comparison.intervals import Weights, interval, resampled, stratified_weights
+from rgbench.comparison.intervals import Weights, joint_weights, resampled, stratified_weights
 from rgbench.comparison.paired import (
-    Answers,
     PairedDifference,
     Sample,
     paired_differences,
     recognition_differences,
+    widened,
 )
-from rgbench.comparison.significance import score_mean_interval
+from rgbench.comparison.recognition import Answers, mean_interval
 from rgbench.errors import SpecError
 from rgbench.measures.cards import metrics
 from rgbench.measures.classification import confusion_matrix, per_class
@@ -51,7 +50,7 @@ class Estimate:
     mean, spread : float
         Mean and sample standard deviation over the seeds; the spread of one seed is NaN.
     low, high : float
-        Interval of the mean for new test sources; NaN if the metric has none.
+        Interval of the mean for new test sources and, from two runs on, new seeds or folds; NaN if the metric has none.
     values : tuple of float
         One value per seed.
     """
@@ -122,7 +121,8 @@ class Comparison:
     classes : tuple of str
         Class names.
     resamples : dict of str to ndarray
-        The metric of each network on every resample of the test sources.
+        The metric of each network that can be compared on every resample: of the test sources, which all share, and,
+        where a network has several runs, of these.
     """
 
     metric: str
@@ -143,6 +143,25 @@ class _Tested:
     records: list[RunRecord]
     tests: list[Predictions]
     resamples: dict[str, NDArray[np.float64]] = field(default_factory=dict)
+    """By metric, shape (runs, n_resamples)."""
+
+    @property
+    def shared(self) -> bool:
+        """Whether all runs have the same test sources."""
+        return len({_key(test) for test in self.tests}) <= 1
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """The split of each run; where every seed has test sources of its own, that of the seed."""
+        if self.shared:
+            return tuple(record.spec.data.split for record in self.records)
+        return tuple(f"{r.spec.data.split}, seed {r.spec.seed}" for r in self.records)
+
+    def sample(self, metric: str) -> Sample:
+        """Give the metric of each run, with its resamples."""
+        card = metrics().get(metric).function
+        values = np.array([card(test.label, test.log_probabilities()) for test in self.tests])
+        return Sample(self.name, values, self.resamples[metric], self.splits, self.shared)
 
 
 def compare(
@@ -190,7 +209,7 @@ def compare(
     tested = []
     for name in names:
         own = [r for r, label in zip(groups[0], labels, strict=True) if label == name and _complete(r)]
-        tests = [r.predictions.select("test", model) for r in own if r.predictions is not None]
+        tests = [_labelled(r.predictions.select("test", model)) for r in own if r.predictions is not None]
         tested.append(_Tested(name, own, tests))
     weights = _weights([t for each in tested for t in each.tests], resamples, seed)
     for each in tested:
@@ -200,10 +219,12 @@ def compare(
         for name in names
     }
     rows = sorted((_row(each, failed[each.name], confidence) for each in tested), key=_order(metric))
-    pairs = _pairs(rows, {each.name: each for each in tested}, metric, confidence)
+    by_name = {each.name: each for each in tested}
+    able = _able(rows, by_name, metric)
+    pairs = _pairs(able, by_name, metric, confidence)
     classes = next((t.classes for each in tested for t in each.tests), ())
-    words = _words(rows, pairs, metric, confidence)
-    drawn = {each.name: each.resamples[metric] for each in tested if metric in each.resamples}
+    words = _words(rows, pairs, metric, confidence, {row.network for row in able})
+    drawn = {row.network: _drawn(by_name[row.network], metric, seed) for row in able}
     return Comparison(metric, model, confidence, tuple(rows), tuple(pairs), words, classes, drawn)
 
 
@@ -269,29 +290,44 @@ def _key(test: Predictions) -> tuple[str, ...]:
     return tuple(sorted(test.source_id.tolist()))
 
 
+def _labelled(test: Predictions) -> Predictions:
+    """Leave out test sources without a label, in the order of the others' names."""
+    known = test.take(test.label >= 0)
+    return known.take(np.argsort(known.source_id))
+
+
 def _weights(tests: list[Predictions], resamples: int, seed: int) -> dict[tuple[str, ...], Weights]:
-    """Draw weights for every distinct test set, over its sources in sorted order."""
-    weights: dict[tuple[str, ...], Weights] = {}
-    for test in tests:
-        key = _key(test)
-        if key not in weights:
-            generator = numpy_generator(seed, "bootstrap", test=len(weights))
-            y = test.label[np.argsort(test.source_id)]
-            weights[key] = stratified_weights(y, resamples, generator)
-    return weights
+    """Draw weights for every distinct test set; where there are several, a source has one weight in all of them."""
+    distinct = {_key(test): test for test in tests}
+    if len(distinct) > 1:
+        generator = numpy_generator(seed, "bootstrap", test="joint")
+        drawn = joint_weights([test.source_id for test in distinct.values()], resamples, generator)
+        return dict(zip(distinct, drawn, strict=True))
+    generator = numpy_generator(seed, "bootstrap", test=0)
+    return {key: stratified_weights(test.label, resamples, generator) for key, test in distinct.items()}
 
 
 def _resample(each: _Tested, weights: Mapping[tuple[str, ...], Weights]) -> dict[str, NDArray[np.float64]]:
-    """Give, by metric, the mean over seeds on every resample."""
+    """Give, by metric, every run on every resample, shape (runs, n_resamples)."""
     found: dict[str, list[NDArray[np.float64]]] = {}
     for test in each.tests:
-        ordered = test.take(np.argsort(test.source_id))
-        scores = ordered.log_probabilities()
+        scores = test.log_probabilities()
         for name in metrics().names():
-            values = resampled(name, ordered.label, scores, weights[_key(test)])
+            values = resampled(name, test.label, scores, weights[_key(test)])
             if values is not None:
                 found.setdefault(name, []).append(values)
-    return {name: np.mean(values, axis=0) for name, values in found.items()}
+    return {name: np.stack(values) for name, values in found.items()}
+
+
+def _drawn(each: _Tested, metric: str, seed: int) -> NDArray[np.float64]:
+    """Give a network's mean on every resample, with other runs drawn too, shape (n_resamples,)."""
+    sample = each.sample(metric)
+    values = np.asarray(sample.by_split()[1].mean(axis=0))
+    part = sample.part()
+    if part is None:
+        return values
+    generator = numpy_generator(seed, "bootstrap", runs=each.name)
+    return np.asarray(values + part.error * generator.standard_t(part.degrees, size=len(values)))
 
 
 def _row(each: _Tested, failed: Sequence[RunRecord], confidence: float) -> Row:
@@ -329,12 +365,17 @@ def _estimates(each: _Tested, confidence: float) -> dict[str, Estimate]:
             continue
         spread = float(np.std(values, ddof=1)) if len(values) > 1 else float("nan")
         low, high = float("nan"), float("nan")
-        one_test = len({_key(test) for test in each.tests}) == 1
-        if name in RECOGNITION and one_test and np.isfinite(values).all():
-            low, high = _recognition_interval(each, name, confidence)
-        elif name in each.resamples:
-            low, high = interval(each.resamples[name], confidence)
-        estimates[name] = Estimate(float(np.mean(values)), spread, low, high, tuple(values))
+        mean = float(np.mean(values))
+        if np.isfinite(values).all():
+            if name in RECOGNITION and each.shared:
+                found = mean_interval(_answers(each, name), confidence)
+                low, high = found.low, found.high
+            elif name in each.resamples:
+                sample = each.sample(name)
+                part = sample.part()
+                draws = sample.by_split()[1].mean(axis=0)
+                low, high = widened(mean, draws, [] if part is None else [part], confidence)
+        estimates[name] = Estimate(mean, spread, low, high, tuple(values))
     return estimates
 
 
@@ -359,60 +400,74 @@ def _order(metric: str) -> Any:
     return key
 
 
+def _able(rows: list[Row], tested: Mapping[str, _Tested], metric: str) -> list[Row]:
+    """Give the rows that can be compared: sound ones, tested on the same sources as the best of them."""
+    sound = [
+        row
+        for row in rows
+        if row.status == "ok"
+        and metric in tested[row.network].resamples
+        and np.isfinite(row.metrics[metric].mean)
+    ]
+    sets = {row.network: {_key(test) for test in tested[row.network].tests} for row in sound}
+    return [row for row in sound if sets[row.network] == sets[sound[0].network]]
+
+
 def _pairs(
-    rows: list[Row], tested: Mapping[str, _Tested], metric: str, confidence: float
+    able: list[Row], tested: Mapping[str, _Tested], metric: str, confidence: float
 ) -> list[PairedDifference]:
-    """Compare rows whose runs were tested on the same sources; others cannot be paired."""
-    able = [row for row in rows if metric in tested[row.network].resamples and row.status == "ok"]
-    sets = {row.network: {_key(test) for test in tested[row.network].tests} for row in able}
-    able = [row for row in able if sets[row.network] == sets[able[0].network]]
+    """Compare rows whose runs were tested on the same sources."""
     if not able:
         return []
-    if metric in RECOGNITION and len(sets[able[0].network]) == 1:
+    if metric in RECOGNITION and tested[able[0].network].shared:
         return recognition_differences([_answers(tested[row.network], metric) for row in able], confidence)
-    samples = [
-        Sample(row.network, row.metrics[metric].mean, tested[row.network].resamples[metric]) for row in able
-    ]
-    return paired_differences(samples, confidence, able[0].n_test)
+    samples = [tested[row.network].sample(metric) for row in able]
+    return paired_differences(samples, metrics().get(metric), confidence, able[0].n_test)
 
 
 def _answers(each: _Tested, metric: str) -> Answers:
-    """Gather what a network's runs recognise of their common test set, sources in sorted order."""
-    ordered = [test.take(np.argsort(test.source_id)) for test in each.tests]
-    y, scores = ordered[0].label, np.stack([test.log_probabilities() for test in ordered])
-    mean = np.logaddexp.reduce(scores, axis=0)
-    asked = y if metric == "mpca" else np.zeros_like(y)
-    return Answers(each.name, asked, scores.argmax(axis=2) == y, mean.argmax(axis=1) == y)
+    """Gather what a network's runs recognise of their common test set."""
+    y = each.tests[0].label
+    right = np.stack([test.logits.argmax(axis=1) == y for test in each.tests])
+    return Answers(each.name, y if metric == "mpca" else np.zeros_like(y), right, each.splits)
 
 
-def _recognition_interval(each: _Tested, metric: str, confidence: float) -> tuple[float, float]:
-    """Give the score interval, for new test sources, of the mean over the runs."""
-    answers = _answers(each, metric)
-    classes = [answers.right.mean(axis=0)[answers.y == c] for c in np.unique(answers.y)]
-    right = np.array([own.sum() for own in classes])
-    z = float(norm.ppf((1 + confidence) / 2))
-    low, high = score_mean_interval(right, np.array([float(len(own)) for own in classes]), z)
-    return float(low), float(high)
-
-
-def _words(rows: list[Row], pairs: list[PairedDifference], metric: str, confidence: float) -> tuple[str, ...]:
+def _words(
+    rows: list[Row], pairs: list[PairedDifference], metric: str, confidence: float, able: set[str]
+) -> tuple[str, ...]:
     sound = [row for row in rows if row.status == "ok"]
     if not sound:
         return ("No network has learnt anything.", *_warnings(rows))
-    best, title = sound[0], metrics().get(metric).title
-    estimate = best.metrics[metric]
+    best = sound[0]
+    first = [row.network for row in sound if row.metrics[metric].mean == best.metrics[metric].mean]
+    said = f"{best.network} has" if len(first) == 1 else f"{', '.join(first[:-1])} and {first[-1]} share"
     seeds = "1 seed" if best.n_seeds == 1 else f"{best.n_seeds} seeds"
     if len(set(best.seeds)) < best.n_seeds:
         seeds = f"{best.n_seeds} runs over folds and seeds"
-    first = (
-        f"{best.network} has the best {title}, {100 * estimate.mean:.1f} % ({100 * confidence:.0f} % interval "
-        f"{100 * estimate.low:.1f} to {100 * estimate.high:.1f}, {best.n_test} test sources, {seeds})."
-    )
+    valued = _valued(best.metrics[metric], metric, confidence)
+    leader = f"{said} the best {valued}, {best.n_test} test sources, {seeds})."
     mine = [pair for pair in pairs if pair.first == best.network]
-    return (first, *(f"{pair.words}." for pair in mine), *_warnings(rows))
+    apart = [
+        f"{row.network} was tested on other sources than {best.network}: the two are not compared."
+        for row in sound
+        if row.network not in able
+    ]
+    return (leader, *(f"{pair.words}." for pair in mine), *apart, *_warnings(rows))
+
+
+def _valued(estimate: Estimate, metric: str, confidence: float) -> str:
+    card = metrics().get(metric)
+    scale, digits, unit = (100.0, 1, " %") if card.value_range == (0.0, 1.0) else (1.0, 3, "")
+    value, low, high = (f"{scale * v:.{digits}f}" for v in (estimate.mean, estimate.low, estimate.high))
+    return f"{card.title}, {value}{unit} ({100 * confidence:.0f} % interval {low} to {high}"
 
 
 def _warnings(rows: list[Row]) -> list[str]:
+    """Say of rows, and of single runs that count in a mean, that they failed or did not learn."""
     return [
-        f"{row.network} {row.status}: {row.notes[0]}." for row in rows if row.status != "ok" and row.notes
+        f"{row.network} {row.status}: {row.notes[0]}."
+        if row.status != "ok"
+        else f"Among the runs of {row.network}: {'; '.join(row.notes)}. Those that ended count in its mean."
+        for row in rows
+        if row.notes
     ]

@@ -120,8 +120,9 @@ def answer(main: Comparison, data: DataSpec) -> list[str]:
     known = [pair.resolvable for pair in tied or pairs if numbers.is_number(pair.resolvable)]
     if known:
         said.append(
-            f"With these {sound[0].n_test:,} test sources a true difference of {numbers.percent(max(known))} points "
-            "or more would most likely have been found (in 80 of 100 such tests); a smaller one may be there unseen."
+            f"With these {sound[0].n_test:,} test sources and runs a true difference of "
+            f"{numbers.percent(max(known))} points or more would most likely have been found (in 80 of "
+            "100 such tests); a smaller one may be there unseen."
         )
     failed = [
         f"{row.network} {row.status}: {row.notes[0]}."

@@ -9,14 +9,15 @@ from numpy.typing import NDArray
 
 from rgbench.comparison.members import Side
 from rgbench.comparison.paired import PairedDifference
-from rgbench.comparison.power import label_ceiling, observed_design, resolution_words
+from rgbench.comparison.power import label_ceiling
 from rgbench.comparison.resampled import CorrectedT, Posterior, corrected_t, correlated_t
-from rgbench.comparison.significance import McNemar, holm, mcnemar
+from rgbench.comparison.significance import McNemar, class_weights, holm, mcnemar, permutation_test
 from rgbench.data.sets import data_sets
 from rgbench.measures.cards import metrics
 from rgbench.report import numbers
 from rgbench.report.analysis.runs import Runs
 from rgbench.report.blocks import Cell, Section, Table
+from rgbench.seeds import numpy_generator
 
 Flags = NDArray[np.bool_]
 LARGEST = 12
@@ -25,15 +26,17 @@ EQUAL = 0.01
 """Half width of the region of practical equivalence: one point."""
 _COMMON = (
     "Interval: of the mean difference in MPCA for new test sources and, with two seeds or more, new seeds "
-    "(Student's t for the seeds: with three it is wide, as it must be). It has been checked by simulation "
-    "(benchmarks/coverage.py). McNemar and permutation tests are of one answer per network, the mean probability "
-    "over its runs, so they ask about these trained networks, not about new seeds; p-values are corrected over "
-    "all pairs by Holm. McNemar asks for accuracy, the permutation test for MPCA. Resolvable: the smallest "
-    "difference that these test sources would most likely have shown."
+    "(Student's t for the seeds: with three it is wide, as it must be) or new folds. It has been checked by simulation "
+    "(benchmarks/coverage.py). p: where that interval would end at 0; it decides, corrected over all pairs by Holm, "
+    "which networks are told apart. McNemar and permutation tests are of one answer per network, the mean "
+    "probability over its runs, so they ask about these trained networks, not about new seeds; they are corrected by "
+    "Holm too. McNemar asks for accuracy, the permutation test for MPCA. Resolvable: the smallest difference that this "
+    "test, its sources and its runs, would have shown in 80 % of the cases."
 )
 _APART = (
     "Every seed has a random split of its own, so that no test sources are common to all runs: intervals and "
-    "p-values (Holm-corrected) are of the bootstrap of each seed's test sources, networks paired."
+    "p-values (Holm-corrected) are of a bootstrap in which a source has one weight in all test sets that it is in, "
+    "with the scatter over the seeds added, networks paired seed by seed."
 )
 _OVER_SPLITS = (
     "Splits share training sources, so that Student's t-test over them is too sure. Corrected t: the resampled "
@@ -54,6 +57,14 @@ class _Splits:
 
 
 @dataclass(frozen=True)
+class _Tests:
+    """Tests of one answer per network."""
+
+    mcnemar: McNemar
+    permutation: float
+
+
+@dataclass(frozen=True)
 class _Pair:
     """Two networks: their difference as the comparison has it, and further tests.
 
@@ -61,7 +72,7 @@ class _Pair:
     """
 
     difference: PairedDifference
-    test: McNemar | None
+    test: _Tests | None
     splits: _Splits | None
 
 
@@ -77,12 +88,12 @@ def section(runs: Runs) -> Section | None:
     pairs = [
         _Pair(
             each,
-            mcnemar(right[each.first], right[each.second]) if right else None,
+            None if side is None else _tests(side, right[each.first], right[each.second]),
             _over_splits(scores[each.first], scores[each.second], share),
         )
         for each in main
     ]
-    resolved = () if side is None else (_resolution(side, right, main[0]),)
+    resolved = (_resolution(main, runs.main.rows[0].n_test),)
     return Section(
         anchor="differences",
         menu="Differences",
@@ -94,9 +105,19 @@ def section(runs: Runs) -> Section | None:
     )
 
 
-def _resolution(side: Side, right: dict[str, Flags], best: PairedDifference) -> str:
-    design = observed_design(side.y, right[best.first], right[best.second])
-    return f"{resolution_words(len(side.y), design)}."
+def _tests(side: Side, first: Flags, second: Flags) -> _Tests:
+    generator = numpy_generator(0, "bootstrap", permutation=len(side.y))
+    return _Tests(
+        mcnemar(first, second), permutation_test(first, second, class_weights(side.y), generator).p_value
+    )
+
+
+def _resolution(pairs: list[PairedDifference], n: int) -> str:
+    """Say what differences could have been seen."""
+    known = [100 * pair.resolvable for pair in pairs]
+    span = f"{min(known):.1f}" if max(known) - min(known) < 0.05 else f"{min(known):.1f} to {max(known):.1f}"
+    upon = "" if len(known) == 1 else ", depending on the pair,"
+    return f"{n:,} test sources and these runs resolve differences from {span} points up{upon} in 80 % of the cases."
 
 
 def _notes(side: Side | None, pairs: list[_Pair]) -> tuple[str, ...]:
@@ -149,9 +170,14 @@ def _split_words(pairs: list[_Pair], side: Side | None) -> tuple[str, ...]:
     if pair is None or pair.splits is None:
         return ()
     names = f"{pair.difference.first} against {pair.difference.second}"
-    kind = "folds, all tested on the same sources" if side is not None else "random splits"
     test = pair.splits.test
-    return (f"{names} over {test.degrees + 1} {kind}: {test.interval.words}; {pair.splits.chances.words}.",)
+    count = test.degrees + 1
+    if side is None:
+        return (f"{names} over {count} random splits: {test.interval.words}; {pair.splits.chances.words}.",)
+    # One test set for all folds: what its luck does is not in the t-test, and no chance of being better follows.
+    return (
+        f"{names} over {count} folds, on these {len(side.y):,} test sources alone: {test.interval.words}.",
+    )
 
 
 def _ceiling(runs: Runs) -> tuple[str, ...]:
@@ -168,15 +194,23 @@ def _ceiling(runs: Runs) -> tuple[str, ...]:
 
 
 def _table(pairs: list[_Pair]) -> Table:
-    tested = [pair.test.p_value for pair in pairs if pair.test is not None]
-    corrected = iter(holm(tested))
+    tests = [pair.test for pair in pairs if pair.test is not None]
+    corrected = iter(
+        zip(
+            holm([each.mcnemar.p_value for each in tests]),
+            holm([each.permutation for each in tests]),
+            strict=True,
+        )
+    )
     columns = (
-        "first", "second", "difference / points", "95 % interval", "permutation p" if tested else "bootstrap p",
-        "resolvable / points",
-        *(("only first right", "only second right", "McNemar p") if tested else ()),
+        "first", "second", "difference / points", "95 % interval", "p", "resolvable / points",
+        *(("only first right", "only second right", "McNemar p", "permutation p") if tests else ()),
     )  # fmt: skip
     rows = [
-        (*_cells(pair.difference), *(_mcnemar(pair.test, next(corrected)) if pair.test is not None else ()))
+        (
+            *_cells(pair.difference),
+            *(() if pair.test is None else _tested(pair.test.mcnemar, *next(corrected))),
+        )
         for pair in pairs
     ]
     return Table("differences", "Every pair", columns, tuple(rows), frozenset({1}))
@@ -193,11 +227,12 @@ def _cells(each: PairedDifference) -> tuple[Cell, ...]:
     )
 
 
-def _mcnemar(test: McNemar, p_value: float) -> tuple[Cell, ...]:
+def _tested(test: McNemar, p_value: float, permutation: float) -> tuple[Cell, ...]:
     return (
         Cell(str(test.first_only), test.first_only),
         Cell(str(test.second_only), test.second_only),
         Cell(_p(p_value), p_value),
+        Cell(_p(permutation), permutation),
     )
 
 

@@ -27,16 +27,16 @@ from rgbench.seeds import numpy_generator
 
 COSTS = {"macs": "operations", "parameters": "parameters", "inference_images_per_second": "inference time"}
 """Costs against which the Pareto front is drawn, in words."""
-_SURE = ("rank by MPCA", "95 % interval", "probability of being best", "group")
+_SURE = ("rank by MPCA", "95 % interval", "best in resamples", "group")
 _NOTES = (
     "Mean rank: the ranks in the measures, averaged with the weights. By default these are the four of the 2021 "
     "study in equal parts; that study's exact formula could not be verified. Weights are a choice (rgbench report "
     "--weights mpca=3,macs=1), and the measures say more than their mean. First of all weightings: share of all "
     "weightings of these measures, drawn evenly, under which the network has the best mean rank (Lahdelma, "
     "Hokkanen & Salminen 1998).",
-    "Ranks by MPCA, their intervals and probabilities come from the same resampled test sources for all networks; "
-    "the noise of the seeds is in them only as far as the mean over seeds. Networks that share a letter are not "
-    "told apart by the paired test (Holm-corrected over all pairs). A network is on a Pareto front if no other "
+    "Ranks by MPCA, their intervals and the shares of resamples come from the same resampled test sources for all "
+    "networks and, where a network has several runs, from other runs drawn with Student's t. Networks that share a "
+    "letter are not told apart (Holm-corrected over all pairs). A network is on a Pareto front if no other "
     "has a better MPCA for the same cost or less. Networks that failed or learnt nothing have no rank and come last; "
     "the ranks of the others are among themselves.",
 )
@@ -45,20 +45,20 @@ _NOTES = (
 def section(runs: Runs) -> Section | None:
     """Rank the networks; nothing to rank if fewer than two have learnt anything."""
     rows = [row for row in runs.main.rows if row.status == "ok" and runs.main.metric in row.metrics]
-    if len(rows) < 2 or any(row.network not in runs.main.resamples for row in rows):
+    if len(rows) < 2:
         return None
     weights = runs.beside.weights or DEFAULT_WEIGHTS
     sound = {row.network for row in rows}
     measured = {row.network: _measures(row) if row.network in sound else {} for row in runs.main.rows}
     places = rank_networks(measured, weights)
-    sure = _intervals(runs, rows)
+    sure = _intervals(runs, [row for row in rows if row.network in runs.main.resamples])
     return Section(
         anchor="places",
         menu="Ranking",
         title="Which network, all things considered?",
         sentences=(
             *_first_words(places, weights),
-            _best_words(sure),
+            *([_best_words(sure, rows)] if sure else []),
             *_left_out(runs.main.rows, places),
         ),
         tables=(
@@ -97,10 +97,14 @@ def _weighed(weights: Mapping[str, float]) -> str:
     return f"{', '.join(names[:-1])} and {names[-1]}{' in equal parts' if equal else ''}"
 
 
-def _best_words(sure: Sequence[RankInterval]) -> str:
+def _best_words(sure: Sequence[RankInterval], rows: Sequence[Row]) -> str:
     best = sorted((each for each in sure if each.best >= 0.05), key=lambda each: -each.best)
     listed = ", ".join(f"{each.network} {numbers.percent(each.best, 0)} %" for each in best)
-    return f"Probability of having the best MPCA on new sources like these: {listed}."
+    runs = "and of the runs" if any(row.n_seeds > 1 for row in rows) else "for these trained runs"
+    return (
+        f"Best MPCA in the joint resamples of the test sources {runs}: {listed}. That estimates how probably each "
+        "is the best, and is too sure of the first where the field is close."
+    )
 
 
 def _left_out(rows: Sequence[Row], places: Sequence[Place]) -> tuple[str, ...]:
@@ -201,7 +205,7 @@ def _intervals(runs: Runs, rows: list[Row]) -> list[RankInterval]:
 
 
 def _fronts(rows: list[Row]) -> dict[str, list[str]]:
-    gains = np.array([row.metrics["mpca"].mean for row in rows])
+    gains = np.array([row.metrics["mpca"].mean for row in rows], dtype=float)
     found: dict[str, list[str]] = {row.network: [] for row in rows}
     for key, words in COSTS.items():
         sign = -1 if key == "inference_images_per_second" else 1
