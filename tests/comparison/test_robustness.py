@@ -113,7 +113,10 @@ def test_the_interval_of_the_drop_is_paired():
 def test_no_change_is_no_loss():
     clean = list(range(20))
     (score,) = score_conditions([stressed(clean, **{"rotation-000": wrong(clean)})])
-    assert score.drops["accuracy"] == score.drops["mpca"] == (0.0, 0.0, 0.0)
+    for drop, low, high in score.drops.values():
+        # Other sources might change: 0 of 200 did.
+        assert drop == 0
+        assert -0.03 < low < 0 < high == -low
     assert (score.p_value, score.changed) == (1.0, 0.0)
     assert "no loss of accuracy can be shown" in score.words
 

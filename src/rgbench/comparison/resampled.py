@@ -307,15 +307,15 @@ def source_ends_at(y: Labels, d: Floats, z: Floats) -> tuple[Floats, Floats, flo
     return low, high, float(mean.mean())
 
 
-def seed_error(y: Labels, flags: Flags) -> float:
+def seed_error(y: Labels, flags: Flags | Floats) -> float:
     """Give the standard error of a mean over seeds that seeds as such bring, without that of single sources.
 
     Parameters
     ----------
     y : ndarray of int64, shape (n,)
         True classes.
-    flags : ndarray of bool, shape (seeds, n)
-        Whether each run is right, 2 seeds or more.
+    flags : ndarray of bool or float64, shape (seeds, n)
+        Whether each run is right, or what each source loses, of 2 seeds or more.
     """
     weights, scores = class_weights(y), flags.astype(np.float64)
     seeds = len(scores)

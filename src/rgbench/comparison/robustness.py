@@ -15,9 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import entr
 from scipy.stats import binomtest
+from scipy.stats import t as student
 
 from rgbench.comparison.conditions import FAMILIES, SURVEY, Condition
 from rgbench.comparison.intervals import Weights, interval, resampled, stratified_weights, wilson
+from rgbench.comparison.recognition import Answers, mean_interval
+from rgbench.comparison.resampled import seed_error, source_ends
 from rgbench.comparison.significance import holm
 from rgbench.errors import SpecError, StoreError
 from rgbench.seeds import numpy_generator
@@ -57,10 +60,11 @@ class ConditionScore:
     n_sources, n_runs : int
         Labelled test sources of a run, and the number of runs.
     values, clean : dict of str to (float, float, float)
-        Accuracy and MPCA on the disturbed and on the clean images, each with the bounds of its interval:
-        Wilson for the accuracy of one run, else from the bootstrap over test sources.
+        Accuracy and MPCA on the disturbed and on the clean images, each with the bounds of its score interval, for
+        new sources and, from two runs on, new seeds (`rgbench.comparison.recognition`).
     drops : dict of str to (float, float, float)
-        Clean minus disturbed on the same sources, with its paired bootstrap interval.
+        Clean minus disturbed on the same sources, with its paired interval of the same kind. Runs with test sources of
+        their own have the bootstrap over sources instead.
     p_value : float
         Exact sign test over sources of whether as many are lost as gained (of one run: McNemar's exact
         test), Holm-corrected over the conditions; 1 where the logits are not finite.
@@ -200,8 +204,8 @@ def score_conditions(
     confidence : float
         Coverage of the intervals.
     resamples, seed : int
-        Number of bootstrap resamples of the test sources, class by class, and their seed. Clean and
-        disturbed predictions share them, and so do runs with the same test sources.
+        Number of bootstrap resamples of the test sources, class by class, and their seed, for runs with test sources of
+        their own. Clean and disturbed predictions share them.
 
     Returns
     -------
@@ -353,31 +357,58 @@ def _score(
     condition: Condition, base: _Baseline, found: Sequence[dict[str, Floats]], confidence: float
 ) -> ConditionScore:
     runs = base.runs
-    now, before = (
-        {m: np.mean([r[m] for r in each], axis=0) for m in METRICS} for each in (found, base.clean)
+    before = [_answers([run.clean for run in runs], metric) for metric in METRICS]
+    now = [_answers([run.disturbed[condition] for run in runs], metric) for metric in METRICS]
+    finite = all(
+        np.isfinite(r.clean.logits).all() and np.isfinite(r.disturbed[condition].logits).all() for r in runs
     )
-    n = len(runs[0].clean)
-    alone = n if len(runs) == 1 else 0
-    finite = np.isfinite([now["accuracy"][0], before["accuracy"][0]]).all()
     changed = np.mean([(_said(r.clean) != _said(r.disturbed[condition])).mean() for r in runs])
+    if finite and len({tuple(run.clean.source_id.tolist()) for run in runs}) == 1:
+        values, clean = (
+            {m: _of_mean(a, confidence) for m, a in zip(METRICS, x, strict=True)} for x in (now, before)
+        )
+        pairs = zip(METRICS, before, now, strict=True)
+        drops = {metric: _of_drop(one, other, confidence) for metric, one, other in pairs}
+    else:
+        after, ahead = ({m: np.mean([r[m] for r in x], axis=0) for m in METRICS} for x in (found, base.clean))
+        values, clean = ({m: _estimate(x[m], confidence) for m in METRICS} for x in (after, ahead))
+        drops = {m: _estimate(ahead[m] - after[m], confidence) for m in METRICS}
     return ConditionScore(
         condition,
-        n,
+        len(runs[0].clean),
         len(runs),
-        {name: _estimate(now[name], confidence, alone * (name == "accuracy")) for name in METRICS},
-        {name: _estimate(before[name], confidence, alone * (name == "accuracy")) for name in METRICS},
-        {name: _estimate(before[name] - now[name], confidence) for name in METRICS},
+        values,
+        clean,
+        drops,
         _p_value(runs, condition) if finite else 1.0,
         float(changed) if finite else float("nan"),
     )
 
 
-def _estimate(values: Floats, confidence: float, n: int = 0) -> tuple[float, float, float]:
-    """Give a value with its interval from its resamples; Wilson's if it is the share of n sources."""
-    first = float(values[0])
-    if n and np.isfinite(first):
-        return first, *wilson(round(first * n), n, confidence)
-    return first, *interval(values[1:], confidence)
+def _answers(tables: Sequence[Predictions], metric: str) -> Answers:
+    y = tables[0].label
+    right = np.stack([_said(rows) == rows.label for rows in tables])
+    return Answers("", y if metric == "mpca" else np.zeros_like(y), right, ("",) * len(tables))
+
+
+def _of_mean(answers: Answers, confidence: float) -> tuple[float, float, float]:
+    found = mean_interval(answers, confidence)
+    return found.value, found.low, found.high
+
+
+def _of_drop(clean: Answers, disturbed: Answers, confidence: float) -> tuple[float, float, float]:
+    """Give the mean drop with its interval, for new sources and, from two runs on, new seeds."""
+    drop = clean.right.astype(np.float64) - disturbed.right
+    low, high, value = source_ends(clean.y, drop.mean(axis=0), confidence)
+    half = 0.0
+    if len(drop) > 1:
+        half = seed_error(clean.y, drop) * float(student.ppf((1 + confidence) / 2, len(drop) - 1))
+    return value, value - float(np.hypot(value - low, half)), value + float(np.hypot(high - value, half))
+
+
+def _estimate(values: Floats, confidence: float) -> tuple[float, float, float]:
+    """Give a value with the interval of its resamples."""
+    return float(values[0]), *interval(values[1:], confidence)
 
 
 def _p_value(runs: Sequence[StressedRun], condition: Condition) -> float:

@@ -35,7 +35,10 @@ def section(runs: Runs) -> Section | None:
         title="What if the image were a little different?",
         sentences=(
             *(f"{name}: {found.words}." for name, found in turned.items()),
-            *(f"{name}: {_worst(own).words}." for name, own in scores.items()),
+            *(
+                f"{name}, the largest of {len(own)} losses: {_worst(own).words}."
+                for name, own in scores.items()
+            ),
             *_surveys(scores),
         ),
         figures=tuple(_figure(family, scores) for family in FAMILIES if _has(family, scores)),
