@@ -315,7 +315,7 @@ def test_the_list_downloads_with_an_empty_verdict_and_says_what_could_be_looked_
     assert len(lines) == len(table.rows) > 0
     assert all(line["verdict"] == "" for line in lines)
     assert all(line["look"].startswith("https://") for line in lines if line["source"].startswith("FIRST"))
-    assert "400 sources are likely wrong" in section.sentences[0]
+    assert "of 400 sources the networks are surer of another class" in section.sentences[0]
     assert "200 of the 400 took part in choosing the best epoch" in section.sentences[0]
     assert "could be looked at" not in section.sentences[0], "all 400 labelled sources were held out"
     more = data_of({f"a{i}": image for i, image in enumerate([*made.images.values()] * 2)})

@@ -429,14 +429,19 @@ def words(held: OutOfSample, share: Interval, found: Suspects, of: int = 0) -> s
     >>> p = np.array([[0.9, 0.1], [0.2, 0.8]])
     >>> held = OutOfSample(("FRI", "FRII"), np.array(["a", "b"]), np.array([0, 1]), p, np.array(["test"] * 2))
     >>> words(held, Interval(0.0, 0.0, 0.1), suspects(held))
-    'about 0.0 % of the labels of 2 sources are likely wrong (95 % interval 0.0 to 10.0, as far as the networks can
-    tell); 0 sources are worth a second look'
+    'for 0 of 2 sources the networks are surer of another class than of the label: worth a second look; how many of
+    these labels are wrong only looking can tell'
     """
     said = (
-        f"about {100 * share.value:.1f} % of the labels of {len(held.label):,} sources are likely wrong "
-        f"({100 * share.confidence:g} % interval {100 * share.low:.1f} to {100 * share.high:.1f}, as far as the "
-        f"networks can tell); {len(found)} sources are worth a second look"
+        f"for {len(found)} of {len(held.label):,} sources the networks are surer of another class than of the label: "
+        "worth a second look; how many of these labels are wrong only looking can tell"
     )
+    if share.value > 0:
+        said += (
+            f" (confident learning estimates {100 * share.value:.1f} % of all labels, {100 * share.confidence:g} % "
+            f"interval {100 * share.low:.1f} to {100 * share.high:.1f}: a number that leans high where classes are "
+            "hard to tell apart)"
+        )
     if held.validated:
         said += f". {held.validated:,} of the {len(held.label):,} took part in choosing the best epoch"
     n = len(held.label)

@@ -83,9 +83,9 @@ class LabelCeiling:
     def words(self) -> str:
         """The ceiling in a sentence."""
         return (
-            f"labels agree for {100 * self.agreement:.0f} % of the sources: a network that is always right "
-            f"would score about {100 * self.ceiling:.0f} %, and a true difference of 1 point shows as "
-            f"{self.shrinkage:.2f}"
+            f"labels agree for {100 * self.agreement:.0f} % of the sources: if both err as often, a network that "
+            f"is always right would score about {100 * self.ceiling:.0f} %, and a true difference of 1 point shows "
+            f"as {self.shrinkage:.2f}"
         )
 
 
@@ -208,8 +208,8 @@ def label_ceiling(agreement: float, n_classes: int, other_is_true: bool = False)
     Examples
     --------
     >>> label_ceiling(0.68, 4).words
-    'labels agree for 68 % of the sources: a network that is always right would score about 82 %, and
-    a true difference of 1 point shows as 0.76'
+    'labels agree for 68 % of the sources: if both err as often, a network that is always right would score
+    about 82 %, and a true difference of 1 point shows as 0.76'
     """
     k = n_classes
     if k < 2 or not 1 / k < agreement <= 1:

@@ -115,8 +115,8 @@ class Card:
     defects : tuple of str
         What is known to be wrong.
     agreement : float
-        Share of its sources to which another catalogue gives the same class, of those at the same position; 0
-        where it is not known. It bounds what a network can reach.
+        Share of its sources to which another catalogue, labelled apart, gives the same class, of those at the same
+        position; 0 where it is not known. It bounds what a network can reach.
     agreement_with : str
         That catalogue, and how many sources.
     """

@@ -141,8 +141,9 @@ def ceiling(data: DataSpec) -> str:
     allowed = label_ceiling(card.agreement, len(card.classes))
     return (
         f"The labels set a ceiling: those of {name} agree with {card.agreement_with} for "
-        f"{numbers.percent(card.agreement, 0)} % of the sources, so that a network that is always right would "
-        f"score about {numbers.percent(allowed.ceiling, 0)} %."
+        f"{numbers.percent(card.agreement, 0)} % of the sources. If both err as often, a network that is always right "
+        f"would score about {numbers.percent(allowed.ceiling, 0)} %; if the others err more often, the ceiling is "
+        "higher."
     )
 
 

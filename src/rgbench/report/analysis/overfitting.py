@@ -120,5 +120,6 @@ def _number(value: Spread, scale: float = 1.0) -> Cell:
         return Cell(numbers.NONE, None)
     shown = numbers.significant(scale * value.mean)
     if np.isfinite(value.spread):
-        shown += f" ± {numbers.significant(scale * value.spread, 2)}"
+        spread = value.spread if value.spread > 1e-12 * max(1.0, abs(value.mean)) else 0.0
+        shown += f" ± {numbers.significant(scale * spread, 2)}"
     return Cell(shown, scale * value.mean)
