@@ -102,8 +102,8 @@ def test_sources_are_found_by_name_then_by_the_nearest_position():
     wanted = catalogue(["a", "b", "c", "d", "e"], [10, 20, 30, 40, np.nan], [0, 60, -89.999, 5, np.nan])
     there = catalogue(
         ["x", "y", "a", "z", "w", "v"],
-        [20 + 4 / 3600 / np.cos(np.radians(60)), 20.0, 99, 210.0, 40 + 6 / 3600, np.nan],
-        [60, 60 + 1 / 3600, 9, -89.9997, 5, np.nan],
+        [20 + 4 / 3600 / np.cos(np.radians(60)), 20.0, 10 + 50 / 3600, 210.0, 40 + 6 / 3600, np.nan],
+        [60, 60 + 1 / 3600, 0, -89.9997, 5, np.nan],
     )
     place = match_sources(wanted, there)
     assert place.tolist() == [2, 1, 3, -1, -1]
@@ -114,6 +114,12 @@ def test_sources_are_found_by_name_then_by_the_nearest_position():
     assert twice.tolist() == [-1, 0]
 
 
+def test_a_name_that_stands_elsewhere_on_the_sky_is_another_source():
+    wanted = catalogue(["1", "2", "3"], [10.0, 20.0, np.nan], [0, 0, np.nan])
+    there = catalogue(["1", "2", "3"], [99.0, 20 + 70 / 3600, 7.0], [0, 0, 0])
+    assert match_sources(wanted, there).tolist() == [-1, -1, 2]
+
+
 def test_the_option_is_read(tmp_path):
     condition, folder = parse_survey(f"NVSS={tmp_path}")
     assert condition.name == "survey-nvss"
@@ -121,6 +127,8 @@ def test_the_option_is_read(tmp_path):
     for bad in ("nvss", "=x", "nvss=", f"nvss={tmp_path / 'none'}"):
         with pytest.raises(SpecError, match="--survey"):
             parse_survey(bad)
+    with pytest.raises(SpecError, match="is the name of images that are made"):
+        parse_survey(f"nvss-simulated={tmp_path}")
 
 
 # --- from fetching to the report -----------------------------------------------------------------------------
@@ -225,7 +233,7 @@ def test_fetched_and_simulated_views_are_alike(trained, nvss):
     record = trained.records()[0]
     dataset = load_dataset(record.spec.data)
     index = np.arange(len(dataset.catalogue))
-    found = seen_by(Condition("survey", survey="nvss"), nvss, dataset, index)
+    found = seen_by(Condition("survey", survey="nvss"), nvss, dataset, index, field=180)
     assert [reason for _, reason in found.missing] == ["no image of it"]
     both = np.isin(dataset.catalogue.source_id, found.data.catalogue.source_id)
     simulated = see_as(dataset.images[both], FIRST, find_survey("nvss"))
@@ -238,14 +246,30 @@ def test_fetched_and_simulated_views_are_alike(trained, nvss):
 
 @needs_mirror
 def test_what_is_not_of_the_sources_is_refused(trained, nvss, dataset_of_strangers):
-    with pytest.raises(DataError, match="none of 27 images is of one of the 3 test sources"):
-        seen_by(Condition("survey", survey="nvss"), nvss, dataset_of_strangers, np.arange(3))
+    condition = Condition("survey", survey="nvss")
+    with pytest.raises(DataError, match="none of 27 images shows one of the 3 test sources; .*no image of it"):
+        seen_by(condition, nvss, dataset_of_strangers, np.arange(3))
     unknown = replace(dataset_of_strangers, card=replace(FIRST, pixel_scale=float("nan")))
     with pytest.raises(DataError, match="pixel scale is not known"):
-        seen_by(Condition("survey", survey="nvss"), nvss, unknown, np.arange(3))
-    oblong = replace(dataset_of_strangers, images=np.zeros((3, 20, 30)))
-    with pytest.raises(DataError, match="square ones are needed"):
-        seen_by(Condition("survey", survey="nvss"), nvss, oblong, np.arange(3))
+        seen_by(condition, nvss, unknown, np.arange(3))
+    dataset = load_dataset(trained.records()[0].spec.data)
+    moved = replace(dataset.catalogue, dec=dataset.catalogue.dec + 0.1)
+    with pytest.raises(DataError, match="the image of that name lies more than 60 arcsec off"):
+        seen_by(condition, nvss, replace(dataset, catalogue=moved), np.arange(3, 6))
+    with pytest.raises(SpecError, match="was fetched from nvss, not from lotss"):
+        seen_by(Condition("survey", survey="lotss"), nvss, dataset, np.arange(1, 6))
+
+
+@needs_mirror
+def test_an_image_that_shows_less_than_the_field_is_not_used(trained, nvss):
+    """The cutouts are as wide as the data's, so that the outermost pixels lie between no four of theirs."""
+    dataset = load_dataset(trained.records()[0].spec.data)
+    condition, index = Condition("survey", survey="nvss"), np.arange(1, 6)
+    with pytest.raises(DataError, match="its image shows 79 % of the field"):
+        seen_by(condition, nvss, dataset, index)
+    pixels = seen_by(condition, nvss, dataset, index, field=250).data.images
+    assert pixels.shape[1:] == dataset.images.shape[1:]
+    assert np.isfinite(pixels[:, 25:275, 25:275]).all()
 
 
 @pytest.fixture
@@ -260,6 +284,10 @@ def test_only_the_survey_is_asked_where_no_condition_is(trained, nvss):
     dataset = load_dataset(record.spec.data)
     index = make_split(record.spec, dataset).indices("test")
     condition = Condition("survey", survey="nvss")
-    seen = {condition: seen_by(condition, nvss, dataset, index).data}
+    seen = {condition: seen_by(condition, nvss, dataset, index, field=64).data}
     rows = stress(record, dataset, trained, (), seen=seen)
     assert set(rows.condition) == {"survey-nvss"}
+    (again,) = [{condition: replace(data, images=data.images[::-1])} for data in seen.values()]
+    other = stress(record, dataset, trained, (), seen=again)
+    assert len(other) == len(rows), "rows of images that are given anew are replaced"
+    assert not np.array_equal(other.logits, rows.logits)

@@ -94,7 +94,8 @@ def stress_runs(
         dataset = loaded[data.checksum]
         seen = {}
         for condition, folder in folders:
-            found = seen_by(condition, folder, dataset, make_split(record.spec, dataset).indices("test"))
+            tested = make_split(record.spec, dataset).indices("test")
+            found = seen_by(condition, folder, dataset, tested, record.spec.images.field)
             _say_survey(found, console)
             seen[condition] = found.data
         rows = stress(record, dataset, store, device=device, seen=seen)

@@ -66,7 +66,8 @@ def stress(
         The data it was trained on.
     store : Store
         The store that holds its weights. ``conditions.parquet`` in the directory of the run is written after
-        each condition; those that are there already are not computed again.
+        each condition; those that are there already are not computed again, but for those of `seen`, whose images
+        may have become others: their rows are replaced.
     conditions : sequence of Condition, optional
         What to test; left out, `conditions_for` the data set.
     device : str
@@ -101,6 +102,8 @@ def stress(
     folder = store.run_path(record.run_id)
     with _locked(folder):
         table = read_conditions(store, record.run_id)
+        if table is not None:
+            table = table.take(~np.isin(table.condition, [condition.name for condition in seen]))
         known = set() if table is None else set(table.condition.tolist())
         place = None
         for condition in wanted:

@@ -8,20 +8,30 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rgbench.comparison.conditions import SURVEY, Condition
-from rgbench.data.catalogue import Catalogue, DataSet, Flag
-from rgbench.data.plan import FolderOptions
-from rgbench.data.sets.folder import load_folder
+from rgbench.data.angles import position_in_name
+from rgbench.data.catalogue import Catalogue, DataSet
+from rgbench.data.files import read_image
+from rgbench.data.leakage import RADIUS
+from rgbench.data.overlap import close_pairs
+from rgbench.data.plan import FolderOptions, Wanted, plan_folder
+from rgbench.data.sources import LabelRule
+from rgbench.data.surveys import surveys
+from rgbench.disturb import SIMULATED
 from rgbench.errors import DataError, SpecError
-from rgbench.images.cutout import CutoutSpec
+from rgbench.images.cutout import CutoutSpec, cutout
+from rgbench.images.fits import FitsImage
+from rgbench.images.geometry import central_crop
+from rgbench.images.preprocess import usable
 
 MATCH = 5.0
 """Arcseconds within which a position is that of a source, where the names differ."""
+COVERED = 0.99
+"""Share of the field that an image must show."""
 MANIFEST = "manifest.csv"
 
 
@@ -50,7 +60,7 @@ def parse_survey(text: str) -> tuple[Condition, Path]:
     Raises
     ------
     SpecError
-        If it is not of that form, or the folder is not there.
+        If it is not of that form, the folder is not there, or the name is one that simulated images have.
 
     Examples
     --------
@@ -62,10 +72,16 @@ def parse_survey(text: str) -> tuple[Condition, Path]:
         raise SpecError(f"--survey: found {text!r}; NAME=FOLDER is legal, e.g. nvss=nvss-cutouts")
     if not Path(folder).is_dir():
         raise SpecError(f"--survey: there is no folder {folder}; rgbench data build makes one")
+    if name.lower().endswith(SIMULATED):
+        raise SpecError(
+            f"--survey: {name!r} is the name of images that are made; give those of {folder} another"
+        )
     return Condition(SURVEY, survey=name.lower()), Path(folder)
 
 
-def seen_by(condition: Condition, folder: Path, dataset: DataSet, index: NDArray[np.int64]) -> SeenBy:
+def seen_by(
+    condition: Condition, folder: Path, dataset: DataSet, index: NDArray[np.int64], field: int | None = None
+) -> SeenBy:
     """Read the images of another survey and give them the places of a data set's sources.
 
     Parameters
@@ -75,88 +91,138 @@ def seen_by(condition: Condition, folder: Path, dataset: DataSet, index: NDArray
     folder : Path
         FITS images, as from ``rgbench data build``: with ``manifest.csv``, or named as the sources.
     dataset : DataSet
-        Whose sources they are. Field and pixel scale are its own; the images' north is up.
+        Whose sources they are. Each image is cut about the position that it tells, north up, to its size and pixel
+        scale; the beam stays that of the survey.
     index : ndarray of int64, shape (n,)
         Its rows that are wanted.
+    field : int, optional
+        Side in pixels of the central field that a network sees; an image that does not show `COVERED` of it is not
+        used. By default the whole image.
 
     Returns
     -------
     SeenBy
-        A source is found by its name, else by its position, within `MATCH` arcsec. Labels are those of `dataset`.
+        Sources are found as by `match_sources`. Labels are those of `dataset`.
 
     Raises
     ------
     DataError
-        If the pixel scale of the data set is not known, or no image is of one of the sources.
+        If the pixel scale of the data set is not known, the images were fetched from another survey than `condition`
+        says, or none is of one of the sources.
     """
-    scale, card = dataset.card.pixel_scale, dataset.card
-    if not np.isfinite(scale):
+    card, wanted = dataset.card, dataset.catalogue.take(index)
+    if not np.isfinite(card.pixel_scale):
         raise DataError(
             f"{card.name}: the pixel scale is not known: another survey's images cannot be brought to it"
         )
-    rows, columns = dataset.images.shape[1:]
-    if rows != columns:
-        raise DataError(f"{card.name}: images of {rows} x {columns} pixels; square ones are needed for this")
-    manifest = folder / MANIFEST if (folder / MANIFEST).exists() else None
-    about = "source" if manifest is not None else "image"
-    options = FolderOptions(cutout=CutoutSpec(n_pixels=rows, pixel_scale=scale), about=about)
-    other = load_folder(folder, manifest, options=options)
-    place = match_sources(dataset.catalogue.take(index), other.catalogue)
-    unusable = (other.catalogue.flags & Flag.UNUSABLE) != 0
-    found = (place >= 0) & ~unusable[place]
-    if not found.any():
+    files, there = _listed(folder)
+    place = match_sources(wanted, there)
+    spec = CutoutSpec(n_pixels=max(dataset.images.shape[1:]), pixel_scale=card.pixel_scale)
+    images: list[NDArray[np.float32]] = []
+    found: list[int] = []
+    missing: list[tuple[str, str]] = []
+    for i, name in enumerate(wanted.source_id.tolist()):
+        try:
+            if place[i] < 0:
+                raise DataError(_why_none(name, there))
+            image = _image(files[place[i]], condition, wanted.ra[i], wanted.dec[i], spec)
+            images.append(_checked(image, dataset.images.shape[1:], field))
+            found.append(i)
+        except DataError as error:
+            missing.append((name, str(error)))
+    if not found:
         raise DataError(
-            f"{folder}: none of {len(other.catalogue)} images is of one of the {len(index)} test sources"
+            f"{folder}: none of {len(files)} images shows one of the {len(index)} test sources; the first, "
+            f"{missing[0][0]}: {missing[0][1]}"
         )
-    data = DataSet(card, dataset.catalogue.take(index[found]), other.images[place[found]], {})
-    return SeenBy(condition, data, _missing(dataset, index, place, found, dict(other.set_aside)))
+    data = DataSet(card, wanted.take(np.array(found)), np.stack(images), {})
+    return SeenBy(condition, data, tuple(missing))
 
 
 def match_sources(wanted: Catalogue, there: Catalogue) -> NDArray[np.int64]:
     """Find sources in another catalogue, by name, else by position.
+
+    Parameters
+    ----------
+    wanted, there : Catalogue
+        Names count for nothing where both positions are known and further apart than one source is from the next
+        (`rgbench.data.leakage.RADIUS`): short names such as numbers stand in many catalogues. Without a name, a
+        position within `MATCH` arcsec is that of the source.
 
     Returns
     -------
     ndarray of int64, shape (len(wanted),)
         Rows of `there`, -1 for none. None is given twice: the nearest source has it.
     """
-    rows = {str(name): i for i, name in enumerate(there.source_id)}
-    place = np.array([rows.get(str(name), -1) for name in wanted.source_id], dtype=np.int64)
-    free = np.setdiff1d(np.arange(len(there)), place)
-    left = np.flatnonzero(place < 0)
-    distance = _separations(wanted, left, there, free)
-    for i, j in np.argwhere(distance <= MATCH)[np.argsort(distance[distance <= MATCH], kind="stable")]:
-        if place[left[i]] < 0 and free[j] not in place:
-            place[left[i]] = free[j]
+    rows = {str(name): j for j, name in enumerate(there.source_id)}
+    place = np.full(len(wanted), -1, dtype=np.int64)
+    near = {(int(i), int(j)) for i, j in close_pairs(wanted, there, RADIUS)[0]}
+    for i, name in enumerate(wanted.source_id.tolist()):
+        j = rows.get(name, -1)
+        if j >= 0 and ((i, j) in near or not np.isfinite(wanted.ra[i] + there.ra[j])):
+            place[i] = j
+    pairs, distance = close_pairs(wanted, there, MATCH)
+    taken = set(place.tolist())
+    for i, j in pairs[np.argsort(distance, kind="stable")].tolist():
+        if place[i] < 0 and j not in taken:
+            place[i] = j
+            taken.add(j)
     return place
 
 
-def _separations(
-    wanted: Catalogue, left: NDArray[np.int64], there: Catalogue, free: NDArray[np.int64]
-) -> NDArray[np.float64]:
-    """Give the distances in arcsec of the sources left to those that are free; NaN where a position is not known."""
-    a, b = _vectors(wanted, left), _vectors(there, free)
-    chord = np.sqrt(((a[:, None] - b[None]) ** 2).sum(axis=2))
-    return np.asarray(np.degrees(2 * np.arcsin(np.minimum(chord / 2, 1))) * 3600)
+def _listed(folder: Path) -> tuple[list[Wanted], Catalogue]:
+    """List the images of a folder, with the positions of its table, else of their names or headers."""
+    manifest = folder / MANIFEST if (folder / MANIFEST).exists() else None
+    files = plan_folder(folder, manifest, None, FolderOptions(labels=LabelRule(classes=()))).wanted
+    ra, dec = np.array([_position(each) for each in files], dtype=np.float64).T
+    names, zero = np.array([each.name for each in files]), np.zeros(len(files), dtype=np.int64)
+    places = np.array([each.file.place for each in files])
+    return files, Catalogue(names, ra, dec, zero, np.arange(len(files)), places, zero)
 
 
-def _vectors(catalogue: Catalogue, rows: NDArray[np.int64]) -> NDArray[np.float64]:
-    ra, dec = np.radians(catalogue.ra[rows]), np.radians(catalogue.dec[rows])
-    return np.stack([np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec)], axis=1)
+def _position(wanted: Wanted) -> tuple[float, float]:
+    if np.isfinite(wanted.ra):
+        return wanted.ra, wanted.dec
+    ra, dec = position_in_name(wanted.name)
+    if np.isfinite(ra):
+        return ra, dec
+    try:
+        return read_image(wanted.file).centre
+    except DataError:
+        # That it cannot be read is said of it where it is the image of a source.
+        return float("nan"), float("nan")
 
 
-def _missing(
-    dataset: DataSet,
-    index: NDArray[np.int64],
-    place: NDArray[np.int64],
-    found: NDArray[Any],
-    aside: dict[str, str],
-) -> tuple[tuple[str, str], ...]:
-    names = dataset.catalogue.source_id[index]
-    reasons = [
-        aside.get(str(name), "no image of it") if row < 0 else "its image holds nothing that can be used"
-        for name, row in zip(names, place, strict=True)
-    ]
-    return tuple(
-        (str(name), reason) for name, reason, there in zip(names, reasons, found, strict=True) if not there
-    )
+def _image(
+    wanted: Wanted, condition: Condition, ra: float, dec: float, spec: CutoutSpec
+) -> NDArray[np.float32]:
+    """Cut the field about a source out of its image; about the middle, if the position is not known."""
+    image = read_image(wanted.file)
+    _check_survey(image, condition)
+    if not np.isfinite(ra):
+        ra, dec = image.centre
+    return cutout(image, ra, dec, spec).pixels
+
+
+def _check_survey(image: FitsImage, condition: Condition) -> None:
+    """Raise if an image was fetched from another survey; a name that is no survey's is the user's own."""
+    fetched = str(image.header.get("RGSURVEY", condition.survey))
+    if fetched != condition.survey and condition.survey in surveys():
+        raise SpecError(f"--survey: {image.path} was fetched from {fetched}, not from {condition.survey}")
+
+
+def _checked(image: NDArray[np.float32], shape: tuple[int, ...], field: int | None) -> NDArray[np.float32]:
+    pixels = central_crop(image, (shape[0], shape[1]))
+    reason = usable(pixels)
+    if reason:
+        raise DataError(f"its image: {reason}")
+    shown = float(np.isfinite(central_crop(pixels, field or max(shape))).mean())
+    if shown < COVERED:
+        raise DataError(f"its image shows {100 * shown:.0f} % of the field")
+    return pixels
+
+
+def _why_none(name: str, there: Catalogue) -> str:
+    if name in there.source_id:
+        return f"the image of that name lies more than {RADIUS:g} arcsec off"
+    return "no image of it"
