@@ -139,7 +139,7 @@ PARTS: dict[str, tuple[Callable[..., bool], list[tuple[float, ...]]]] = {
     ),
     "own splits (share tested, seeds, scatter)": (
         of_own_splits,
-        [(p, 3, x) for p in (0.2, 0.5, 0.8) for x in (0.0, 0.2)],
+        [(p, s, x) for p in (0.2, 0.5, 0.8) for s in (3, 10) for x in (0.0, 0.2)],
     ),
     "no false winner (networks, seeds, scatter)": (
         no_false_winner,

@@ -6,7 +6,7 @@ from itertools import product
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.optimize import brentq, minimize
@@ -218,6 +218,7 @@ def test_the_paired_interval_of_two_classes_has_the_score_at_its_ends():
 
 
 @given(answers(), st.floats(0.5, 0.99))
+@example((np.array([2, 0, 1, 1]), np.array([False, False, True, True]), np.zeros(4, dtype=bool)), 0.5)
 @settings(max_examples=60, deadline=None)
 def test_intervals_hold_their_value_and_turn_with_the_networks(case, confidence):
     y, first, second = case

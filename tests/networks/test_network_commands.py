@@ -148,13 +148,14 @@ def test_an_entry_point_with_a_taken_name_is_refused(monkeypatch: pytest.MonkeyP
 
 @pytest.mark.slow
 def test_every_network_builds_in_three_seconds() -> None:
-    """All but the one of 725 million parameters; here the largest of each initialiser, the better of two."""
+    """All but the one of 725 million parameters; here the largest of each initialiser, the best of three, alone."""
     build = pytest.importorskip("rgbench.networks.build").build_network
     for name in ("cosmodeep", "alexnet-plain-same"):
         seconds = []
-        for _ in range(2):
-            start = time.perf_counter()
+        for _ in range(3):
+            # Of this process: other tests run beside this one.
+            start = time.process_time()
             build(name, 300, seed=1)
-            seconds.append(time.perf_counter() - start)
+            seconds.append(time.process_time() - start)
         assert min(seconds) < 3
     assert len(networks().names()) > 130

@@ -91,18 +91,26 @@ class Sample:
     def part(self) -> Part | None:
         """Give what the runs bring to their mean; None for a single run."""
         if len(set(self.splits)) > 1:
-            return _split_part(*self.by_split(), self.shared)
-        return _split_part(self.values, self.resamples, False) if len(self.values) > 1 else None
+            return _split_part(self.by_split()[0], self.shared)
+        return _seed_part(self.values, self.resamples) if len(self.values) > 1 else None
 
 
-def _split_part(values: NDArray[np.float64], resamples: NDArray[np.float64], folds: bool) -> Part:
-    """Give the error of a mean over folds; or over seeds or random splits, less what single sources bring to it."""
+def _split_part(values: NDArray[np.float64], folds: bool) -> Part:
+    """Give the error of a mean over folds, or over random splits with test sources of their own.
+
+    The scatter over random splits is in part that of their sources, which the resamples have already. It is not taken
+    off: of a few splits the rest is known so badly that the interval would be too narrow (benchmarks/coverage_runs.py).
+    """
     k = len(values)
     between = float(np.var(values, ddof=1))
-    if folds:
-        return Part(sqrt(between * (1 / k + 1 / (k - 1))), k - 1)
+    return Part(sqrt(between * (1 / k + 1 / (k - 1) if folds else 1 / k)), k - 1)
+
+
+def _seed_part(values: NDArray[np.float64], resamples: NDArray[np.float64]) -> Part:
+    """Give the error of a mean over seeds on one split, less what single sources bring to it."""
+    k = len(values)
     within = float(np.var(resamples - resamples.mean(axis=0), axis=1).mean()) * k / (k - 1)
-    return Part(sqrt(max(between - within, 0.0) / k), k - 1)
+    return Part(sqrt(max(float(np.var(values, ddof=1)) - within, 0.0) / k), k - 1)
 
 
 def widened(
@@ -171,7 +179,7 @@ def _compare(first: Sample, second: Sample, confidence: float) -> PairedDifferen
     (mine, my_draws), (other, their_draws) = first.by_split(), second.by_split()
     drawn, value = my_draws.mean(axis=0) - their_draws.mean(axis=0), float(mine.mean() - other.mean())
     if len(mine) > 1:
-        parts: tuple[Part | None, ...] = (_split_part(mine - other, my_draws - their_draws, first.shared),)
+        parts: tuple[Part | None, ...] = (_split_part(mine - other, first.shared),)
     else:
         parts = (first.part(), second.part())
     known = [part for part in parts if part is not None]

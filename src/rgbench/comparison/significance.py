@@ -404,7 +404,8 @@ def _ends(
     for _ in range(_HALVINGS):
         middle = (inside + outside) / 2
         value, variance = at(far * middle / (1 - middle))
-        within = (value - estimate) ** 2 <= z**2 * variance + _ROUNDING
+        # Chances that round to more than 1 have a variance below 0.
+        within = (value - estimate) ** 2 <= z**2 * np.maximum(variance, 0) + _ROUNDING
         inside, outside = np.where(within, middle, inside), np.where(within, outside, middle)
     low, high = at(far * inside / (1 - inside))[0]
     return low, high
