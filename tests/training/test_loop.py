@@ -137,3 +137,19 @@ def test_dropout_is_kept_where_the_recipe_says(where, expected):
     network = build_network("mcrgnet", SIZE, 2)
     keep_dropout(network, where)
     assert [m.p for m in network.modules() if isinstance(m, torch.nn.Dropout)] == expected
+
+
+@pytest.mark.parametrize("name", ["rg-resnet", "rg-convnext", "lenet-c4", "lenet-d4", "ag-cnn"])
+def test_networks_that_pool_instead_of_flattening_keep_the_dropout_of_their_last_layers(name):
+    network = build_network(name, 150, 4)
+    published = [m.p for m in network.modules() if isinstance(m, torch.nn.Dropout)]
+    keep_dropout(network, "dense")
+    assert [m.p for m in network.modules() if isinstance(m, torch.nn.Dropout)] == published != []
+
+
+def test_dropout_before_the_last_convolution_is_off_in_a_network_without_flattening():
+    network = torch.nn.Sequential(
+        torch.nn.Conv2d(1, 2, 3), torch.nn.Dropout(0.1), torch.nn.Conv2d(2, 2, 3), torch.nn.Dropout(0.2)
+    )
+    keep_dropout(network, "dense")
+    assert (network[1].p, network[3].p) == (0.0, 0.2)

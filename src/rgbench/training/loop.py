@@ -187,14 +187,15 @@ def keep_dropout(network: nn.Module, where: str) -> None:
     network : nn.Module
         The network, changed in place.
     where : {"all", "dense", "none"}
-        "all" leaves it as published, "dense" keeps only the dropout behind the flattening, "none"
-        keeps none. Weights and their names stay as they are.
+        "all" leaves it as published, "dense" keeps only the dropout behind the last convolution and the
+        flattening, "none" keeps none. Weights and their names stay as they are.
     """
-    flat = False
-    for module in network.modules():
-        flat = flat or isinstance(module, nn.Flatten)
-        if isinstance(module, nn.Dropout) and (where == "none" or (where == "dense" and not flat)):
-            module.p = 0.0
+    layers = list(network.modules())
+    image = [i for i, layer in enumerate(layers) if isinstance(layer, (nn.modules.conv._ConvNd, nn.Flatten))]
+    last = max(image, default=-1)
+    for i, layer in enumerate(layers):
+        if isinstance(layer, nn.Dropout) and (where == "none" or (where == "dense" and i < last)):
+            layer.p = 0.0
 
 
 def autocast(device: torch.device, precision: str) -> Any:
