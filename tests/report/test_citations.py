@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
-from rgbench.report.citations import Reference, bibliography, methods, references
+from rgbench.report.analysis import MAKERS
+from rgbench.report.citations import SECTIONS, Reference, bibliography, methods, references
 
 
 def test_networks_data_and_statistics_are_cited_once_each(made):
@@ -28,6 +29,16 @@ def test_folds_bring_their_test(made):
     citations = [reference.citation for reference in references([folded])]
     assert any("Corani & Benavoli" in citation for citation in citations)
     assert any("Porter & Scaife" in citation for citation in citations), "the set that is tested on, too"
+
+
+def test_sections_of_the_report_are_cited_where_they_stand(made):
+    assert "Guo2017" not in bibliography(made.records)
+    text = bibliography(made.records, ["calibration", "doubt", "places"])
+    assert "{Guo2017," in text
+    assert "{Gal2016," in text
+    assert "Demsar" not in text
+    makers = {maker.__module__.rsplit(".", 1)[1] for maker in MAKERS}
+    assert set(SECTIONS) <= makers, "a reference of a section that is not there is never cited"
 
 
 def test_methods_name_what_was_done(made):

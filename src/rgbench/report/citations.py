@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from rgbench.comparison.summary import Comparison
 from rgbench.data.sets import data_sets
@@ -56,8 +57,37 @@ STATISTICS = (
     Reference("Piepho 2004, J. Comput. Graph. Stat. 13, 456"),
 )
 """Methods that every comparison uses."""
-FOLDS = (Reference("Corani & Benavoli 2015, Machine Learning 100, 285"),)
+FOLDS = (
+    Reference("Nadeau & Bengio 2003, Machine Learning 52, 239"),
+    Reference("Corani & Benavoli 2015, Machine Learning 100, 285"),
+)
 """Methods that comparisons over folds use."""
+SECTIONS: Mapping[str, tuple[Reference, ...]] = MappingProxyType(
+    {
+        "across": (
+            Reference("Demsar 2006, Journal of Machine Learning Research 7, 1"),
+            Reference("Friedman 1937, JASA 32, 675"),
+            Reference("Benavoli et al. 2014, ICML 31 (PMLR 32, 1026)"),
+        ),
+        "calibration": (Reference("Guo et al. 2017, ICML 34 (PMLR 70, 1321)", arxiv="1706.04599"),),
+        "doubt": (
+            Reference("Gal & Ghahramani 2016, ICML 33 (PMLR 48, 1050)", arxiv="1506.02142"),
+            Reference("Lakshminarayanan, Pritzel & Blundell 2017, NeurIPS 30", arxiv="1612.01474"),
+            Reference("Geifman & El-Yaniv 2017, NeurIPS 30", arxiv="1705.08500"),
+            Reference("Angelopoulos & Bates 2021", arxiv="2107.07511"),
+        ),
+        "ensembles": (Reference("Kuncheva & Whitaker 2003, Machine Learning 51, 181"),),
+        "labels": (Reference("Northcutt, Jiang & Chuang 2021, JAIR 70, 1373", arxiv="1911.00068"),),
+        "looks": (
+            Reference("Zeiler & Fergus 2014, ECCV", arxiv="1311.2901"),
+            Reference("Selvaraju et al. 2017, ICCV", arxiv="1610.02391"),
+            Reference("Draelos & Carin 2020", arxiv="2011.08891"),
+            Reference("Adebayo et al. 2018, NeurIPS 31", arxiv="1810.03292"),
+            Reference("Luo et al. 2016, NeurIPS 29", arxiv="1701.04128"),
+        ),
+    }
+)
+"""Methods of the report's sections, by the anchor of the section."""
 
 
 def methods(main: Comparison, records: Sequence[RunRecord]) -> list[str]:
@@ -73,14 +103,15 @@ def methods(main: Comparison, records: Sequence[RunRecord]) -> list[str]:
         f"{_size(spec)} pixels; the model of {tested} was tested. The test set took no part in any "
         "choice.",
         f"Recognition is measured by {metrics().get(main.metric).title}. Intervals ({100 * main.confidence:.0f} %)"
-        " are score intervals (Wilson 1927; Tango 1998 for paired differences), for new test sources and, for "
-        "differences, new seeds (combined after Zou & Donner 2008). Pairs are tested by permutation of their "
-        "answers and by McNemar's exact test (McNemar 1947), corrected for their number (Holm 1979).",
+        " are score intervals (Wilson 1927; Tango 1998 for paired differences), for new test sources and, from "
+        "two runs on, new seeds or folds (combined after Zou & Donner 2008). A network beats another where the "
+        "interval of their difference excludes zero, corrected for the number of pairs (Holm 1979). Permutation "
+        "of their answers and McNemar's exact test (McNemar 1947), of these trained networks, stand beside it.",
     ]
 
 
-def references(records: Sequence[RunRecord]) -> list[Reference]:
-    """Collect the publications of networks, data sets and statistics that runs used, each once."""
+def references(records: Sequence[RunRecord], anchors: Iterable[str] = ()) -> list[Reference]:
+    """Collect the publications of networks, data sets, statistics, and sections of a report, each once."""
     found: list[Reference] = []
     for name in dict.fromkeys(record.spec.network.name for record in records):
         card = _card(name)
@@ -93,13 +124,14 @@ def references(records: Sequence[RunRecord]) -> list[Reference]:
     found += STATISTICS
     if any(record.spec.data.split.startswith("fold-") for record in records):
         found += FOLDS
+    found += [reference for anchor in anchors for reference in SECTIONS.get(anchor, ())]
     return list({reference.citation: reference for reference in found if reference.citation}.values())
 
 
-def bibliography(records: Sequence[RunRecord]) -> str:
+def bibliography(records: Sequence[RunRecord], anchors: Iterable[str] = ()) -> str:
     """Give all references as BibTeX, that of the 2021 study first; keys are told apart by a letter."""
     entries, seen = [words.CITATION], {"Becker2021"}
-    for reference in references(records):
+    for reference in references(records, anchors):
         if "MNRAS 503, 1828" in reference.citation and reference.citation.startswith("Becker"):
             continue
         key = _free(reference.key, seen)

@@ -53,6 +53,8 @@ def context(
     """
     model, main = next(iter(comparisons.items()))
     data = records[0].spec.data.name
+    parts = analysis.parts(main, records, beside)
+    bibliography = citations.bibliography(records, [part.anchor for part in parts])
     return {
         "title": title or f"Which network classifies {data} best?",
         "model": model,
@@ -74,9 +76,9 @@ def context(
         "notes": list(dict.fromkeys(note for record in records for note in record.notes)),
         "terms": words.TERMS,
         "methods": citations.methods(main, records),
-        "citation": citations.bibliography(records),
-        "citation_file": data_uri("application/x-bibtex", citations.bibliography(records)),
-        "parts": analysis.parts(main, records, beside),
+        "citation": bibliography,
+        "citation_file": data_uri("application/x-bibtex", bibliography),
+        "parts": parts,
         "footer": _footer(records),
     }
 
