@@ -279,3 +279,7 @@ def test_the_command_asks_every_run_and_says_which_it_leaves_out(tmp_path, datas
     assert "cosmodeep, seed 1: left out: cosmodeep has no dropout layer to leave on: it has none" in said
     assert read_doubt(store, asked.run_id).member.max() == 2
     assert read_doubt(store, skipped.run_id) is None
+    with pytest.raises(SystemExit) as end:
+        main(["doubt", "--store", str(store.root), "--run", skipped.run_id, "--device", "cpu"])
+    assert end.value.code != 0, "nothing was asked"
+    assert "cosmodeep has no dropout layer to leave on" in capsys.readouterr().err

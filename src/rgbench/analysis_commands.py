@@ -150,10 +150,14 @@ def doubt_runs(store_path: Path, run_id: str | None, passes: int, device: str, c
     """Ask stored runs, or one, again with their dropout left on; what is there already is not computed again."""
     store, device = _store(store_path), choose_device(device)
     loaded: dict[str, DataSet] = {}
-    for record in _complete([store.record(store.find(run_id))] if run_id else store.records(), store):
+    records = _complete([store.record(store.find(run_id))] if run_id else store.records(), store)
+    without = {record.run_id: why for record in records if (why := no_dropout(record))}
+    if len(without) == len(records):
+        raise SpecError("; ".join(dict.fromkeys(without.values())))
+    for record in records:
         named = f"{record.spec.network.name}, seed {record.spec.seed}"
-        if why := no_dropout(record):
-            _say(console, f"{named}: left out: {why}", style="yellow")
+        if record.run_id in without:
+            _say(console, f"{named}: left out: {without[record.run_id]}", style="yellow")
             continue
         data = record.spec.data
         if data.checksum not in loaded:
