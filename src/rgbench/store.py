@@ -191,6 +191,22 @@ class Store:
         """Read several runs; all of the store's by default."""
         return [self.record(run_id) for run_id in (self.run_ids() if run_ids is None else run_ids)]
 
+    def beside(self, run_id: str, file: str) -> Predictions | None:
+        """Read a table that was added to a run later; None if it is not there.
+
+        Raises
+        ------
+        StoreError
+            If it cannot be read, or is of another run.
+        """
+        path = self.run_path(run_id) / file
+        if not path.exists():
+            return None
+        table = read_predictions(path)
+        if table.run_id != run_id:
+            raise StoreError(f"{path}: is of run {table.run_id}, not of {run_id}")
+        return table
+
     @contextmanager
     def claim(self, spec: RunSpec) -> Iterator[RunDirectory]:
         """Hold the lock of a run's directory; wait while another process holds it.

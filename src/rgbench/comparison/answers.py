@@ -21,7 +21,7 @@ from rgbench.comparison.ensembles import combine
 from rgbench.comparison.intervals import Weights, interval
 from rgbench.comparison.members import Floats, Side, side_of
 from rgbench.comparison.significance import score_mean_interval
-from rgbench.errors import SpecError, StoreError
+from rgbench.errors import SpecError
 from rgbench.measures.calibration import (
     BrierParts,
     Temperature,
@@ -33,7 +33,7 @@ from rgbench.measures.calibration import (
 from rgbench.measures.classification import Labels, brier_scores, ece, negative_log_likelihoods
 from rgbench.measures.doubt import MemberDoubt, member_doubt, stack_members
 from rgbench.store import RunRecord, Store
-from rgbench.tables import Predictions, concatenate, read_predictions
+from rgbench.tables import Predictions, concatenate
 
 DOUBT_FILE = "doubt.parquet"
 """Rows of Monte-Carlo dropout, in the directory of the run."""
@@ -96,13 +96,7 @@ def read_doubt(store: Store, run_id: str) -> Predictions | None:
     StoreError
         If the table cannot be read, or is of another run.
     """
-    path = store.run_path(run_id) / DOUBT_FILE
-    if not path.exists():
-        return None
-    table = read_predictions(path)
-    if table.run_id != run_id:
-        raise StoreError(f"{path}: is of run {table.run_id}, not of {run_id}")
-    return table
+    return store.beside(run_id, DOUBT_FILE)
 
 
 def seed_ensemble(records: Sequence[RunRecord], split: str, model: str = "best") -> Predictions:

@@ -22,10 +22,10 @@ from rgbench.comparison.intervals import Weights, interval, resampled, stratifie
 from rgbench.comparison.recognition import Answers, mean_interval
 from rgbench.comparison.resampled import seed_error, source_ends
 from rgbench.comparison.significance import holm
-from rgbench.errors import SpecError, StoreError
+from rgbench.errors import SpecError
 from rgbench.seeds import numpy_generator
 from rgbench.store import RunRecord, Store
-from rgbench.tables import Predictions, read_predictions
+from rgbench.tables import Predictions
 
 CONDITIONS_FILE = "conditions.parquet"
 """Predictions on disturbed test images, in the directory of the run."""
@@ -147,14 +147,8 @@ class RotationConsistency:
 
 
 def read_conditions(store: Store, run_id: str) -> Predictions | None:
-    """Read a run's predictions on disturbed images; None if there are none yet."""
-    path = store.run_path(run_id) / CONDITIONS_FILE
-    if not path.exists():
-        return None
-    table = read_predictions(path)
-    if table.run_id != run_id:
-        raise StoreError(f"{path}: is of run {table.run_id}, not of {run_id}")
-    return table
+    """Read a run's predictions on disturbed images; None if there are none yet. Errors as `Store.beside`."""
+    return store.beside(run_id, CONDITIONS_FILE)
 
 
 def stressed_run(record: RunRecord, disturbed: Predictions, model: str = "best") -> StressedRun:
