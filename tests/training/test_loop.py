@@ -139,7 +139,7 @@ def test_dropout_is_kept_where_the_recipe_says(where, expected):
     assert [m.p for m in network.modules() if isinstance(m, torch.nn.Dropout)] == expected
 
 
-@pytest.mark.parametrize("name", ["rg-resnet", "rg-convnext", "lenet-c4", "lenet-d4", "ag-cnn"])
+@pytest.mark.parametrize("name", ["lenet-c4", "lenet-d4", "ag-cnn"])
 def test_networks_that_pool_instead_of_flattening_keep_the_dropout_of_their_last_layers(name):
     network = build_network(name, 150, 4)
     published = [m.p for m in network.modules() if isinstance(m, torch.nn.Dropout)]
