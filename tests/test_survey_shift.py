@@ -247,7 +247,9 @@ def test_fetched_and_simulated_views_are_alike(trained, nvss):
 @needs_mirror
 def test_what_is_not_of_the_sources_is_refused(trained, nvss, dataset_of_strangers):
     condition = Condition("survey", survey="nvss")
-    with pytest.raises(DataError, match="none of 27 images shows one of the 3 test sources; .*no image of it"):
+    with pytest.raises(
+        DataError, match="none of 27 images shows one of the 3 test sources; .*no image of it"
+    ):
         seen_by(condition, nvss, dataset_of_strangers, np.arange(3))
     unknown = replace(dataset_of_strangers, card=replace(FIRST, pixel_scale=float("nan")))
     with pytest.raises(DataError, match="pixel scale is not known"):

@@ -24,11 +24,14 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from scipy.special import log_softmax
 
+from rgbench.comparison.answers import MC_DROPOUT, SIDES, with_members
+from rgbench.comparison.looks import Looks
 from rgbench.comparison.summary import compare
 from rgbench.data.catalogue import Card, Catalogue, DataSet
 from rgbench.report import page
-from rgbench.report.analysis.runs import Beside
+from rgbench.report.analysis.runs import Beside, Setting
 from rgbench.report.html import write_report
 from rgbench.report.standalone import standalone
 from rgbench.tables import concatenate
@@ -69,7 +72,8 @@ SECTIONS = {
         "overfitting",
         "learning",
     ),
-    *("ensembles", "calibration", "robustness", "failures", "labels", "sources", "runs", "terms", "cite"),
+    *("ensembles", "calibration", "doubt", "robustness", "looks", "failures", "labels", "sources", "runs"),
+    *("across", "terms", "cite"),
 }
 WATCH = """
 window.violations = [];
@@ -186,6 +190,40 @@ def stressed(record):
     return concatenate(tables)
 
 
+def asked_again(record):
+    """Give rows of Monte-Carlo dropout: noise about what the run said."""
+    rng, parts = np.random.default_rng(record.spec.seed), []
+    for split in SIDES:
+        rows = record.predictions.select(split, "best")
+        noise = rng.normal(0, 0.5, (4, *rows.logits.shape))
+        parts.append(with_members(rows, MC_DROPOUT, log_softmax(rows.log_probabilities() + noise, axis=2)))
+    return concatenate(parts)
+
+
+def look(record, names, classes) -> Looks:
+    """Give maps and an embedding of the first sources."""
+    rng, m, n = np.random.default_rng(record.spec.seed), 8, 40
+    return Looks(
+        run_id=record.run_id,
+        method="occlusion",
+        classes=np.array(classes),
+        shown=names[:m],
+        label=np.arange(m) % 4,
+        target=np.arange(m) // 2 % 4,
+        inputs=rng.random((m, 16, 16), dtype=np.float32),
+        maps=rng.normal(size=(m, 16, 16)).astype(np.float32),
+        likeness=rng.uniform(-0.1, 0.1, m),
+        sources=names[:n],
+        source_label=np.arange(n) % 4,
+        points=rng.normal(size=(n, 2)),
+        explained=np.array([0.5, 0.25]),
+        neighbour=0.75,
+        field=np.full((16, 16), 1 / 256),
+        field_pixels=16.0,
+        pixel_scale=1.8,
+    )
+
+
 def on_fewer(record, n: int):
     """Give a run as if it had been trained on n sources."""
     data = record.spec.data.model_copy(update={"train_limit": n})
@@ -228,8 +266,16 @@ def filled(runs, tmp_path_factory):
     data = dataset(records, names, classes)
     whole = [replace(r, cost=r.cost | {"training_sources": 1600}) for r in records]
     conditions = {record.run_id: stressed(record) for record in whole}
-    elsewhere = {f"other {IMAGE}": compare(whole)}
-    beside = Beside(smaller, conditions, data, elsewhere)
+    elsewhere = {f"{kind} {IMAGE}": compare(whole) for kind in ("other", "third")}
+    beside = Beside(
+        smaller,
+        conditions,
+        data,
+        elsewhere,
+        doubt={record.run_id: asked_again(record) for record in whole},
+        looks={record.run_id: look(record, names, classes) for record in whole[::3]},
+        settings={name: Setting(name, whole[0].spec.protocol) for name in elsewhere},
+    )
     failed = replace(failed, spec=failed.spec.model_copy(update={"seed": 99}), run_id="f" * 16)
     comparisons = {model: compare([*whole, failed], model=model) for model in ("best", "final")}
     images = dict(zip(names.tolist(), data.images, strict=True))

@@ -451,7 +451,8 @@ def _sentence(score: ConditionScore, confidence: float) -> str:
     if not np.isfinite(drop):
         return f"{name}: logits that are not finite, nothing can be said"
     p = "p < 0.001" if score.p_value < 0.001 else f"p = {score.p_value:.3f}"
-    span = f"{100 * confidence:.0f} % interval {low:.1f} to {high:.1f}, corrected {p}, {score.n_sources} test sources"
+    span = f"{100 * confidence:.0f} % interval {low:.1f} to {high:.1f}, {score.n_sources} test sources"
+    span += f"; of these runs, corrected {p}"
     if low <= 0 <= high:
         return f"{name}: no loss of accuracy can be shown, {drop:+.1f} points ({span})"
     return f"{name}: accuracy {'falls' if drop > 0 else 'rises'} by {abs(drop):.1f} points ({span})"

@@ -67,7 +67,9 @@ SECTIONS: Mapping[str, tuple[Reference, ...]] = MappingProxyType(
         "across": (
             Reference("Demsar 2006, Journal of Machine Learning Research 7, 1"),
             Reference("Friedman 1937, JASA 32, 675"),
-            Reference("Benavoli et al. 2014, ICML 31 (PMLR 32, 1026)"),
+            Reference(
+                "Benavoli, Corani, Demsar & Zaffalon 2017, Journal of Machine Learning Research 18, 77"
+            ),
         ),
         "calibration": (Reference("Guo et al. 2017, ICML 34 (PMLR 70, 1321)", arxiv="1706.04599"),),
         "doubt": (

@@ -112,6 +112,17 @@ def probability(value: float) -> str:
     return f"{value:.2f}"
 
 
+def p_value(value: float) -> str:
+    """Write a p-value to two digits, the smallest as a bound.
+
+    Examples
+    --------
+    >>> p_value(0.0341), p_value(0.5), p_value(3e-12)
+    ('0.034', '0.50', '< 0.0001')
+    """
+    return significant(value, 2) if not 0 <= value < 1e-4 else "< 0.0001"
+
+
 def is_number(value: object) -> TypeGuard[float]:
     """Tell whether a value is a finite number."""
     return isinstance(value, (int, float)) and math.isfinite(value)

@@ -189,8 +189,9 @@ def _tests(scores: Floats) -> tuple[str, ...]:
     test, generator = friedman(scores), numpy_generator(0, "bootstrap", of="ranks")
     p_value = friedman_permutation(scores, generator, _DRAWS)
     verdict = "the networks differ" if p_value < 0.05 else "no difference between the networks is shown"
-    limits = f"by its limit for many data sets {_p(test.p_value)}, Iman and Davenport's {_p(test.f_p_value)}"
-    return (f"Friedman's test: {verdict}, p = {_p(p_value)} by permutation ({limits}).", need)
+    known, better = numbers.p_value(test.p_value), numbers.p_value(test.f_p_value)
+    limits = f"by its limit for many data sets {known}, Iman and Davenport's {better}"
+    return (f"Friedman's test: {verdict}, p = {numbers.p_value(p_value)} by permutation ({limits}).", need)
 
 
 def _independence(names: Sequence[str], shared: Sequence[Shared]) -> tuple[str, ...]:
@@ -305,7 +306,3 @@ def _shared_table(shared: Sequence[Shared]) -> Table:
 
 def _count(value: int | None) -> Cell:
     return Cell("not known" if value is None else f"{value:,}", value)
-
-
-def _p(value: float) -> str:
-    return numbers.significant(value, 2) if value >= 1e-4 else "< 0.0001"

@@ -222,7 +222,7 @@ def _cells(each: PairedDifference) -> tuple[Cell, ...]:
         Cell(each.second),
         Cell(numbers.signed_percent(each.difference), each.difference),
         _interval(each.low, each.high),
-        Cell(_p(each.p_value), each.p_value),
+        Cell(numbers.p_value(each.p_value), each.p_value),
         Cell(numbers.percent(each.resolvable), each.resolvable),
     )
 
@@ -231,8 +231,8 @@ def _tested(test: McNemar, p_value: float, permutation: float) -> tuple[Cell, ..
     return (
         Cell(str(test.first_only), test.first_only),
         Cell(str(test.second_only), test.second_only),
-        Cell(_p(p_value), p_value),
-        Cell(_p(permutation), permutation),
+        Cell(numbers.p_value(p_value), p_value),
+        Cell(numbers.p_value(permutation), permutation),
     )
 
 
@@ -254,7 +254,7 @@ def _split_table(pairs: list[_Pair]) -> Table | None:
             Cell(numbers.signed_percent(splits.test.interval.value), splits.test.interval.value),
             _interval(splits.test.interval.low, splits.test.interval.high),
             Cell(numbers.significant(splits.test.statistic), splits.test.statistic),
-            Cell(_p(p_value), p_value),
+            Cell(numbers.p_value(p_value), p_value),
             *_chances(splits.chances),
         )
         for (each, splits), p_value in zip(found, corrected, strict=True)
@@ -264,10 +264,6 @@ def _split_table(pairs: list[_Pair]) -> Table | None:
 
 def _interval(low: float, high: float) -> Cell:
     return Cell(f"{numbers.signed_percent(low)} – {numbers.signed_percent(high)}", low, high)
-
-
-def _p(value: float) -> str:
-    return numbers.significant(value, 2) if value >= 1e-4 else "< 0.0001"
 
 
 def _chances(found: Posterior) -> tuple[Cell, ...]:

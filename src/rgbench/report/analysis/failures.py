@@ -340,7 +340,7 @@ def _group_table(groups: Sequence[Group]) -> Table:
             _interval(group.accuracy.low, group.accuracy.high),
             Cell(numbers.percent(group.elsewhere.value), group.elsewhere.value),
             Cell(f"{group.excess:.0f}", group.excess),
-            Cell(numbers.significant(group.p_value, 2), group.p_value),
+            Cell(numbers.p_value(group.p_value), group.p_value),
         )
         for group in groups
     )

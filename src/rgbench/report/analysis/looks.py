@@ -128,7 +128,7 @@ def _sanity(looks: Mapping[str, Looks]) -> str:
     medians = {name: float(np.median(values)) for name, values in known.items() if len(values)}
     if not medians:
         return ""
-    listed = ", ".join(f"{name} {middle:.2f}".replace("-", "−") for name, middle in medians.items())
+    listed = ", ".join(f"{name} " + f"{middle:.2f}".replace("-", "−") for name, middle in medians.items())
     image = [name for name, middle in medians.items() if middle > FRESH]
     verdict = "so the maps tell of what was learnt"
     if image:

@@ -46,8 +46,9 @@ def section(runs: Runs) -> Section | None:
         notes=(
             "The test images are disturbed before they are prepared, and the networks answer as they were "
             "trained; clean and disturbed answers are compared on the same sources. “survey-NAME”: the same sources on "
-            "that survey's images; “-simulated”: on these images, through its beam and on its pixels. p-values: "
-            "exact sign test over sources, corrected by Holm over the conditions of a network.",
+            "that survey's images; “-simulated”: on these images, through its beam and on its pixels. Intervals "
+            "are for new sources and, from two runs on, new seeds. p-values ask about these trained runs: exact sign "
+            "test over sources, corrected by Holm over the conditions of a network.",
         ),
     )
 
@@ -119,9 +120,17 @@ def _table(scores: dict[str, list[ConditionScore]]) -> Table:
                     Cell(numbers.percent(value[0]), value[0]),
                     Cell(numbers.signed_percent(drop[0]), drop[0]),
                     Cell(span, drop[1]),
-                    Cell(numbers.significant(score.p_value, 2), score.p_value),
+                    Cell(numbers.p_value(score.p_value), score.p_value),
                     Cell(numbers.percent(score.changed), score.changed),
                 )
             )
-    columns = ("network", "condition", "MPCA %", "lost / points", "95 % interval", "p", "answers changed %")
+    columns = (
+        "network",
+        "condition",
+        "MPCA %",
+        "lost / points",
+        "95 % interval",
+        "p of these runs",
+        "answers changed %",
+    )
     return Table("robustness", "Every condition but the rotations", columns, tuple(rows), frozenset({1}))
