@@ -12,6 +12,7 @@ import statsmodels.api as sm
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from scipy import stats
 from scipy.stats import binomtest
 
 from rgbench.comparison.failures import (
@@ -107,21 +108,37 @@ def test_slopes_of_one_run_are_those_of_statsmodels(rng, scale, stratified):
     found = trend(size, right, groups if stratified else None, scale)
     x = np.log2(size) if scale == "log" else size / np.std(size)
     design = np.column_stack([x, np.eye(3)[groups]]) if stratified else sm.add_constant(x)[:, ::-1]
-    expected = sm.Logit(right.astype(float), design).fit(disp=0)
+    expected = sm.Logit(right.astype(float), design).fit(disp=0, use_t=True)
     assert found.slope == pytest.approx(expected.params[0], abs=1e-6)
     assert (found.low, found.high) == pytest.approx(tuple(expected.conf_int()[0]), abs=1e-6)
     assert found.p_value == pytest.approx(expected.pvalues[0], rel=1e-4)
     assert found.words.startswith("accuracy falls")
 
 
-def test_slopes_of_several_runs_have_the_sandwich_error_of_statsmodels(rng):
+def test_slopes_of_several_runs_have_the_sandwich_error_with_leverage(rng):
     x = rng.normal(size=300)
     share = rng.binomial(3, 1 / (1 + np.exp(-(1 + 0.4 * x + rng.normal(0, 1.5, 300))))) / 3
     found = trend(x, share)
     model = sm.GLM(share, sm.add_constant(x / np.std(x)), family=sm.families.Binomial())
-    expected = model.fit(cov_type="HC0")
+    expected = model.fit()
     assert found.slope == pytest.approx(expected.params[1], abs=1e-6)
-    assert (found.low, found.high) == pytest.approx(tuple(expected.conf_int()[1]), abs=1e-6)
+    kept = expected.resid_response / (1 - expected.get_influence().hat_matrix_diag)
+    bread = expected.cov_params()
+    cov = bread @ (model.exog.T @ (model.exog * kept[:, None] ** 2)) @ bread
+    half = stats.t.ppf(0.975, 298) * np.sqrt(cov[1, 1])
+    assert (found.low, found.high) == pytest.approx((found.slope - half, found.slope + half), abs=1e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("n", "runs"), [(50, 3), (50, 9), (200, 9)])
+def test_without_a_trend_few_are_found(n, runs):
+    found = []
+    for seed in range(500):
+        rng = np.random.default_rng([n, runs, seed])
+        hard, size = rng.normal(0, 1.5, n), np.exp(rng.normal(0, 1, n))
+        right = (rng.random((runs, n)) < 1 / (1 + np.exp(-1.5 - hard))).mean(axis=0)
+        found.append(trend(size, right, np.arange(n) % 4, "log").p_value < 0.05)
+    assert 0.02 < np.mean(found) < 0.08, "5 % within three standard errors of 500 cases"
 
 
 def test_a_trend_that_is_only_one_of_classes_goes_with_strata(rng):
@@ -231,8 +248,10 @@ def test_links_have_no_place_without_position_and_refuse_what_is_none():
     assert sky_link(float("nan"), 1.0) == ""
     with pytest.raises(SpecError, match="service: found 'ned'; legal are legacy, aladin, esasky"):
         sky_link(1.0, 1.0, "ned")
-    with pytest.raises(SpecError, match="found 1.0, 91.0"):
-        sky_link(1.0, 91.0)
+    with pytest.raises(SpecError, match=r"arcmin: found 0; legal"):
+        sky_link(1.0, 1.0, arcmin=0)
+    for ra, dec in ((1.0, 91.0), (-1.0, 0.0), (400.0, 0.0), (float("inf"), 0.0)):
+        assert sky_link(ra, dec) == "", "no place on the sky"
 
 
 def test_what_is_not_legal_says_so():

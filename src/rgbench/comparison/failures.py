@@ -12,7 +12,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from math import isfinite
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -359,7 +358,7 @@ def sky_link(ra: float, dec: float, service: str = "legacy", arcmin: float = 5.0
     Parameters
     ----------
     ra, dec : float
-        Degrees, ICRS; "" is given if one is not finite.
+        Degrees, ICRS; "" is given if they are no place on the sky: not finite, or beyond 0 to 360, -90 to 90.
     service : {"legacy", "aladin", "esasky"}
         The viewer: of the Legacy Survey (VLASS as the layer), Aladin Lite (NVSS) or ESASky.
     arcmin : float
@@ -368,7 +367,7 @@ def sky_link(ra: float, dec: float, service: str = "legacy", arcmin: float = 5.0
     Raises
     ------
     SpecError
-        If the service is not known or the position is none.
+        If the service is not known, or the field has no size.
 
     Examples
     --------
@@ -379,12 +378,10 @@ def sky_link(ra: float, dec: float, service: str = "legacy", arcmin: float = 5.0
     """
     if service not in SERVICES:
         raise SpecError(f"service: found {service!r}; legal are {', '.join(SERVICES)}")
-    if not isfinite(ra) or not isfinite(dec):
+    if arcmin <= 0:
+        raise SpecError(f"arcmin: found {arcmin}; legal are numbers above 0")
+    if not (0 <= ra <= 360 and -90 <= dec <= 90):
         return ""
-    if not (0 <= ra <= 360 and -90 <= dec <= 90 and arcmin > 0):
-        raise SpecError(
-            f"ra, dec, arcmin: found {ra}, {dec}, {arcmin}; legal are 0 to 360, -90 to 90, above 0"
-        )
     place, fov = f"{ra:.6f} {dec:+.6f}", f"{arcmin / 60:.4f}"
     if service == "aladin":
         query = {"target": place, "fov": fov, "survey": "CDS/P/NVSS"}

@@ -30,6 +30,7 @@ from rgbench.data.catalogue import Catalogue
 from rgbench.errors import DataError, SpecError, StoreError
 from rgbench.seeds import numpy_generator
 from rgbench.store import RunRecord, write_bytes
+from rgbench.tables import no_formula
 
 Floats = NDArray[np.float64]
 Labels = NDArray[np.int64]
@@ -390,7 +391,7 @@ def suspects(
 
 
 def write_suspects(path: Path | str, found: Suspects, overwrite: bool = False) -> None:
-    """Write the list as CSV or Parquet, for looking at the sources again; nothing is rounded.
+    """Write the list as CSV, guarded by `rgbench.tables.no_formula`, or as Parquet; nothing is rounded.
 
     The columns are source_id, ra_deg, dec_deg, given_label, suggested_label, self_confidence, normalised_margin,
     side and link, and an empty `verdict` to be filled in.
@@ -407,17 +408,15 @@ def write_suspects(path: Path | str, found: Suspects, overwrite: bool = False) -
         raise SpecError(f"{path}: legal endings are .csv and .parquet")
     if path.exists() and not overwrite:
         raise StoreError(f"{path}: is there already; give another name or say that it may be overwritten")
+    guard = no_formula if path.suffix == ".csv" else str
     text = ("source_id", "given", "suggested", "side", "link")
-    columns = {name: pa.array([str(v) for v in getattr(found, name)], pa.string()) for name in text}
+    columns = {name: pa.array([guard(str(v)) for v in getattr(found, name)], pa.string()) for name in text}
     numbers = ("ra", "dec", "self_confidence", "normalised_margin")
     columns.update({name: pa.array(getattr(found, name), pa.float64(), from_pandas=True) for name in numbers})
     columns["verdict"] = pa.array([""] * len(found), pa.string())
     table = pa.table({new: columns[old] for new, old in _COLUMNS.items()})
     buffer = BytesIO()
-    if path.suffix == ".csv":
-        pc.write_csv(table, buffer)
-    else:
-        pq.write_table(table, buffer)
+    (pc.write_csv if path.suffix == ".csv" else pq.write_table)(table, buffer)
     write_bytes(path, buffer.getvalue())
 
 

@@ -14,10 +14,9 @@ from markupsafe import Markup
 from rgbench.errors import SpecError
 from rgbench.report.latex import latex_table
 from rgbench.report.numbers import NONE
+from rgbench.tables import no_formula
 
 Value = float | int | str | None
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""What a text begins with that a spreadsheet would take for a formula."""
 _ADDRESSES = ("https://", "http://")
 _SHOWN = re.compile(r"([+−-]?\d+(?:\.(\d+))?)(?: %)?(?: ± .*| – ([+−-]?[\d.]+))?")
 
@@ -215,8 +214,7 @@ class Section:
 def to_csv(columns: Sequence[str], rows: Sequence[Sequence[Value]]) -> str:
     r"""Write rows as CSV, None as an empty cell.
 
-    A text that a spreadsheet would take for a formula gets an apostrophe before it: names of sources come
-    with the data, whoever made them. Numbers, written as text too, stay as they are.
+    Texts are guarded by `rgbench.tables.no_formula`.
 
     Examples
     --------
@@ -225,8 +223,10 @@ def to_csv(columns: Sequence[str], rows: Sequence[Sequence[Value]]) -> str:
     """
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow([_harmless(name) for name in columns])
-    writer.writerows([["" if value is None else _harmless(value) for value in row] for row in rows])
+    for row in (columns, *rows):
+        writer.writerow(
+            ["" if value is None else no_formula(value) if isinstance(value, str) else value for value in row]
+        )
     return out.getvalue()
 
 
@@ -245,16 +245,6 @@ def file_name(*parts: str) -> str:
     """
     plain = "".join(c if c.isascii() and c.isalnum() else " " for c in " ".join(parts).lower())
     return "-".join(plain.split())[:80] or "figure"
-
-
-def _harmless(value: Value) -> Value:
-    if not isinstance(value, str) or not value.startswith(_FORMULA):
-        return value
-    try:
-        float(value)
-    except ValueError:
-        return f"'{value}"
-    return value
 
 
 def _scale(cells: Sequence[Cell]) -> int:
