@@ -107,6 +107,18 @@ def test_the_answer_says_who_is_told_apart_from_whom(runs, n, some_tied):
     assert "always right would score about 82 %" in rest[-1]
 
 
+@pytest.mark.parametrize(("many", "said"), [(10, True), (9, False)])
+def test_the_first_of_many_networks_is_said_to_be_picked(runs, many, said):
+    records = []
+    for i, record in enumerate(runs(networks=("mcrgnet",), seeds=tuple(range(many)))):
+        network = record.spec.network.model_copy(update={"name": f"net-{i}"})
+        spec = record.spec.model_copy(update={"network": network, "seed": 1})
+        records.append(replace(record, spec=spec))
+    main = compare(records)
+    told = " ".join(words.answer(main, records[0].spec.data))
+    assert (f"{main.rows[0].network} is the first of {many} networks on these very" in told) == said
+
+
 def test_the_answer_of_one_network_of_unknown_data_and_of_failed_runs(runs):
     good, bad = runs(networks=("mcrgnet", "convxpress"), seeds=(1,))
     bad = replace(bad, status="failed", error="no room", predictions=None, history={}, cost={})

@@ -28,9 +28,9 @@ TERMS = (
     ),
     (
         "95 % interval",
-        "Range of the mean that the test sources allow: of as many such intervals, 95 in 100 hold the value "
-        "for new sources like these (tried by simulation). Intervals of two networks may overlap although one is "
-        "clearly better: see paired differences.",
+        "Range of the mean that the test sources and, from two runs on, the seeds or folds allow: of as many such "
+        "intervals, 95 in 100 hold the value for new sources like these and new seeds (tried by simulation). "
+        "Intervals of two networks may overlap although one is clearly better: see paired differences.",
     ),
     (
         "paired difference",
@@ -42,6 +42,16 @@ TERMS = (
     (
         "macro F1",
         "Harmonic mean of precision and recall of each class, averaged over the classes.",
+    ),
+    (
+        "NLL, Brier score",
+        "How far the stated probabilities are from what came: negative log-likelihood, the mean of -ln p of the true "
+        "class in nats, and the mean squared distance of the probabilities from 0 and 1. Lower is better.",
+    ),
+    (
+        "ECE",
+        "Expected calibration error: of answers given with about the same probability p, how far the share that is "
+        "right lies from p, on average. Not zero even for true probabilities, as bins hold few sources.",
     ),
     (
         "seed",
@@ -87,6 +97,8 @@ CITATION = """@article{Becker2021,
 _GAP = 0.1
 _NAMED = 4
 """Networks named in a list, and pairs said in full in the answer."""
+_MANY = 10
+"""Networks from which on the first is said to have been picked from many."""
 
 
 def answer(main: Comparison, data: DataSpec) -> list[str]:
@@ -117,6 +129,11 @@ def answer(main: Comparison, data: DataSpec) -> list[str]:
     ]
     if len(pairs) > _NAMED:
         said.append(f"The other {len(pairs) - _NAMED} pairs with {sound[0].network} stand under “How sure?”.")
+    if len(sound) >= _MANY:
+        said.append(
+            f"{sound[0].network} is the first of {len(sound)} networks on these very test sources: the best of many "
+            "is likely to score lower on new ones, which its interval does not count."
+        )
     known = [pair.resolvable for pair in tied or pairs if numbers.is_number(pair.resolvable)]
     if known:
         said.append(
