@@ -66,11 +66,21 @@ def test_the_original_s_options_are_all_there():
         (["quickstart", "-d", "somewhere"], 2, "-d, -f and -X go with -a"),
     ],
 )
-def test_errors_are_one_line_with_their_code(tmp_path, arguments, code, message):
-    result = rgbench(*arguments, cwd=tmp_path)
-    assert result.returncode == code, result.stderr
-    assert message in " ".join(result.stderr.split())
-    assert "Traceback" not in result.stderr
+def test_errors_are_one_line_with_their_code(tmp_path, monkeypatch, capsys, arguments, code, message):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("RGBENCH_STORE", raising=False)
+    with pytest.raises(SystemExit) as done:
+        main(arguments)
+    said = capsys.readouterr().err
+    assert done.value.code == code, said
+    assert message in " ".join(said.split())
+    assert "Traceback" not in said
+
+
+def test_an_error_of_the_command_is_one_line_with_its_code(tmp_path):
+    result = rgbench("run", "nope.toml", cwd=tmp_path)
+    assert (result.returncode, result.stderr.count("Traceback")) == (2, 0)
+    assert "nope.toml: cannot be read" in result.stderr
 
 
 def test_debug_shows_the_traceback(tmp_path):

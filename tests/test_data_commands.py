@@ -204,6 +204,7 @@ def test_a_sky_is_simulated_and_never_overwritten(rgbench, tmp_path):
     assert not (tmp_path / "other").exists()
 
 
+@pytest.mark.slow
 def test_one_side_of_a_published_split_can_be_built():
     names, ra, dec, labels = data_commands._positions("first-galaxy-data:test", FolderOptions())
     dataset = load_data("first-galaxy-data")

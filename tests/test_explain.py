@@ -484,6 +484,7 @@ def test_sources_have_their_places_in_the_plane(trained, dataset):
     assert np.hypot(*(centres[0] - centres[1])) > 0.5 * spread
 
 
+@pytest.mark.slow
 @pytest.mark.skipif("RGBENCH_MIRROR" not in os.environ, reason="needs the real images: set RGBENCH_MIRROR")
 def test_twenty_real_sources_take_seconds():
     """Grad-CAM and occlusion of 20 FIRST cutouts at 96 pixels; the sky around the source is left alone."""

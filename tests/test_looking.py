@@ -52,6 +52,7 @@ def pixels(address: str) -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(base64.b64decode(address.partition(",")[2]))).convert("RGB"))
 
 
+@pytest.mark.slow
 def test_one_run_of_each_network_is_looked_at_once(store, tmp_path):
     said = explain(store, method="hirescam-fine")
     assert re.findall(r"(\S+), seed (\d): hirescam-fine of 8 sources", said) == [
@@ -93,6 +94,7 @@ def test_one_run_of_each_network_is_looked_at_once(store, tmp_path):
     assert "What the middle of the last map sees: " in text
 
 
+@pytest.mark.slow
 def test_wrong_requests_are_named(store):
     record = store.records()[0]
     dataset = load_dataset(record.spec.data)

@@ -60,6 +60,7 @@ def test_papers_are_listed_with_what_there_is_to_run(console):
     assert "its test sets cannot be had" in said
 
 
+@pytest.mark.slow
 def test_a_paper_is_run_and_judged(tmp_path, console):
     path = tmp_path / "nobody2020.toml"
     path.write_text(PAPER, encoding="utf8")

@@ -157,6 +157,7 @@ def test_a_killed_run_resumes_to_the_same_predictions(tmp_path, study):
     np.testing.assert_array_equal(resumed.history["train_loss"], whole.history["train_loss"])
 
 
+@pytest.mark.slow
 def test_two_processes_on_one_store_agree(tmp_path, study):
     processes = [start(study, tmp_path) for _ in range(2)]
     assert [process.wait(timeout=120) for process in processes] == [0, 0]

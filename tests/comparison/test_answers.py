@@ -187,6 +187,7 @@ def honest(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     return np.minimum(drawn, 3), scores
 
 
+@pytest.mark.slow
 def test_intervals_of_losses_hold_the_truth_as_often_as_they_say():
     y, scores = honest(200_000, 10**6)
     truth = {name: metrics().get(name).function(y, scores) for name in ("nll", "brier")}

@@ -91,6 +91,7 @@ def test_wilson_and_holm_equal_statsmodels():
     assert holm([]) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [100, 400])
 def test_stated_intervals_contain_the_truth_as_often_as_they_say(n):
     rng, inside, trials = np.random.default_rng(7), 0, 400

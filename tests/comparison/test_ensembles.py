@@ -215,6 +215,7 @@ def test_scores_are_those_of_the_ensemble_and_of_the_member_validation_chose():
     assert np.isnan([without.low, without.gain_high]).all()
 
 
+@pytest.mark.slow
 def test_the_stated_interval_of_the_gain_contains_the_truth_as_often_as_it_says():
     # Three equal members with known chances: the true gain comes from a very large test side.
     skill, inside, trials = (1.2, 1.2, 1.2), 0, 120

@@ -131,6 +131,7 @@ def test_without_runs_nothing_is_said_and_the_sum_of_it_all():
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("n", "p", "spread"), [(50, 0.93, 0.0), (400, 0.81, 0.0), (400, 0.81, 0.015), (104, 0.97, 0.01)]
 )

@@ -144,6 +144,7 @@ def test_seed_scatter_widens_the_interval_by_students_t():
     assert found.words.endswith("most of the doubt comes from the seeds")
 
 
+@pytest.mark.slow
 def test_errors_are_those_of_a_simulation():
     """Standard errors, squared and averaged over test sets and seeds, add up to the scatter of the mean."""
     found = [ours.seed_interval(*runs(200, 4, 0.2, seed)) for seed in range(200)]
@@ -177,6 +178,7 @@ def test_seed_intervals_hold_the_truth_where_the_test_set_alone_does_not(seeds, 
         assert alone < 0.8
 
 
+@pytest.mark.slow
 @given(st.integers(2, 4), st.integers(2, 4), st.integers(4, 30), st.integers(0, 2**31))
 @settings(max_examples=40, deadline=None)
 def test_swapping_networks_turns_seed_intervals(seeds, others, n, seed):

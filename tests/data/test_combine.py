@@ -179,6 +179,7 @@ def test_known_overlaps_of_test_sets_are_removed_from_training(first):
         assert set(own.source_id[pairs[:, 0]].tolist()) <= gone
 
 
+@pytest.mark.slow
 @mirror
 def test_images_of_fr_deep_are_found_where_the_description_has_them(first):
     """FORMATS.md identified 275 images in first-galaxy-data; its table of sky groups tells their positions."""

@@ -44,6 +44,7 @@ def fold_file(name):
             yield pixels, group["Split_literature"][()].decode(), group["Label_literature"][()]
 
 
+@pytest.mark.slow
 @needs_mirror
 @pytest.mark.parametrize("name", FOLD_FILES)
 def test_the_table_of_folds_is_that_of_the_published_files(first, name):

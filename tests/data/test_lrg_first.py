@@ -58,6 +58,7 @@ def test_every_pair_is_one_of_the_published_join(lrg):
     assert len(set(lrg.catalogue.path.tolist())) == len(lrg.catalogue), "every image once"
 
 
+@pytest.mark.slow
 def test_images_and_labels_are_those_of_their_sets(lrg):
     first = load_data("first-galaxy-data")
     place = {name: i for i, name in enumerate(first.catalogue.source_id.tolist())}

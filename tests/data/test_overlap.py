@@ -64,6 +64,7 @@ MATRICES = {
 }
 
 
+@pytest.mark.slow
 @mirror
 @pytest.mark.parametrize("names", MATRICES)
 def test_labels_at_one_position_are_those_of_the_description(labels, names):

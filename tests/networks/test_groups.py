@@ -97,6 +97,7 @@ def test_quarter_turns_leave_the_output_unchanged(name: str, side: int) -> None:
     assert torch.allclose(mirrored, logits, atol=2e-5) == ("-d" in name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "angle"), [("lenet-c8", 45), ("lenet-d8", 135), ("lenet-c16", 22.5)])
 def test_other_turns_leave_it_unchanged_within_the_interpolation_error(name: str, angle: float) -> None:
     """Against the spread over sources the change is a tenth at most; a plain LeNet's exceeds the spread."""

@@ -57,6 +57,7 @@ def test_nothing_is_built_to_be_listed() -> None:
     assert min(seconds) < 0.5
 
 
+@pytest.mark.slow
 def test_a_network_is_shown_with_what_it_sees(console_on: Any, tmp_path: Path) -> None:
     console, printed = console_on
     picture = tmp_path / "field.svg"

@@ -21,6 +21,7 @@ def benchmark():
         yield module
 
 
+@pytest.mark.slow
 def test_the_benchmark_measures_every_section(benchmark, tmp_path):
     found = benchmark.measure(benchmark.Size(3, 2, 120, 5), tmp_path)
     assert found["runs"] == 6

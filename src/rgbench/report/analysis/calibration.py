@@ -29,6 +29,7 @@ Floats = NDArray[np.float64]
 Labels = NDArray[np.int64]
 Scores = Mapping[str, Sequence[AnswerScore]]
 
+TITLE = "Can its probabilities be believed?"
 SHOWN = 6
 """Networks of the figures, from the top of the ranking."""
 BINS = 8
@@ -49,7 +50,7 @@ def section(runs: Runs) -> Section | None:
     """Judge the probabilities of each network, in each way in which it answers."""
     sides = runs.side("validation"), runs.side("test")
     if sides[0] is None or sides[1] is None:
-        return None
+        return runs.left_out("calibration", "Calibration", TITLE)
     y_validation, y = sides[0].y, sides[1].y
     weights = stratified_weights(y, RESAMPLES, numpy_generator(0, "bootstrap", test=0))
     scores = {
@@ -60,7 +61,7 @@ def section(runs: Runs) -> Section | None:
     return Section(
         anchor="calibration",
         menu="Calibration",
-        title="Can its probabilities be believed?",
+        title=TITLE,
         sentences=(*_sentences(y, together), *_gains(scores)),
         figures=(_reliability(y, together), *_classes(y, together[runs.networks[0]], runs)),
         tables=(_scores(scores), _errors(scores, y)),
@@ -104,7 +105,7 @@ def _notes(runs: Runs) -> tuple[str, ...]:
         "are never below 0 and biased upwards, and a resample adds the same bias again. Instead stands what a "
         "perfectly calibrated network would show with as many sources, which is not zero.",
         f"ECE, equal width: {metrics().get('ece').definition}. ECE, equal mass: "
-        f"{metrics().get('ece_equal_mass').definition}. Brier score = reliability - resolution + uncertainty + "
+        f"{metrics().get('ece_equal_mass').definition}. Brier score = reliability − resolution + uncertainty + "
         "what varies within bins (15 of equal mass for each class).",
     )
 
@@ -133,12 +134,12 @@ def _gains(scores: Scores) -> tuple[str, ...]:
 
 def _gain(score: AnswerScore) -> str:
     value, low, high = score.nll_gain
-    ends = f"{_signed(-high)} to {_signed(-low)}"
     if low <= 0 <= high:
-        return f"{score.answer.name}: no change of the NLL of a single run can be shown ({ends} nat)"
+        ends = f"95 % interval of the gain {_signed(low)} to {_signed(high)} nat"
+        return f"{score.answer.name} neither lowers nor raises the NLL of a single run measurably ({ends})"
     verb = "lowers" if value > 0 else "raises"
-    amount = numbers.significant(abs(value), 2)
-    return f"{score.answer.name}: {verb} the NLL of a single run by {amount} nat (change {ends})"
+    amount, *ends = (numbers.significant(each, 2) for each in sorted(map(abs, (value, low, high)))[1:2]), 
+    return f"{score.answer.name} {verb} the NLL of a single run by {amount} nat (95 % interval {ends})"
 
 
 def _reliability(y: Labels, tests: Mapping[str, Floats]) -> Figure:

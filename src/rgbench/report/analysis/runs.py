@@ -13,7 +13,8 @@ from rgbench.comparison.looks import Looks
 from rgbench.comparison.members import Side, side_of
 from rgbench.comparison.summary import Comparison
 from rgbench.data.catalogue import Catalogue, DataSet
-from rgbench.errors import RgbenchError
+from rgbench.errors import RgbenchError, SpecError
+from rgbench.report.blocks import Section
 from rgbench.store import RunRecord
 from rgbench.tables import Predictions
 
@@ -124,6 +125,27 @@ class Runs:
             return side_of(self.complete, split, self.main.model)
         except RgbenchError:
             return None
+
+    @cached_property
+    def apart(self) -> str:
+        """Why the runs cannot be set side by side, source by source; "" if they can."""
+        for split in ("test", "validation"):
+            try:
+                side_of(self.complete, split, self.main.model)
+            except SpecError:
+                return (
+                    f"the runs do not share their {split} sources, as every seed or fold has a split of its own"
+                )
+            except RgbenchError as error:
+                return str(error)
+        return ""
+
+    def left_out(self, anchor: str, menu: str, title: str) -> Section | None:
+        """Say in a section's place why it is left out; None if the runs can be set side by side."""
+        if not self.apart:
+            return None
+        need = "This section needs runs that answered for the same test and validation sources"
+        return Section(anchor, menu, title, (f"{need}. It is left out here: {self.apart}.",))
 
     @cached_property
     def answers(self) -> dict[str, tuple[Answer, ...]]:
