@@ -93,7 +93,8 @@ def test_swapping_turns_the_difference_and_p_fits_the_interval(seed, seeds, othe
     assert (one.p_value < 0.05) == one.interval.separable or abs(one.p_value - 0.05) < 5e-4
     at_p = difference(a, b, confidence=1 - min(one.p_value, 0.999)).interval
     nearer = at_p.low if at_p.value > 0 else -at_p.high
-    assert one.p_value > 0.99 or nearer == pytest.approx(0, abs=2e-4)
+    # p-values are interpolated between quantiles: a tenth of a point, where one source is 1.7.
+    assert one.p_value > 0.99 or nearer == pytest.approx(0, abs=2e-3)
 
 
 def test_what_would_be_needed_inverts_what_is_resolved():

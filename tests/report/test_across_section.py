@@ -223,12 +223,12 @@ def test_weights_change_the_order_and_the_report_says_so(made):
         "MPCA (weight 5) and operations (weight 1) (chosen with --weights; not the default)"
         in chosen.sentences[0]
     )
-    assert [row[0].text for row in plain.tables[1].rows] == ["these", "recognition only"]
+    assert [row[0].text for row in plain.tables[1].rows] == ["as above", "recognition only"]
     orders = {row[0].text: row for row in chosen.tables[1].rows}
-    assert list(orders) == ["these", "default", "recognition only"]
+    assert list(orders) == ["as above", "default", "recognition only"]
     by_mpca = ", ".join(row.network for row in made.comparisons["best"].rows)
     assert orders["recognition only"][2].text == by_mpca
-    first, other = (orders[key][2].text.split(", ") for key in ("these", "default"))
+    first, other = (orders[key][2].text.split(", ") for key in ("as above", "default"))
     turned = sum(
         (first.index(a) < first.index(b)) != (other.index(a) < other.index(b)) for a in first for b in first
     )

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from rgbench.comparison.summary import compare, families
+from rgbench.report import page
 from rgbench.report.analysis import parts
 from rgbench.report.analysis.runs import Beside
 from rgbench.report.blocks import Cell, Figure, Section, Table, to_csv
@@ -97,14 +98,35 @@ def test_one_run_has_no_pairs_and_no_ensemble(made):
     assert parts(compare(made.records), []) == []
 
 
-def test_runs_on_different_test_sources_have_no_common_sections(runs):
+def test_runs_on_different_test_sources_are_told_why_sections_are_left_out(runs):
     other = runs(("mcrgnet",), (1,), NAMES) + runs(("convxpress",), (1,), np.char.add(NAMES, "b"))
-    assert [part.anchor for part in parts(compare(other), other)] == [
-        "places",
-        "overfitting",
-        "failures",
-        "labels",
-    ]
+    found = {part.anchor: part for part in parts(compare(other), other)}
+    apart = ("ensembles", "calibration", "doubt")
+    assert list(found) == ["places", "overfitting", *apart, "failures", "labels"]
+    for anchor in apart:
+        (sentence,) = found[anchor].sentences
+        assert "left out here: the runs do not share their test sources" in sentence
+        assert not (found[anchor].tables or found[anchor].figures)
+    text = str(page.context({"best": compare(other)}, other)["citation"])
+    assert "Guo2017" not in text, "what a section that is left out would have used is not cited"
+
+
+def test_folds_that_hold_out_other_validation_sources_are_told_so(made):
+    table = made.records[1].predictions
+    other = np.where(table.split == "validation", np.char.add(table.source_id, "b"), table.source_id)
+    moved = replace(made.records[1], predictions=replace(table, source_id=other))
+    records = [made.records[0], moved, *made.records[2:]]
+    found = {part.anchor: part for part in parts(compare(records), records)}
+    assert "do not share their validation sources" in found["calibration"].sentences[0]
+    assert found["differences"].tables, "test sources are enough for paired differences"
+
+
+def test_overfitting_is_written_to_the_digits_that_matter(sections):
+    for row in sections["overfitting"].tables[0].rows:
+        for cell, decimals in zip(row[2:], (1, 1, None, 2, 2, 3, 1), strict=True):
+            if decimals is not None and cell.text != "–":
+                assert re.fullmatch(rf"−?\d+\.\d{{{decimals}}} ± \d+\.\d{{{decimals}}}", cell.text), cell
+                assert cell.text.startswith(f"{cell.value:z.{decimals}f}".replace("-", "−"))
 
 
 def test_hostile_names_stay_text(runs, tmp_path):

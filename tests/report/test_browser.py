@@ -168,14 +168,17 @@ def browser(tmp_path_factory):
 
 
 def hostile(records, classes=None):
-    """Give records with hostile names of networks and classes."""
+    """Give records with hostile names of data, networks and classes, notes and machines."""
     names = {"convxpress": f"net {SCRIPT}", "mcrgnet": IMAGE, "radio-galaxy-zoo": FORMULA}
     made = []
     for record in records:
         network = record.spec.network.model_copy(update={"name": names[record.spec.network.name]})
-        spec = record.spec.model_copy(update={"network": network})
+        data = record.spec.data.model_copy(update={"name": f"set {IMAGE}"})
+        spec = record.spec.model_copy(update={"network": network, "data": data})
         predictions = replace(record.predictions, classes=classes or record.predictions.classes)
-        made.append(replace(record, spec=spec, predictions=predictions))
+        origin = {**record.provenance, "machine": f"box {SCRIPT}", "written": IMAGE}
+        notes = (f"{SCRIPT} removed", f"{LINK}{IMAGE} removed")
+        made.append(replace(record, spec=spec, predictions=predictions, provenance=origin, notes=notes))
     return made
 
 
@@ -491,10 +494,12 @@ def test_downloaded_tables_start_no_formula_and_keep_their_shape(browser, filled
     assert len({name for name, _ in downloads}) == len(downloads), "no two downloads have the same name"
 
 
-@pytest.mark.parametrize("dark", [False, True])
-@pytest.mark.parametrize("width", [390, 1200])
-def test_nothing_is_cut_off_or_covered(browser, plain, width, dark):
-    browser.open(plain, width, dark)
+@pytest.mark.parametrize(
+    ("full", "width", "dark"),
+    [(False, 390, True), (False, 1200, True), (True, 390, False), (True, 1200, False)],
+)
+def test_nothing_is_cut_off_or_covered(browser, plain, filled, full, width, dark):
+    browser.open(filled[0] if full else plain, width, dark)
     browser.run("document.querySelectorAll('details').forEach((each) => { each.open = true; })")
     assert browser.run("document.documentElement.scrollWidth") <= width
     script = """[...document.querySelectorAll("body *")].filter((each) => !each.closest(".scroll, .skip, svg")
@@ -515,8 +520,9 @@ def test_nothing_is_cut_off_or_covered(browser, plain, width, dark):
     assert (light[0] > 500 > 200 > light[1]) if dark else (light[1] > 700 and light[0] < 200)
 
 
-def test_on_paper_all_is_unfolded_light_and_within_the_page(browser, plain):
-    browser.open(plain, 703, dark=True)
+@pytest.mark.parametrize("full", [False, True])
+def test_on_paper_all_is_unfolded_light_and_within_the_page(browser, plain, filled, full):
+    browser.open(filled[0] if full else plain, 703, dark=True)
     browser(
         "Emulation.setEmulatedMedia",
         media="print",

@@ -17,7 +17,7 @@ import pytest
 from rich.console import Console
 
 from rgbench.comparison.summary import compare
-from rgbench.report import words
+from rgbench.report import page, words
 from rgbench.report.html import write_report
 from rgbench.report.text import comparison_csv, comparison_latex, comparison_lines, comparison_tables
 
@@ -152,6 +152,35 @@ def test_hostile_names_are_inert(tmp_path, runs):
     assert HOSTILE not in text
     assert "&lt;img src=x" in text
     assert not any("onerror" in image for image in Page(text).images)
+
+
+def test_every_recipe_of_a_network_has_its_training_curves(tmp_path, runs):
+    records = runs(seeds=(2, 1))
+    own = [record for record in records if record.spec.network.name == "mcrgnet"]
+    for record in own:
+        recipe = record.spec.recipe.model_copy(update={"learning_rate": 0.5, "batch_size": 8})
+        spec = record.spec.model_copy(update={"recipe": recipe})
+        records.append(replace(record, spec=spec, run_id=spec.run_id))
+    main = compare(records)
+    content = page.context({"best": main}, records)
+    groups = {group["name"]: [figure.title for figure in group["figures"]] for group in content["curves"]}
+    assert set(groups) == {"convxpress", "mcrgnet", "radio-galaxy-zoo"}
+    assert groups["convxpress"] == ["seed 1", "seed 2"]
+    (rate,) = {record.spec.recipe.learning_rate for record in own}
+    size = own[0].spec.recipe.batch_size
+    ways = [f", batch size {size}, learning rate {rate}", ", batch size 8, learning rate 0.5"]
+    assert sorted(groups["mcrgnet"]) == sorted(f"seed {seed}{way}" for seed in (1, 2) for way in ways)
+    names = [figure.name for figure in page.figures_of(content)]
+    assert len(set(names)) == len(names)
+    (warning,) = content["problems"]
+    assert warning.startswith("mcrgnet was trained under several recipes")
+
+
+def test_probabilities_are_written_as_relations(report):
+    text = report.read_text(encoding="utf8")
+    shown = set(re.findall(r"<(?:div|br)>p (=|&lt;|&gt;) [\d.]+", text))
+    assert shown == {"=", "&gt;"}
+    assert not re.search(r"p = &[lg]t;", text)
 
 
 def test_failed_runs_and_missing_images_do_not_stop_it(tmp_path, runs):

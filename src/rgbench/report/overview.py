@@ -162,7 +162,7 @@ def models_table(comparisons: Mapping[str, Comparison]) -> Table | None:
         cells = [cell for row in pair for cell in _score_cells(row)]
         rows.append((Cell(network), *cells, Cell(numbers.signed_percent(change), change)))
     heads = [head for name in names for head in (f"{name}: MPCA %", f"{name}: 95 % interval")]
-    columns = ("network", *heads, f"{names[1]} − {names[0]}")
+    columns = ("network", *heads, f"{names[1]} − {names[0]} / points")
     return Table("best-and-final", "Best and final model", columns, tuple(rows))
 
 
@@ -206,9 +206,15 @@ def class_table(main: Comparison) -> Table | None:
         for row in main.rows
         for k, class_name in enumerate(main.classes)
     ]
-    columns = ("network", "class", *(f"{name} %" for name in names))
+    columns = ("network", "class", *(f"{_class_heading(name)} %" for name in names))
     title = "Precision, recall and F1 of every class"
     return Table("per-class", title, columns, tuple(rows), frozenset({1}))
+
+
+def _class_heading(name: str) -> str:
+    """Write the name of a measure for people; those of the 2021 study count every class as equally frequent."""
+    plain = name.removesuffix("_2021").replace("f1", "F1")
+    return plain if plain == name.replace("f1", "F1") else f"{plain}, classes weighted alike (2021 study),"
 
 
 def _share(table: Mapping[str, Any], name: str, k: int) -> Cell:
@@ -216,10 +222,19 @@ def _share(table: Mapping[str, Any], name: str, k: int) -> Cell:
     return Cell(numbers.percent(value), value)
 
 
-def training_figure(record: RunRecord) -> Figure:
-    """Draw the training curves of a run."""
+def training_figures(records: Sequence[RunRecord]) -> list[Figure]:
+    """Draw the training curves of a network's runs, each with the settings by which its recipe is another."""
+    recipes = [record.spec.recipe.model_dump(mode="json") for record in records]
+    differ = [name for name in recipes[0] if any(recipe[name] != recipes[0][name] for recipe in recipes)]
+    return [
+        _training_figure(record, "".join(f", {name.replace('_', ' ')} {recipe[name]}" for name in differ))
+        for record, recipe in zip(records, recipes, strict=True)
+    ]
+
+
+def _training_figure(record: RunRecord, settings: str) -> Figure:
     network, seed, split = record.spec.network.name, record.spec.seed, record.spec.data.split
-    fold = f", {split}" if split.startswith("fold-") else ""
+    fold = (f", {split}" if split.startswith("fold-") else "") + settings
     epoch = words.best_epoch(record.history, record.cost)
     said = words.training_words(record.history, epoch)
     names = [name for name in _HISTORY if name in record.history]

@@ -54,7 +54,7 @@ def context(
     model, main = next(iter(comparisons.items()))
     data = records[0].spec.data.name
     parts = analysis.parts(main, records, beside)
-    bibliography = citations.bibliography(records, [part.anchor for part in parts])
+    bibliography = citations.bibliography(records, [part.anchor for part in parts if part.notes])
     return {
         "title": title or f"Which network classifies {data} best?",
         "model": model,
@@ -135,7 +135,23 @@ def _problems(main: Comparison, records: Sequence[RunRecord]) -> list[str]:
         for r in records
         if r.status != "complete"
     ]
-    return [*failed, *(f"{row.network}: {text.remarks(row)}" for row in main.rows if not text.learned(row))]
+    return [
+        *failed,
+        *(f"{row.network}: {text.remarks(row)}" for row in main.rows if not text.learned(row)),
+        *_several(main, records),
+    ]
+
+
+def _several(main: Comparison, records: Sequence[RunRecord]) -> list[str]:
+    """Say of networks with several recipes what the page leaves out."""
+    rows = {row.network for row in main.rows}
+    names = dict.fromkeys(record.spec.network.name for record in records)
+    return [
+        f"{name} was trained under several recipes, each with a row of its own; the sections on differences, "
+        "overfitting, ensembles and all that follow, and the pictures, leave it out."
+        for name in names
+        if name not in rows
+    ]
 
 
 def _confusions(main: Comparison, cells: Mapping[str, Sequence[Cell]]) -> list[dict[str, Any]]:
@@ -149,13 +165,20 @@ def _confusions(main: Comparison, cells: Mapping[str, Sequence[Cell]]) -> list[d
 
 
 def _curves(main: Comparison, records: Sequence[RunRecord]) -> list[dict[str, Any]]:
-    groups = []
-    for row in main.rows:
-        own = [r for r in records if r.spec.network.name == row.network and len(r.history.get("epoch", ()))]
-        if own:
-            drawn = [overview.training_figure(record) for record in own]
-            groups.append({"name": row.network, "figures": drawn})
-    return groups
+    trained: dict[str, list[RunRecord]] = {}
+    for record in sorted(records, key=lambda r: (r.spec.data.split, r.spec.seed)):
+        if len(record.history.get("epoch", ())):
+            trained.setdefault(record.spec.network.name, []).append(record)
+    order = [name for row in main.rows for name in trained if _is_of(row.network, name)]
+    return [
+        {"name": name, "figures": overview.training_figures(trained[name])}
+        for name in dict.fromkeys([*order, *trained])
+    ]
+
+
+def _is_of(row: str, network: str) -> bool:
+    """Tell whether a row is a network's; one of several recipes has more behind the name."""
+    return row == network or row.startswith(f"{network} (")
 
 
 def _footer(records: Sequence[RunRecord]) -> str:

@@ -14,8 +14,10 @@ from rgbench.report.figures import WIDTH, apart, levels, padded, short
 COLOURS = 6
 """Colours of lines in the style sheet; a seventh line begins again, dashed."""
 _LEFT, _RIGHT, _TOP = 44, WIDTH - 12, 24
-_LABELS = 96
-"""Room for the names at the right."""
+_LETTERS = 18
+"""Letters of a name that are shown at most."""
+_LETTER = 6.2
+"""Width of one of them."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Axes:
-    """Titles and ranges of a plot's axes; a range left out is that of the lines."""
+    """Titles, ranges and ticks of a plot's axes; a range left out is that of the lines."""
 
     x_title: str
     y_title: str
@@ -56,6 +58,7 @@ class Axes:
     log: bool = False
     diagonal: bool = False
     height: int = 280
+    x_ticks: tuple[float, ...] = ()
 
 
 def lines_figure(lines: Sequence[Line], axes: Axes, label: str) -> str:
@@ -70,7 +73,7 @@ def lines_figure(lines: Sequence[Line], axes: Axes, label: str) -> str:
     label : str
         Text for screen readers.
     """
-    right = _RIGHT - (_LABELS if any(line.name for line in lines) else 0)
+    right = _RIGHT - _LETTER * min(_LETTERS, max((len(line.name) for line in lines), default=0))
     x = svg.Axis(*(axes.x_range or _range([line.x for line in lines], axes.log)), _LEFT, right, axes.log)
     values = [v for line in lines for v in (line.y, line.low, line.high) if v is not None]
     y = svg.Axis(*(axes.y_range or _range(values)), axes.height - 44, _TOP)
@@ -78,7 +81,7 @@ def lines_figure(lines: Sequence[Line], axes: Axes, label: str) -> str:
         svg.text(2, 13, axes.y_title, "tick"),
         svg.text(right, axes.height - 6, axes.x_title, "tick", "end"),
     ]
-    parts += [*levels(y, _LEFT, right, "tick"), *_columns(x, y)]
+    parts += [*levels(y, _LEFT, right, "tick"), *_columns(x, y, axes.x_ticks)]
     if axes.diagonal:
         low, high = max(x.low, y.low), min(x.high, y.high)
         parts.append(svg.line(x.place(low), y.place(low), x.place(high), y.place(high), "zero"))
@@ -89,7 +92,7 @@ def lines_figure(lines: Sequence[Line], axes: Axes, label: str) -> str:
         ends.append(_end(line, y))
     for line, number, place in zip(lines, range(len(lines)), apart(ends, 14), strict=True):
         style = _style(number if line.style is None else line.style)
-        parts.append(svg.text(right + 8, place + 4, short(line.name, 15), f"name {style}"))
+        parts.append(svg.text(right + 8, place + 4, short(line.name, _LETTERS), f"name {style}"))
     return svg.drawing(WIDTH, axes.height, parts, label)
 
 
@@ -106,8 +109,8 @@ def _range(values: Sequence[NDArray[np.float64]], log: bool = False) -> tuple[fl
     return padded(known.tolist())
 
 
-def _columns(x: svg.Axis, y: svg.Axis) -> list[str]:
-    ticks = x.ticks(5)
+def _columns(x: svg.Axis, y: svg.Axis, given: Sequence[float]) -> list[str]:
+    ticks = given or x.ticks(5)
     step = min(np.diff(ticks)) if len(ticks) > 1 else 1.0
     parts = []
     for tick in ticks:

@@ -137,7 +137,7 @@ def _item(example: Example, look: Look) -> dict[str, Any]:
         "source_id": example.source_id,
         "truth": example.truth,
         "said": example.predicted,
-        "probability": numbers.probability(example.probability),
+        "probability": p if (p := numbers.probability(example.probability))[0] in "<>" else f"= {p}",
         "votes": f"{example.agreeing} of {example.runs}" if example.runs > 1 else "",
         "picture": look.picture(example.source_id),
     }

@@ -45,13 +45,43 @@ TERMS = (
     ),
     (
         "NLL, Brier score",
-        "How far the stated probabilities are from what came: negative log-likelihood, the mean of -ln p of the true "
+        "How far the stated probabilities are from what came: negative log-likelihood, the mean of −ln p of the true "
         "class in nats, and the mean squared distance of the probabilities from 0 and 1. Lower is better.",
     ),
     (
         "ECE",
         "Expected calibration error: of answers given with about the same probability p, how far the share that is "
         "right lies from p, on average. Not zero even for true probabilities, as bins hold few sources.",
+    ),
+    (
+        "temperature",
+        "Number by which logits are divided before they become probabilities; fitted on validation sources, it mends "
+        "probabilities that are too sure (above 1) or not sure enough (below 1), and changes no answer.",
+    ),
+    (
+        "MC dropout",
+        "Monte-Carlo dropout: a trained network answers many times with its dropout layers left on, and the mean "
+        "probability counts. A seed ensemble is the mean probability of runs that differ in their seed.",
+    ),
+    (
+        "entropy, mutual information",
+        "Entropy: how evenly the probabilities are spread over the classes, 0 if one class has them all. Mutual "
+        "information: the part of it that comes from members that contradict each other.",
+    ),
+    (
+        "conformal set",
+        "Classes named together so that the true one is among them for a promised share of sources like those of the "
+        "validation set.",
+    ),
+    (
+        "receptive field",
+        "Part of the image on which one pixel of a network's last feature map can depend (theoretical), or does "
+        "depend measurably (effective).",
+    ),
+    (
+        "Holm correction",
+        "Makes p-values larger when several questions are asked at once, so that chance alone gives a false answer "
+        "to any of them in 5 of 100 reports.",
     ),
     (
         "seed",

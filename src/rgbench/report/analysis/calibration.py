@@ -94,8 +94,9 @@ def _notes(runs: Runs) -> tuple[str, ...]:
     return (
         "Figures and the first sentence: mean probabilities of a network's runs. Single run: mean of the measures "
         "of the runs, each by itself. MC dropout: mean probability of passes with the dropout layers left on "
-        "(rgbench doubt makes them), likewise. Seed ensemble: mean probability of the runs. Temperatures are "
-        f"fitted for each way on its own validation rows; nothing is fitted on test sources.{chosen} A mean of "
+        "(rgbench doubt makes them), likewise. Seed ensemble: mean probability of the runs. A temperature "
+        "divides the logits: above 1 it lowers probabilities that are too sure, below 1 it raises them. Temperatures "
+        f"are fitted for each way on its own validation rows; nothing is fitted on test sources.{chosen} A mean of "
         "probabilities never has a larger NLL or Brier score than its members have on average (Jensen's inequality), "
         "so of a seed ensemble only the size of the gain is news; passes of dropout are held against the run without "
         "dropout, which may be better.",
@@ -106,7 +107,9 @@ def _notes(runs: Runs) -> tuple[str, ...]:
         "perfectly calibrated network would show with as many sources, which is not zero.",
         f"ECE, equal width: {metrics().get('ece').definition}. ECE, equal mass: "
         f"{metrics().get('ece_equal_mass').definition}. Brier score = reliability − resolution + uncertainty + "
-        "what varies within bins (15 of equal mass for each class).",
+        "what varies within bins (15 of equal mass for each class): reliability is how far stated probabilities lie "
+        "from what came (0 is best), resolution how far they tell sources apart (more is better), uncertainty what the "
+        "shares of the classes leave open.",
     )
 
 
@@ -126,7 +129,7 @@ def _sentences(y: Labels, tests: Mapping[str, Floats]) -> tuple[str, ...]:
 def _gains(scores: Scores) -> tuple[str, ...]:
     """Say of the leading networks what their other ways of answering gain against a single run."""
     return tuple(
-        f"{name}: {'; '.join(_gain(each) for each in own[1:])}."
+        f"{name}, NLL against its single runs: {'; '.join(_gain(each) for each in own[1:])}."
         for name, own in list(scores.items())[:SAID]
         if len(own) > 1
     )
@@ -135,11 +138,11 @@ def _gains(scores: Scores) -> tuple[str, ...]:
 def _gain(score: AnswerScore) -> str:
     value, low, high = score.nll_gain
     if low <= 0 <= high:
-        ends = f"95 % interval of the gain {_signed(low)} to {_signed(high)} nat"
-        return f"{score.answer.name} neither lowers nor raises the NLL of a single run measurably ({ends})"
+        return f"{score.answer.name}, shows no change (95 % interval of the gain {_signed(low)} to {_signed(high)} nat)"
+    ends = sorted(abs(end) for end in (low, high))
+    amount, least, most = (numbers.significant(each, 2) for each in (abs(value), *ends))
     verb = "lowers" if value > 0 else "raises"
-    amount, *ends = (numbers.significant(each, 2) for each in sorted(map(abs, (value, low, high)))[1:2]), 
-    return f"{score.answer.name} {verb} the NLL of a single run by {amount} nat (95 % interval {ends})"
+    return f"{score.answer.name}, {verb} it by {amount} nat (95 % interval {least} to {most})"
 
 
 def _reliability(y: Labels, tests: Mapping[str, Floats]) -> Figure:
@@ -240,7 +243,7 @@ def _errors(scores: Scores, y: Labels) -> Table:
     columns: tuple[str, ...] = ("network", "answer", "temperature", "NLL / nat", "NLL after temperature")
     columns += ("Brier score", "Brier after temperature", *_PARTS)
     columns += ("ECE, equal width %", "equal width, after %", "ECE, equal mass %", "equal mass, after %")
-    columns += ("equal mass, if calibrated %", "at most %")
+    columns += ("equal mass, if calibrated %", "95 % of calibrated ones below %")
     title = "Calibration on test sources, before and after a temperature"
     return Table("calibration", title, columns, tuple(rows), frozenset({1}))
 

@@ -24,6 +24,7 @@ Floats = NDArray[np.float64]
 Labels = NDArray[np.int64]
 Answers = Mapping[str, Sequence[Answer]]
 
+TITLE = "What is its doubt worth?"
 SHOWN = 6
 """Networks of the figure, from the top of the ranking."""
 RULE = ConformalRule(alpha=0.1)
@@ -53,7 +54,7 @@ def section(runs: Runs) -> Section | None:
     """Reject sources by doubt, part doubt into its kinds, and make conformal sets."""
     validation, test = runs.side("validation"), runs.side("test")
     if validation is None or test is None:
-        return None
+        return runs.left_out("doubt", "Doubt", TITLE)
     answers, y = runs.answers, test.y
     weights = stratified_weights(y, RESAMPLES, numpy_generator(0, "bootstrap", test=0))
     orders = [_orders(y, answers[runs.networks[0]], kind) for kind in (SEEDS, DROPOUT)]
@@ -61,7 +62,7 @@ def section(runs: Runs) -> Section | None:
     return Section(
         anchor="doubt",
         menu="Doubt",
-        title="What is its doubt worth?",
+        title=TITLE,
         sentences=(_rejected(y, answers), *_preferred(parted), _covered(answers, validation, test)),
         figures=(_networks(y, answers), *(figure for figure in orders if figure is not None)),
         tables=(*((parted,) if parted.rows else ()), _conformal(answers, validation, test)),
@@ -85,8 +86,9 @@ def _rejected(y: Labels, answers: Answers, share: float = 0.2) -> str:
     curve = rejection_curve(y, mean_answer(own))
     kept, everything = (float(curve.accuracy[i]) for i in (curve.at(share), 0))
     return (
-        f"If {name} may reject the {100 * share:.0f} % of the sources of which it is least certain, "
-        f"{numbers.percent(kept)} % of the rest are right, instead of {numbers.percent(everything)} % of all."
+        f"If {name} (mean probability of its runs) may reject the {100 * share:.0f} % of the sources of which it "
+        f"is least certain, {numbers.percent(kept)} % of the answers to the rest are right, instead of "
+        f"{numbers.percent(everything)} % of all."
     )
 
 
@@ -101,8 +103,9 @@ def _preferred(parted: Table) -> tuple[str, ...]:
             continue
         verdict = "cannot be told from" if low <= 0 <= high else f"is {'worse' if low > 0 else 'better'} than"
         said.append(
-            f"{row[0].text}, {row[1].text}: to reject errors by, mutual information {verdict} the probability "
-            f"(area {excess.text} points, 95 % interval {span.text.replace(' – ', ' to ')})."
+            f"{row[0].text}, {row[1].text}: to reject errors by, mutual information {verdict} the largest probability "
+            f"(area under the curve of errors {excess.text} points, less is better, 95 % interval "
+            f"{span.text.replace(' – ', ' to ')})."
         )
     return tuple(said)
 
@@ -283,8 +286,10 @@ def _promise(runs: Runs, validation: Side, test: Side) -> str:
         for side in (validation, test)
     ]
     return (
-        "Conformal sets (LAC) are made on validation sources. Their promise holds for test sources that are "
-        f"exchangeable with them. Here {chosen}shares of {', '.join(runs.main.classes)} among validation sources: "
+        "Conformal sets: all classes whose probability reaches a threshold, which validation sources set so that the "
+        "promised share of true classes does (LAC, the least ambiguous such sets). The promise holds for "
+        "test sources that are exchangeable with them. "
+        f"Here {chosen}shares of {', '.join(runs.main.classes)} among validation sources: "
         f"{shares[0]} %; among test sources: {shares[1]} %. Under a shift of survey or class shares nothing is "
         "promised. If exchangeable: range in which the coverage of 95 in 100 such experiments lies, both sides being "
         "random (beta-binomial). The interval (Wilson) is for more test sources at this threshold. Of the worst "

@@ -20,8 +20,10 @@ from rgbench.report import numbers
 from rgbench.report.analysis.runs import Runs
 from rgbench.report.blocks import Cell, Section, Table
 
+TITLE = "Is more than one network better?"
 LARGEST = 6
 """Largest ensemble that is chosen on validation sources."""
+_KINDS = {"exhaustive": "chosen, all subsets tried", "greedy": "chosen, one run after another"}
 LIMIT = 400
 """Subsets of a size that are all tried."""
 RULES = (
@@ -39,7 +41,9 @@ PAIRS = 45
 def section(runs: Runs) -> Section | None:
     """Score ensembles of seeds, of networks, of everything, and those chosen on validation sources."""
     validation, test = runs.side("validation"), runs.side("test")
-    if validation is None or test is None or len(test.members) < 2:
+    if validation is None or test is None:
+        return runs.left_out("ensembles", "Ensembles", TITLE)
+    if len(test.members) < 2:
         return None
     metric = runs.main.metric
     natural = groups(test.members)
@@ -51,12 +55,12 @@ def section(runs: Runs) -> Section | None:
         Blend(),
         metric,
     )
-    names = [*(g.name for g in natural), *(f"best {c.size} on validation sources" for c in choices)]
-    kinds = [*(g.kind for g in natural), *(f"chosen, {c.method}" for c in choices)]
+    names = [*(g.name for g in natural), *(_chosen(c) for c in choices)]
+    kinds = [*(g.kind for g in natural), *(_KINDS[c.method] for c in choices)]
     return Section(
         anchor="ensembles",
         menu="Ensembles",
-        title="Is more than one network better?",
+        title=TITLE,
         sentences=_sentences(scored[len(natural) - 1], choices, scored[len(natural) :], test),
         tables=(
             _scores(scored, names, kinds),
@@ -71,8 +75,10 @@ def section(runs: Runs) -> Section | None:
             "sources and scored on test sources; the gain is against the one run that is best on validation "
             "sources, with its paired 95 % score interval over test sources. Differences between members are "
             "measured on test sources and choose nothing. Q (Yule): 1 if two members are right on the same sources, "
-            "0 if independently. Double fault: share that both get wrong. Shapley value: a member's mean gain over "
-            "all orders in which members may join.",
+            "0 if independently. Disagreement: share that they answer differently. Double fault: share that both get "
+            "wrong. Entropy of votes: 0 if all members say the same of every source, 100 % if they are as divided as "
+            "can be. Shapley value: a member's mean gain on validation sources over all orders in which members may "
+            "join.",
         ),
     )
 
@@ -85,14 +91,18 @@ def _sentences(
     best = max(range(len(choices)), key=lambda i: (sign * choices[i].value, -choices[i].size))
     spread = diversity(test)
     pairs = (
-        f"Two members answer differently for {numbers.percent(spread.mean_disagreement)} % of the test sources, "
-        f"and both are wrong for {numbers.percent(spread.mean_double_fault)} %."
+        f"On average over all pairs, two runs answer differently for {numbers.percent(spread.mean_disagreement)} % of "
+        f"the test sources, and both are wrong for {numbers.percent(spread.mean_double_fault)} %."
     )
     said = [_gain(f"All {len(test.members)} runs together", everything)]
     if choices[best].size > 1:
         name = f"The ensemble that is best on validation sources ({choices[best].size} members)"
         said.append(_gain(name, chosen[best]))
     return (*said, pairs)
+
+
+def _chosen(choice: Choice) -> str:
+    return f"best {f'{choice.size} runs' if choice.size > 1 else 'run'} on validation sources"
 
 
 def _gain(name: str, score: EnsembleScore) -> str:
@@ -240,7 +250,7 @@ def _members(validation: Side, test: Side, metric: str) -> Table:
         (
             "member",
             "lost without it / points (validation)",
-            "Shapley value / points",
+            "Shapley value / points (validation)",
             "answers other than another member's %",
         ),
         tuple(rows),

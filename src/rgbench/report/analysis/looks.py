@@ -64,7 +64,8 @@ def section(runs: Runs) -> Section | None:
             "Embedding: the input of the last layer with weights, in the plane of its two largest principal "
             "components. Effective receptive field: side of the square as large as the area that moves the middle "
             "of the last map, four pixels where its side is even (above 4.55 % of the peak; Luo et al. 2016), on "
-            "test images; the whole map sees more.",
+            "test images; the whole map sees more. The theoretical field is what one pixel of that map can see at all, "
+            "so that the effective field of four may be larger.",
         ),
     )
 
@@ -116,10 +117,8 @@ def _plane(name: str, looks: Looks) -> Figure:
 
 def _separations(looks: Mapping[str, Looks]) -> str:
     n = len(next(iter(looks.values())).sources)
-    shares = ", ".join(f"{numbers.percent(each.neighbour, 0)} % for {name}" for name, each in looks.items())
-    return (
-        f"In the last hidden layer the nearest neighbour of a test source has its class: {shares} (of {n})."
-    )
+    shares = ", ".join(f"{name} {numbers.percent(each.neighbour, 0)} %" for name, each in looks.items())
+    return f"Of {n} test sources, so many have a nearest neighbour of their class in the last hidden layer: {shares}."
 
 
 def _sanity(looks: Mapping[str, Looks]) -> str:
@@ -133,7 +132,10 @@ def _sanity(looks: Mapping[str, Looks]) -> str:
     verdict = "so the maps tell of what was learnt"
     if image:
         verdict = f"so the maps of {', '.join(image)} tell of the image more than of what was learnt"
-    return f"Rank correlation of the maps with those of fresh weights, median: {listed}; {verdict}."
+    return (
+        "Rank correlation of the maps with those of the same network with fresh, untrained weights, median: "
+        f"{listed}; {verdict}."
+    )
 
 
 def _sizes(runs: Runs, looks: Looks) -> NDArray[np.float64]:
@@ -158,7 +160,7 @@ def _reaches(looks: Mapping[str, Looks], sizes: NDArray[np.float64]) -> str:
         "are larger)"
         for name, arcsec in reach.items()
     )
-    return f"What the middle of the last map sees: {listed}."
+    return f"What the middle of the last feature map sees, its effective receptive field: {listed}."
 
 
 def _size_figure(looks: dict[str, Looks], sizes: NDArray[np.float64]) -> Figure:
@@ -208,10 +210,10 @@ def _fields(runs: Runs, looks: dict[str, Looks], sizes: NDArray[np.float64]) -> 
     columns = (
         "network",
         "effective field / arcsec",
-        "theoretical",
-        "image",
+        "theoretical field / arcsec",
+        "image / arcsec",
         "sources larger %",
-        "nearest neighbours right %",
+        "nearest neighbour of its class %",
     )
     return Table("looks", "What each network sees", columns, tuple(rows))
 

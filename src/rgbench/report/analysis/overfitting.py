@@ -24,14 +24,14 @@ def section(runs: Runs) -> Section | None:
     if not found:
         return None
     opened = {name: each for name, each in found.items() if each.opened_loss.n}
-    words = "The gap between training and validation loss opens for good in no run."
+    words = "In no run does the gap between training and validation loss open and stay open."
     if opened:
         listed = ", ".join(
             f"{name} (epoch {numbers.significant(each.opened_loss.mean)}, {each.opened_loss.n} of {each.n_seeds} "
             "runs)"
             for name, each in opened.items()
         )
-        words = f"The gap between training and validation loss opens for good in {listed}."
+        words = f"The gap between training and validation loss opens, and does not close again, in {listed}."
     return Section(
         anchor="overfitting",
         menu="Overfitting",
@@ -43,11 +43,11 @@ def section(runs: Runs) -> Section | None:
         ),
         tables=(_table(found),),
         notes=(
-            "Losses are measured after each epoch, without dropout; columns say where the L2 penalty is counted "
-            "in. A ratio below 1 means that the network knows its training sources better. The epoch at which the"
-            " gap opens is the first after which it stays beyond what the noise of its early epochs explains. The"
-            " best model is that of the lowest validation loss, so it flatters itself a little on validation "
-            "sources.",
+            "Losses are measured after each epoch, without dropout; columns say where the L2 penalty is counted in. "
+            "Loss ratio: training over validation; below 1 the network knows its training sources better. Lost: final "
+            "against best model. The epoch at which the gap opens is the first after which it stays beyond what the "
+            "noise of its early epochs explains. The best model is that of the lowest validation loss, so it flatters "
+            "itself a little on validation sources.",
         ),
     )
 
@@ -94,7 +94,7 @@ def _table(found: dict[str, OverSeeds]) -> Table:
             "gap opens at epoch",
             "in runs",
             "loss ratio at the end",
-            "with L2",
+            "the same with L2 penalty",
             "validation loss lost / nat",
             "validation accuracy lost / points",
         ),
@@ -102,24 +102,25 @@ def _table(found: dict[str, OverSeeds]) -> Table:
             (
                 Cell(name),
                 Cell(str(each.n_seeds), each.n_seeds),
-                _number(each.best_epoch),
-                _number(each.opened_loss),
+                _number(each.best_epoch, 1),
+                _number(each.opened_loss, 1),
                 Cell(str(each.opened_loss.n), each.opened_loss.n),
-                _number(each.final_ratio),
-                _number(each.final_ratio_l2),
-                _number(each.loss_lost),
-                _number(each.accuracy_lost, 100),
+                _number(each.final_ratio, 2),
+                _number(each.final_ratio_l2, 2),
+                _number(each.loss_lost, 3),
+                _number(each.accuracy_lost, 1, 100),
             )
             for name, each in found.items()
         ),
     )
 
 
-def _number(value: Spread, scale: float = 1.0) -> Cell:
+def _number(value: Spread, decimals: int, scale: float = 1.0) -> Cell:
     if not value.n or not np.isfinite(value.mean):
         return Cell(numbers.NONE, None)
-    shown = numbers.significant(scale * value.mean)
-    if np.isfinite(value.spread):
-        spread = value.spread if value.spread > 1e-12 * max(1.0, abs(value.mean)) else 0.0
-        shown += f" ± {numbers.significant(scale * spread, 2)}"
-    return Cell(shown, scale * value.mean)
+    shown = f"{scale * value.mean:z.{decimals}f}".replace("-", "−")
+    if not np.isfinite(value.spread):
+        return Cell(shown, scale * value.mean)
+    return Cell(
+        f"{shown} ± {scale * value.spread:.{decimals}f}", scale * value.mean, spread=scale * value.spread
+    )

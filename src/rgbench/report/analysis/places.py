@@ -165,7 +165,7 @@ def _orders(
     """Set the order beside those under other weights."""
     own = {place.network for place in places if np.isfinite(place.score)}
     given = {key: values for key, values in measured.items() if key in own}
-    kinds = {"these": weights, "default": DEFAULT_WEIGHTS, "recognition only": RECOGNITION_ONLY}
+    kinds = {"as above": weights, "default": DEFAULT_WEIGHTS, "recognition only": RECOGNITION_ONLY}
     if dict(weights) == DEFAULT_WEIGHTS:
         del kinds["default"]
     lead = [place.network for place in rank_networks(given, weights)]

@@ -22,6 +22,17 @@ SHOWN = 6
 """Networks of the figures, from the top of the ranking."""
 
 
+_ANGLES = (0.0, 90.0, 180.0, 270.0)
+_STRENGTHS = {
+    "rotation": "The image is turned about its middle.",
+    "noise": "Gaussian noise is added, its strength as a multiple of the image's own.",
+    "beam": "The image is smoothed to a beam so many times as wide.",
+    "shift": "The source is moved out of the middle.",
+    "resolution": "The image is averaged into pixels so many times as large.",
+}
+"""What is done to the images, by the kind of disturbance."""
+
+
 def section(runs: Runs) -> Section | None:
     """Score the networks whose runs were all stressed (``rgbench stress``)."""
     stressed = {name: _stressed(runs, name) for name in runs.networks}
@@ -48,7 +59,8 @@ def section(runs: Runs) -> Section | None:
             "trained; clean and disturbed answers are compared on the same sources. “survey-NAME”: the same sources on "
             "that survey's images; “-simulated”: on these images, through its beam and on its pixels. Intervals "
             "are for new sources and, from two runs on, new seeds. p-values ask about these trained runs: exact sign "
-            "test over sources, corrected by Holm over the conditions of a network.",
+            "test over sources, corrected by Holm over the conditions of a network. "
+            "Sentences are of accuracy, table and figures of MPCA.",
         ),
     )
 
@@ -99,8 +111,9 @@ def _figure(family: str, scores: dict[str, list[ConditionScore]]) -> Figure:
                     rows.append((name, float(strength), *(float(number) for number in each)))
     kind = FAMILIES[family]
     label = f"MPCA against {kind.title} for {', '.join(scores)}"
-    drawing = lines_figure(lines, Axes(f"{kind.title} / {kind.unit}", "MPCA / %"), label)
-    words = "Band: 95 % interval of the first network."
+    ticks = _ANGLES if family == "rotation" else ()
+    drawing = lines_figure(lines, Axes(f"{kind.title} / {kind.unit}", "MPCA / %", x_ticks=ticks), label)
+    words = f"{_STRENGTHS[family]} Band: 95 % interval of the first network."
     columns = ("network", "strength", "mpca", "low", "high")
     return Figure(f"robustness-{family}", kind.title.capitalize(), drawing, words, columns, tuple(rows))
 

@@ -133,9 +133,7 @@ class Runs:
             try:
                 side_of(self.complete, split, self.main.model)
             except SpecError:
-                return (
-                    f"the runs do not share their {split} sources, as every seed or fold has a split of its own"
-                )
+                return f"the runs do not share their {split} sources, as every seed or fold has a split of its own"
             except RgbenchError as error:
                 return str(error)
         return ""
