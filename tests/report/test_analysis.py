@@ -106,7 +106,7 @@ def test_runs_on_different_test_sources_are_told_why_sections_are_left_out(runs)
     for anchor in apart:
         (sentence,) = found[anchor].sentences
         assert "left out here: the runs do not share their test sources" in sentence
-        assert not (found[anchor].tables or found[anchor].figures)
+        assert (found[anchor].tables, found[anchor].figures) == ((), ())
     text = str(page.context({"best": compare(other)}, other)["citation"])
     assert "Guo2017" not in text, "what a section that is left out would have used is not cited"
 

@@ -27,8 +27,7 @@ def section(runs: Runs) -> Section | None:
     words = "In no run does the gap between training and validation loss open and stay open."
     if opened:
         listed = ", ".join(
-            f"{name} (epoch {numbers.significant(each.opened_loss.mean)}, {each.opened_loss.n} of {each.n_seeds} "
-            "runs)"
+            f"{name} (epoch {each.opened_loss.mean:.0f}, {each.opened_loss.n} of {each.n_seeds} runs)"
             for name, each in opened.items()
         )
         words = f"The gap between training and validation loss opens, and does not close again, in {listed}."
