@@ -216,3 +216,14 @@ def test_what_cannot_be_compared_is_refused():
         ours.correlated_t(DIFFERENCES, 0.2, -0.1)
     with pytest.raises(SpecError, match="confidence: found 95"):
         ours.seed_interval(y, right, right, 95)
+
+
+def test_many_intervals_at_once_are_those_one_by_one():
+    rng = np.random.default_rng(3)
+    cases = []
+    for k, n in ((4, 200), (1, 50), (4, 90), (3, 60), (1, 50)):
+        y = np.arange(n) % k
+        cases.append((y, rng.integers(-3, 4, n) / 3 * (rng.random(n) < 0.4)))
+    one_by_one = [ours.source_ends(y, d, 0.9) for y, d in cases]
+    np.testing.assert_allclose(ours.source_ends_of(cases, 0.9), one_by_one, atol=1e-12)
+    assert ours.source_ends_of([], 0.9) == []

@@ -10,6 +10,7 @@ Values and differences are fractions, first minus second; words say points, i.e.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -291,6 +292,29 @@ def source_ends(y: Labels, d: Floats, confidence: float) -> tuple[float, float, 
 
 def source_ends_at(y: Labels, d: Floats, z: Floats) -> tuple[Floats, Floats, float]:
     """Give `source_ends` at several normal quantiles at once: low (levels,), high (levels,), and the mean."""
+    counts, narrower, mean = _counted(y, d)
+    above, below, n = (np.broadcast_to(each, (len(z), len(each))) for each in counts)
+    low, high = score_difference_interval(above, below, n, z * narrower)
+    return low, high, mean
+
+
+def source_ends_of(
+    cases: Sequence[tuple[Labels, Floats]], confidence: float
+) -> list[tuple[float, float, float]]:
+    """Give `source_ends` of many (y, d) at once, which is faster than one by one."""
+    _check_share("confidence", confidence)
+    z, counted = float(norm.ppf((1 + confidence) / 2)), [_counted(y, d) for y, d in cases]
+    found: dict[int, tuple[float, float, float]] = {}
+    for k in {each[0].shape[1] for each in counted}:
+        own = [i for i, each in enumerate(counted) if each[0].shape[1] == k]
+        above, below, n = np.stack([counted[i][0] for i in own], axis=1)
+        low, high = score_difference_interval(above, below, n, z * np.array([counted[i][1] for i in own]))
+        found |= {i: (float(a), float(b), counted[i][2]) for i, a, b in zip(own, low, high, strict=True)}
+    return [found[i] for i in range(len(cases))]
+
+
+def _counted(y: Labels, d: Floats) -> tuple[Floats, float, float]:
+    """Give sums above 0, below 0, and sizes of the classes (3, k); how much less d scatters than signs; the mean."""
     classes = [d[y == c] for c in np.unique(y)]
     n = np.array([len(own) for own in classes], dtype=np.float64)
     above = np.array([np.maximum(own, 0).sum() for own in classes])
@@ -300,11 +324,7 @@ def source_ends_at(y: Labels, d: Floats, z: Floats) -> tuple[Floats, Floats, flo
     most = float(np.sum(((above + below) / n - mean**2) / n))
     own = float(np.sum((np.array([np.mean(values**2) for values in classes]) - mean**2) / n))
     dispersion = own / most if most > 0 else 1.0
-    narrowed = z * np.sqrt(np.clip(dispersion, 0, 1))
-    shape = (len(z), len(n))
-    counts = [np.broadcast_to(each, shape) for each in (above, below, n)]
-    low, high = score_difference_interval(counts[0], counts[1], counts[2], narrowed)
-    return low, high, float(mean.mean())
+    return np.stack([above, below, n]), float(np.sqrt(np.clip(dispersion, 0, 1))), float(mean.mean())
 
 
 def seed_error(y: Labels, flags: Flags | Floats) -> float:

@@ -8,7 +8,8 @@ predictions. Here they are read: no network and no image is needed.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from scipy.stats import t as student
 from rgbench.comparison.conditions import FAMILIES, SURVEY, Condition
 from rgbench.comparison.intervals import Weights, interval, resampled, stratified_weights, wilson
 from rgbench.comparison.recognition import Answers, mean_interval
-from rgbench.comparison.resampled import seed_error, source_ends
+from rgbench.comparison.resampled import seed_error, source_ends_of
 from rgbench.comparison.significance import holm
 from rgbench.errors import SpecError
 from rgbench.seeds import numpy_generator
@@ -32,6 +33,7 @@ CONDITIONS_FILE = "conditions.parquet"
 METRICS = ("accuracy", "mpca")
 
 Floats = NDArray[np.float64]
+Estimate = tuple[float, float, float]
 
 
 @dataclass(frozen=True)
@@ -212,12 +214,10 @@ def score_conditions(
         If there is no run, or no condition that all have.
     """
     shared = _shared(runs)
-    whole = _Baseline.of([_labelled(run) for run in runs], resamples, seed)
-    scores = []
-    for condition in shared:
-        base = whole.covered(condition, resamples, seed)
-        found = [_measured(r.disturbed[condition], w) for r, w in zip(base.runs, base.weights, strict=True)]
-        scores.append(_score(condition, base, found, confidence))
+    whole = _Baseline([_labelled(run) for run in runs], resamples, seed)
+    bases = [whole.covered(condition) for condition in shared]
+    drops = _paired_drops(shared, bases, confidence)
+    scores = [_score(*each, confidence) for each in zip(shared, bases, drops, strict=True)]
     corrected = holm([score.p_value for score in scores])
     scores = [replace(score, p_value=p) for score, p in zip(scores, corrected, strict=True)]
     return [replace(score, words=_sentence(score, confidence)) for score in scores]
@@ -294,22 +294,39 @@ def _shared(runs: Sequence[StressedRun]) -> list[Condition]:
 
 @dataclass(frozen=True)
 class _Baseline:
-    """Runs on the sources of a condition, their bootstrap weights, and the metrics of the clean images."""
+    """Runs on the sources of a condition, with what their bootstrap needs, if any."""
 
     runs: list[StressedRun]
-    weights: list[Weights]
-    clean: list[dict[str, Floats]]
+    resamples: int
+    seed: int
+    known: dict[float, dict[str, Estimate]] = field(default_factory=dict)
 
-    @classmethod
-    def of(cls, runs: list[StressedRun], resamples: int, seed: int) -> _Baseline:
-        weights = _weights([run.clean for run in runs], resamples, seed)
-        return cls(runs, weights, [_measured(r.clean, w) for r, w in zip(runs, weights, strict=True)])
+    @cached_property
+    def weights(self) -> list[Weights]:
+        """Bootstrap weights of each run's sources."""
+        return _weights([run.clean for run in self.runs], self.resamples, self.seed)
 
-    def covered(self, condition: Condition, resamples: int, seed: int) -> _Baseline:
+    @cached_property
+    def clean(self) -> list[dict[str, Floats]]:
+        """Metrics of the clean images and of their resamples."""
+        return [_measured(r.clean, w) for r, w in zip(self.runs, self.weights, strict=True)]
+
+    def of_clean(self, confidence: float) -> dict[str, Estimate]:
+        """Give the means over runs on clean images with their score intervals, worked out once."""
+        if confidence not in self.known:
+            tables = [run.clean for run in self.runs]
+            self.known[confidence] = {m: _of_mean(_answers(tables, m), confidence) for m in METRICS}
+        return self.known[confidence]
+
+    def disturbed(self, condition: Condition) -> list[dict[str, Floats]]:
+        """Give those of the disturbed ones."""
+        return [_measured(r.disturbed[condition], w) for r, w in zip(self.runs, self.weights, strict=True)]
+
+    def covered(self, condition: Condition) -> _Baseline:
         """Keep the sources that the condition has; another survey may have seen fewer."""
         parts = [_covered(run, condition) for run in self.runs]
         same = all(len(part.clean) == len(run.clean) for part, run in zip(parts, self.runs, strict=True))
-        return self if same else _Baseline.of(parts, resamples, seed)
+        return self if same else _Baseline(parts, self.resamples, self.seed)
 
 
 def _covered(run: StressedRun, condition: Condition) -> StressedRun:
@@ -347,24 +364,25 @@ def _measured(rows: Predictions, weights: Weights) -> dict[str, Floats]:
     return found
 
 
-def _score(
-    condition: Condition, base: _Baseline, found: Sequence[dict[str, Floats]], confidence: float
-) -> ConditionScore:
-    runs = base.runs
-    before = [_answers([run.clean for run in runs], metric) for metric in METRICS]
-    now = [_answers([run.disturbed[condition] for run in runs], metric) for metric in METRICS]
-    finite = all(
+def _finite(condition: Condition, runs: Sequence[StressedRun]) -> bool:
+    return all(
         np.isfinite(r.clean.logits).all() and np.isfinite(r.disturbed[condition].logits).all() for r in runs
     )
+
+
+def _score(
+    condition: Condition, base: _Baseline, drops: dict[str, Estimate], confidence: float
+) -> ConditionScore:
+    """Score a condition; `drops` are empty where the runs cannot be paired source by source."""
+    runs, finite = base.runs, _finite(condition, base.runs)
     changed = np.mean([(_said(r.clean) != _said(r.disturbed[condition])).mean() for r in runs])
-    if finite and len({tuple(run.clean.source_id.tolist()) for run in runs}) == 1:
-        values, clean = (
-            {m: _of_mean(a, confidence) for m, a in zip(METRICS, x, strict=True)} for x in (now, before)
-        )
-        pairs = zip(METRICS, before, now, strict=True)
-        drops = {metric: _of_drop(one, other, confidence) for metric, one, other in pairs}
+    if drops:
+        clean = base.of_clean(confidence)
+        now = [run.disturbed[condition] for run in runs]
+        values = {metric: _of_mean(_answers(now, metric), confidence) for metric in METRICS}
     else:
-        after, ahead = ({m: np.mean([r[m] for r in x], axis=0) for m in METRICS} for x in (found, base.clean))
+        measured = (base.disturbed(condition), base.clean)
+        after, ahead = ({m: np.mean([r[m] for r in x], axis=0) for m in METRICS} for x in measured)
         values, clean = ({m: _estimate(x[m], confidence) for m in METRICS} for x in (after, ahead))
         drops = {m: _estimate(ahead[m] - after[m], confidence) for m in METRICS}
     return ConditionScore(
@@ -385,22 +403,36 @@ def _answers(tables: Sequence[Predictions], metric: str) -> Answers:
     return Answers("", y if metric == "mpca" else np.zeros_like(y), right, ("",) * len(tables))
 
 
-def _of_mean(answers: Answers, confidence: float) -> tuple[float, float, float]:
+def _of_mean(answers: Answers, confidence: float) -> Estimate:
     found = mean_interval(answers, confidence)
     return found.value, found.low, found.high
 
 
-def _of_drop(clean: Answers, disturbed: Answers, confidence: float) -> tuple[float, float, float]:
-    """Give the mean drop with its interval, for new sources and, from two runs on, new seeds."""
-    drop = clean.right.astype(np.float64) - disturbed.right
-    low, high, value = source_ends(clean.y, drop.mean(axis=0), confidence)
-    half = 0.0
-    if len(drop) > 1:
-        half = seed_error(clean.y, drop) * float(student.ppf((1 + confidence) / 2, len(drop) - 1))
-    return value, value - float(np.hypot(value - low, half)), value + float(np.hypot(high - value, half))
+def _paired_drops(
+    conditions: Sequence[Condition], bases: Sequence[_Baseline], confidence: float
+) -> list[dict[str, Estimate]]:
+    """Give the mean drops of each condition, for new sources and, from two runs on, new seeds; {} without pairs."""
+    cases: list[tuple[NDArray[np.int64], Floats]] = []
+    places = []
+    for i, (condition, base) in enumerate(zip(conditions, bases, strict=True)):
+        same = len({tuple(run.clean.source_id.tolist()) for run in base.runs}) == 1
+        for metric in METRICS if same and _finite(condition, base.runs) else ():
+            one = _answers([run.clean for run in base.runs], metric)
+            other = _answers([run.disturbed[condition] for run in base.runs], metric)
+            cases.append((one.y, one.right.astype(np.float64) - other.right))
+            places.append((i, metric))
+    ends = source_ends_of([(y, drop.mean(axis=0)) for y, drop in cases], confidence)
+    found: list[dict[str, Estimate]] = [{} for _ in conditions]
+    for (i, metric), (y, drop), (low, high, value) in zip(places, cases, ends, strict=True):
+        half = 0.0
+        if len(drop) > 1:
+            half = seed_error(y, drop) * float(student.ppf((1 + confidence) / 2, len(drop) - 1))
+        ahead, behind = float(np.hypot(value - low, half)), float(np.hypot(high - value, half))
+        found[i][metric] = (value, value - ahead, value + behind)
+    return found
 
 
-def _estimate(values: Floats, confidence: float) -> tuple[float, float, float]:
+def _estimate(values: Floats, confidence: float) -> Estimate:
     """Give a value with the interval of its resamples."""
     return float(values[0]), *interval(values[1:], confidence)
 
