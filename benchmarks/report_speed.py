@@ -15,11 +15,15 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+from scipy.special import log_softmax
 
+from rgbench.comparison.answers import MC_DROPOUT, SIDES, with_members
+from rgbench.comparison.looks import Looks
 from rgbench.comparison.summary import compare
 from rgbench.data.catalogue import Card, Catalogue, DataSet
+from rgbench.disturb import CONDITIONS
 from rgbench.report import analysis
-from rgbench.report.analysis.runs import Beside
+from rgbench.report.analysis.runs import Beside, Setting
 from rgbench.report.html import ReportOptions, write_report
 from rgbench.spec import Study, resolve
 from rgbench.store import RunRecord
@@ -152,22 +156,69 @@ def make_data(record: RunRecord) -> DataSet:
 
 
 def beside_of(records: list[RunRecord], data: DataSet) -> Beside:
-    """Make runs on fewer sources for half of the networks, and three disturbed conditions of one network."""
+    """Make all that can stand beside runs: for half of the networks runs on fewer sources, for each run 39 disturbed
+    conditions and 20 passes with dropout, for each network maps, and two other data sets.
+    """
     smaller = []
     for record in records[: len(records) // 2]:
         for limit in (500, 2000):
             less = record.spec.data.model_copy(update={"train_limit": limit})
             spec = record.spec.model_copy(update={"data": less})
             smaller.append(replace(record, spec=spec, cost={**record.cost, "training_sources": limit}))
-    conditions = {}
-    for record in (record for record in records if record.spec.network.name == NETWORKS[0]):
-        test = record.predictions.select("test", "best")
-        named = [
-            replace(test, condition=np.full(len(test), name))
-            for name in ("rotation-090", "rotation-180", "noise-1.0", "noise-2.0")
-        ]
-        conditions[record.run_id] = concatenate(named)
-    return Beside(tuple(smaller), conditions, data)
+    first = {record.spec.network.name: record for record in reversed(records)}
+    others = (("other", compare(records)), ("third", compare(records[::2])))
+    protocol, seen = records[0].spec.protocol, data.catalogue
+    return Beside(
+        tuple(smaller),
+        {record.run_id: stressed(record) for record in records},
+        data,
+        dict(others),
+        doubt={record.run_id: asked_again(record) for record in records},
+        looks={record.run_id: look(record) for record in first.values()},
+        settings={name: Setting(name, protocol, seen, seen) for name, _ in others},
+    )
+
+
+def stressed(record: RunRecord) -> Predictions:
+    """Give rows of the conditions of ``rgbench stress``: answers turned for a tenth of the sources."""
+    test = record.predictions.select("test", "best")
+    turned = np.random.default_rng(record.spec.seed).random(len(test)) < 0.1
+    rows = replace(test, logits=np.where(turned[:, None], np.roll(test.logits, 1, axis=1), test.logits))
+    return concatenate([replace(rows, condition=np.full(len(rows), each.name)) for each in CONDITIONS])
+
+
+def asked_again(record: RunRecord, passes: int = 20) -> Predictions:
+    """Give rows of ``rgbench doubt``: noise about what the run said."""
+    rng, parts = np.random.default_rng(record.spec.seed), []
+    for side in SIDES:
+        rows = record.predictions.select(side, "best")
+        scores = rows.log_probabilities() + rng.normal(0, 0.5, (passes, *rows.logits.shape))
+        parts.append(with_members(rows, MC_DROPOUT, log_softmax(scores, axis=2)))
+    return concatenate(parts)
+
+
+def look(record: RunRecord, shown: int = 8) -> Looks:
+    """Give what ``rgbench explain`` keeps of a run, made of chance."""
+    rng, test = np.random.default_rng(record.spec.seed), record.predictions.select("test", "best")
+    return Looks(
+        run_id=record.run_id,
+        method="occlusion",
+        classes=np.array(CLASSES),
+        shown=test.source_id[:shown],
+        label=test.label[:shown],
+        target=test.label[:shown],
+        inputs=rng.random((shown, SIDE, SIDE), dtype=np.float32),
+        maps=rng.normal(size=(shown, SIDE, SIDE)).astype(np.float32),
+        likeness=rng.uniform(-0.1, 0.1, shown),
+        sources=test.source_id,
+        source_label=test.label,
+        points=rng.normal(size=(len(test), 2)),
+        explained=np.array([0.5, 0.25]),
+        neighbour=0.75,
+        field=np.full((SIDE, SIDE), SIDE**-2.0),
+        field_pixels=40.0,
+        pixel_scale=1.8,
+    )
 
 
 def timed(work: Callable[[], Any]) -> tuple[float, Any]:

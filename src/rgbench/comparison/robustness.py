@@ -324,9 +324,11 @@ class _Baseline:
 
     def covered(self, condition: Condition) -> _Baseline:
         """Keep the sources that the condition has; another survey may have seen fewer."""
+        # The sources of a condition are among the clean ones.
+        if all(len(run.disturbed[condition]) == len(run.clean) for run in self.runs):
+            return self
         parts = [_covered(run, condition) for run in self.runs]
-        same = all(len(part.clean) == len(run.clean) for part, run in zip(parts, self.runs, strict=True))
-        return self if same else _Baseline(parts, self.resamples, self.seed)
+        return _Baseline(parts, self.resamples, self.seed)
 
 
 def _covered(run: StressedRun, condition: Condition) -> StressedRun:
