@@ -97,7 +97,7 @@ def test_accuracy_drop_and_test_are_those_of_the_counts():
     half = z * np.sqrt(p * (1 - p) / n + z**2 / (4 * n**2)) / (1 + z**2 / n)
     middle = (p + z**2 / (2 * n)) / (1 + z**2 / n)
     assert score.values["accuracy"][1:] == pytest.approx((middle - half, middle + half), abs=1e-8)
-    assert "accuracy falls by 5.0 points" in score.words
+    assert f"MPCA falls by {100 * score.drops['mpca'][0]:.1f} points" in score.words
 
 
 def test_the_interval_of_the_drop_is_paired():
@@ -118,7 +118,7 @@ def test_no_change_is_no_loss():
         assert drop == 0
         assert -0.03 < low < 0 < high == -low
     assert (score.p_value, score.changed) == (1.0, 0.0)
-    assert "no loss of accuracy can be shown" in score.words
+    assert "no loss of MPCA can be shown" in score.words
 
 
 def test_runs_are_averaged_and_p_values_corrected():

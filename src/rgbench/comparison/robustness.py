@@ -73,7 +73,7 @@ class ConditionScore:
     changed : float
         Share of the sources whose predicted class is another than on the clean image.
     words : str
-        The drop in accuracy in a sentence.
+        The drop in MPCA in a sentence.
     """
 
     condition: Condition
@@ -481,12 +481,12 @@ def _of_sources(values: Floats, weights: Weights, confidence: float) -> tuple[fl
 
 
 def _sentence(score: ConditionScore, confidence: float) -> str:
-    (drop, low, high), name = (100 * np.array(score.drops["accuracy"])).tolist(), score.condition.name
+    (drop, low, high), name = (100 * np.array(score.drops["mpca"])).tolist(), score.condition.name
     if not np.isfinite(drop):
         return f"{name}: logits that are not finite, nothing can be said"
     p = "p < 0.001" if score.p_value < 0.001 else f"p = {score.p_value:.3f}"
     span = f"{100 * confidence:.0f} % interval {low:.1f} to {high:.1f}, {score.n_sources} test sources"
     span += f"; of these runs, corrected {p}"
     if low <= 0 <= high:
-        return f"{name}: no loss of accuracy can be shown, {drop:+.1f} points ({span})"
-    return f"{name}: accuracy {'falls' if drop > 0 else 'rises'} by {abs(drop):.1f} points ({span})"
+        return f"{name}: no loss of MPCA can be shown, {drop:+.1f} points ({span})"
+    return f"{name}: MPCA {'falls' if drop > 0 else 'rises'} by {abs(drop):.1f} points ({span})"

@@ -58,7 +58,7 @@ def _commonest(found: Suspects) -> list[str]:
     if not tally:
         return []
     listed = ", ".join(f"{given} that look like {other} ({number})" for (given, other), number in tally)
-    return [f"Commonest: {listed}."]
+    return [f"The commonest are {listed}."]
 
 
 def _others(data: DataSet | None) -> list[str]:

@@ -59,8 +59,7 @@ def section(runs: Runs) -> Section | None:
             "trained; clean and disturbed answers are compared on the same sources. “survey-NAME”: the same sources on "
             "that survey's images; “-simulated”: on these images, through its beam and on its pixels. Intervals "
             "are for new sources and, from two runs on, new seeds. p-values ask about these trained runs: exact sign "
-            "test over sources, corrected by Holm over the conditions of a network. "
-            "Sentences are of accuracy, table and figures of MPCA.",
+            "test over sources, corrected by Holm over the conditions of a network.",
         ),
     )
 
