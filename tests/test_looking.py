@@ -91,7 +91,7 @@ def test_one_run_of_each_network_is_looked_at_once(store, tmp_path):
     text = page.read_text(encoding="utf8")
     assert 'id="looks"' in text
     assert text.count("<image ") == 16
-    assert "What the middle of the last map sees: " in text
+    assert "What the middle of the last feature map sees, its effective receptive field: " in text
 
 
 @pytest.mark.slow

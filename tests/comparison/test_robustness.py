@@ -14,11 +14,11 @@ from rgbench.comparison.robustness import (
     CONDITIONS_FILE,
     StressedRun,
     read_conditions,
-    rotation_consistency,
     score_conditions,
     strength_curves,
     stressed_run,
 )
+from rgbench.comparison.rotation import rotation_consistency
 from rgbench.errors import SpecError, StoreError
 from rgbench.store import Store
 from rgbench.tables import Predictions, concatenate, write_predictions

@@ -21,6 +21,7 @@ from rgbench.data.catalogue import Card, Catalogue, DataSet
 from rgbench.data.sets import load_data
 from rgbench.errors import SpecError
 from rgbench.report.analysis import failures, labels
+from rgbench.report.analysis.measured import MEASURED, measured
 from rgbench.report.analysis.runs import Beside, Runs
 from rgbench.report.blocks import Cell
 from rgbench.report.html import write_report
@@ -153,12 +154,12 @@ def test_trends_are_within_classes_and_corrected_for_their_number(section, data,
     row = {str(name): i for i, name in enumerate(data.catalogue.source_id)}
     rows = np.array([row[name] for name in names])
     share = np.array([np.mean(right[name]) for name in names])
-    measured, _ = failures.measured(data, np.array(names))
-    place = {str(name): i for i, name in enumerate(measured.source_id)}
+    known, _ = measured(data, np.array(names))
+    place = {str(name): i for i, name in enumerate(known.source_id)}
     columns = ("largest_angular_size", "signal_to_noise", "flux_density", "components", "redshift")
     alone = [
         trend(
-            measured.extra[name][[place[n] for n in names]],
+            known.extra[name][[place[n] for n in names]],
             share,
             data.catalogue.label[rows],
             "linear" if name == "redshift" else "log",
@@ -204,7 +205,7 @@ def test_what_all_runs_miss_is_listed_with_its_place(section, data, right):
 
 def test_only_tested_sources_are_measured_and_columns_of_the_catalogue_stay(data, made):
     some = np.array(list(made.images))[5:9]
-    found, notes = failures.measured(data, some)
+    found, notes = measured(data, some)
     assert found.source_id.tolist() == some.tolist()
     np.testing.assert_array_equal(found.extra["flux_density"], data.catalogue.extra["flux_density"][5:9])
     assert np.isfinite(found.extra["signal_to_noise"]).all()
@@ -212,25 +213,25 @@ def test_only_tested_sources_are_measured_and_columns_of_the_catalogue_stay(data
     assert len(notes) == 1
     assert "as they were published" in notes[0]
     other = replace(data.catalogue, extra={"signal_to_noise": np.full(len(data.catalogue), 7.0)})
-    kept, _ = failures.measured(replace(data, catalogue=other), some)
+    kept, _ = measured(replace(data, catalogue=other), some)
     assert kept.extra["signal_to_noise"].tolist() == [7.0] * 4
     bare = replace(data, catalogue=replace(data.catalogue, extra={}))
-    assert any("Flux density is not known" in note for note in failures.measured(bare, some)[1])
+    assert any("Flux density is not known" in note for note in measured(bare, some)[1])
     scaleless = replace(bare, card=replace(bare.card, pixel_scale=float("nan")))
-    assert any("Angular size is not known" in note for note in failures.measured(scaleless, some)[1])
+    assert any("Angular size is not known" in note for note in measured(scaleless, some)[1])
 
 
 def test_clipped_images_say_that_there_is_no_noise(made):
     clipped = {name: np.where(image > 60, image, 0) for name, image in list(made.images.items())[:8]}
-    _, notes = failures.measured(data_of(clipped), np.array(list(clipped)))
+    _, notes = measured(data_of(clipped), np.array(list(clipped)))
     assert any("S/N is not known: the images were clipped" in note for note in notes)
 
 
 def test_images_with_measures_are_not_measured_again(made):
     names = list(made.images)[:4]
-    extra = {name: np.arange(8.0) for name in failures.MEASURED}
+    extra = {name: np.arange(8.0) for name in MEASURED}
     own = data_of({name: made.images[name] for name in names}, np.float32, **extra)
-    found, notes = failures.measured(own, np.array(names))
+    found, notes = measured(own, np.array(names))
     assert notes == ()
     assert found.extra["signal_to_noise"].tolist() == [0.0, 1.0, 2.0, 3.0]
 

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+REFERENCE = 0.27
+"""Seconds of the piece of work in `slowness` on the machine of the benchmark's results, with nothing beside it."""
 BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "report_speed.py"
 
 
@@ -34,9 +38,22 @@ def test_the_benchmark_measures_every_section(benchmark, tmp_path):
     assert page.count("<img") > 100
 
 
+def slowness() -> float:
+    """How much slower than the machine of the benchmark's results this one is just now, by a fixed piece of work."""
+    began = time.perf_counter()
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        rng.multinomial(500, np.full(500, 1 / 500), size=100)
+        np.unique(rng.integers(0, 9999, 20_000).astype(str))
+        sum(str(i).count("1") for i in range(20_000))
+    return max(1.0, (time.perf_counter() - began) / REFERENCE)
+
+
 @pytest.mark.slow
 def test_fifty_runs_over_two_thousand_sources(benchmark, tmp_path):
+    before = slowness()
     found = benchmark.measure(benchmark.Size(), tmp_path)
+    slower = max(before, slowness())
     assert (found["runs"], found["test sources"]) == (50, 2000)
-    assert found["report, comparisons and page"] < benchmark.LIMITS["seconds"]
+    assert found["report, comparisons and page"] < benchmark.LIMITS["seconds"] * slower
     assert 1 < found["megabytes"] < benchmark.LIMITS["megabytes"]

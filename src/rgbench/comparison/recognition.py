@@ -152,19 +152,32 @@ def mean_interval(answers: Answers, confidence: float = 0.95) -> Interval:
     >>> print(mean_interval(Answers("a", y, (i + s) % 10 > 0, ("published",) * 3)).words)
     90.0 points (95 % interval 88.4 to 91.4)
     """
+    return mean_intervals([answers], confidence)[0]
+
+
+def mean_intervals(many: Sequence[Answers], confidence: float = 0.95) -> list[Interval]:
+    """Give `mean_interval` of several at once, which is faster than one by one."""
+    z, counted = float(norm.ppf((1 + confidence) / 2)), [_counted(answers) for answers in many]
+    found: dict[int, Interval] = {}
+    for k in {each[0].shape[1] for each in counted}:
+        own = [i for i, each in enumerate(counted) if each[0].shape[1] == k]
+        right, n = np.stack([counted[i][0] for i in own], axis=1)
+        ends = score_mean_interval(right, n, z * np.array([counted[i][1] for i in own]))
+        for i, value, low, high in zip(own, (right / n).mean(axis=1), *ends, strict=True):
+            part = run_part(many[i])
+            halves = [] if part is None else [part.half(confidence)]
+            found[i] = _widened(float(value), (float(low), float(high)), halves, confidence, (0.0, 1.0))
+    return [found[i] for i in range(len(many))]
+
+
+def _counted(answers: Answers) -> tuple[Floats, float]:
+    """Give what is right and sizes of the classes (2, k), and how much less a mean over runs scatters than one run."""
     mean = answers.mean()
     classes = [mean[answers.y == c] for c in np.unique(answers.y)]
     right, n = np.array([own.sum() for own in classes]), np.array([float(len(own)) for own in classes])
-    # A mean over runs scatters less from source to source than one run, which is right or wrong.
     most = float(np.sum(right / n * (1 - right / n) / n))
     own = float(np.sum([np.var(each) / len(each) for each in classes]))
-    narrowed = float(norm.ppf((1 + confidence) / 2)) * sqrt(min(1.0, own / most) if most > 0 else 1.0)
-    low, high = (float(end) for end in score_mean_interval(right, n, narrowed))
-    value = float(np.mean(right / n))
-    part = run_part(answers)
-    return _widened(
-        value, (low, high), [] if part is None else [part.half(confidence)], confidence, (0.0, 1.0)
-    )
+    return np.stack([right, n]), sqrt(min(1.0, own / most) if most > 0 else 1.0)
 
 
 def run_part(answers: Answers) -> Part | None:

@@ -1,4 +1,4 @@
-"""What disturbed images do to a network: accuracy per condition, the loss against clean, rotation consistency.
+"""What disturbed images do to a network: accuracy per condition, and the loss against clean images.
 
 A *condition* is one way to disturb the test images. Its name is what the column `condition` of a predictions
 table holds, such as ``noise-1.0``; `rgbench.stress` makes the rows and keeps them beside the run's clean
@@ -10,17 +10,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import entr
 from scipy.stats import binomtest
 from scipy.stats import t as student
 
 from rgbench.comparison.conditions import FAMILIES, SURVEY, Condition
-from rgbench.comparison.intervals import Weights, interval, resampled, stratified_weights, wilson
-from rgbench.comparison.recognition import Answers, mean_interval
+from rgbench.comparison.intervals import Weights, interval, resampled, stratified_weights
+from rgbench.comparison.recognition import Answers, mean_intervals
 from rgbench.comparison.resampled import seed_error, source_ends_of
 from rgbench.comparison.significance import holm
 from rgbench.errors import SpecError
@@ -108,46 +106,6 @@ class FamilyCurve:
     drops: Floats
 
 
-@dataclass(frozen=True)
-class RotationConsistency:
-    """Whether a network says the same of a source however it is turned.
-
-    Attributes
-    ----------
-    angles : tuple of float
-        Degrees.
-    source_id : ndarray of str, shape (n,)
-        Sources, in the order of their names.
-    agreement : ndarray of float64, shape (n,)
-        Share of the pairs of angles at which a source gets the same class, mean over runs.
-    entropy : ndarray of float64, shape (n,)
-        Entropy of the classes over the angles as a share of the largest possible, ln(min(angles, classes)),
-        mean over runs.
-    same : (float, float, float)
-        Share of the sources that get one class at all angles, with its interval: Wilson for one run, else
-        from the bootstrap over sources.
-    mean_agreement, mean_entropy : (float, float, float)
-        Means over sources with their bootstrap intervals.
-    """
-
-    angles: tuple[float, ...]
-    source_id: NDArray[Any]
-    agreement: Floats
-    entropy: Floats
-    same: tuple[float, float, float]
-    mean_agreement: tuple[float, float, float]
-    mean_entropy: tuple[float, float, float]
-
-    @property
-    def words(self) -> str:
-        """The same in a sentence."""
-        share, low, high = (100 * value for value in self.same)
-        return (
-            f"{share:.1f} % of {len(self.source_id)} sources ({low:.1f} to {high:.1f} %) get the same class at "
-            f"all {len(self.angles)} angles"
-        )
-
-
 def read_conditions(store: Store, run_id: str) -> Predictions | None:
     """Read a run's predictions on disturbed images; None if there are none yet. Errors as `Store.beside`."""
     return store.beside(run_id, CONDITIONS_FILE)
@@ -173,10 +131,17 @@ def stressed_run(record: RunRecord, disturbed: Predictions, model: str = "best")
     """
     if record.predictions is None:
         raise SpecError(f"run {record.run_id} has no predictions; only complete runs can be compared")
-    clean = _ordered(record.predictions.select("test", model))
-    found = {}
-    for name in sorted(set(disturbed.condition.tolist())):
-        rows = _ordered(disturbed.select("test", model, condition=name))
+    stored = record.predictions.select("test", model)
+    order = np.argsort(stored.source_id)
+    clean, found = stored.take(order), {}
+    tested = disturbed.select("test", model, condition=None)
+    names, place = np.unique(tested.condition, return_inverse=True)
+    for i, name in enumerate(names.tolist()):
+        own = np.flatnonzero(place == i)
+        sources = tested.source_id[own]
+        # Mostly the rows stand as the clean ones do, and need no sorting of their own.
+        alike = np.array_equal(sources, stored.source_id)
+        rows = tested.take(own[order if alike else np.argsort(sources)])
         condition = Condition.of(name)
         whole = rows.source_id.tolist() == clean.source_id.tolist()
         part = condition.family == SURVEY and len(rows) > 0 and np.isin(rows.source_id, clean.source_id).all()
@@ -213,11 +178,11 @@ def score_conditions(
     SpecError
         If there is no run, or no condition that all have.
     """
-    shared = _shared(runs)
+    shared = shared_conditions(runs)
     whole = _Baseline([_labelled(run) for run in runs], resamples, seed)
     bases = [whole.covered(condition) for condition in shared]
-    drops = _paired_drops(shared, bases, confidence)
-    scores = [_score(*each, confidence) for each in zip(shared, bases, drops, strict=True)]
+    values, drops = _paired(shared, bases, confidence)
+    scores = [_score(*each, confidence) for each in zip(shared, bases, values, drops, strict=True)]
     corrected = holm([score.p_value for score in scores])
     scores = [replace(score, p_value=p) for score, p in zip(scores, corrected, strict=True)]
     return [replace(score, words=_sentence(score, confidence)) for score in scores]
@@ -241,47 +206,7 @@ def strength_curves(scores: Sequence[ConditionScore], metric: str = "accuracy") 
     return curves
 
 
-def rotation_consistency(
-    runs: Sequence[StressedRun], confidence: float = 0.95, resamples: int = 2000, seed: int = 0
-) -> RotationConsistency:
-    """Measure whether the predicted class stays when the image is turned; arguments as in `score_conditions`.
-
-    Unlike accuracy it needs no label, so that all test sources count.
-
-    Raises
-    ------
-    SpecError
-        If the runs have fewer than two angles in common, or were not tested on the same sources.
-    """
-    angles = [condition for condition in _shared(runs) if condition.family == "rotation"]
-    if len(angles) < 2:
-        raise SpecError(f"rotation consistency needs two angles or more, found {len(angles)}")
-    names = runs[0].clean.source_id
-    if any(run.clean.source_id.tolist() != names.tolist() for run in runs):
-        raise SpecError("rotation consistency is a mean over runs with the same test sources; these differ")
-    turned = [np.stack([run.disturbed[angle].logits for angle in angles]) for run in runs]
-    per_run = np.array([_consistency(logits) for logits in turned])
-    same, agreement, entropy = per_run.mean(axis=0)
-    (weights,) = _weights([runs[0].clean], resamples, seed)
-    bounds = _of_sources(same, weights, confidence)
-    if len(runs) == 1 and np.isfinite(same).all():
-        bounds = (bounds[0], *wilson(int(same.sum()), len(same), confidence))
-    return RotationConsistency(
-        tuple(angle.strength for angle in angles),
-        names,
-        agreement,
-        entropy,
-        bounds,
-        _of_sources(agreement, weights, confidence),
-        _of_sources(entropy, weights, confidence),
-    )
-
-
-def _ordered(rows: Predictions) -> Predictions:
-    return rows.take(np.argsort(rows.source_id))
-
-
-def _shared(runs: Sequence[StressedRun]) -> list[Condition]:
+def shared_conditions(runs: Sequence[StressedRun]) -> list[Condition]:
     """List the conditions that all runs have, by family and strength."""
     if not runs:
         raise SpecError("there is no run whose predictions on disturbed images could be scored")
@@ -302,9 +227,14 @@ class _Baseline:
     known: dict[float, dict[str, Estimate]] = field(default_factory=dict)
 
     @cached_property
+    def sources(self) -> NDArray[np.intp]:
+        """Number of the source in each row of all runs, one run after the other."""
+        return np.unique(np.concatenate([run.clean.source_id for run in self.runs]), return_inverse=True)[1]
+
+    @cached_property
     def weights(self) -> list[Weights]:
         """Bootstrap weights of each run's sources."""
-        return _weights([run.clean for run in self.runs], self.resamples, self.seed)
+        return bootstrap_weights([run.clean for run in self.runs], self.resamples, self.seed)
 
     @cached_property
     def clean(self) -> list[dict[str, Floats]]:
@@ -315,7 +245,10 @@ class _Baseline:
         """Give the means over runs on clean images with their score intervals, worked out once."""
         if confidence not in self.known:
             tables = [run.clean for run in self.runs]
-            self.known[confidence] = {m: _of_mean(_answers(tables, m), confidence) for m in METRICS}
+            spans = mean_intervals([_answers(tables, metric) for metric in METRICS], confidence)
+            self.known[confidence] = {
+                m: (s.value, s.low, s.high) for m, s in zip(METRICS, spans, strict=True)
+            }
         return self.known[confidence]
 
     def disturbed(self, condition: Condition) -> list[dict[str, Floats]]:
@@ -339,14 +272,16 @@ def _covered(run: StressedRun, condition: Condition) -> StressedRun:
 
 def _labelled(run: StressedRun) -> StressedRun:
     keep = run.clean.label >= 0
+    if keep.all():
+        return run
     if not keep.any():
         raise SpecError(f"run {run.clean.run_id}: no test source has a label")
     disturbed = {condition: rows.take(rows.label >= 0) for condition, rows in run.disturbed.items()}
     return StressedRun(run.clean.take(keep), disturbed)
 
 
-def _weights(tests: Sequence[Predictions], resamples: int, seed: int) -> list[Weights]:
-    """Draw bootstrap weights for each run; runs with the same test sources share them."""
+def bootstrap_weights(tests: Sequence[Predictions], resamples: int = 2000, seed: int = 0) -> list[Weights]:
+    """Draw bootstrap weights for the rows of each table; tables of the same sources share them."""
     drawn: dict[tuple[str, ...], Weights] = {}
     for test in tests:
         key = tuple(test.source_id.tolist())
@@ -373,15 +308,17 @@ def _finite(condition: Condition, runs: Sequence[StressedRun]) -> bool:
 
 
 def _score(
-    condition: Condition, base: _Baseline, drops: dict[str, Estimate], confidence: float
+    condition: Condition,
+    base: _Baseline,
+    values: dict[str, Estimate],
+    drops: dict[str, Estimate],
+    confidence: float,
 ) -> ConditionScore:
-    """Score a condition; `drops` are empty where the runs cannot be paired source by source."""
+    """Score a condition; `values` and `drops` are empty where the runs cannot be paired source by source."""
     runs, finite = base.runs, _finite(condition, base.runs)
     changed = np.mean([(_said(r.clean) != _said(r.disturbed[condition])).mean() for r in runs])
     if drops:
         clean = base.of_clean(confidence)
-        now = [run.disturbed[condition] for run in runs]
-        values = {metric: _of_mean(_answers(now, metric), confidence) for metric in METRICS}
     else:
         measured = (base.disturbed(condition), base.clean)
         after, ahead = ({m: np.mean([r[m] for r in x], axis=0) for m in METRICS} for x in measured)
@@ -394,7 +331,7 @@ def _score(
         values,
         clean,
         drops,
-        _p_value(runs, condition) if finite else 1.0,
+        _p_value(base, condition) if finite else 1.0,
         float(changed) if finite else float("nan"),
     )
 
@@ -405,17 +342,15 @@ def _answers(tables: Sequence[Predictions], metric: str) -> Answers:
     return Answers("", y if metric == "mpca" else np.zeros_like(y), right, ("",) * len(tables))
 
 
-def _of_mean(answers: Answers, confidence: float) -> Estimate:
-    found = mean_interval(answers, confidence)
-    return found.value, found.low, found.high
-
-
-def _paired_drops(
+def _paired(
     conditions: Sequence[Condition], bases: Sequence[_Baseline], confidence: float
-) -> list[dict[str, Estimate]]:
-    """Give the mean drops of each condition, for new sources and, from two runs on, new seeds; {} without pairs."""
+) -> tuple[list[dict[str, Estimate]], list[dict[str, Estimate]]]:
+    """Give means and mean drops of each condition, for new sources and, from two runs on, new seeds; {} without pairs.
+
+    All conditions are worked out at once, which is several times as fast as one by one.
+    """
     cases: list[tuple[NDArray[np.int64], Floats]] = []
-    places = []
+    places, now = [], []
     for i, (condition, base) in enumerate(zip(conditions, bases, strict=True)):
         same = len({tuple(run.clean.source_id.tolist()) for run in base.runs}) == 1
         for metric in METRICS if same and _finite(condition, base.runs) else ():
@@ -423,15 +358,19 @@ def _paired_drops(
             other = _answers([run.disturbed[condition] for run in base.runs], metric)
             cases.append((one.y, one.right.astype(np.float64) - other.right))
             places.append((i, metric))
+            now.append(other)
     ends = source_ends_of([(y, drop.mean(axis=0)) for y, drop in cases], confidence)
-    found: list[dict[str, Estimate]] = [{} for _ in conditions]
+    values: list[dict[str, Estimate]] = [{} for _ in conditions]
+    for (i, metric), span in zip(places, mean_intervals(now, confidence), strict=True):
+        values[i][metric] = (span.value, span.low, span.high)
+    drops: list[dict[str, Estimate]] = [{} for _ in conditions]
     for (i, metric), (y, drop), (low, high, value) in zip(places, cases, ends, strict=True):
         half = 0.0
         if len(drop) > 1:
             half = seed_error(y, drop) * float(student.ppf((1 + confidence) / 2, len(drop) - 1))
         ahead, behind = float(np.hypot(value - low, half)), float(np.hypot(high - value, half))
-        found[i][metric] = (value, value - ahead, value + behind)
-    return found
+        drops[i][metric] = (value, value - ahead, value + behind)
+    return values, drops
 
 
 def _estimate(values: Floats, confidence: float) -> Estimate:
@@ -439,12 +378,11 @@ def _estimate(values: Floats, confidence: float) -> Estimate:
     return float(values[0]), *interval(values[1:], confidence)
 
 
-def _p_value(runs: Sequence[StressedRun], condition: Condition) -> float:
+def _p_value(base: _Baseline, condition: Condition) -> float:
     """Test by signs whether as many sources are lost as are gained; 1 where no source changes."""
-    names = np.concatenate([run.clean.source_id for run in runs])
-    right = [[1 * (_said(rows) == rows.label) for rows in (r.clean, r.disturbed[condition])] for r in runs]
-    lost = [before - now for before, now in right]
-    total = np.bincount(np.unique(names, return_inverse=True)[1], weights=np.concatenate(lost))
+    pairs = [(run.clean, run.disturbed[condition]) for run in base.runs]
+    lost = [1 * (_said(a) == a.label) - 1 * (_said(b) == b.label) for a, b in pairs]
+    total = np.bincount(base.sources, weights=np.concatenate(lost))
     worse, better = int((total > 0).sum()), int((total < 0).sum())
     return float(binomtest(worse, worse + better).pvalue) if worse + better else 1.0
 
@@ -458,26 +396,6 @@ def _curve(family: str, metric: str, own: Sequence[ConditionScore]) -> FamilyCur
     if points[0][0] != FAMILIES[family].clean:
         points.insert(0, (FAMILIES[family].clean, own[0].clean[metric], (0.0, 0.0, 0.0)))
     return FamilyCurve(family, metric, *(np.array(column) for column in zip(*points, strict=True)))
-
-
-def _consistency(logits: NDArray[np.float32]) -> Floats:
-    """Give, of each source, whether its class is the same at all angles, its agreement and its entropy.
-
-    Logits (angles, n, k) to (3, n); NaN for a source with a logit that is not finite.
-    """
-    angles, _, k = logits.shape
-    counts = np.eye(k)[logits.argmax(axis=2)].sum(axis=0)
-    agreement = (counts * (counts - 1)).sum(axis=1) / (angles * (angles - 1))
-    entropy = entr(counts / angles).sum(axis=1) / np.log(min(angles, k))
-    found = np.stack([(counts.max(axis=1) == angles).astype(float), agreement, entropy])
-    found[:, ~np.isfinite(logits).all(axis=(0, 2))] = np.nan
-    return found
-
-
-def _of_sources(values: Floats, weights: Weights, confidence: float) -> tuple[float, float, float]:
-    """Give the mean over sources with its bootstrap interval."""
-    resamples = weights.astype(np.float64) @ values / len(values)
-    return float(values.mean()), *interval(resamples, confidence)
 
 
 def _sentence(score: ConditionScore, confidence: float) -> str:

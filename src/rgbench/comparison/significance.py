@@ -333,14 +333,14 @@ def mpca_difference_interval(
     return Interval(float(np.mean((above - below) / n)), float(low), float(high), confidence)
 
 
-def score_mean_interval(right: Floats, n: Floats, z: float) -> tuple[Floats, Floats]:
+def score_mean_interval(right: Floats, n: Floats, z: float | Floats) -> tuple[Floats, Floats]:
     """Give score intervals of the mean of independent proportions.
 
     Parameters
     ----------
     right, n : ndarray of float64, shape (..., k)
         Successes and trials of each class.
-    z : float
+    z : float, or ndarray of float64, shape (...)
         Normal quantile, e.g. 1.96.
 
     Returns

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from rgbench.comparison.looks import Looks
 from rgbench.report import numbers, svg
-from rgbench.report.analysis.failures import measured
 from rgbench.report.analysis.runs import Runs
 from rgbench.report.blocks import Cell, Figure, Section, Table
 from rgbench.report.figures import WIDTH
@@ -140,9 +139,10 @@ def _sanity(looks: Mapping[str, Looks]) -> str:
 
 def _sizes(runs: Runs, looks: Looks) -> NDArray[np.float64]:
     """Give the angular sizes of the test sources in arcsec: published ones, else measured; none if not known."""
-    if runs.beside.data is None:
+    if runs.measured is None:
         return np.zeros(0)
-    catalogue, _ = measured(runs.beside.data, looks.sources)
+    catalogue = runs.measured[0]
+    catalogue = catalogue.take(np.isin(catalogue.source_id, looks.sources))
     for key in ("angular_size", "largest_angular_size"):
         if key in catalogue.extra:
             values = np.asarray(catalogue.extra[key], dtype=np.float64)

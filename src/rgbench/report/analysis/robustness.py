@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from rgbench.comparison.conditions import FAMILIES, SURVEY
 from rgbench.comparison.robustness import (
     ConditionScore,
-    RotationConsistency,
     StressedRun,
-    rotation_consistency,
+    bootstrap_weights,
     score_conditions,
     strength_curves,
     stressed_run,
 )
+from rgbench.comparison.rotation import RotationConsistency, rotation_consistency
 from rgbench.errors import SpecError
 from rgbench.report import numbers
 from rgbench.report.analysis.runs import Runs
@@ -39,7 +41,7 @@ def section(runs: Runs) -> Section | None:
     scores = {name: score_conditions(own, runs.main.confidence) for name, own in stressed.items() if own}
     if not scores:
         return None
-    turned = {name: found for name, own in stressed.items() if own and (found := _turned(own)) is not None}
+    turned = _turned({name: own for name, own in stressed.items() if own}, runs.main.confidence)
     return Section(
         anchor="robustness",
         menu="Robustness",
@@ -72,11 +74,14 @@ def _stressed(runs: Runs, network: str) -> list[StressedRun]:
     return [stressed_run(r, runs.beside.conditions[r.run_id], runs.main.model) for r in own]
 
 
-def _turned(own: list[StressedRun]) -> RotationConsistency | None:
-    try:
-        return rotation_consistency(own)
-    except SpecError:
-        return None
+def _turned(stressed: dict[str, list[StressedRun]], confidence: float) -> dict[str, RotationConsistency]:
+    """Measure the networks whose runs share test sources and were tested at two angles or more."""
+    weights = bootstrap_weights([own[0].clean for own in stressed.values()])
+    found = {}
+    for (name, own), drawn in zip(stressed.items(), weights, strict=True):
+        with suppress(SpecError):
+            found[name] = rotation_consistency(own, confidence, drawn)
+    return found
 
 
 def _worst(scores: list[ConditionScore]) -> ConditionScore:

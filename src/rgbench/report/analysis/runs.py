@@ -14,6 +14,7 @@ from rgbench.comparison.members import Side, side_of
 from rgbench.comparison.summary import Comparison
 from rgbench.data.catalogue import Catalogue, DataSet
 from rgbench.errors import RgbenchError, SpecError
+from rgbench.report.analysis.measured import measured
 from rgbench.report.blocks import Section
 from rgbench.store import RunRecord
 from rgbench.tables import Predictions
@@ -125,6 +126,14 @@ class Runs:
             return side_of(self.complete, split, self.main.model)
         except RgbenchError:
             return None
+
+    @cached_property
+    def measured(self) -> tuple[Catalogue, tuple[str, ...]] | None:
+        """The catalogue of the test sources with what their images tell, and what they do not; None without data."""
+        tables = [r.predictions.select("test", self.main.model) for r in self.complete if r.predictions]
+        if self.beside.data is None or not tables:
+            return None
+        return measured(self.beside.data, np.unique(np.concatenate([table.source_id for table in tables])))
 
     @cached_property
     def apart(self) -> str:
