@@ -10,7 +10,6 @@ from scipy.special import log_softmax, softmax
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, brier_score_loss, log_loss
 
 from rgbench.comparison import answers as ours
-from rgbench.comparison.intervals import stratified_weights
 from rgbench.comparison.members import Side, side_of
 from rgbench.comparison.significance import mpca_interval
 from rgbench.errors import SpecError, StoreError
@@ -52,10 +51,6 @@ def passes(record, m: int = 4, spread: float = 0.8) -> Predictions:
         scores = log_softmax(rows.log_probabilities() + noise, axis=2)
         parts.append(ours.with_members(rows, ours.MC_DROPOUT, scores))
     return concatenate(parts)
-
-
-def drawn(y: np.ndarray, seed: int = 0) -> np.ndarray:
-    return stratified_weights(y, 300, np.random.default_rng(seed))
 
 
 # --- rows -------------------------------------------------------------------------------------------------
@@ -133,7 +128,7 @@ def test_scores_equal_scikit_learn_s_and_are_means_over_the_runs(seeds):
     doubt = {record.run_id: passes(record) for record in seeds}
     validation, test = sides(seeds)
     found = ours.score_answers(
-        ours.answers_of(seeds, doubt, (validation, test), "best"), validation.y, test.y, drawn(test.y)
+        ours.answers_of(seeds, doubt, (validation, test), "best"), validation.y, test.y
     )
     y, truth = test.y, np.eye(4)[test.y]
     for score in found:
@@ -169,8 +164,8 @@ def test_scores_equal_scikit_learn_s_and_are_means_over_the_runs(seeds):
 def test_nothing_is_fitted_on_test_sources(seeds):
     validation, test = sides(seeds)
     answers = ours.answers_of(seeds, {}, (validation, test), "best")
-    one = ours.score_answers(answers, validation.y, test.y, drawn(test.y))
-    other = ours.score_answers(answers, validation.y, (test.y + 1) % 4, drawn(test.y))
+    one = ours.score_answers(answers, validation.y, test.y)
+    other = ours.score_answers(answers, validation.y, (test.y + 1) % 4)
     for first, second in zip(one, other, strict=True):
         assert first.temperatures == second.temperatures
         assert first.values["nll"][0] < second.values["nll"][0]
@@ -195,7 +190,7 @@ def test_intervals_of_losses_hold_the_truth_as_often_as_they_say():
     for seed in range(trials):
         y, scores = honest(200, seed)
         answer = ours.Answer("a", ours.SINGLE, scores[None], scores[None])
-        (found,) = ours.score_answers([answer], y, y, drawn(y, seed))
+        (found,) = ours.score_answers([answer], y, y)
         for name, value in truth.items():
             inside[name] += found.values[name][1] <= value <= found.values[name][2]
     for name, number in inside.items():

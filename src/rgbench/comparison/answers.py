@@ -14,11 +14,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.stats import norm
 
 from rgbench.comparison.ensembles import combine
-from rgbench.comparison.intervals import Weights, interval
+from rgbench.comparison.losses import LOSSES, mean_ends
 from rgbench.comparison.members import Floats, Side, side_of
 from rgbench.comparison.significance import score_mean_interval
 from rgbench.errors import SpecError
@@ -30,7 +29,7 @@ from rgbench.measures.calibration import (
     ece_equal_mass,
     fit_temperature,
 )
-from rgbench.measures.classification import Labels, brier_scores, ece, negative_log_likelihoods
+from rgbench.measures.classification import Labels, ece
 from rgbench.measures.doubt import MemberDoubt, member_doubt, stack_members
 from rgbench.store import RunRecord, Store
 from rgbench.tables import Predictions, concatenate
@@ -244,7 +243,6 @@ def score_answers(
     answers: Sequence[Answer],
     y_validation: Labels,
     y_test: Labels,
-    weights: Weights,
     confidence: float = 0.95,
 ) -> tuple[AnswerScore, ...]:
     """Score the ways in which one network answers on the test sources.
@@ -255,26 +253,24 @@ def score_answers(
         As from `answers_of`; the first is the single runs, against which the others are held.
     y_validation, y_test : ndarray of int64, shapes (n_validation,) and (n,)
         True classes. Of the validation sources only temperatures are taken.
-    weights : ndarray of float32, shape (b, n)
-        Resamples of the test sources, as from `rgbench.comparison.intervals.stratified_weights`.
     confidence : float
         Coverage of the intervals.
     """
-    alone = _losses(answers[0].test, y_test, weights, "nll")
+    alone = _losses(answers[0].test, y_test, "nll")
     scored = []
     for answer in answers:
         warm = tuple(fit_temperature(y_validation, own) for own in answer.validation)
         scaled = np.stack(
             [apply_temperature(own, fit.value) for own, fit in zip(answer.test, warm, strict=True)]
         )
-        gain = alone - _losses(answer.test, y_test, weights, "nll")
+        gain = alone - _losses(answer.test, y_test, "nll")
         scored.append(
             AnswerScore(
                 answer,
                 warm,
-                _values(answer.test, y_test, weights, confidence),
-                _values(scaled, y_test, weights, confidence),
-                (float(gain[0]), *interval(gain[1:], confidence)),
+                _values(answer.test, y_test, confidence),
+                _values(scaled, y_test, confidence),
+                (float(gain.mean()), *mean_ends(y_test, gain, confidence)),
                 tuple(brier_decomposition(y_test, own, "equal-mass") for own in answer.test),
             )
         )
@@ -325,22 +321,17 @@ def _of_members(network: str, kind: str, validation: list[Floats], test: list[Fl
     return Answer(network, kind, means[0], means[1], doubts, len(test[0]))
 
 
-def _values(scores: Floats, y: Labels, weights: Weights, confidence: float) -> dict[str, Estimate]:
+def _values(scores: Floats, y: Labels, confidence: float) -> dict[str, Estimate]:
     right = np.mean(scores.argmax(axis=2) == y, axis=0)
     found = {name: recognition(right, y * (name == "mpca"), confidence) for name in _RECOGNITION}
-    for name in _OF_SOURCES:
-        draws = _losses(scores, y, weights, name)
-        found[name] = (float(draws[0]), *interval(draws[1:], confidence))
+    for name in LOSSES:
+        losses = _losses(scores, y, name)
+        found[name] = (float(losses.mean()), *mean_ends(y, losses, confidence))
     for name, function in (("ece", ece), ("ece_equal_mass", ece_equal_mass)):
         found[name] = (float(np.mean([function(y, own) for own in scores])), float("nan"), float("nan"))
     return found
 
 
-def _losses(scores: Floats, y: Labels, weights: Weights, name: str) -> NDArray[np.float64]:
-    """Give the mean over repeats of a loss: its value first, then that of every resample."""
-    losses = np.mean([_OF_SOURCES[name](y, own) for own in scores], axis=0)
-    return np.append(losses.mean(), weights.astype(np.float64) @ losses / len(y))
-
-
-_OF_SOURCES = {"nll": negative_log_likelihoods, "brier": brier_scores}
-"""Losses of single sources, whose mean is the measure."""
+def _losses(scores: Floats, y: Labels, name: str) -> Floats:
+    """Give the loss of each source, mean over repeats."""
+    return np.asarray(np.mean([LOSSES[name](y, own) for own in scores], axis=0))

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from scipy.special import log_softmax
 
 from rgbench.comparison.intervals import Weights, interval, resampled, stratified_weights
+from rgbench.comparison.losses import LOSSES, mean_ends
 from rgbench.comparison.members import Floats, Member, Side
 from rgbench.comparison.significance import mpca_difference_interval, mpca_interval
 from rgbench.errors import LeakageError, SpecError
@@ -318,6 +319,9 @@ def _spans(
         value = mpca_interval(classes, right, confidence)
         gain = mpca_difference_interval(classes, right, other, confidence)
         return (value.low, value.high), (gain.low, gain.high)
+    if metric in LOSSES:
+        losses, of_other = (LOSSES[metric](y, scores) for scores in both)
+        return mean_ends(y, losses, confidence), mean_ends(y, losses - of_other, confidence)
     draws, others = (_draws(metric, y, scores, weights) for scores in both)
     return interval(draws, confidence), interval(draws - others, confidence)
 

@@ -1,14 +1,15 @@
 """The difference of each pair of networks, on the same sources.
 
-Recognition (MPCA, accuracy) on one test set has score intervals, whose coverage has been measured; other metrics, and
-test sets that differ from seed to seed, have the percentile bootstrap over sources, which is too narrow below some
-hundred sources, with what the runs bring added in squares.
+Recognition (MPCA, accuracy) on one test set has score intervals, and losses (NLL, Brier score) have those of Hall's
+transformed t; their coverage has been measured. Other metrics, and test sets that differ from seed to seed, have the
+percentile bootstrap over sources, which is too narrow below some hundred sources. What the runs bring is added in
+squares.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 from math import hypot, sqrt
 
@@ -16,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rgbench.comparison.intervals import interval
+from rgbench.comparison.losses import mean_ends
 from rgbench.comparison.power import answer
 from rgbench.comparison.recognition import Answers, Difference, Part, difference
 from rgbench.comparison.significance import holm
@@ -71,6 +73,10 @@ class Sample:
         The split of each run.
     shared : bool
         Whether all splits have the same test sources, as folds do.
+    y : ndarray of int64, shape (n,)
+        True classes; none if the metric is not a mean of losses, or the test sources differ.
+    losses : ndarray of float64, shape (runs, n)
+        Losses of which each value is the mean.
     """
 
     network: str
@@ -78,15 +84,26 @@ class Sample:
     resamples: NDArray[np.float64]
     splits: tuple[str, ...]
     shared: bool = True
+    y: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    losses: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 0)))
 
     def by_split(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Give values (splits,) and resamples (splits, n_resamples), averaged over the seeds of each split."""
-        rows = np.array(self.splits)
-        own = [rows == split for split in sorted(set(self.splits))]
+        own = self._rows()
         return (
             np.array([self.values[each].mean() for each in own]),
             np.stack([self.resamples[each].mean(axis=0) for each in own]),
         )
+
+    def mean_losses(self) -> NDArray[np.float64]:
+        """Give the losses (n,), averaged over the seeds of each split, then over splits; none where there are none."""
+        if not len(self.y):
+            return np.zeros(0)
+        return np.asarray(np.mean([self.losses[each].mean(axis=0) for each in self._rows()], axis=0))
+
+    def _rows(self) -> list[NDArray[np.bool_]]:
+        rows = np.array(self.splits)
+        return [rows == split for split in sorted(set(self.splits))]
 
     def part(self) -> Part | None:
         """Give what the runs bring to their mean; None for a single run."""
@@ -114,10 +131,10 @@ def _seed_part(values: NDArray[np.float64], resamples: NDArray[np.float64]) -> P
 
 
 def widened(
-    value: float, drawn: NDArray[np.float64], parts: Sequence[Part], confidence: float
+    value: float, ends: tuple[float, float], parts: Sequence[Part], confidence: float
 ) -> tuple[float, float]:
-    """Give the percentile interval of resamples, with what runs bring added in squares."""
-    low, high = interval(drawn, confidence)
+    """Add what runs bring to the interval of the test sources, in squares."""
+    low, high = ends
     halves = [part.half(confidence) for part in parts]
     return value - hypot(max(value - low, 0.0), *halves), value + hypot(max(high - value, 0.0), *halves)
 
@@ -178,22 +195,27 @@ def paired_differences(
 def _compare(first: Sample, second: Sample, confidence: float) -> PairedDifference:
     (mine, my_draws), (other, their_draws) = first.by_split(), second.by_split()
     drawn, value = my_draws.mean(axis=0) - their_draws.mean(axis=0), float(mine.mean() - other.mean())
+    losses = first.mean_losses() - second.mean_losses()
+
+    def ends(at: float) -> tuple[float, float]:
+        return mean_ends(first.y, losses, at) if len(losses) else interval(drawn, at)
+
     if len(mine) > 1:
         parts: tuple[Part | None, ...] = (_split_part(mine - other, first.shared),)
     else:
         parts = (first.part(), second.part())
     known = [part for part in parts if part is not None]
-    low, high = widened(value, drawn, known, confidence)
-    p = max(_p_value(value, drawn, known), 1 / (drawn.size + 1))
+    low, high = widened(value, ends(confidence), known, confidence)
+    p = max(_p_value(value, ends, known), 0.0 if len(losses) else 1 / (drawn.size + 1))
     return PairedDifference(first.network, second.network, value, low, high, p, (high - low) / 2, False)
 
 
-def _p_value(value: float, drawn: NDArray[np.float64], parts: Sequence[Part]) -> float:
+def _p_value(value: float, ends: Callable[[float], tuple[float, float]], parts: Sequence[Part]) -> float:
     """Search the confidence at which the interval ends at 0."""
     inside, outside = 0.0, 1.0
     for _ in range(_HALVINGS):
         middle = (inside + outside) / 2
-        low, high = widened(value, drawn, parts, middle)
+        low, high = widened(value, ends(middle), parts, middle)
         separable = 0 < middle < 1 and not low <= 0 <= high
         inside, outside = (middle, outside) if separable else (inside, middle)
     return 1 - inside

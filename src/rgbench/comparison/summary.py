@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rgbench.comparison.intervals import Weights, joint_weights, resampled, stratified_weights
+from rgbench.comparison.intervals import Weights, interval, joint_weights, resampled, stratified_weights
+from rgbench.comparison.losses import LOSSES, RowDraws, macro_f1_ends, mean_ends
 from rgbench.comparison.paired import (
     PairedDifference,
     Sample,
@@ -27,7 +28,7 @@ from rgbench.store import RunRecord
 from rgbench.tables import Predictions
 
 RECOGNITION = ("mpca", "accuracy")
-"""Metrics with score intervals; the others have the bootstrap's."""
+"""Metrics with score intervals; losses and macro F1 have those of `rgbench.comparison.losses`."""
 COSTS = (
     "parameters",
     "macs",
@@ -144,6 +145,8 @@ class _Tested:
     tests: list[Predictions]
     resamples: dict[str, NDArray[np.float64]] = field(default_factory=dict)
     """By metric, shape (runs, n_resamples)."""
+    macro_f1: list[NDArray[np.float64]] = field(default_factory=list)
+    """Of each run, draws for the ends of its interval, shape (2, n_resamples)."""
 
     @property
     def shared(self) -> bool:
@@ -160,8 +163,22 @@ class _Tested:
     def sample(self, metric: str) -> Sample:
         """Give the metric of each run, with its resamples."""
         card = metrics().get(metric).function
-        values = np.array([card(test.label, test.log_probabilities()) for test in self.tests])
-        return Sample(self.name, values, self.resamples[metric], self.splits, self.shared)
+        scores = [test.log_probabilities() for test in self.tests]
+        values = np.array([card(test.label, own) for test, own in zip(self.tests, scores, strict=True)])
+        sample = Sample(self.name, values, self.resamples[metric], self.splits, self.shared)
+        if metric not in LOSSES or not self.shared:
+            return sample
+        y = self.tests[0].label
+        return replace(sample, y=y, losses=np.stack([LOSSES[metric](y, own) for own in scores]))
+
+    def ends(self, sample: Sample, metric: str, confidence: float) -> tuple[float, float]:
+        """Give the interval of the mean over runs for new test sources alone."""
+        if len(sample.y):
+            return mean_ends(sample.y, sample.mean_losses(), confidence)
+        if metric == "macro_f1" and self.shared:
+            ends = [replace(sample, resamples=draws) for draws in np.stack(self.macro_f1, axis=1)]
+            return macro_f1_ends(np.stack([end.by_split()[1].mean(axis=0) for end in ends]), confidence)
+        return interval(sample.by_split()[1].mean(axis=0), confidence)
 
 
 def compare(
@@ -212,8 +229,10 @@ def compare(
         tests = [_labelled(r.predictions.select("test", model)) for r in own if r.predictions is not None]
         tested.append(_Tested(name, own, tests))
     weights = _weights([t for each in tested for t in each.tests], resamples, seed)
+    rows_drawn = _row_draws([each.tests[0] for each in tested if each.tests and each.shared], resamples, seed)
     for each in tested:
         each.resamples.update(_resample(each, weights))
+        each.macro_f1.extend(_macro_f1(each, rows_drawn))
     failed = {
         name: [r for r, label in zip(groups[0], labels, strict=True) if label == name and not _complete(r)]
         for name in names
@@ -319,6 +338,22 @@ def _resample(each: _Tested, weights: Mapping[tuple[str, ...], Weights]) -> dict
     return {name: np.stack(values) for name, values in found.items()}
 
 
+def _row_draws(tests: list[Predictions], n_draws: int, seed: int) -> dict[tuple[str, ...], RowDraws]:
+    """Draw what macro F1 needs for every distinct test set."""
+    distinct = {_key(test): test for test in tests}
+    generator = numpy_generator(seed, "bootstrap", rows=0)
+    return {
+        key: RowDraws.of(len(test), len(test.classes), n_draws, generator) for key, test in distinct.items()
+    }
+
+
+def _macro_f1(each: _Tested, drawn: Mapping[tuple[str, ...], RowDraws]) -> list[NDArray[np.float64]]:
+    """Give each run's draws; none where every run has test sources of its own."""
+    if not each.shared:
+        return []
+    return [drawn[_key(test)].macro_f1(test.label, test.logits.argmax(axis=1)) for test in each.tests]
+
+
 def _drawn(each: _Tested, metric: str, seed: int) -> NDArray[np.float64]:
     """Give a network's mean on every resample, with other runs drawn too, shape (n_resamples,)."""
     sample = each.sample(metric)
@@ -373,8 +408,9 @@ def _estimates(each: _Tested, confidence: float) -> dict[str, Estimate]:
             elif name in each.resamples:
                 sample = each.sample(name)
                 part = sample.part()
-                draws = sample.by_split()[1].mean(axis=0)
-                low, high = widened(mean, draws, [] if part is None else [part], confidence)
+                ends = each.ends(sample, name, confidence)
+                low, high = widened(mean, ends, [] if part is None else [part], confidence)
+                low, high = max(low, card.value_range[0]), min(high, card.value_range[1])
         estimates[name] = Estimate(mean, spread, low, high, tuple(values))
     return estimates
 

@@ -53,6 +53,8 @@ STATISTICS = (
     Reference("Tango 1998, Statistics in Medicine 17, 891"),
     Reference("Zou & Donner 2008, Statistics in Medicine 27, 1693"),
     Reference("Holm 1979, Scandinavian Journal of Statistics 6, 65"),
+    Reference("Hall 1992, J. R. Stat. Soc. B 54, 221"),
+    Reference("Rubin 1981, Annals of Statistics 9, 130"),
     Reference("McNemar 1947, Psychometrika 12, 153"),
     Reference("Piepho 2004, J. Comput. Graph. Stat. 13, 456"),
 )
@@ -104,12 +106,28 @@ def methods(main: Comparison, records: Sequence[RunRecord]) -> list[str]:
         f"({', '.join(map(str, seeds))}), on images prepared by the preset {spec.images.preset!r} and brought to "
         f"{_size(spec)} pixels; the model of {tested} was tested. The test set took no part in any "
         "choice.",
-        f"Recognition is measured by {metrics().get(main.metric).title}. Intervals ({100 * main.confidence:.0f} %)"
-        " are score intervals (Wilson 1927; Tango 1998 for paired differences), for new test sources and, from "
-        "two runs on, new seeds or folds (combined after Zou & Donner 2008). A network beats another where the "
-        "interval of their difference excludes zero, corrected for the number of pairs (Holm 1979). Permutation "
-        "of their answers and McNemar's exact test (McNemar 1947), of these trained networks, stand beside it.",
+        f"Recognition is measured by {metrics().get(main.metric).title}. {_interval_words(main, spec, seeds)}",
     ]
+
+
+def _interval_words(main: Comparison, spec: RunSpec, seeds: Sequence[int]) -> str:
+    beats = (
+        "A network beats another where the interval of their difference excludes zero, corrected for the number of "
+        "pairs (Holm 1979)."
+    )
+    if spec.data.split == "becker2021" and len(seeds) > 1:
+        return (
+            f"Intervals ({100 * main.confidence:.0f} %) are of a bootstrap in which a source has one weight in all "
+            "test sets that it is in, with the scatter over the seeds added in squares (Zou & Donner 2008), networks "
+            f"paired seed by seed. {beats}"
+        )
+    return (
+        f"Intervals ({100 * main.confidence:.0f} %) of MPCA and accuracy are score intervals (Wilson 1927; Tango 1998 "
+        "for paired differences); those of NLL and Brier score come from the transformed t of Hall (1992), those of "
+        "macro F1 from sources weighted at random (Rubin 1981). They are for new test sources and, from two runs on, "
+        f"new seeds or folds (combined after Zou & Donner 2008). {beats} Permutation of their answers and McNemar's "
+        "exact test (McNemar 1947), of these trained networks, stand beside it."
+    )
 
 
 def references(records: Sequence[RunRecord], anchors: Iterable[str] = ()) -> list[Reference]:

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rgbench.comparison.answers import SINGLE, Answer, AnswerScore, score_answers
-from rgbench.comparison.intervals import stratified_weights
 from rgbench.comparison.significance import holm
 from rgbench.measures.calibration import (
     CalibrationTest,
@@ -40,8 +39,6 @@ SAID = 4
 """Networks of which the sentences say what dropout and seeds gain."""
 SIGNIFICANT = 0.05
 """Corrected p-value below which probabilities are said not to be calibrated."""
-RESAMPLES = 2000
-"""Resamples of the test sources for the intervals of losses, the same for all rows."""
 DRAWS = 200
 """Draws of what a calibrated network would show, for each row of the table."""
 
@@ -52,10 +49,8 @@ def section(runs: Runs) -> Section | None:
     if sides[0] is None or sides[1] is None:
         return runs.left_out("calibration", "Calibration", TITLE)
     y_validation, y = sides[0].y, sides[1].y
-    weights = stratified_weights(y, RESAMPLES, numpy_generator(0, "bootstrap", test=0))
     scores = {
-        name: score_answers(own, y_validation, y, weights, runs.main.confidence)
-        for name, own in runs.answers.items()
+        name: score_answers(own, y_validation, y, runs.main.confidence) for name, own in runs.answers.items()
     }
     together = {name: mean_answer(own) for name, own in runs.answers.items()}
     return Section(
@@ -101,9 +96,8 @@ def _notes(runs: Runs) -> tuple[str, ...]:
         "so of a seed ensemble only the size of the gain is news; passes of dropout are held against the run without "
         "dropout, which may be better.",
         "Intervals are over the test sources, for these runs, and not corrected for the number of rows: score "
-        "intervals of accuracy and MPCA, bootstrap of NLL and Brier score, which in simulations held the truth in 88 % "
-        "of the cases with 50 sources and in 92 to 93 % with 200. Calibration errors have none: they "
-        "are never below 0 and biased upwards, and a resample adds the same bias again. Instead stands what a "
+        "intervals of accuracy and MPCA, Hall's transformed t of NLL and Brier score. Calibration errors have none: "
+        "they are never below 0 and biased upwards, and a resample adds the same bias again. Instead stands what a "
         "perfectly calibrated network would show with as many sources, which is not zero.",
         f"ECE, equal width: {metrics().get('ece').definition}. ECE, equal mass: "
         f"{metrics().get('ece_equal_mass').definition}. Brier score = reliability − resolution + uncertainty + "
