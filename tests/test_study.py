@@ -18,11 +18,10 @@ from astropy.io import fits
 from astropy.table import Table
 
 import rgbench
-import rgbench.errors
 import rgbench.run
 from rgbench.apply import check_table_path
 from rgbench.cli import main
-from rgbench.errors import DataError, StoreError
+from rgbench.errors import DataError, SpecError, StoreError
 from rgbench.run import Bench, execute
 from rgbench.spec import DataSpec, Study
 from rgbench.store import Store
@@ -266,6 +265,21 @@ def test_reports_average_what_is_in_the_store(original, capsys):
     assert "radio-galaxy-zoo" in (original / "t.csv").read_text()
 
 
+def test_data_that_cannot_be_had_cost_the_report_only_its_images(original, tmp_path, monkeypatch, capsys):
+    def nothing(spec):
+        raise DataError("the set could not be fetched")
+
+    monkeypatch.setattr("rgbench.commands.load_dataset", nothing)
+    arguments = ["report", "--store", str(original / "results"), "--out", str(tmp_path / "r.html")]
+    with pytest.raises(SystemExit) as done:
+        main(arguments)
+    assert done.value.code == 0
+    assert (
+        "has no images and no properties of sources: the set could not be fetched" in capsys.readouterr().out
+    )
+    assert "The data are not at hand" in (tmp_path / "r.html").read_text()
+
+
 @pytest.mark.parametrize("ending", ["csv", "parquet", "vot", "fits"])
 def test_images_are_classified_into_a_table(original, folder, tmp_path, ending, capsys):
     (tmp_path / "new").mkdir()
@@ -354,7 +368,7 @@ def test_a_network_of_ones_own_stands_in_the_study(study, tmp_path):
 )
 def test_wrong_layers_are_refused_before_anything_runs(study, tmp_path, layers, reason):
     own = study.model_copy(update={"networks": ("tiny",), "layers": {"tiny": TINY} | layers})
-    with pytest.raises(rgbench.errors.SpecError, match=reason):
+    with pytest.raises(SpecError, match=reason):
         plan_study(own, load_dataset(own.data), Store(tmp_path))
 
 

@@ -133,7 +133,7 @@ def report(store_path: Path, choice: ReportChoice, console: Console) -> None:
         raise DataError(f"{store_path}: the store holds no run to compare; begin with rgbench quickstart")
     names = list(groups)
     compared = {name: _comparisons(records) for name, (records, _) in groups.items()}
-    data = {name: _stored_data(records) for name, (records, _) in groups.items()}
+    data = {name: _stored_data(records, console) for name, (records, _) in groups.items()}
     settings = {name: Setting.of(records, data[name]) for name, (records, _) in groups.items()}
     paths = _paths(choice.out or store.root / "report.html", names)
     for number, (name, (records, smaller)) in enumerate(groups.items()):
@@ -312,9 +312,14 @@ def _images(dataset: DataSet | None) -> Callable[[str], Any] | None:
     return lambda source_id: dataset.images[place[source_id]] if source_id in place else None
 
 
-def _stored_data(records: list[RunRecord]) -> DataSet | None:
-    """Load the data of runs; None if they are no longer where they were."""
+def _stored_data(records: list[RunRecord], console: Console) -> DataSet | None:
+    """Load the data of runs; None, said aloud, if they cannot be had: what is compared stands in the store."""
     data = records[0].spec.data
-    if data.path is not None and not Path(data.path).exists():
+    try:
+        if data.path is not None and not Path(data.path).exists():
+            raise DataError(f"{data.path} is no longer there")
+        return load_dataset(data)
+    except DataError as error:
+        text = f"The report on {data.name} has no images and no properties of sources: {error}"
+        console.print(text, style="yellow", highlight=False, markup=False, soft_wrap=True)
         return None
-    return load_dataset(data)
