@@ -107,6 +107,20 @@ def test_the_answer_says_who_is_told_apart_from_whom(runs, n, some_tied):
     assert "always right would score about 82 %" in rest[-1]
 
 
+def test_the_answer_says_which_run_makes_the_resolution_poor(runs):
+    records = runs(names=np.array([f"J{i:04d}" for i in range(60)]))
+    i, stuck = next((i, r) for i, r in enumerate(records) if r.spec.network.name == "mcrgnet")
+    always = np.tile(np.float32([0, 9, 0, 0]), (len(stuck.predictions), 1))
+    records[i] = replace(stuck, predictions=replace(stuck.predictions, logits=always))
+    main = compare(records)
+    pairs = {p.second: p.resolvable for p in main.pairs if p.first == main.rows[0].network}
+    assert main.rows[0].network != "mcrgnet"
+    (sentence,) = [s for s in words.answer(main, records[0].spec.data) if "a true difference of" in s]
+    assert f"a true difference of {100 * pairs['mcrgnet']:.1f} points" in sentence
+    without = f"Without mcrgnet (seed {stuck.spec.seed} did not learn) it would be "
+    assert f"{without}{100 * pairs['radio-galaxy-zoo']:.1f} points." in sentence
+
+
 @pytest.mark.parametrize(("many", "said"), [(10, True), (9, False)])
 def test_the_first_of_many_networks_is_said_to_be_picked(runs, many, said):
     records = []

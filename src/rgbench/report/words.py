@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rgbench.comparison.paired import PairedDifference
 from rgbench.comparison.power import label_ceiling
 from rgbench.comparison.summary import Comparison, Row
 from rgbench.data.sets import data_sets
@@ -164,19 +165,33 @@ def answer(main: Comparison, data: DataSpec) -> list[str]:
             f"{sound[0].network} is the first of {len(sound)} networks on these very test sources: the best of many "
             "is likely to score lower on new ones, which its interval does not count."
         )
-    known = [pair.resolvable for pair in tied or pairs if numbers.is_number(pair.resolvable)]
-    if known:
-        said.append(
-            f"With these {sound[0].n_test:,} test sources and runs a true difference of "
-            f"{numbers.percent(max(known))} points or more would most likely have been found (in 80 of "
-            "100 such tests); a smaller one may be there unseen."
-        )
+    said += _resolution(sound, tied or pairs, pairs)
     failed = [
         f"{row.network} {row.status}: {row.notes[0]}."
         for row in main.rows
         if row.status != "ok" and row.notes
     ]
     return [*said, ceiling(data), *failed]
+
+
+def _resolution(
+    sound: Sequence[Row], told: Sequence[PairedDifference], pairs: Sequence[PairedDifference]
+) -> list[str]:
+    """Say what difference would have been found, and what runs that did not learn or failed have to do with it."""
+    known = [pair.resolvable for pair in told if numbers.is_number(pair.resolvable)]
+    if not known:
+        return []
+    text = (
+        f"With these {sound[0].n_test:,} test sources and runs a true difference of "
+        f"{numbers.percent(max(known))} points or more would most likely have been found (in 80 of "
+        "100 such tests); a smaller one may be there unseen."
+    )
+    lame = {row.network: row.notes[0].partition(": ")[0] for row in sound if row.notes}
+    whole = [pair.resolvable for pair in pairs if not {pair.first, pair.second} & set(lame)]
+    if whole and max(whole) < max(known):
+        reasons = ", ".join(f"{name} ({note})" for name, note in lame.items())
+        text += f" Without {reasons} it would be {numbers.percent(max(whole))} points."
+    return [text]
 
 
 def ceiling(data: DataSpec) -> str:
