@@ -7,9 +7,9 @@ import os
 import numpy as np
 import pytest
 
-from rgbench.data.catalogue import Catalogue
+from rgbench.data.catalogue import CLASSES, Catalogue
 from rgbench.data.overlap import Labelled, close_pairs, overlap
-from rgbench.data.sets import load_labels
+from rgbench.data.sets import data_sets, load_labels, mirabest
 from rgbench.errors import DataError
 
 mirror = pytest.mark.skipif(not os.environ.get("RGBENCH_MIRROR"), reason="RGBENCH_MIRROR is not set")
@@ -84,6 +84,17 @@ def test_agreement_is_that_of_the_description(labels):
     shared = overlap(labels["lrg"], labels["unlrg"])
     assert len(shared.pairs) == 89
     assert shared.agreement() == (68 + 12, 89)
+
+
+@mirror
+@pytest.mark.parametrize("name", ["first-galaxy-data", *mirabest.CARDS])
+def test_the_agreement_on_a_card_is_that_of_the_labels(labels, name):
+    card, shared = data_sets().get(name).card, overlap(labels["unlrg"], load_labels(name))
+    words = zip(shared.first.words[shared.pairs[:, 0]], shared.second.words[shared.pairs[:, 1]], strict=True)
+    legal = CLASSES if "Bent" in card.classes else card.classes
+    same = [one == other for one, other in words if one in legal and other in legal]
+    assert card.agreement == np.mean(same)
+    assert f"({len(same):,} " in card.agreement_with
 
 
 # Number of sources of both sets in common, section 3 of FORMATS.md. Its positions of first-galaxy-data are

@@ -67,6 +67,21 @@ def test_a_class_never_predicted_is_nan_in_2021_and_zero_elsewhere():
     assert ours.mcc(y, logits) == 0
 
 
+def test_a_class_without_test_sources_does_not_count():
+    y, logits = draw(0)
+    some = y < 2
+    y, logits = y[some], logits[some]
+    predicted = logits.argmax(axis=1)
+    assert set(predicted) == {0, 1, 2, 3}
+    assert ours.macro_f1(y, logits) == pytest.approx(
+        sk.f1_score(y, predicted, labels=[0, 1], average="macro")
+    )
+    assert ours.macro_f1(y, np.eye(4)[y]) == 1
+    found = ours.per_class(y, logits)
+    for key in ("precision", "recall", "f1"):
+        np.testing.assert_array_equal(np.isnan(found[key]), [False, False, True, True])
+
+
 def test_ece_by_hand():
     p = np.array([[0.95, 0.05], [0.95, 0.05], [0.65, 0.35], [0.65, 0.35]])
     y = np.array([0, 1, 0, 0])

@@ -41,9 +41,11 @@ def recalls(counts: NDArray[np.floating] | NDArray[np.int64]) -> NDArray[np.floa
 
 
 def macro_f1_of(counts: NDArray[np.floating] | NDArray[np.int64]) -> NDArray[np.float64]:
-    """Give macro F1 from confusion matrices (..., k, k); a class without source or prediction counts 0."""
-    total = counts.sum(axis=-1) + counts.sum(axis=-2)
-    return np.asarray(np.nan_to_num(_divide(2 * _diagonal(counts), total)).mean(axis=-1))
+    """Give macro F1, over the classes that have sources, from confusion matrices (..., k, k)."""
+    sources = counts.sum(axis=-1)
+    f1 = np.nan_to_num(_divide(2 * _diagonal(counts), sources + counts.sum(axis=-2)))
+    present = sources > 0
+    return _divide((f1 * present).sum(axis=-1), present.sum(axis=-1))
 
 
 @metric(
@@ -62,9 +64,15 @@ def accuracy(y: Labels, logits: Logits) -> float:
     return _of_counts(y, logits, lambda counts: float(np.trace(counts) / counts.sum()))
 
 
-@metric("Macro F1", "mean over all classes of 2 P R / (P + R), from counts; 0 for a class never met")
+@metric(
+    "Macro F1", "mean over the classes present of 2 P R / (P + R), from counts; 0 for one never predicted"
+)
 def macro_f1(y: Labels, logits: Logits) -> float:
-    """Macro-averaged F1, as scikit-learn has it, over all classes of the data set."""
+    """Macro-averaged F1 over the classes present, as MPCA is.
+
+    scikit-learn averages over classes that are only predicted too: no network could then reach 1 on a test set that
+    lacks one of its classes.
+    """
     return _of_counts(y, logits, lambda counts: float(macro_f1_of(counts)))
 
 
@@ -145,21 +153,23 @@ def per_class(y: Labels, logits: Logits) -> dict[str, NDArray[np.float64]]:
     """Give precision, recall and F1 of each class, ordinary and of the 2021 kind, each of shape (k,).
 
     "precision_2021", "recall_2021" and "f1_2021" come from the row-normalised confusion matrix: those
-    of a class-balanced test set; NaN where 0/0. The ordinary ones are 0 there, as in scikit-learn.
+    of a class-balanced test set; NaN where 0/0. The ordinary ones are 0 there, as in scikit-learn, but NaN
+    for a class that has no source.
     """
     return per_class_of(confusion_matrix(y, logits))
 
 
 def per_class_of(counts: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
     """Give the numbers of `per_class` from a confusion matrix (k, k)."""
-    precision = np.nan_to_num(_divide(_diagonal(counts), counts.sum(axis=0)))
-    recall = np.nan_to_num(recalls(counts))
+    absent = counts.sum(axis=1) == 0
+    precision = np.where(absent, np.nan, np.nan_to_num(_divide(_diagonal(counts), counts.sum(axis=0))))
+    recall = recalls(counts)
     shares = _divide(counts, counts.sum(axis=1, keepdims=True))
     precision_2021, recall_2021 = _divide(_diagonal(shares), shares.sum(axis=0)), _diagonal(shares)
     return {
         "precision": precision,
         "recall": recall,
-        "f1": np.nan_to_num(_divide(2 * precision * recall, precision + recall)),
+        "f1": np.where(absent, np.nan, np.nan_to_num(_divide(2 * precision * recall, precision + recall))),
         "precision_2021": precision_2021,
         "recall_2021": recall_2021,
         "f1_2021": _divide(2 * precision_2021 * recall_2021, precision_2021 + recall_2021),

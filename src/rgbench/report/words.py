@@ -42,7 +42,7 @@ TERMS = (
     ("accuracy", "Share of all test sources recognised; depends on the mix of classes in the test set."),
     (
         "macro F1",
-        "Harmonic mean of precision and recall of each class, averaged over the classes.",
+        "Harmonic mean of precision and recall of each class, averaged over the classes that the test sources have.",
     ),
     (
         "NLL, Brier score",

@@ -57,8 +57,19 @@ _FULL_DEFECTS = (
     "227.489+33.454 and 227.499+33.463 lie 43 arcsec apart",
 )
 
+_SAME_AS_UNLRG = {
+    "mirabest-basic": (404, 502),
+    "mirabest-full": (598, 1030),
+    "mirabest-f": (598, 1030),
+    "mirabest-confident": (417, 516),
+    "mirabest-two-class": (565, 764),
+}
+"""Sources with the same label, and all, of those that both call Compact, FRI, FRII or Bent (two classes: FRI, FRII)."""
+
 
 def _card(name: str, title: str, classes: tuple[str, ...], file: str, defects: tuple[str, ...]) -> Card:
+    same, both = _SAME_AS_UNLRG[name]
+    which = "sources" if "Bent" in classes else "FRI and FRII"
     return Card(
         name=name,
         title=title,
@@ -72,6 +83,8 @@ def _card(name: str, title: str, classes: tuple[str, ...], file: str, defects: t
         beam=5.4,
         version=file.rpartition("/")[2],
         defects=(*defects, *_COMMON_DEFECTS),
+        agreement=same / both,
+        agreement_with=f"unLRG, labelled apart ({both:,} {which} within 10 arcsec)",
     )
 
 
