@@ -16,15 +16,31 @@ from rgbench.spec import RunSpec
 from rgbench.store import RunRecord
 
 _YEAR = re.compile(r"\b(1[89]\d\d|20\d\d)\b")
+_CITATION = re.compile(r"(?P<authors>\D+?) (?P<year>1[89]\d\d|20\d\d)(, (?P<place>.*))?$")
+_ARTICLE = re.compile(r"(?P<journal>\D+) (?P<volume>\d+), (?P<pages>\d+)( \((?P<more>.*)\))?$")
 
 
 @dataclass(frozen=True)
 class Reference:
-    """A publication: how it is named in a sentence, and where it is to be found."""
+    """A publication: how it is named in a sentence, and where it is to be found.
+
+    Attributes
+    ----------
+    citation : str
+        "Authors year, journal volume, page", authors by family name.
+    doi, arxiv : str
+        Where known.
+    title : str
+        In BibTeX, capitals in braces; the cards of networks and data sets hold none.
+    data : str
+        DOI of the data that it describes.
+    """
 
     citation: str
     doi: str = ""
     arxiv: str = ""
+    title: str = ""
+    data: str = ""
 
     @property
     def key(self) -> str:
@@ -39,55 +55,184 @@ class Reference:
         year = _YEAR.search(self.citation)
         return f"{author}{year[1] if year else ''}"
 
-    def bibtex(self) -> str:
-        """Give the entry: the citation as a note, since cards hold no list of authors."""
-        fields = [("note", _escaped(self.citation)), ("doi", self.doi), ("eprint", self.arxiv)]
-        if self.arxiv:
-            fields.append(("archivePrefix", "arXiv"))
-        lines = [f"  {name} = {{{value}}}" for name, value in fields if value]
-        return f"@misc{{{self.key},\n" + ",\n".join(lines) + "\n}"
+    def bibtex(self, key: str = "") -> str:
+        """Give the entry; what is no article in a journal has its place as a note.
+
+        Examples
+        --------
+        >>> print(Reference("Ma et al. 2019, ApJS 240, 34", arxiv="1812.07190").bibtex())
+        @article{Ma2019,
+          author = {Ma and others},
+          journal = {ApJS},
+          volume = {240},
+          pages = {34},
+          year = {2019},
+          eprint = {1812.07190},
+          archivePrefix = {arXiv}
+        }
+        """
+        fields = self._fields()
+        kind = "article" if "journal" in fields else "misc"
+        lines = [f"  {name} = {{{value}}}" for name, value in fields.items() if value]
+        return f"@{kind}{{{key or self.key},\n" + ",\n".join(lines) + "\n}"
+
+    def _fields(self) -> dict[str, str]:
+        """Take the citation apart."""
+        found = _CITATION.match(self.citation)
+        people = {"author": _authors(found["authors"])} if found else {}
+        place, _, more = (found["place"] or "" if found else self.citation).partition("; ")
+        article = _ARTICLE.match(place)
+        where = article.groupdict() if article else {}
+        notes = [
+            where.pop("more", "") if article else place,
+            more,
+            f"data: doi:{self.data}" if self.data else "",
+        ]
+        return {
+            **people,
+            "title": self.title,
+            **where,
+            "year": found["year"] if found else "",
+            "doi": self.doi,
+            "eprint": self.arxiv,
+            "archivePrefix": "arXiv" if self.arxiv else "",
+            "note": _escaped("; ".join(note for note in notes if note)),
+        }
+
+
+def _authors(names: str) -> str:
+    """Give authors as BibTeX has them.
+
+    Examples
+    --------
+    >>> _authors("Tang, Scaife & Leahy"), _authors("Lukic et al.")
+    ('Tang and Scaife and Leahy', 'Lukic and others')
+    """
+    people = re.split(r", | & ", names.replace(" et al.", " & others"))
+    return " and ".join(f"{{{name}}}" if " " in name else name for name in people)
 
 
 STATISTICS = (
-    Reference("Wilson 1927, JASA 22, 209"),
-    Reference("Tango 1998, Statistics in Medicine 17, 891"),
-    Reference("Zou & Donner 2008, Statistics in Medicine 27, 1693"),
-    Reference("Holm 1979, Scandinavian Journal of Statistics 6, 65"),
-    Reference("Hall 1992, J. R. Stat. Soc. B 54, 221"),
-    Reference("Rubin 1981, Annals of Statistics 9, 130"),
-    Reference("McNemar 1947, Psychometrika 12, 153"),
-    Reference("Piepho 2004, J. Comput. Graph. Stat. 13, 456"),
+    Reference(
+        "Wilson 1927, JASA 22, 209",
+        title="Probable inference, the law of succession, and statistical inference",
+    ),
+    Reference(
+        "Tango 1998, Statistics in Medicine 17, 891",
+        title="Equivalence test and confidence interval for the difference in proportions for the paired-sample design",
+    ),
+    Reference(
+        "Zou & Donner 2008, Statistics in Medicine 27, 1693",
+        title="Construction of confidence limits about effect measures: a general approach",
+    ),
+    Reference(
+        "Holm 1979, Scandinavian Journal of Statistics 6, 65",
+        title="A simple sequentially rejective multiple test procedure",
+    ),
+    Reference("Hall 1992, J. R. Stat. Soc. B 54, 221", title="On the removal of skewness by transformation"),
+    Reference("Rubin 1981, Annals of Statistics 9, 130", title="The {Bayesian} bootstrap"),
+    Reference(
+        "McNemar 1947, Psychometrika 12, 153",
+        title="Note on the sampling error of the difference between correlated proportions or percentages",
+    ),
+    Reference(
+        "Piepho 2004, J. Comput. Graph. Stat. 13, 456",
+        title="An algorithm for a letter-based representation of all-pairwise comparisons",
+    ),
 )
 """Methods that every comparison uses."""
 FOLDS = (
-    Reference("Nadeau & Bengio 2003, Machine Learning 52, 239"),
-    Reference("Corani & Benavoli 2015, Machine Learning 100, 285"),
+    Reference(
+        "Nadeau & Bengio 2003, Machine Learning 52, 239", title="Inference for the generalization error"
+    ),
+    Reference(
+        "Corani & Benavoli 2015, Machine Learning 100, 285",
+        title="A {Bayesian} approach for comparing cross-validated algorithms on multiple data sets",
+    ),
 )
 """Methods that comparisons over folds use."""
 SECTIONS: Mapping[str, tuple[Reference, ...]] = MappingProxyType(
     {
         "across": (
-            Reference("Demsar 2006, Journal of Machine Learning Research 7, 1"),
-            Reference("Friedman 1937, JASA 32, 675"),
             Reference(
-                "Benavoli, Corani, Demsar & Zaffalon 2017, Journal of Machine Learning Research 18, 77"
+                "Demsar 2006, Journal of Machine Learning Research 7, 1",
+                title="Statistical comparisons of classifiers over multiple data sets",
+            ),
+            Reference(
+                "Friedman 1937, JASA 32, 675",
+                title="The use of ranks to avoid the assumption of normality implicit in the analysis of variance",
+            ),
+            Reference(
+                "Benavoli, Corani, Demsar & Zaffalon 2017, Journal of Machine Learning Research 18, 77",
+                title="Time for a change: a tutorial for comparing multiple classifiers through {Bayesian} analysis",
             ),
         ),
-        "calibration": (Reference("Guo et al. 2017, ICML 34 (PMLR 70, 1321)", arxiv="1706.04599"),),
-        "doubt": (
-            Reference("Gal & Ghahramani 2016, ICML 33 (PMLR 48, 1050)", arxiv="1506.02142"),
-            Reference("Lakshminarayanan, Pritzel & Blundell 2017, NeurIPS 30", arxiv="1612.01474"),
-            Reference("Geifman & El-Yaniv 2017, NeurIPS 30", arxiv="1705.08500"),
-            Reference("Angelopoulos & Bates 2021", arxiv="2107.07511"),
+        "calibration": (
+            Reference(
+                "Guo et al. 2017, ICML 34 (PMLR 70, 1321)",
+                arxiv="1706.04599",
+                title="On calibration of modern neural networks",
+            ),
         ),
-        "ensembles": (Reference("Kuncheva & Whitaker 2003, Machine Learning 51, 181"),),
-        "labels": (Reference("Northcutt, Jiang & Chuang 2021, JAIR 70, 1373", arxiv="1911.00068"),),
+        "doubt": (
+            Reference(
+                "Gal & Ghahramani 2016, ICML 33 (PMLR 48, 1050)",
+                arxiv="1506.02142",
+                title="Dropout as a {Bayesian} approximation: representing model uncertainty in deep learning",
+            ),
+            Reference(
+                "Lakshminarayanan, Pritzel & Blundell 2017, NeurIPS 30",
+                arxiv="1612.01474",
+                title="Simple and scalable predictive uncertainty estimation using deep ensembles",
+            ),
+            Reference(
+                "Geifman & El-Yaniv 2017, NeurIPS 30",
+                arxiv="1705.08500",
+                title="Selective classification for deep neural networks",
+            ),
+            Reference(
+                "Angelopoulos & Bates 2021",
+                arxiv="2107.07511",
+                title="A gentle introduction to conformal prediction and distribution-free uncertainty quantification",
+            ),
+        ),
+        "ensembles": (
+            Reference(
+                "Kuncheva & Whitaker 2003, Machine Learning 51, 181",
+                title="Measures of diversity in classifier ensembles and their relationship with the ensemble accuracy",
+            ),
+        ),
+        "labels": (
+            Reference(
+                "Northcutt, Jiang & Chuang 2021, JAIR 70, 1373",
+                arxiv="1911.00068",
+                title="Confident learning: estimating uncertainty in dataset labels",
+            ),
+        ),
         "looks": (
-            Reference("Zeiler & Fergus 2014, ECCV", arxiv="1311.2901"),
-            Reference("Selvaraju et al. 2017, ICCV", arxiv="1610.02391"),
-            Reference("Draelos & Carin 2020", arxiv="2011.08891"),
-            Reference("Adebayo et al. 2018, NeurIPS 31", arxiv="1810.03292"),
-            Reference("Luo et al. 2016, NeurIPS 29", arxiv="1701.04128"),
+            Reference(
+                "Zeiler & Fergus 2014, ECCV",
+                arxiv="1311.2901",
+                title="Visualizing and understanding convolutional networks",
+            ),
+            Reference(
+                "Selvaraju et al. 2017, ICCV",
+                arxiv="1610.02391",
+                title="{Grad-CAM}: visual explanations from deep networks via gradient-based localization",
+            ),
+            Reference(
+                "Draelos & Carin 2020",
+                arxiv="2011.08891",
+                title="Use {HiResCAM} instead of {Grad-CAM} for faithful explanations of convolutional neural networks",
+            ),
+            Reference(
+                "Adebayo et al. 2018, NeurIPS 31", arxiv="1810.03292", title="Sanity checks for saliency maps"
+            ),
+            Reference(
+                "Luo et al. 2016, NeurIPS 29",
+                arxiv="1701.04128",
+                title="Understanding the effective receptive field in deep convolutional neural networks",
+            ),
         ),
     }
 )
@@ -140,7 +285,8 @@ def references(records: Sequence[RunRecord], anchors: Iterable[str] = ()) -> lis
     for name in dict.fromkeys(n for r in records for n in (r.spec.data.name, r.spec.data.test) if n):
         if name in data_sets():
             data = data_sets().get(name).card
-            found.append(Reference(data.paper, data.doi))
+            own = "zenodo" in data.doi
+            found.append(Reference(data.paper, doi="" if own else data.doi, data=data.doi if own else ""))
     found += STATISTICS
     if any(record.spec.data.split.startswith("fold-") for record in records):
         found += FOLDS
@@ -156,7 +302,7 @@ def bibliography(records: Sequence[RunRecord], anchors: Iterable[str] = ()) -> s
             continue
         key = _free(reference.key, seen)
         seen.add(key)
-        entries.append(reference.bibtex().replace(f"{{{reference.key},", f"{{{key},", 1))
+        entries.append(reference.bibtex(key))
     return "\n\n".join(entries) + "\n"
 
 
