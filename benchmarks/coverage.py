@@ -20,8 +20,8 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import norm, t
 
-from rgbench.comparison.resampled import seed_interval
-from rgbench.comparison.significance import class_weights, score_difference_interval, score_mean_interval
+from rgbench.statistics.resampled import seed_interval
+from rgbench.statistics.significance import class_weights, score_difference_interval, score_mean_interval
 
 SIZES = (50, 104, 200, 400, 1000, 5000)
 MIXES = {

@@ -18,8 +18,8 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import norm, t
 
-from rgbench.comparison.intervals import interval, resampled, stratified_weights
-from rgbench.comparison.losses import LOSSES, RowDraws, macro_f1_ends, mean_ends
+from rgbench.statistics.intervals import interval, resampled, stratified_weights
+from rgbench.statistics.losses import LOSSES, RowDraws, macro_f1_ends, mean_ends
 
 SIZES = (50, 104, 200, 1000, 5000)
 MIXES = {

@@ -19,10 +19,10 @@ from pathlib import Path
 import numpy as np
 from scipy.special import expit
 
-from rgbench.comparison.intervals import joint_weights, resampled
-from rgbench.comparison.paired import Sample, paired_differences, recognition_differences
-from rgbench.comparison.recognition import Answers, difference, mean_interval
 from rgbench.measures.cards import metrics
+from rgbench.statistics.intervals import joint_weights, resampled
+from rgbench.statistics.paired import Sample, paired_differences, recognition_differences
+from rgbench.statistics.recognition import Answers, difference, mean_interval
 
 CLASSES, SKILL, HARD, TASTE = 4, 1.6, 1.2, 1.0
 SCATTERS = {0.0: "none", 0.1: "1 point", 0.2: "2 points"}

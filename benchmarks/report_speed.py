@@ -17,17 +17,17 @@ from typing import Any
 import numpy as np
 from scipy.special import log_softmax
 
-from rgbench.comparison.answers import MC_DROPOUT, SIDES, with_members
-from rgbench.comparison.looks import Looks
 from rgbench.comparison.summary import compare
 from rgbench.data.catalogue import Card, Catalogue, DataSet
-from rgbench.disturb import CONDITIONS
-from rgbench.report import analysis
-from rgbench.report.analysis.runs import Beside, Setting
+from rgbench.diagnostics.disturbances import CONDITIONS
+from rgbench.measures.uncertainty import with_members
+from rgbench.report import sections as analysis
 from rgbench.report.html import ReportOptions, write_report
+from rgbench.report.material import Beside, Setting
 from rgbench.spec import Study, resolve
-from rgbench.store import RunRecord
-from rgbench.tables import MODELS, Predictions, concatenate
+from rgbench.store.attributions import Looks
+from rgbench.store.store import MC_DROPOUT, SIDES, RunRecord
+from rgbench.store.tables import MODELS, Predictions, concatenate
 
 NETWORKS = (
     *("convxpress", "mcrgnet", "radio-galaxy-zoo", "first-class", "fr-deep"),

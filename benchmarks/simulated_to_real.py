@@ -13,14 +13,14 @@ from pathlib import Path
 
 import numpy as np
 
-from rgbench.comparison.intervals import wilson
 from rgbench.data.catalogue import Card, Catalogue, DataSet
 from rgbench.data.sets import load_data
 from rgbench.measures.classification import accuracy, confusion_matrix, macro_f1, mpca
+from rgbench.runs.study import run_study
 from rgbench.simulate import SimulationSpec, simulate
 from rgbench.spec import PUBLISHED_SEEDS, Study
-from rgbench.store import Store
-from rgbench.study import run_study
+from rgbench.statistics.intervals import wilson
+from rgbench.store.store import Store
 
 REAL = "first-galaxy-data"
 TRAIN, VALIDATION = 0.7, 0.15

@@ -10,7 +10,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from rgbench.apply import classify as classify
     from rgbench.comparison.summary import compare as compare
     from rgbench.data.sets import data_names as data_names
     from rgbench.data.sets import describe_data as describe_data
@@ -20,31 +19,32 @@ if TYPE_CHECKING:
     from rgbench.images.preprocess import preprocess as preprocess
     from rgbench.networks import describe_network as describe_network
     from rgbench.networks import network_names as network_names
-    from rgbench.networks.build import build_network as build_network
-    from rgbench.networks.keras import load_keras_weights as load_keras_weights
+    from rgbench.networks.keras.weights import load_keras_weights as load_keras_weights
+    from rgbench.networks.modules.build import build_network as build_network
     from rgbench.report.html import write_report as write_report
+    from rgbench.runs.classify import classify as classify
+    from rgbench.runs.study import run_study as run_study
     from rgbench.spec import Study as Study
     from rgbench.spec import read_study as read_study
-    from rgbench.store import Store as Store
-    from rgbench.study import run_study as run_study
+    from rgbench.store.store import Store as Store
 
 _HOMES = {
     "RgbenchError": "rgbench.errors",
-    "Store": "rgbench.store",
+    "Store": "rgbench.store.store",
     "Study": "rgbench.spec",
     "becker2021_split": "rgbench.data.split",
-    "build_network": "rgbench.networks.build",
-    "classify": "rgbench.apply",
+    "build_network": "rgbench.networks.modules.build",
+    "classify": "rgbench.runs.classify",
     "compare": "rgbench.comparison.summary",
     "data_names": "rgbench.data.sets",
     "describe_data": "rgbench.data.sets",
     "describe_network": "rgbench.networks",
     "load_data": "rgbench.data.sets",
-    "load_keras_weights": "rgbench.networks.keras",
+    "load_keras_weights": "rgbench.networks.keras.weights",
     "network_names": "rgbench.networks",
     "preprocess": "rgbench.images.preprocess",
     "read_study": "rgbench.spec",
-    "run_study": "rgbench.study",
+    "run_study": "rgbench.runs.study",
     "write_report": "rgbench.report.html",
 }
 

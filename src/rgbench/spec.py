@@ -145,7 +145,7 @@ class RecipeSpec(_Frozen):
 class NetworkSpec(_Frozen):
     """Which network, by its canonical name.
 
-    A network that is not registered brings its `layers`, in the notation of `rgbench.networks.notation`; one
+    A network that is not registered brings its `layers`, in the notation of `rgbench.networks.notation.notation`; one
     that was imported also the SHA-256 of the file that its `weights` came from.
     """
 
@@ -272,7 +272,7 @@ def resolve(
     Parameters
     ----------
     study : Study
-        The study; its network names must be canonical (`rgbench.study` sees to that).
+        The study; its network names must be canonical (`rgbench.runs.study` sees to that).
     checksum : str
         SHA-256 of the data set's content.
     frame : (int, int), optional

@@ -11,12 +11,13 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 
-from rgbench.comparison.intervals import RESAMPLED, interval, resampled, stratified_weights, wilson
-from rgbench.comparison.paired import Sample, paired_differences
-from rgbench.comparison.significance import holm
-from rgbench.comparison.summary import compare, group_records
+from rgbench.comparison.groups import group_records
+from rgbench.comparison.summary import compare
 from rgbench.errors import SpecError
 from rgbench.measures.cards import metrics
+from rgbench.statistics.intervals import RESAMPLED, interval, resampled, stratified_weights, wilson
+from rgbench.statistics.paired import Sample, paired_differences
+from rgbench.statistics.significance import holm
 
 
 def draw(n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

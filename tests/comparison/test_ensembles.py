@@ -22,7 +22,7 @@ from rgbench.comparison import members as who
 from rgbench.errors import DataError, LeakageError, SpecError
 from rgbench.measures.cards import metrics
 from rgbench.measures.classification import accuracy, nll
-from rgbench.tables import concatenate
+from rgbench.store.tables import concatenate
 
 SKILL = (2.2, 1.6, 1.6, 1.0, 0.3)
 

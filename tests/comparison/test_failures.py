@@ -24,12 +24,12 @@ from rgbench.comparison.failures import (
     failing_groups,
     missed_by_all,
     properties,
-    sky_link,
 )
-from rgbench.comparison.trend import trend
 from rgbench.data.catalogue import Catalogue
 from rgbench.data.sets import load_data
+from rgbench.data.surveys.links import sky_link
 from rgbench.errors import DataError, SpecError
+from rgbench.statistics.trend import trend
 
 
 def table(names, **extra):

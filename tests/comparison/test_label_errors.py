@@ -23,7 +23,7 @@ from rgbench.comparison.label_errors import (
 )
 from rgbench.data.catalogue import Catalogue
 from rgbench.errors import DataError, SpecError, StoreError
-from rgbench.tables import concatenate
+from rgbench.store.tables import concatenate
 
 CLASSES = ("Compact", "FRI", "FRII", "Bent")
 

@@ -10,7 +10,7 @@ from hypothesis.extra.numpy import arrays
 
 from rgbench.comparison.overfitting import LASTING, opening_epoch, over_seeds, overfitting
 from rgbench.errors import DataError
-from rgbench.tables import HISTORY_COLUMNS, read_history, write_history
+from rgbench.store.tables import HISTORY_COLUMNS, read_history, write_history
 
 
 def history(

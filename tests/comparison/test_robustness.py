@@ -9,19 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rgbench.comparison.conditions import FAMILIES, Condition
-from rgbench.comparison.robustness import (
-    CONDITIONS_FILE,
-    StressedRun,
-    read_conditions,
-    score_conditions,
-    strength_curves,
-    stressed_run,
-)
+from rgbench.comparison.robustness import StressedRun, score_conditions, strength_curves, stressed_run
 from rgbench.comparison.rotation import rotation_consistency
 from rgbench.errors import SpecError, StoreError
-from rgbench.store import Store
-from rgbench.tables import Predictions, concatenate, write_predictions
+from rgbench.store.conditions import CONDITIONS_FILE, FAMILIES, Condition, read_conditions
+from rgbench.store.store import Store
+from rgbench.store.tables import Predictions, concatenate, write_predictions
 
 K = 4
 NAMES = np.array([f"s{i:03d}" for i in range(200)])

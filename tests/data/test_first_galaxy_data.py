@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from rgbench.data.catalogue import CLASSES, Flag
-from rgbench.data.fetch import locate
+from rgbench.data.public.fetch import locate
 from rgbench.data.sets import first_galaxy_data, load_data
 from rgbench.data.split import published_split
 

@@ -13,7 +13,7 @@ import pytest
 from astropy.io import fits
 
 from rgbench.data.catalogue import Flag
-from rgbench.data.fetch import sha256_of
+from rgbench.data.public.fetch import sha256_of
 from rgbench.data.sets import load_data
 from rgbench.errors import ChecksumError, DataError
 

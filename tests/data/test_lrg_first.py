@@ -13,8 +13,8 @@ import pytest
 from rgbench.data.sets import load_data
 from rgbench.data.sets.ma2019 import FR0_REASON
 from rgbench.data.split import becker2021
+from rgbench.runs.study import find_study
 from rgbench.spec import resolve
-from rgbench.study import find_study
 
 pytestmark = pytest.mark.skipif(not os.environ.get("RGBENCH_MIRROR"), reason="RGBENCH_MIRROR is not set")
 

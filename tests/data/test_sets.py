@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from rgbench.data import fetch
 from rgbench.data.catalogue import CLASSES
-from rgbench.data.fetch import locate
-from rgbench.data.manifest import read_class_labels, read_manifest
+from rgbench.data.own.folder import load_folder
+from rgbench.data.own.manifest import read_class_labels, read_manifest
+from rgbench.data.public import fetch
+from rgbench.data.public.fetch import locate
 from rgbench.data.sets import data_names, describe_data, first_galaxy_data, load_data
-from rgbench.data.sets.folder import load_folder
 from rgbench.data.split import published_split
 from rgbench.errors import DataError, SpecError
 from rgbench.images.fits import read_fits

@@ -14,7 +14,7 @@ from skimage.measure import block_reduce
 from rgbench.errors import DataError, SpecError
 from rgbench.images.channels import stack_channels, stack_surveys
 from rgbench.images.geometry import block_mean, central_crop, circular_mask, pixels_that_fit, resample
-from rgbench.networks.build import build_network
+from rgbench.networks.modules.build import build_network
 
 SIDES = st.integers(1, 30)
 

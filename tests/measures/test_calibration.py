@@ -11,11 +11,11 @@ from scipy.special import log_softmax, softmax
 from sklearn.calibration import calibration_curve
 from statsmodels.stats.proportion import proportion_confint
 
-from rgbench.comparison.intervals import wilson
 from rgbench.errors import DataError
 from rgbench.measures import calibration as ours
 from rgbench.measures.cards import metrics
 from rgbench.measures.classification import brier, ece, nll
+from rgbench.statistics.intervals import wilson
 
 NEW = ("ece_equal_mass", "ece_classwise", "ece_adaptive")
 

@@ -143,7 +143,8 @@ def test_losses_that_tell_something():
 
 def test_nothing_that_reads_tables_loads_torch():
     modules = (
-        "measures.classification measures.health comparison.summary report.html report.text tables store spec"
+        "measures.classification measures.health comparison.summary report.html report.files.text "
+        "store.tables store.store spec"
     )
     code = "import sys, importlib\n"
     code += "".join(

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from rgbench.errors import DataError, SpecError
 from rgbench.networks import describe_network
-from rgbench.networks.build import build_layers, build_network, ends_in_softmax
-from rgbench.networks.modules import KerasBatchNorm1d, KerasConv2d, KerasMaxPool2d, initialise_
-from rgbench.networks.notation import parse_layers
+from rgbench.networks.modules.build import build_layers, build_network, ends_in_softmax
+from rgbench.networks.modules.modules import KerasBatchNorm1d, KerasConv2d, KerasMaxPool2d, initialise_
+from rgbench.networks.notation.notation import parse_layers
 
 SMALL = ["convxpress", "simplenet", "mcrgnet", "hosenie", "atlas-x-id", "atlas-softmax", "fr-deep"]
 HEAD = " · Flat · FC{classes} softmax"

@@ -8,7 +8,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from rgbench.errors import SpecError
 from rgbench.networks import NetworkCard, describe_network, network_names, networks
-from rgbench.networks.build import Network, build_network
+from rgbench.networks.modules.build import Network, build_network
 from rgbench.training.loss import cross_entropy
 
 SIZES = (32, 48, 64, 100, 180, 200, 240, 300)

@@ -6,8 +6,8 @@ import pytest
 
 from rgbench.errors import SpecError
 from rgbench.networks.catalogue import read_cards
-from rgbench.networks.derive import derive
-from rgbench.networks.notation import parse_layers, to_text
+from rgbench.networks.notation.derive import derive
+from rgbench.networks.notation.notation import parse_layers, to_text
 
 BASE = (
     "C3x3-8 s1 same relu · BN · MP2x2 s2 same · D0.25 · C3x3-16 s1 same · relu · MP2x2 s2 valid · D0.25 · "

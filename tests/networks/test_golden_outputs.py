@@ -11,8 +11,8 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from rgbench.networks.build import build_network
-from rgbench.networks.keras import keras_weights, load_keras_weights
+from rgbench.networks.keras.weights import keras_weights, load_keras_weights
+from rgbench.networks.modules.build import build_network
 
 HERE = Path(__file__).parent
 SLOW = {

@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, rotate
 
-from rgbench.networks.build import build_network
-from rgbench.networks.groups import (
+from rgbench.networks.modules.build import build_network
+from rgbench.networks.modules.groups import (
     GroupConv2d,
     elements,
     inverse,

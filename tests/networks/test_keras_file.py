@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 import torch
 
-from rgbench.apply import classify
 from rgbench.errors import DataError, SpecError
-from rgbench.importing import ImportChoice, import_keras
-from rgbench.networks.keras_file import read_keras_file
-from rgbench.networks.notation import to_text
-from rgbench.run import load_network
-from rgbench.store import Store
+from rgbench.networks.keras.file import read_keras_file
+from rgbench.networks.notation.notation import to_text
+from rgbench.runs.classify import classify
+from rgbench.runs.import_keras import ImportChoice, import_keras
+from rgbench.runs.reopen import load_network
+from rgbench.store.store import Store
 
 FILES = Path(__file__).parent / "keras"
 OUTPUTS: dict[str, Any] = json.loads((FILES / "outputs.json").read_text())

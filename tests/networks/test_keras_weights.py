@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from rgbench.errors import DataError
-from rgbench.networks.build import build_layers, build_network
-from rgbench.networks.keras import keras_weights, load_keras_weights
-from rgbench.networks.notation import parse_layers
+from rgbench.networks.keras.weights import keras_weights, load_keras_weights
+from rgbench.networks.modules.build import build_layers, build_network
+from rgbench.networks.notation.notation import parse_layers
 
 LINE = "C3x3-2 s1 same relu · BN · Flat · BN · D0.1 · FC5 relu · BN · FC{classes} softmax"
 

@@ -13,7 +13,7 @@ from torch import nn
 
 from rgbench.errors import DataError, SpecError
 from rgbench.networks import canonical_name, describe_network
-from rgbench.networks.build import build_network
+from rgbench.networks.modules.build import build_network
 
 
 def _tiny(image_size: Any, n_classes: int, channels: int) -> nn.Module:

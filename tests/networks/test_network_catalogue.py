@@ -22,9 +22,9 @@ from rgbench.networks import (
     network_names,
     networks,
 )
-from rgbench.networks.analysis import analyse
 from rgbench.networks.catalogue import read_cards
-from rgbench.networks.notation import parse_layers, to_text
+from rgbench.networks.notation.analysis import analyse
+from rgbench.networks.notation.notation import parse_layers, to_text
 
 EXPECTED: dict[str, dict[str, Any]] = json.loads(
     (Path(__file__).parent / "expected_counts.json").read_text()

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rgbench.errors import SpecError
-from rgbench.networks.layers import (
+from rgbench.networks.notation.layers import (
     ACTIVATIONS,
     GROUP_BASIS,
     INITIALISERS,
@@ -31,7 +31,7 @@ from rgbench.networks.layers import (
     MaxPool,
     RingPool,
 )
-from rgbench.networks.notation import parse_layers, to_text
+from rgbench.networks.notation.notation import parse_layers, to_text
 
 SIZES = st.tuples(st.integers(1, 30), st.integers(1, 30))
 PADDINGS = st.sampled_from(["same", "valid", "pad1", "pad12"])

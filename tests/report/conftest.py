@@ -9,8 +9,8 @@ import pytest
 
 from rgbench.comparison.summary import Comparison, compare
 from rgbench.spec import Study, resolve
-from rgbench.store import RunRecord
-from rgbench.tables import MODELS, Predictions, concatenate
+from rgbench.store.store import RunRecord
+from rgbench.store.tables import MODELS, Predictions, concatenate
 
 CLASSES = ("Compact", "FRI", "FRII", "Bent")
 SEEDS = (8901, 1826, 4915)

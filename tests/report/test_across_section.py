@@ -11,14 +11,14 @@ import pytest
 from rich.console import Console
 from scipy.stats import friedmanchisquare, rankdata, ttest_1samp
 
-from rgbench.comparison.across import Nemenyi, nemenyi
 from rgbench.comparison.summary import compare
 from rgbench.data.catalogue import Card, Catalogue, DataSet
 from rgbench.errors import SpecError
-from rgbench.report.analysis import across, differences, places
-from rgbench.report.analysis.runs import Beside, Runs, Setting
-from rgbench.report.cd_diagram import cd_diagram
-from rgbench.store import Store
+from rgbench.report.draw.cd_diagram import cd_diagram
+from rgbench.report.material import Beside, Runs, Setting
+from rgbench.report.sections import across, differences, ranking
+from rgbench.statistics.rank_tests import Nemenyi, nemenyi
+from rgbench.store.store import Store
 
 N = 80
 NETWORKS = ("convxpress", "mcrgnet", "radio-galaxy-zoo")
@@ -214,8 +214,8 @@ def test_the_diagram_joins_what_is_not_told_apart(k):
 
 def test_weights_change_the_order_and_the_report_says_so(made):
     runs = Runs.of(made.comparisons["best"], made.records)
-    plain = places.section(runs)
-    chosen = places.section(replace(runs, beside=Beside(weights={"mpca": 5.0, "macs": 1.0})))
+    plain = ranking.section(runs)
+    chosen = ranking.section(replace(runs, beside=Beside(weights={"mpca": 5.0, "macs": 1.0})))
     assert (
         "MPCA, inference time, parameters and operations in equal parts (the default)" in plain.sentences[0]
     )
@@ -243,7 +243,7 @@ def test_failed_networks_stay_in_the_ranking_as_such(runs):
         else r
         for r in records
     ]
-    section = places.section(Runs.of(compare(records), records))
+    section = ranking.section(Runs.of(compare(records), records))
     table = section.tables[0]
     assert table.rows[-1][0].text == "mcrgnet"
     assert table.tags == {2: "failed"}
@@ -307,7 +307,7 @@ def test_one_published_split_has_no_tests_over_splits(made):
 
 
 def test_every_report_has_the_name_of_its_data(runs, tmp_path, monkeypatch):
-    from rgbench import commands
+    from rgbench.cli.work import runs as commands
 
     gone = {"path": "/there/is/no/such/folder"}
     records = [

@@ -12,14 +12,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from rgbench.comparison.summary import compare, families
+from rgbench.comparison.groups import families
+from rgbench.comparison.summary import compare
 from rgbench.report import page
-from rgbench.report.analysis import parts
-from rgbench.report.analysis.runs import Beside
 from rgbench.report.blocks import Cell, Figure, Section, Table, to_csv
+from rgbench.report.draw.plots import Axes, Line, lines_figure
 from rgbench.report.html import write_report
-from rgbench.report.plots import Axes, Line, lines_figure
-from rgbench.tables import concatenate
+from rgbench.report.material import Beside
+from rgbench.report.sections import parts
+from rgbench.store.tables import concatenate
 
 NAMES = np.array([f"source {i}" for i in range(60)])
 

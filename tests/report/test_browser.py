@@ -26,15 +26,16 @@ import numpy as np
 import pytest
 from scipy.special import log_softmax
 
-from rgbench.comparison.answers import MC_DROPOUT, SIDES, with_members
-from rgbench.comparison.looks import Looks
 from rgbench.comparison.summary import compare
 from rgbench.data.catalogue import Card, Catalogue, DataSet
+from rgbench.measures.uncertainty import with_members
 from rgbench.report import page
-from rgbench.report.analysis.runs import Beside, Setting
+from rgbench.report.files.standalone import standalone
 from rgbench.report.html import write_report
-from rgbench.report.standalone import standalone
-from rgbench.tables import concatenate
+from rgbench.report.material import Beside, Setting
+from rgbench.store.attributions import Looks
+from rgbench.store.store import MC_DROPOUT, SIDES
+from rgbench.store.tables import concatenate
 
 BROWSER = next((b for b in ("chromium", "chromium-browser", "google-chrome") if shutil.which(b)), None)
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="needs Chromium or Chrome")

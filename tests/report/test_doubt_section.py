@@ -12,14 +12,15 @@ import pytest
 from scipy.special import log_softmax
 from sklearn.metrics import balanced_accuracy_score, log_loss
 
-from rgbench.comparison.answers import MC_DROPOUT, SIDES, with_members
 from rgbench.comparison.summary import compare
 from rgbench.measures.cards import metrics
-from rgbench.report.analysis import calibration, doubt, ensembles
-from rgbench.report.analysis.runs import Beside, Runs
+from rgbench.measures.uncertainty import with_members
 from rgbench.report.blocks import Cell, Section, Table
 from rgbench.report.html import write_report
-from rgbench.tables import Predictions, concatenate
+from rgbench.report.material import Beside, Runs
+from rgbench.report.sections import calibration, ensembles, uncertainty
+from rgbench.store.store import MC_DROPOUT, SIDES
+from rgbench.store.tables import Predictions, concatenate
 
 WAYS = ["single run", "MC dropout, 5 passes", "seed ensemble, 3 seeds"]
 
@@ -134,7 +135,7 @@ def _answers(runs: Runs):
 
 
 def test_sources_are_rejected_by_each_kind_of_doubt(asked):
-    section = doubt.section(asked)
+    section = uncertainty.section(asked)
     assert [figure.name for figure in section.figures] == [
         "rejection",
         "rejection-seeds",
@@ -159,13 +160,13 @@ def test_sources_are_rejected_by_each_kind_of_doubt(asked):
 
 def test_random_order_of_doubt_is_found_to_be_worse(made):
     """Passes that differ by chance alone: their mutual information tells little of errors."""
-    section = doubt.section(runs_of(made.records[:3]))
+    section = uncertainty.section(runs_of(made.records[:3]))
     said = next(each for each in section.sentences if "MC dropout" in each)
     assert "mutual information is worse than the largest probability" in said
 
 
 def test_conformal_sets_are_judged_for_each_way_and_the_promise_is_bounded(asked):
-    section = doubt.section(asked)
+    section = uncertainty.section(asked)
     table = table_of(section, "conformal")
     assert [row[1].text for row in table.rows] == WAYS * 3
     for row in table.rows:
@@ -180,7 +181,7 @@ def test_conformal_sets_are_judged_for_each_way_and_the_promise_is_bounded(asked
 
 def test_of_the_final_model_it_is_not_said_that_validation_sources_chose_it(made):
     runs = runs_of(made.records, model="final")
-    for section in (calibration.section(runs), doubt.section(runs)):
+    for section in (calibration.section(runs), uncertainty.section(runs)):
         assert not any("chosen the epoch" in note for note in section.notes)
     assert [row[1].text for row in table_of(calibration.section(runs), "answers").rows] == WAYS * 3
 
@@ -194,7 +195,7 @@ def test_validation_sources_unlike_the_test_sources_are_found_out(made):
             (table.split == "validation")[:, None], 20 * np.eye(4)[table.label], table.logits
         ).astype(np.float32)
         flattered.append(replace(record, predictions=replace(table, logits=sure)))
-    section = doubt.section(runs_of(flattered, asked=False))
+    section = uncertainty.section(runs_of(flattered, asked=False))
     assert "less often than chance allows" in section.sentences[-1]
 
 
@@ -202,7 +203,7 @@ def test_without_passes_and_with_one_seed_the_sections_are_shorter(made):
     runs = runs_of(made.records, asked=False)
     assert [row[1].text for row in table_of(calibration.section(runs), "answers").rows] == WAYS[::2] * 3
     alone = runs_of(made.records[:1], asked=False)
-    section = doubt.section(alone)
+    section = uncertainty.section(alone)
     assert [table.name for table in section.tables] == ["conformal"]
     assert "rgbench doubt" in section.notes[0]
     assert [row[1].text for row in table_of(calibration.section(alone), "answers").rows] == ["single run"]

@@ -13,13 +13,15 @@ import pytest
 
 from rgbench.comparison.summary import compare
 from rgbench.errors import StoreError
-from rgbench.report import export, page, svg
+from rgbench.report import page
 from rgbench.report.blocks import Cell, Figure, Table, file_name
-from rgbench.report.export import can_write_pdf, pdf_writer, write_figures
+from rgbench.report.draw import svg
+from rgbench.report.files import export
+from rgbench.report.files.export import can_write_pdf, pdf_writer, write_figures
+from rgbench.report.files.latex import latex_table
+from rgbench.report.files.standalone import standalone
+from rgbench.report.files.text import comparison_latex
 from rgbench.report.html import ReportOptions, write_report
-from rgbench.report.latex import latex_table
-from rgbench.report.standalone import standalone
-from rgbench.report.text import comparison_latex
 
 needs_pdf = pytest.mark.skipif(not can_write_pdf(), reason="needs svglib and reportlab")
 SVG = "{http://www.w3.org/2000/svg}"

@@ -16,15 +16,15 @@ from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 
 from rgbench.comparison.summary import compare
-from rgbench.comparison.trend import trend
 from rgbench.data.catalogue import Card, Catalogue, DataSet
 from rgbench.data.sets import load_data
 from rgbench.errors import SpecError
-from rgbench.report.analysis import failures, labels
-from rgbench.report.analysis.measured import MEASURED, measured
-from rgbench.report.analysis.runs import Beside, Runs
 from rgbench.report.blocks import Cell
 from rgbench.report.html import write_report
+from rgbench.report.material import Beside, Runs
+from rgbench.report.measured import MEASURED, measured
+from rgbench.report.sections import failures, label_errors
+from rgbench.statistics.trend import trend
 
 CLASSES = ("Compact", "FRI", "FRII", "Bent")
 needs_mirror = pytest.mark.skipif(
@@ -265,7 +265,7 @@ def test_runs_that_contradict_each_other_are_told_not_hidden(made, runs):
     label[wrong.source_id == "FIRST J1000+3000"] = 2
     records = [records[0], replace(records[1], predictions=replace(wrong, label=label))]
     of = Runs.of(made.comparisons["best"], records)
-    for part in (failures.section(of), labels.section(of)):
+    for part in (failures.section(of), label_errors.section(of)):
         assert part.sentences == (
             "This cannot be told: source 'FIRST J1000+3000' has two labels in these runs.",
         )
@@ -275,7 +275,7 @@ def test_no_predictions_no_section(made):
     bare = [replace(record, predictions=None) for record in made.records]
     of = Runs.of(made.comparisons["best"], bare)
     assert failures.section(of) is None
-    assert labels.section(of) is None
+    assert label_errors.section(of) is None
 
 
 def planted(records, every: int = 9):
@@ -296,7 +296,7 @@ def planted(records, every: int = 9):
 def test_planted_label_errors_are_found_as_cleanlab_finds_them(made, data):
     filters = pytest.importorskip("cleanlab.filter")
     records, wrong = planted(made.records)
-    section = labels.section(Runs.of(made.comparisons["best"], records, Beside(data=data)))
+    section = label_errors.section(Runs.of(made.comparisons["best"], records, Beside(data=data)))
     table = table_of(section, "suspects")
     listed = [row[0].text for row in table.rows]
     assert wrong, "some labels are wrong"
@@ -310,7 +310,9 @@ def test_planted_label_errors_are_found_as_cleanlab_finds_them(made, data):
 
 
 def test_the_list_downloads_with_an_empty_verdict_and_says_what_could_be_looked_at(made, data):
-    section = labels.section(Runs.of(made.comparisons["best"], planted(made.records)[0], Beside(data=data)))
+    section = label_errors.section(
+        Runs.of(made.comparisons["best"], planted(made.records)[0], Beside(data=data))
+    )
     table = table_of(section, "suspects")
     lines = list(csv.DictReader(io.StringIO(table.csv())))
     assert len(lines) == len(table.rows) > 0
@@ -320,7 +322,7 @@ def test_the_list_downloads_with_an_empty_verdict_and_says_what_could_be_looked_
     assert "200 of the 400 took part in choosing the best epoch" in section.sentences[0]
     assert "could be looked at" not in section.sentences[0], "all 400 labelled sources were held out"
     more = data_of({f"a{i}": image for i, image in enumerate([*made.images.values()] * 2)})
-    part = labels.section(Runs.of(made.comparisons["best"], made.records, Beside(data=more)))
+    part = label_errors.section(Runs.of(made.comparisons["best"], made.records, Beside(data=more)))
     assert "Only 400 of the 800 labelled sources (50 %) could be looked at" in part.sentences[0]
 
 

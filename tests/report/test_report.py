@@ -17,9 +17,10 @@ import pytest
 from rich.console import Console
 
 from rgbench.comparison.summary import compare
-from rgbench.report import page, words
+from rgbench.report import page
+from rgbench.report.files.text import comparison_csv, comparison_latex, comparison_lines, comparison_tables
 from rgbench.report.html import write_report
-from rgbench.report.text import comparison_csv, comparison_latex, comparison_lines, comparison_tables
+from rgbench.report.sections import answer as words
 
 NETWORKS = ("convxpress", "mcrgnet", "radio-galaxy-zoo")
 BROWSER = next((b for b in ("chromium", "chromium-browser", "google-chrome") if shutil.which(b)), None)

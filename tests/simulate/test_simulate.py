@@ -20,7 +20,7 @@ from scipy.ndimage import center_of_mass, gaussian_filter
 from scipy.stats import kstest
 
 from rgbench.data.catalogue import DataSet
-from rgbench.data.sets.folder import load_folder, parse_name
+from rgbench.data.own.folder import load_folder, parse_name
 from rgbench.errors import DataError, SpecError
 from rgbench.simulate import FIRST, SimulationSpec, Survey, simulate, write_simulation
 from rgbench.simulate.sky import draw_neighbours, make_noise, render

@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from rgbench.errors import SpecError
-from rgbench.networks.build import build_layers, build_network
-from rgbench.networks.notation import parse_layers
+from rgbench.networks.modules.build import build_layers, build_network
+from rgbench.networks.notation.notation import parse_layers
 from rgbench.spec import RecipeSpec
 from rgbench.training.autoencoder import Autoencoder, _unfold, pretrain
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from rgbench.networks.build import build_network
+from rgbench.networks.modules.build import build_network
 from rgbench.spec import RecipeSpec
 from rgbench.training.checkpoint import load_weights
 from rgbench.training.loop import Progress, TrainingData, TrainingFiles, fit, keep_dropout

@@ -19,22 +19,19 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import log_softmax
 
-from rgbench.comparison.intervals import Weights, interval, resampled, stratified_weights
-from rgbench.comparison.losses import LOSSES, mean_ends
 from rgbench.comparison.members import Floats, Member, Side
-from rgbench.comparison.significance import mpca_difference_interval, mpca_interval
 from rgbench.errors import LeakageError, SpecError
 from rgbench.measures.cards import metrics
 from rgbench.measures.classification import accuracy, nll
+from rgbench.measures.combine import _TINY, RULES, Rule, combine
 from rgbench.seeds import numpy_generator
+from rgbench.statistics.intervals import Weights, interval, resampled, stratified_weights
+from rgbench.statistics.losses import LOSSES, mean_ends
+from rgbench.statistics.significance import mpca_difference_interval, mpca_interval
 
-Rule = Literal["vote", "probability", "logit"]
 Weighting = Literal["equal", "accuracy", "nll"]
-RULES: tuple[Rule, ...] = ("vote", "probability", "logit")
 WEIGHTINGS: tuple[Weighting, ...] = ("equal", "accuracy", "nll")
-_TINY = 1e-9
 _RECOGNITION = ("accuracy", "mpca")
 """Metrics with score intervals, which hold their coverage where the bootstrap's are too narrow."""
 
@@ -121,40 +118,6 @@ class Blend:
         for key, value, legal in (("rule", self.rule, RULES), ("weighting", self.weighting, WEIGHTINGS)):
             if value not in legal:
                 raise SpecError(f"{key}: found {value!r}; legal are {', '.join(legal)}")
-
-
-def combine(scores: Floats, rule: Rule = "probability", weights: Floats | None = None) -> Floats:
-    """Combine members into one prediction.
-
-    Parameters
-    ----------
-    scores : ndarray of float64, shape (m, n, k)
-        Log-probabilities.
-    rule : {"vote", "probability", "logit"}
-        "vote": shares of the members' votes; the mean probability votes too, with so small a weight that it
-        decides ties and nothing else, and keeps every probability above 0. "probability": mean of the
-        probabilities. "logit": mean of the logits (geometric mean of the probabilities).
-    weights : ndarray of float64, shape (m,), optional
-        Weights, 0 or more, not all 0; equal if left out.
-
-    Returns
-    -------
-    ndarray of float64, shape (n, k)
-        Log-probabilities.
-
-    Examples
-    --------
-    >>> p = np.array([[[0.9, 0.1]], [[0.4, 0.6]], [[0.4, 0.6]]])
-    >>> [int(combine(np.log(p), rule).argmax()) for rule in RULES]
-    [1, 0, 0]
-    """
-    w = np.ones(len(scores)) if weights is None else np.asarray(weights, dtype=np.float64)
-    scores, w = scores[w > 0], w[w > 0] / w.sum()
-    if rule == "logit":
-        return np.asarray(log_softmax(np.tensordot(w, scores, axes=1), axis=1))
-    top = scores.max(axis=0)
-    mean = np.asarray(top + np.log(np.tensordot(w, np.exp(scores - top), axes=1)))
-    return mean if rule == "probability" else _vote(scores, w, mean)
 
 
 def member_weights(validation: Side, weighting: Weighting) -> Floats:
@@ -268,7 +231,7 @@ def score_ensembles(
     blend : Blend, optional
         How members are combined; the plain mean of probabilities if left out.
     metric : str
-        What is scored; those of `rgbench.comparison.intervals.RESAMPLED` have intervals.
+        What is scored; those of `rgbench.statistics.intervals.RESAMPLED` have intervals.
     confidence, resamples, seed : float, int, int
         Coverage of the intervals; number and seed of the bootstrap over test sources, class by class.
 
@@ -330,15 +293,6 @@ def _draws(metric: str, y: NDArray[np.int64], scores: Floats, weights: Weights) 
     """Give a metric on all resamples; one NaN if it has none."""
     found = resampled(metric, y, scores, weights)
     return np.full(1, np.nan) if found is None else found
-
-
-def _vote(scores: Floats, weights: Floats, mean: Floats) -> Floats:
-    votes = np.tensordot(weights, np.eye(scores.shape[2])[scores.argmax(axis=2)], axes=1)
-    top = votes.max(axis=1, keepdims=True)
-    next_below = np.where(votes < top - _TINY, votes, -np.inf).max(axis=1, keepdims=True)
-    small = np.minimum(top - next_below, 1 / len(scores))
-    with np.errstate(divide="ignore"):  # a class without votes has only the mean probability
-        return np.asarray(np.logaddexp(np.log(votes), np.log(small) + mean) - np.log1p(small))
 
 
 def _judge(side: Side, blend: Blend, metric: str) -> Callable[[tuple[int, ...]], tuple[Any, ...]]:

@@ -1,6 +1,6 @@
 """Where do networks fail? Accuracy against properties of sources, and the sources that all runs get wrong.
 
-Whether accuracy rises or falls with a property is tested in `rgbench.comparison.trend`.
+Whether accuracy rises or falls with a property is tested in `rgbench.statistics.trend`.
 
 Symbols: n sources; "right" (n,) the share of the runs that recognise a source, 0 or 1 for one run. Runs that share
 test sources are no further sources: intervals and tests count sources, never rows of a table.
@@ -13,19 +13,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
-from urllib.parse import quote, urlencode
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import fisher_exact, norm
 
-from rgbench.comparison.significance import Interval, holm, score_mean_interval
 from rgbench.data.catalogue import Catalogue
+from rgbench.data.surveys.links import sky_link
 from rgbench.errors import DataError, SpecError
-from rgbench.store import RunRecord
+from rgbench.statistics.significance import Interval, holm, score_mean_interval
+from rgbench.store.store import RunRecord
 
 Floats = NDArray[np.float64]
-SERVICES = ("legacy", "aladin", "esasky")
 NOT_KNOWN = "not known"
 _Conditions = tuple[tuple[str, str], ...]
 
@@ -352,53 +351,6 @@ def failing_groups(
     return sorted(found, key=lambda group: -group.excess)
 
 
-def sky_link(ra: float, dec: float, service: str = "legacy", arcmin: float = 5.0) -> str:
-    """Write the address of a page that shows a place on the sky; nothing is fetched.
-
-    Parameters
-    ----------
-    ra, dec : float
-        Degrees, ICRS; "" is given if they are no place on the sky: not finite, or beyond 0 to 360, -90 to 90.
-    service : {"legacy", "aladin", "esasky"}
-        The viewer: of the Legacy Survey (VLASS as the layer), Aladin Lite (NVSS) or ESASky.
-    arcmin : float
-        Side of the field; the first viewer has steps of two.
-
-    Raises
-    ------
-    SpecError
-        If the service is not known, or the field has no size.
-
-    Examples
-    --------
-    >>> sky_link(187.70593, 12.39112)
-    'https://www.legacysurvey.org/viewer?ra=187.705930&dec=12.391120&layer=vlass1.2&zoom=13&mark=187.705930%2C12.391120'
-    >>> sky_link(187.70593, -2.5, "aladin")
-    'https://aladin.cds.unistra.fr/AladinLite/?target=187.705930%20-2.500000&fov=0.0833&survey=CDS%2FP%2FNVSS'
-    """
-    if service not in SERVICES:
-        raise SpecError(f"service: found {service!r}; legal are {', '.join(SERVICES)}")
-    if arcmin <= 0:
-        raise SpecError(f"arcmin: found {arcmin}; legal are numbers above 0")
-    if not (0 <= ra <= 360 and -90 <= dec <= 90):
-        return ""
-    place, fov = f"{ra:.6f} {dec:+.6f}", f"{arcmin / 60:.4f}"
-    if service == "aladin":
-        query = {"target": place, "fov": fov, "survey": "CDS/P/NVSS"}
-        return "https://aladin.cds.unistra.fr/AladinLite/?" + _query(query)
-    if service == "esasky":
-        return "https://sky.esa.int/esasky/?" + _query({"target": place, "fov": fov, "cooframe": "J2000"})
-    # At zoom 13 a screen of some 512 pixels of 0.6 arcsec is five arcmin wide, and each step halves that.
-    zoom = int(np.clip(round(13 - np.log2(arcmin / 5)), 1, 16))
-    number = {"ra": f"{ra:.6f}", "dec": f"{dec:.6f}"}
-    more = {"layer": "vlass1.2", "zoom": str(zoom), "mark": f"{ra:.6f},{dec:.6f}"}
-    return "https://www.legacysurvey.org/viewer?" + _query({**number, **more})
-
-
-def _query(parameters: dict[str, str]) -> str:
-    return urlencode(parameters, quote_via=quote, safe="")
-
-
 def _checked(values: NDArray[Any], right: NDArray[Any]) -> Floats:
     values, share = np.asarray(values), np.asarray(right, dtype=np.float64)
     if values.ndim != 1 or values.shape != share.shape or not len(share):
@@ -492,3 +444,44 @@ def positions(source_id: NDArray[Any], catalogue: Catalogue | None) -> tuple[Flo
         return nowhere, nowhere
     row = _rows(source_id, catalogue)
     return np.where(row >= 0, catalogue.ra[row], np.nan), np.where(row >= 0, catalogue.dec[row], np.nan)
+
+
+def choose_sources(records: Sequence[RunRecord], per_class: int = 1, model: str = "best") -> list[str]:
+    """Choose test sources of which it is worth seeing where networks look: of each class the clearest, and the hardest.
+
+    Parameters
+    ----------
+    records : sequence of RunRecord
+        Complete runs with the same classes.
+    per_class : int
+        Sources of each class that most runs recognise, and as many that fewest do.
+    model : {"best", "final"}
+        Which model of each run.
+
+    Returns
+    -------
+    list of str
+        Class by class, recognised ones first; by name where as many runs recognise them.
+
+    Raises
+    ------
+    DataError
+        If no run has predictions of labelled test sources.
+    """
+    tables = [r.predictions.select("test", model) for r in records if r.predictions is not None]
+    labelled = [table.take(table.label >= 0) for table in tables]
+    if not sum(len(table) for table in labelled):
+        raise DataError("no complete run has predictions of labelled test sources: there is nothing to show")
+    names = np.concatenate([table.source_id for table in labelled])
+    right = np.concatenate([table.logits.argmax(axis=1) == table.label for table in labelled])
+    source, row = np.unique(names, return_inverse=True)
+    share = np.bincount(row, weights=right) / np.bincount(row)
+    label = np.zeros(len(source), dtype=np.int64)
+    label[row] = np.concatenate([table.label for table in labelled])
+    chosen: dict[str, None] = {}
+    for kind in np.unique(label):
+        own = np.flatnonzero(label == kind)
+        ranked = own[np.argsort(-share[own], kind="stable")]
+        picked = (*ranked[:per_class], *ranked[::-1][:per_class])
+        chosen |= dict.fromkeys(str(source[i]) for i in picked)
+    return list(chosen)

@@ -23,14 +23,16 @@ import pyarrow.csv as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from rgbench.comparison.failures import positions, sky_link
-from rgbench.comparison.intervals import stratified_weights
-from rgbench.comparison.significance import Interval
+from rgbench.comparison.failures import positions
 from rgbench.data.catalogue import Catalogue
+from rgbench.data.surveys.links import sky_link
 from rgbench.errors import DataError, SpecError, StoreError
 from rgbench.seeds import numpy_generator
-from rgbench.store import RunRecord, write_bytes
-from rgbench.tables import no_formula
+from rgbench.statistics.intervals import stratified_weights
+from rgbench.statistics.significance import Interval
+from rgbench.store.files import write_bytes
+from rgbench.store.store import RunRecord
+from rgbench.store.tables import no_formula
 
 Floats = NDArray[np.float64]
 Labels = NDArray[np.int64]
@@ -391,7 +393,7 @@ def suspects(
 
 
 def write_suspects(path: Path | str, found: Suspects, overwrite: bool = False) -> None:
-    """Write the list as CSV, guarded by `rgbench.tables.no_formula`, or as Parquet; nothing is rounded.
+    """Write the list as CSV, guarded by `rgbench.store.tables.no_formula`, or as Parquet; nothing is rounded.
 
     The columns are source_id, ra_deg, dec_deg, given_label, suggested_label, self_confidence, normalised_margin,
     side and link, and an empty `verdict` to be filled in.

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.special import log_softmax
 
 from rgbench.errors import DataError, SpecError
-from rgbench.store import RunRecord
+from rgbench.store.store import RunRecord
 
 Floats = NDArray[np.float64]
 

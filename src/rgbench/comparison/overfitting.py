@@ -104,7 +104,7 @@ def overfitting(history: Mapping[str, NDArray[Any]]) -> Overfitting:
     Parameters
     ----------
     history : mapping of str to ndarray
-        Columns of `rgbench.tables.HISTORY_COLUMNS`.
+        Columns of `rgbench.store.tables.HISTORY_COLUMNS`.
 
     Raises
     ------

@@ -14,14 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import norm, t
 
-from rgbench.comparison.intervals import resampled, stratified_weights
 from rgbench.comparison.published import PER_CLASS, Paper, Test, Value
-from rgbench.comparison.significance import Interval, score_mean_interval
 from rgbench.measures.cards import metrics
 from rgbench.measures.classification import per_class
 from rgbench.seeds import numpy_generator
-from rgbench.store import RunRecord
-from rgbench.tables import Predictions
+from rgbench.statistics.intervals import resampled, stratified_weights
+from rgbench.statistics.significance import Interval, score_mean_interval
+from rgbench.store.store import RunRecord
+from rgbench.store.tables import Predictions
 
 SHARES = ("accuracy", "mpca", "macro_f1", "macro_f1_2021", *PER_CLASS)
 """Metrics whose noise from test sources is that of a share of sources, nearly or exactly."""

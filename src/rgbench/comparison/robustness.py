@@ -1,7 +1,7 @@
 """What disturbed images do to a network: accuracy per condition, and the loss against clean images.
 
 A *condition* is one way to disturb the test images. Its name is what the column `condition` of a predictions
-table holds, such as ``noise-1.0``; `rgbench.stress` makes the rows and keeps them beside the run's clean
+table holds, such as ``noise-1.0``; `rgbench.diagnostics.stress` makes the rows and keeps them beside the run's clean
 predictions. Here they are read: no network and no image is needed.
 """
 
@@ -16,18 +16,16 @@ from numpy.typing import NDArray
 from scipy.stats import binomtest
 from scipy.stats import t as student
 
-from rgbench.comparison.conditions import FAMILIES, SURVEY, Condition
-from rgbench.comparison.intervals import Weights, interval, resampled, stratified_weights
-from rgbench.comparison.recognition import Answers, mean_intervals
-from rgbench.comparison.resampled import seed_error, source_ends_of
-from rgbench.comparison.significance import holm
 from rgbench.errors import SpecError
 from rgbench.seeds import numpy_generator
-from rgbench.store import RunRecord, Store
-from rgbench.tables import Predictions
+from rgbench.statistics.intervals import Weights, interval, resampled, stratified_weights
+from rgbench.statistics.recognition import Answers, mean_intervals
+from rgbench.statistics.resampled import seed_error, source_ends_of
+from rgbench.statistics.significance import holm
+from rgbench.store.conditions import FAMILIES, SURVEY, Condition
+from rgbench.store.store import RunRecord
+from rgbench.store.tables import Predictions
 
-CONDITIONS_FILE = "conditions.parquet"
-"""Predictions on disturbed test images, in the directory of the run."""
 METRICS = ("accuracy", "mpca")
 
 Floats = NDArray[np.float64]
@@ -61,7 +59,7 @@ class ConditionScore:
         Labelled test sources of a run, and the number of runs.
     values, clean : dict of str to (float, float, float)
         Accuracy and MPCA on the disturbed and on the clean images, each with the bounds of its score interval, for
-        new sources and, from two runs on, new seeds (`rgbench.comparison.recognition`).
+        new sources and, from two runs on, new seeds (`rgbench.statistics.recognition`).
     drops : dict of str to (float, float, float)
         Clean minus disturbed on the same sources, with its paired interval of the same kind. Runs with test sources of
         their own have the bootstrap over sources instead.
@@ -104,11 +102,6 @@ class FamilyCurve:
     strengths: Floats
     values: Floats
     drops: Floats
-
-
-def read_conditions(store: Store, run_id: str) -> Predictions | None:
-    """Read a run's predictions on disturbed images; None if there are none yet. Errors as `Store.beside`."""
-    return store.beside(run_id, CONDITIONS_FILE)
 
 
 def stressed_run(record: RunRecord, disturbed: Predictions, model: str = "best") -> StressedRun:

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import entr
 
-from rgbench.comparison.intervals import Weights, interval, wilson
 from rgbench.comparison.robustness import StressedRun, bootstrap_weights, shared_conditions
 from rgbench.errors import SpecError
+from rgbench.statistics.intervals import Weights, interval, wilson
 
 Floats = NDArray[np.float64]
 

@@ -9,26 +9,27 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rgbench.comparison.intervals import Weights, interval, joint_weights, resampled, stratified_weights
-from rgbench.comparison.losses import LOSSES, RowDraws, macro_f1_ends, mean_ends
-from rgbench.comparison.paired import (
+from rgbench.comparison.groups import _why_not, group_records
+from rgbench.errors import SpecError
+from rgbench.measures.cards import metrics
+from rgbench.measures.classification import confusion_matrix, per_class
+from rgbench.measures.health import Note, check_history, check_predictions
+from rgbench.seeds import numpy_generator
+from rgbench.statistics.intervals import Weights, interval, joint_weights, resampled, stratified_weights
+from rgbench.statistics.losses import LOSSES, RowDraws, macro_f1_ends, mean_ends
+from rgbench.statistics.paired import (
     PairedDifference,
     Sample,
     paired_differences,
     recognition_differences,
     widened,
 )
-from rgbench.comparison.recognition import Answers, mean_interval
-from rgbench.errors import SpecError
-from rgbench.measures.cards import metrics
-from rgbench.measures.classification import confusion_matrix, per_class
-from rgbench.measures.health import Note, check_history, check_predictions
-from rgbench.seeds import numpy_generator
-from rgbench.store import RunRecord
-from rgbench.tables import Predictions
+from rgbench.statistics.recognition import Answers, mean_interval
+from rgbench.store.store import RunRecord
+from rgbench.store.tables import Predictions
 
 RECOGNITION = ("mpca", "accuracy")
-"""Metrics with score intervals; losses and macro F1 have those of `rgbench.comparison.losses`."""
+"""Metrics with score intervals; losses and macro F1 have those of `rgbench.statistics.losses`."""
 COSTS = (
     "parameters",
     "macs",
@@ -245,47 +246,6 @@ def compare(
     words = _words(rows, pairs, metric, confidence, {row.network for row in able})
     drawn = {row.network: _drawn(by_name[row.network], metric, seed) for row in able}
     return Comparison(metric, model, confidence, tuple(rows), tuple(pairs), words, classes, drawn)
-
-
-def group_records(records: Sequence[RunRecord]) -> list[list[RunRecord]]:
-    """Part runs into groups that may be compared: same protocol, data, split and images."""
-    groups: dict[tuple[str, ...], list[RunRecord]] = {}
-    for record in records:
-        groups.setdefault(tuple(_setting(record).values()), []).append(record)
-    return list(groups.values())
-
-
-def families(records: Sequence[RunRecord]) -> list[tuple[list[RunRecord], list[RunRecord]]]:
-    """Part runs into groups to report: the comparable ones on most training sources, and those on fewer."""
-    found: dict[tuple[str, ...], list[list[RunRecord]]] = {}
-    for group in group_records(records):
-        found.setdefault(tuple(_setting(group[0], limited=False).values()), []).append(group)
-    parts = []
-    for groups in found.values():
-        groups.sort(key=lambda group: -(group[0].spec.data.train_limit or np.inf))
-        parts.append((groups[0], [record for group in groups[1:] for record in group]))
-    return parts
-
-
-def _setting(record: RunRecord, limited: bool = True) -> dict[str, str]:
-    spec = record.spec
-    # Folds share their test sources: they are repetitions, as seeds are.
-    split = "folds" if spec.data.split.startswith("fold-") else spec.data.split
-    limit = f", {spec.data.train_limit} for training" if limited and spec.data.train_limit else ""
-    return {
-        "protocol": spec.protocol,
-        "data": f"{spec.data.name}{spec.data.test and ' tested on ' + spec.data.test} {spec.data.checksum[:8]}",
-        "split": f"{split} {spec.data.train_size}/{spec.data.validation_size}{limit}",
-        "images": str(spec.images),
-    }
-
-
-def _why_not(groups: list[list[RunRecord]]) -> str:
-    if not groups:
-        return "there is no run to compare"
-    first, second = (_setting(group[0]) for group in groups[:2])
-    differ = [f"{key} ({first[key]} and {second[key]})" for key in first if first[key] != second[key]]
-    return f"runs of {len(groups)} different settings cannot be compared; they differ in {', '.join(differ)}"
 
 
 def _labels(records: Sequence[RunRecord]) -> list[str]:

@@ -1,19 +1,14 @@
-"""Networks as data: names, descriptions and, through `rgbench.networks.build`, torch modules.
+"""Networks as data: names, descriptions and, through `rgbench.networks.modules.build`, torch modules.
 
 Importing this package does not import torch.
 """
 
 from __future__ import annotations
 
-from rgbench.networks.catalogue import (
-    NetworkCard,
-    NetworkFactory,
-    Paper,
-    canonical_name,
-    describe_network,
-    network_names,
-    networks,
-)
+from rgbench.networks.cards import NetworkCard, NetworkFactory
+from rgbench.networks.catalogue import canonical_name, network_names, networks
+from rgbench.networks.describe import describe_network
+from rgbench.references import Paper
 
 __all__ = [
     "NetworkCard",

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from markupsafe import Markup
 
 from rgbench.errors import SpecError
-from rgbench.report.latex import latex_table
-from rgbench.report.numbers import NONE
-from rgbench.tables import no_formula
+from rgbench.numbers import NONE
+from rgbench.report.files.latex import latex_table
+from rgbench.store.tables import no_formula
 
 Value = float | int | str | None
 _ADDRESSES = ("https://", "http://")
@@ -154,7 +154,7 @@ class Figure:
     title, words : str
         What stands above and below it.
     drawing : str
-        SVG, as from `rgbench.report.figures`.
+        SVG, as from `rgbench.report.draw.figures`.
     columns, rows
         The numbers, for the CSV file.
     """
@@ -214,7 +214,7 @@ class Section:
 def to_csv(columns: Sequence[str], rows: Sequence[Sequence[Value]]) -> str:
     r"""Write rows as CSV, None as an empty cell.
 
-    Texts are guarded by `rgbench.tables.no_formula`.
+    Texts are guarded by `rgbench.store.tables.no_formula`.
 
     Examples
     --------

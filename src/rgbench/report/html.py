@@ -15,11 +15,13 @@ from numpy.typing import NDArray
 
 from rgbench.comparison.summary import Comparison
 from rgbench.data.catalogue import Catalogue
-from rgbench.report import page, sources
-from rgbench.report.analysis.runs import Beside
-from rgbench.report.export import write_figures
-from rgbench.report.standalone import figure_style
-from rgbench.store import RunRecord, write_bytes
+from rgbench.report import page
+from rgbench.report.files.export import write_figures
+from rgbench.report.files.standalone import figure_style
+from rgbench.report.material import Beside
+from rgbench.report.sections import sources
+from rgbench.store.files import write_bytes
+from rgbench.store.store import RunRecord
 
 Images = Callable[[str], NDArray[Any] | None] | Mapping[str, NDArray[Any]]
 
@@ -43,7 +45,7 @@ class ReportOptions:
     picture_size : int
         Longest side of an example's picture, in pixels.
     figures : Path, optional
-        Folder into which every figure and table is written as files of its own (`rgbench.report.export`).
+        Folder into which every figure and table is written as files of its own (`rgbench.report.files.export`).
     """
 
     title: str = ""

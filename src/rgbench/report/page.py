@@ -7,12 +7,16 @@ from typing import Any
 
 from markupsafe import Markup
 
+from rgbench import numbers
 from rgbench.comparison.summary import Comparison
-from rgbench.report import analysis, citations, figures, numbers, overview, text, words
-from rgbench.report.analysis.runs import Beside
+from rgbench.report import sections as analysis
 from rgbench.report.blocks import Figure, Table, data_uri
-from rgbench.report.sources import Cell
-from rgbench.store import RunRecord
+from rgbench.report.draw import figures
+from rgbench.report.files import text
+from rgbench.report.material import Beside
+from rgbench.report.sections import answer, cite, confusion, models, runs, scores, table, terms, training
+from rgbench.report.sections.sources import Cell
+from rgbench.store.store import RunRecord
 
 _SECTIONS = (
     ("table", "All networks", None),
@@ -54,28 +58,28 @@ def context(
     model, main = next(iter(comparisons.items()))
     data = records[0].spec.data.name
     parts = analysis.parts(main, records, beside)
-    bibliography = citations.bibliography(records, [part.anchor for part in parts if part.notes])
+    bibliography = cite.bibliography(records, [part.anchor for part in parts if part.notes])
     return {
         "title": title or f"Which network classifies {data} best?",
         "model": model,
         "facts": _facts(main, records),
-        "answer": words.answer(main, records[0].spec.data),
+        "answer": answer.answer(main, records[0].spec.data),
         "problems": _problems(main, records),
-        "table": overview.main_table(main, data),
-        "ranking": overview.ranking_figures(main),
+        "table": table.main_table(main, data),
+        "ranking": scores.ranking_figures(main),
         "pair_sentences": [pair.words for pair in main.pairs],
-        "models": overview.models_table(comparisons),
+        "models": models.models_table(comparisons),
         "confusions": _confusions(main, cells or {}),
-        "per_class": overview.class_table(main),
+        "per_class": confusion.class_table(main),
         "curves": _curves(main, records),
         "train_key": Markup(figures.legend_swatch("train")),
         "valid_key": Markup(figures.legend_swatch("valid")),
-        "runs": overview.runs_table(records),
-        "machine": overview.machine_words(records),
-        "settings": overview.settings_table(records),
+        "runs": runs.runs_table(records),
+        "machine": runs.machine_words(records),
+        "settings": runs.settings_table(records),
         "notes": list(dict.fromkeys(note for record in records for note in record.notes)),
-        "terms": words.TERMS,
-        "methods": citations.methods(main, records),
+        "terms": terms.TERMS,
+        "methods": cite.methods(main, records),
         "citation": bibliography,
         "citation_file": data_uri("application/x-bibtex", bibliography),
         "parts": parts,
@@ -159,7 +163,7 @@ def _confusions(main: Comparison, cells: Mapping[str, Sequence[Cell]]) -> list[d
     for row in main.rows:
         behind = cells.get(row.network, ())
         links = {cell.place: cell.anchor for cell in behind}
-        if figure := overview.confusion(row, main.classes, links):
+        if figure := confusion.confusion(row, main.classes, links):
             found.append({"figure": figure, "cells": behind})
     return found
 
@@ -171,7 +175,7 @@ def _curves(main: Comparison, records: Sequence[RunRecord]) -> list[dict[str, An
             trained.setdefault(record.spec.network.name, []).append(record)
     order = [name for row in main.rows for name in trained if _is_of(row.network, name)]
     return [
-        {"name": name, "figures": overview.training_figures(trained[name])}
+        {"name": name, "figures": training.training_figures(trained[name])}
         for name in dict.fromkeys([*order, *trained])
     ]
 

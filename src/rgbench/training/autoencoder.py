@@ -13,9 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rgbench.errors import SpecError
-from rgbench.networks.build import Network
-from rgbench.networks.layers import Dense
-from rgbench.networks.modules import (
+from rgbench.networks.modules.build import Network
+from rgbench.networks.modules.modules import (
     ActivationModule,
     KerasBatchNorm1d,
     KerasBatchNorm2d,
@@ -24,6 +23,7 @@ from rgbench.networks.modules import (
     KerasMaxPool2d,
     LayeredNetwork,
 )
+from rgbench.networks.notation.layers import Dense
 from rgbench.seeds import derive_seed
 from rgbench.spec import RecipeSpec
 
@@ -51,7 +51,7 @@ class Autoencoder(nn.Module):
 
     Examples
     --------
-    >>> from rgbench.networks.build import build_network
+    >>> from rgbench.networks.modules.build import build_network
     >>> x = torch.rand(2, 1, 50, 50)
     >>> tuple(Autoencoder(build_network("mcrgnet", 50, seed=1))(x).shape)
     (2, 1, 50, 50)

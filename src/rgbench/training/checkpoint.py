@@ -15,7 +15,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from rgbench.errors import StoreError
-from rgbench.store import write_bytes
+from rgbench.store.files import write_bytes
 
 
 def save_weights(path: Path, network: nn.Module) -> None:

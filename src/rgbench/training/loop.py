@@ -16,10 +16,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from rgbench.networks.build import Network
+from rgbench.networks.modules.build import Network
 from rgbench.seeds import derive_seed
 from rgbench.spec import RecipeSpec
-from rgbench.tables import HISTORY_COLUMNS
+from rgbench.store.tables import HISTORY_COLUMNS
 from rgbench.training.autoencoder import pretrain
 from rgbench.training.checkpoint import load_checkpoint, save_checkpoint, save_weights
 from rgbench.training.loss import balanced_weights, cross_entropy

@@ -8,8 +8,8 @@ from functools import cache, partial
 from typing import Any
 
 from rgbench.data.catalogue import Card, DataSet
-from rgbench.data.fetch import PublicFile
 from rgbench.data.overlap import Labelled
+from rgbench.data.public.fetch import PublicFile
 from rgbench.data.sets import first_galaxy_data, fr_deep, frgmrc, lrg_first, ma2019, mirabest, mnist
 from rgbench.registry import Registry
 

@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rgbench.data.catalogue import CLASSES, Card, Catalogue, DataSet, Flag
-from rgbench.data.fetch import PublicFile, locate
 from rgbench.data.leakage import sky_groups
+from rgbench.data.public.fetch import PublicFile, locate
 from rgbench.errors import DataError
 
 FIRST_WORDS = (

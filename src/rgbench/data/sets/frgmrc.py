@@ -17,10 +17,10 @@ import numpy as np
 from astropy.io import fits
 from numpy.typing import NDArray
 
-from rgbench.data.archive import read_members
 from rgbench.data.catalogue import CLASSES, Card, Catalogue, DataSet, Flag
-from rgbench.data.fetch import cache_folder, check_recorded
 from rgbench.data.leakage import sky_groups
+from rgbench.data.public.archive import read_members
+from rgbench.data.public.fetch import cache_folder, check_recorded
 from rgbench.data.sets.first_galaxy_data import FIRST_WORDS
 from rgbench.errors import DataError
 from rgbench.images.preprocess import usable

@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rgbench.data.catalogue import CLASSES, Card, Catalogue
-from rgbench.data.fetch import PublicFile, locate
 from rgbench.data.leakage import sky_groups
-from rgbench.data.manifest import CLASS_FOLDERS, DEFAULT_LABELS, FR0, read_manifest
 from rgbench.data.overlap import Labelled
-from rgbench.data.sets.folder import parse_name
+from rgbench.data.own.folder import parse_name
+from rgbench.data.own.manifest import CLASS_FOLDERS, DEFAULT_LABELS, FR0, read_manifest
+from rgbench.data.public.fetch import PublicFile, locate
 from rgbench.errors import DataError, SpecError
 
 FR0_REASON = "FR0 source (label 1F): left out, as in the 2021 study"

@@ -18,11 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rgbench.data.catalogue import Card, Catalogue, DataSet
-from rgbench.data.fetch import PublicFile, locate
 from rgbench.data.leakage import sky_groups
 from rgbench.data.overlap import Labelled
+from rgbench.data.public.fetch import PublicFile, locate
+from rgbench.data.public.unpickle import Batches, read_batches
 from rgbench.data.sets.first_galaxy_data import FIRST_WORDS, image_flags
-from rgbench.data.unpickle import Batches, read_batches
 from rgbench.errors import DataError, SpecError
 
 HYBRID = "Hybrid"

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rgbench.data.catalogue import Card, Catalogue, DataSet, Flag
-from rgbench.data.fetch import PublicFile, locate
+from rgbench.data.public.fetch import PublicFile, locate
 from rgbench.errors import DataError
 
 CARD = Card(

@@ -1,0 +1,1 @@
+"""The command line: options here, work in `rgbench.cli.work`."""

@@ -1,0 +1,115 @@
+"""What the terminal shows while a study runs: two bars with the time left, and a line per run."""
+
+from __future__ import annotations
+
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from rgbench.numbers import duration
+from rgbench.runs.study import Plan, estimate_seconds, measure_rate
+from rgbench.spec import RunSpec
+from rgbench.store.store import RunRecord
+
+LONG = 15 * 60
+"""A study that will take longer than this many seconds says so before it starts."""
+
+
+class TerminalListener:
+    """Shows a study's progress on a rich console; use as a context.
+
+    Parameters
+    ----------
+    console : Console
+        Where to show it.
+    device : str
+        The device, to estimate the time that a study will take.
+    """
+
+    def __init__(self, console: Console, device: str) -> None:
+        self.console = console
+        self.device = device
+        self._bars = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=28),
+            TextColumn("{task.fields[state]}"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(elapsed_when_finished=False),
+            console=console,
+            speed_estimate_period=120,
+        )
+        self._plan: Plan | None = None
+        self._all: TaskID | None = None
+        self._run: TaskID | None = None
+        self._finished = 0
+
+    def __enter__(self) -> TerminalListener:
+        self._bars.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bars.stop()
+
+    def starts(self, plan: Plan) -> None:
+        """Say how many runs there are, how many are done, and how long the rest will take if long."""
+        self._plan = plan
+        missing = plan.missing
+        say = f"{len(plan.runs)} runs, {len(plan.runs) - len(missing)} of them in the store already"
+        self.console.print(say)
+        if missing:
+            seconds = estimate_seconds(plan, measure_rate(self.device))
+            if seconds > LONG:
+                self.console.print(
+                    f"This will take about [bold]{duration(seconds)}[/bold] on this machine "
+                    f"(device {self.device}). It can be stopped at any time and goes on where it was."
+                )
+            self._all = self._bars.add_task(
+                "all runs", total=plan.total_work(missing), state=f"0/{len(missing)}"
+            )
+
+    def run_starts(self, spec: RunSpec) -> None:
+        """Show the bar of a run."""
+        assert self._plan is not None
+        name = f"{spec.network.name}, seed {spec.seed}"
+        total = self._plan.steps(spec) * spec.recipe.epochs
+        self._run = self._bars.add_task(name, total=total, state="loading")
+
+    def step(self, spec: RunSpec, epoch: int, step: int) -> None:
+        """Move both bars."""
+        assert self._plan is not None
+        if self._run is None or self._all is None:
+            return
+        done = (epoch - 1) * self._plan.steps(spec) + step + 1
+        self._bars.update(self._run, completed=done, state=f"epoch {epoch}/{spec.recipe.epochs}")
+        self._bars.advance(self._all, self._plan.work[spec.run_id])
+
+    def run_ends(self, record: RunRecord) -> None:
+        """Leave one line about the run."""
+        if self._run is None or self._all is None or self._plan is None:
+            return
+        if record.run_id in self._plan.done:
+            return
+        self._bars.remove_task(self._run)
+        self._run = None
+        self._finished += 1
+        missing = self._plan.missing
+        self._bars.update(
+            self._all,
+            completed=self._plan.total_work(missing[: self._finished]),
+            state=f"{self._finished}/{len(missing)}",
+        )
+        self.console.print(f"  {record.spec.network.name}, seed {record.spec.seed}: {_outcome(record)}")
+
+
+def _outcome(record: RunRecord) -> str:
+    if record.status != "complete":
+        return f"[red]failed[/red]: {record.error}"
+    accuracy = record.history["validation_accuracy"][-1]
+    seconds = duration(float(record.cost["training_seconds"]))
+    return (
+        f"validation accuracy {100 * accuracy:.1f} % after {len(record.history['epoch'])} epochs, {seconds}"
+    )

@@ -1,0 +1,384 @@
+"""The commands ``rgbench data list | show | fetch | check | overlap | build`` and ``simulate``; none loads torch."""
+
+from __future__ import annotations
+
+import csv
+import difflib
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TransferSpeedColumn,
+)
+from rich.table import Table
+
+from rgbench.data.catalogue import Card, DataSet, Flag
+from rgbench.data.overlap import Labelled, overlap
+from rgbench.data.own.check import check_folder, summary
+from rgbench.data.own.plan import FolderOptions
+from rgbench.data.own.sources import LabelRule, SourceColumns, read_sources
+from rgbench.data.public.fetch import PublicFile, locate, where
+from rgbench.data.sets import Entry, data_sets, load_data, load_labels
+from rgbench.data.split import SIDES, published_split
+from rgbench.data.surveys.cutouts import build_cutouts
+from rgbench.data.surveys.surveys import SERVICES, BuildSpec, parse_size
+from rgbench.data.twins import identical_groups
+from rgbench.errors import DataError, SpecError
+from rgbench.images.cutout import CutoutSpec
+from rgbench.report.draw.contact import contact_sheet
+from rgbench.simulate import FIRST, SimulationSpec, simulate, write_simulation
+
+__all__ = ["BuildSpec", "parse_size"]
+
+NAMED = 5
+"""Sources named of each kind of defect."""
+
+
+def list_data(mirror: Path | None, console: Console) -> None:
+    """List the data sets, and whether their files are here."""
+    table = Table("name", "what it is", "classes", "files", box=None)
+    for name, entry in data_sets():
+        table.add_row(name, entry.card.title, ", ".join(entry.card.classes), _place(entry, mirror))
+    console.print(table)
+    for name, reason in data_sets().broken().items():
+        console.print(f"{name}: {reason}", style="yellow", highlight=False, soft_wrap=True)
+    console.print("One of them, with a picture: rgbench data show first-galaxy-data", highlight=False)
+    console.print("One's own images: rgbench data check FOLDER", highlight=False)
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """Files that `show_data` writes: the contact sheet, and the table of sources that were set aside."""
+
+    sheet: Path | None = None
+    set_aside: Path | None = None
+    overwrite: bool = False
+
+
+def show_data(name: str, outputs: Outputs, console: Console) -> None:
+    """Show a data set's card, count its sources, and draw a contact sheet."""
+    card = data_sets().get(name).card
+    for line in _card_lines(card):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+    try:
+        dataset = load_data(name)
+    except DataError as error:
+        console.print(f"images: {error}", highlight=False, markup=False, soft_wrap=True)
+        return
+    console.print(_size(dataset), highlight=False)
+    console.print(_counts(dataset))
+    _say_aside(dataset, console)
+    path = outputs.sheet or Path(f"{name}-sheet.svg")
+    _write(path, contact_sheet(dataset), outputs.overwrite, console)
+    if outputs.set_aside is not None:
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerows([("name", "reason"), *dataset.set_aside])
+        _write(outputs.set_aside, text.getvalue(), outputs.overwrite, console)
+
+
+def fetch_data(names: list[str], mirror: Path | None, console: Console) -> None:
+    """Fetch the files of data sets into the cache, unless they are in the mirror; check every one."""
+    for name in names:
+        entry = data_sets().get(name)
+        if not entry.files:
+            entry.load()
+            continue
+        for file in entry.files:
+            console.print(f"{name}: {_fetch(file, mirror, console)}", highlight=False, soft_wrap=True)
+
+
+def check_data(name: str, manifest: Path | None, options: FolderOptions, console: Console) -> None:
+    """Check a public data set by its name, or a folder of one's own images; nothing is changed."""
+    if name in data_sets():
+        _check_set(name, console)
+    else:
+        _check_folder(Path(name), manifest, options, console)
+
+
+def folder_options(
+    columns: list[str], labels: list[str], pixel_scale: float | None, size: float | None
+) -> FolderOptions:
+    """Make the options of a folder from ``name=value`` words of the command line."""
+    if pixel_scale is not None and size is None:
+        raise SpecError("--pixel-scale goes with --size, the side of the resampled field in arcsec")
+    cut = None if size is None else CutoutSpec(size_arcsec=size, pixel_scale=pixel_scale)
+    rule = LabelRule(mapping=_pairs("--label", labels))
+    return FolderOptions(SourceColumns.of(_pairs("--column", columns)), rule, cutout=cut)
+
+
+def _check_set(name: str, console: Console) -> None:
+    """Check checksums, images, sky groups and splits of a public data set; say what is odd."""
+    dataset = load_data(name)
+    console.print(f"{name}: files as published (SHA-256)", highlight=False)
+    console.print(_size(dataset), highlight=False)
+    console.print(_counts(dataset))
+    for line in _oddities(dataset):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+    _say_aside(dataset, console)
+    for split in dataset.splits:
+        removed = published_split(dataset, split).removed
+        names = "; ".join(f"{source}: {reason}" for source, reason in removed[:NAMED])
+        more = ", ..." if len(removed) > NAMED else ""
+        verdict = f"{len(removed)} sources taken out: {names}{more}" if removed else "no sky group is divided"
+        console.print(f"split {split}: {verdict}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _check_folder(folder: Path, manifest: Path | None, options: FolderOptions, console: Console) -> None:
+    """List what is wrong with each file of a folder, and what loading would do."""
+    if not folder.exists():
+        close = ", ".join(difflib.get_close_matches(str(folder), data_sets().names(), n=3))
+        hint = f"; did you mean {close}?" if close else ""
+        raise SpecError(f"{folder}: neither a data set nor a folder{hint}")
+    findings = check_folder(folder, manifest, options=options)
+    for finding in findings:
+        if finding.problems or finding.status != "ok":
+            told = finding.action.removeprefix(f"{finding.status}: ")
+            said = (*finding.problems, *([] if told in finding.problems else [told]))
+            line = f"{finding.status}: {finding.path}: {'; '.join(said)}"
+            console.print(line, highlight=False, markup=False, soft_wrap=True)
+    counts = summary(findings)
+    odd = sum(bool(finding.problems) for finding in findings if finding.status == "ok")
+    console.print(
+        f"{len(findings)} images: {', '.join(f'{n} {status}' for status, n in counts.items())}; "
+        f"{odd} of the ok ones are odd",
+        highlight=False,
+    )
+
+
+def show_overlap(first: str, second: str, radius: float, console: Console) -> None:
+    """Print how two data sets label the sources that both hold."""
+    if not radius > 0:
+        raise SpecError(f"--radius: found {radius}; it must be above 0 arcsec")
+    shared = overlap(load_labels(first), load_labels(second), radius)
+    title = f"Pairs within {radius:g} arcsec: {first} (rows) and {second} (columns)"
+    console.print(title, highlight=False, markup=False, soft_wrap=True)
+    table = Table("", *shared.second.classes, box=None)
+    for label, counts in zip(shared.first.classes, shared.matrix(), strict=True):
+        table.add_row(label, *(str(count) for count in counts))
+    console.print(table)
+    equal, known = shared.agreement()
+    console.print(
+        f"{shared.n_first} sources of {first} and {shared.n_second} of {second}, {len(shared.pairs)} pairs",
+        highlight=False,
+    )
+    if known:
+        console.print(
+            f"Labels agree for {equal} of {known} ({100 * equal / known:.1f} %): no classifier that is trained "
+            "on one and tested on the other can be expected to do better.",
+            highlight=False,
+            soft_wrap=True,
+        )
+    console.print(
+        f'A study that trains on one and tests on the other ([data] test = "{second}") takes shared sources '
+        "out of training, within 60 arcsec.",
+        highlight=False,
+        markup=False,
+        soft_wrap=True,
+    )
+
+
+def build_data(
+    catalogue: str, folder: Path, spec: BuildSpec, options: FolderOptions, console: Console
+) -> None:
+    """Fetch cutouts at the positions of a table, or of a public catalogue by its name."""
+    names, ra, dec, labels = _positions(catalogue, options)
+    card = spec.card
+    service = SERVICES[card.service]
+    console.print(
+        f"{card.title} from {service.title}: {spec.pixels} x {spec.pixels} pixels of {spec.scale:g} arcsec, at most "
+        f"{spec.rate:g} requests a second",
+        highlight=False,
+        soft_wrap=True,
+    )
+    for words in ("" if card.verified else "Not verified:", card.note):
+        if words:
+            console.print(words, style="yellow", highlight=False, soft_wrap=True)
+    with Progress(
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), console=console
+    ) as bar:
+        task = bar.add_task("cutouts", total=len(names))
+        result = build_cutouts(
+            names,
+            ra,
+            dec,
+            folder,
+            spec,
+            labels,
+            progress=lambda done, failed, total: bar.update(task, completed=done + failed, total=total),
+        )
+    console.print(
+        f"{len(result.done)} cutouts in {folder}, {result.fetched} of them fetched now; {len(result.failed)} failed",
+        highlight=False,
+    )
+    if result.failed:
+        console.print(
+            f"why, one by one: {result.failures}; the same command tries them again", soft_wrap=True
+        )
+    console.print(f"table of the sources: {result.manifest}", soft_wrap=True)
+    for words in (f"Please cite {card.citation}.", service.acknowledgement, card.licence):
+        console.print(words, highlight=False, markup=False, soft_wrap=True)
+
+
+def _positions(
+    catalogue: str, options: FolderOptions
+) -> tuple[list[str], NDArray[np.float64], NDArray[np.float64], list[str] | None]:
+    """Give names, positions and labels of a table, of a public catalogue, or of one side of its published split."""
+    name, colon, side = catalogue.partition(":")
+    if name in data_sets():
+        known = _side(name, side) if colon else load_labels(name)
+        table = known.catalogue
+        return table.source_id.tolist(), table.ra, table.dec, known.words.tolist()
+    rule = replace(options.labels, classes=()) if not options.labels.mapping else options.labels
+    sources = read_sources(Path(catalogue), options.columns, rule)
+    labels = sources.label.tolist()
+    return sources.name.tolist(), sources.ra, sources.dec, labels if any(labels) else None
+
+
+def _side(name: str, side: str) -> Labelled:
+    dataset = load_data(name)
+    if "published" not in dataset.splits:
+        raise SpecError(f"{name}:{side}: {name} has no published split; legal is {name}, all its sources")
+    sides = dataset.splits["published"]
+    if side not in sides:
+        raise SpecError(f"{name}:{side}: legal sides are {', '.join(sorted(set(sides.tolist())))}")
+    return Labelled(name, dataset.classes, dataset.catalogue.take(sides == side))
+
+
+def simulate_sky(folder: Path, options: dict[str, Any], side: int, console: Console) -> None:
+    """Simulate sources, write them, and say what was made."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise DataError(f"{folder}: exists and is not an empty folder; give a new one")
+    spec = SimulationSpec(survey=replace(FIRST, side=side), **options)
+    dataset = simulate(spec)
+    table = write_simulation(dataset, folder)
+    console.print(_size(dataset), highlight=False)
+    console.print(_counts(dataset))
+    console.print(f"truth: {table}", highlight=False, soft_wrap=True)
+
+
+def _fetch(file: PublicFile, mirror: Path | None, console: Console) -> Path:
+    """Find or fetch a file, with a bar where it must be downloaded."""
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task(file.name, total=None)
+        return locate(
+            file,
+            mirror=mirror,
+            progress=lambda done, total: bar.update(task, completed=done, total=total or None),
+        )
+
+
+def _place(entry: Entry, mirror: Path | None) -> str:
+    """Say where a data set's files are."""
+    if not entry.files:
+        return "by hand"
+    return (
+        "here"
+        if all(where(file, mirror) for file in entry.files)
+        else f"rgbench data fetch {entry.card.name}"
+    )
+
+
+def _card_lines(card: Card) -> Iterator[str]:
+    yield f"{card.title} ({card.name})"
+    scale = f"{card.pixel_scale:g} arcsec per pixel, beam {card.beam:g} arcsec"
+    for key, value in (
+        ("paper", card.paper),
+        ("doi", card.doi),
+        ("url", card.url),
+        ("licence", card.licence),
+        ("classes", ", ".join(card.classes)),
+        ("survey", f"{card.survey}; {scale}" if np.isfinite(card.pixel_scale) else card.survey),
+        ("version", card.version),
+    ):
+        yield f"  {key}: {value}"
+    if card.defects:
+        yield "  known defects:"
+    yield from (f"    - {defect}" for defect in card.defects)
+
+
+def _counts(dataset: DataSet) -> Table:
+    """Count sources by class and side of each published split."""
+    table = Table("", *dataset.classes, "all", box=None)
+
+    def add(name: str, chosen: NDArray[np.bool_]) -> None:
+        labels = dataset.catalogue.label[chosen]
+        counts = [int((labels == label).sum()) for label in range(len(dataset.classes))]
+        table.add_row(name, *map(str, counts), str(len(labels)))
+
+    add("all", np.ones(len(dataset.catalogue), dtype=bool))
+    for split, sides in dataset.splits.items():
+        for side in SIDES:
+            if (sides == side).any():
+                add(f"{split}: {side}", sides == side)
+    return table
+
+
+def _size(dataset: DataSet) -> str:
+    rows, columns = dataset.images.shape[1:]
+    return f"{len(dataset.catalogue):,} sources, {columns} x {rows} pixels"
+
+
+def _oddities(dataset: DataSet) -> Iterator[str]:
+    catalogue = dataset.catalogue
+    for flag in Flag:
+        names = catalogue.source_id[(catalogue.flags & flag) != 0].tolist()
+        if names:
+            meaning = str(flag.name).lower().replace("_", " ")
+            yield f"{len(names)} images flagged {meaning}: {_some(names)}"
+    for numbers, what in (
+        (catalogue.group, "within 60 arcsec of another"),
+        (identical_groups(dataset.images), "equal to another in every pixel"),
+    ):
+        _, inverse, counts = np.unique(numbers, return_inverse=True, return_counts=True)
+        names = catalogue.source_id[counts[inverse] > 1].tolist()
+        if names:
+            yield f"{len(names)} sources {what}: {_some(names)}"
+
+
+def _say_aside(dataset: DataSet, console: Console) -> None:
+    if not dataset.set_aside:
+        return
+    reasons: dict[str, list[str]] = {}
+    for name, reason in dataset.set_aside:
+        reasons.setdefault(reason, []).append(name)
+    for reason, names in reasons.items():
+        line = f"{len(names)} set aside, {reason}: {_some(names)}"
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def _write(path: Path, text: str, overwrite: bool, console: Console) -> None:
+    """Write a file, unless it is there already."""
+    if path.exists() and not overwrite:
+        console.print(
+            f"{path}: is there already; --overwrite writes it anew", highlight=False, soft_wrap=True
+        )
+        return
+    path.write_text(text, encoding="utf8")
+    console.print(f"wrote {path}", highlight=False, soft_wrap=True)
+
+
+def _pairs(option: str, words: list[str]) -> dict[str, str]:
+    """Split ``name=value`` words."""
+    pairs = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not (name.strip() and equals):
+            raise SpecError(f"{option}: found {word!r}; NAME=VALUE is needed")
+        pairs[name.strip()] = value.strip()
+    return pairs
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:NAMED]) + (", ..." if len(names) > NAMED else "")

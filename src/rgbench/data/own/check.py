@@ -1,0 +1,272 @@
+"""What is wrong with each file of a folder, and what loading would do with it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rgbench.data.own.angles import position_in_name
+from rgbench.data.own.files import ImageFile, read_image
+from rgbench.data.own.folder import SCALE_TOLERANCE, commonest, difference, field_of
+from rgbench.data.own.plan import FolderOptions, Wanted, all_images, plan_folder
+from rgbench.errors import DataError
+from rgbench.images.fits import NO_BEAM, Beam, FitsImage
+from rgbench.images.measure import PLATEAU
+from rgbench.images.preprocess import usable
+
+OK, REPAIRED, SET_ASIDE = STATUSES = ("ok", "repaired", "set aside")
+"""What becomes of a file: loaded as it is, loaded after a change, or left out."""
+OFF_CENTRE = 5.0
+"""Arcsec between the middle of an image and the position of its source from which it is off-centre."""
+_NOWHERE = (float("nan"), float("nan"))
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What was found of one file, or of a row of the manifest without one.
+
+    Attributes
+    ----------
+    name : str
+        Name of the source.
+    path : str
+        File, and the place within an HDF5 file; where it was looked for, if it is missing.
+    status : str
+        "ok", "repaired" or "set aside".
+    problems : tuple of str
+        What is wrong or odd; an image that is odd may be loaded as it is all the same.
+    action : str
+        What loading would do, in words.
+    shape : tuple of int
+        Rows and columns; empty if it could not be read.
+    pixel_scale : float
+        Arcsec per pixel; NaN if it is not known.
+    blanked : float
+        Fraction of the pixels that are NaN.
+    position : (float, float)
+        RA and Dec of the middle of the image, by the header; degrees, ICRS; NaN if they are not known.
+    beam : Beam
+        Major and minor axis in arcsec, position angle in degrees; NaN if they are not known.
+    """
+
+    name: str
+    path: str
+    status: str
+    problems: tuple[str, ...]
+    action: str
+    shape: tuple[int, ...] = ()
+    pixel_scale: float = float("nan")
+    blanked: float = float("nan")
+    position: tuple[float, float] = _NOWHERE
+    beam: Beam = NO_BEAM
+
+
+@dataclass
+class _Facts:
+    """What is gathered of one file on the way to its finding."""
+
+    wanted: Wanted
+    problems: list[str] = field(default_factory=list)
+    repairs: list[str] = field(default_factory=list)
+    aside: str = ""
+    digest: str = ""
+    loaded: tuple[tuple[int, ...], float] | None = None
+    about: dict[str, Any] = field(default_factory=dict)
+
+    def finding(self) -> Finding:
+        status = SET_ASIDE if self.aside else REPAIRED if self.repairs else OK
+        action = self.aside or "; ".join(self.repairs) or "loaded as it is"
+        w = self.wanted
+        return Finding(w.name, w.file.place, status, tuple(self.problems), action, **self.about)
+
+
+def check_folder(
+    folder: Path | str,
+    manifest: Path | str | None = None,
+    class_labels: Path | str | None = None,
+    image_size: tuple[int, int] | None = None,
+    options: FolderOptions | None = None,
+) -> list[Finding]:
+    """Check every image of a folder, and every row of its manifest.
+
+    Parameters
+    ----------
+    folder, manifest, class_labels, image_size, options
+        As of `rgbench.data.own.folder.load_folder`, whose doing this foretells.
+
+    Returns
+    -------
+    list of Finding
+        In the order of loading; then the files that would not be looked at, by path. Off-centre is an image
+        whose middle lies 5 arcsec or more from the position in the manifest, or else in its name.
+
+    Raises
+    ------
+    DataError
+        If there is no such folder, the manifest is wrong, or there is no image.
+    """
+    root, options = Path(folder), options or FolderOptions()
+    wanted = plan_folder(root, manifest, class_labels, options).wanted
+    facts = [_inspect(w, options) for w in wanted]
+    _compare(facts, image_size, cut=options.cutout is not None)
+    _name_duplicates(facts)
+    if manifest is None:
+        _name_homonyms(facts)
+    used = {w.file.place for w in wanted}
+    paths = {Path(manifest).resolve()} if manifest is not None else set()
+    others = [f for f in all_images(root) if f.place not in used and f.path.resolve() not in paths]
+    reason = "in no class folder" if manifest is None else "not in the manifest"
+    return [*(f.finding() for f in facts), *(_left_out(file, reason) for file in others)]
+
+
+def summary(findings: list[Finding]) -> dict[str, int]:
+    """Count findings by status; all three are there.
+
+    Examples
+    --------
+    >>> summary([Finding("a", "a.fits", "ok", (), "loaded as it is")])
+    {'ok': 1, 'repaired': 0, 'set aside': 0}
+    """
+    counts = Counter(finding.status for finding in findings)
+    return {status: counts[status] for status in STATUSES}
+
+
+def _left_out(file: ImageFile, reason: str) -> Finding:
+    return Finding(file.name, file.place, SET_ASIDE, (reason,), "left out")
+
+
+def _inspect(w: Wanted, options: FolderOptions) -> _Facts:
+    facts = _Facts(w)
+    if not w.file.path.exists():
+        several = " and " in str(w.file.path)
+        what = f"its name is that of {w.file.path}" if several else "in the manifest, but missing"
+        facts.problems.append(what)
+        facts.aside = "set aside: give its path" if several else "set aside: there is no such file"
+        return facts
+    try:
+        image = read_image(w.file, options.plane)
+    except DataError as error:
+        facts.problems.append(str(error).removeprefix(f"{w.file.path}: "))
+        facts.aside = "set aside: it cannot be read"
+        return facts
+    _describe(facts, image)
+    _judge_pixels(facts, image)
+    _judge_position(facts, image)
+    _judge_loading(facts, image, options)
+    return facts
+
+
+def _describe(facts: _Facts, image: FitsImage) -> None:
+    pixels = image.pixels
+    facts.digest = hashlib.sha256(
+        f"{pixels.shape}".encode() + np.ascontiguousarray(pixels).tobytes()
+    ).hexdigest()
+    facts.about = {
+        "shape": pixels.shape,
+        "pixel_scale": image.pixel_scale,
+        "blanked": float(np.isnan(pixels).mean()),
+        "position": image.centre,
+        "beam": image.beam,
+    }
+
+
+def _judge_pixels(facts: _Facts, image: FitsImage) -> None:
+    pixels = image.pixels
+    reason = usable(pixels)
+    if reason is not None:
+        facts.problems.append(reason)
+        return
+    blanked = np.isnan(pixels).mean()
+    if blanked:
+        facts.problems.append(f"{blanked:.2%} of the pixels are blanked")
+    count = np.count_nonzero(pixels == np.nanmax(pixels))
+    if count >= PLATEAU:
+        facts.problems.append(f"{count} pixels share the highest value: it may be saturated")
+
+
+def _judge_position(facts: _Facts, image: FitsImage) -> None:
+    w = facts.wanted
+    if image.wcs is None:
+        facts.problems.append("the header tells no position")
+        return
+    where, ra, dec = "manifest", w.ra, w.dec
+    if not np.isfinite(ra):
+        where, (ra, dec) = "name", position_in_name(w.name)
+    off = _separation(*image.centre, ra, dec)
+    if off >= OFF_CENTRE:
+        facts.problems.append(f"its middle is {off:.1f} arcsec off the position in the {where}")
+
+
+def _separation(ra: float, dec: float, other_ra: float, other_dec: float) -> float:
+    """Give arcseconds between two positions in degrees, by the haversine; NaN if one is not known."""
+    a, d, b, e = np.deg2rad([ra, dec, other_ra, other_dec])
+    half = np.sin((d - e) / 2) ** 2 + np.cos(d) * np.cos(e) * np.sin((a - b) / 2) ** 2
+    return float(np.rad2deg(2 * np.arcsin(np.sqrt(half))) * 3600)
+
+
+def _judge_loading(facts: _Facts, image: FitsImage, options: FolderOptions) -> None:
+    """Do what loading would do with this image, and put it in words."""
+    if np.isnan(image.pixels).any():
+        facts.repairs.append("flagged BLANKED: preparing it sets the blanked pixels to zero flux")
+    if len(image.plane):
+        facts.repairs.append(f"{len(image.plane)} further axes dropped")
+    try:
+        pixels, scale, method = field_of(facts.wanted, image, options)
+    except DataError as error:
+        facts.aside = f"set aside: {str(error).removeprefix(f'{image.path}: ')}"
+        return
+    reason = usable(pixels)
+    if reason is not None:
+        facts.aside = f"set aside: {reason}"
+        return
+    if method:
+        facts.repairs.append(
+            f"field of {pixels.shape[0]}x{pixels.shape[1]} pixels of {scale:.3g} arcsec {method}"
+        )
+    facts.loaded = (pixels.shape, scale)
+
+
+def _compare(facts: list[_Facts], image_size: tuple[int, int] | None, cut: bool) -> None:
+    """Tell images of another shape or pixel scale than most, and set them aside if loading would."""
+    loaded = [f.loaded for f in facts if f.loaded is not None]
+    shape = image_size or commonest([s for s, _ in loaded]) or (0, 0)
+    scale = commonest([round(s, 3) for _, s in loaded if np.isfinite(s)])
+    usual = commonest(
+        [round(f.about["pixel_scale"], 3) for f in facts if np.isfinite(f.about.get("pixel_scale", np.nan))]
+    )
+    for f in facts:
+        own = f.about.get("pixel_scale", np.nan)
+        if usual is not None and abs(own / usual - 1) > SCALE_TOLERANCE:
+            f.problems.append(f"has pixels of {own:.3g} arcsec, most have {usual:.3g}")
+        if f.loaded is None:
+            continue
+        reason = difference(f.loaded[0], shape, f.loaded[1], scale)
+        if reason is not None:
+            if not cut and "arcsec" not in reason:
+                f.problems.append(reason)
+            f.aside = f"set aside: {reason}"
+
+
+def _name_duplicates(facts: list[_Facts]) -> None:
+    groups: dict[str, list[_Facts]] = defaultdict(list)
+    for f in facts:
+        if f.digest and "all pixels" not in " ".join(f.problems):
+            groups[f.digest].append(f)
+    for group in groups.values():
+        for f in group[1:]:
+            f.problems.append(f"has the same pixels as {group[0].wanted.file.place}")
+
+
+def _name_homonyms(facts: list[_Facts]) -> None:
+    groups: dict[str, list[_Facts]] = defaultdict(list)
+    for f in facts:
+        groups[f.wanted.name].append(f)
+    for group in groups.values():
+        for f in group[1:]:
+            f.problems.append(f"has the name of {group[0].wanted.file.place}")
+            f.aside = "loading stops here: rename one of the two"

@@ -1,0 +1,240 @@
+"""One's own images: a folder of FITS, PNG or HDF5, with or without class folders and a table of sources."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rgbench.data.catalogue import CLASSES, Card, Catalogue, DataSet, Flag
+from rgbench.data.leakage import sky_groups
+from rgbench.data.own.angles import position_in_name
+from rgbench.data.own.files import ImageFile, read_image
+from rgbench.data.own.plan import FolderOptions, Plan, Wanted, plan_folder
+from rgbench.data.own.sources import SourceList
+from rgbench.errors import DataError
+from rgbench.images.cutout import cutout
+from rgbench.images.fits import FitsImage
+from rgbench.images.measure import UNITS, Measures, measure_sources
+from rgbench.images.preprocess import usable
+
+__all__ = ["FolderOptions", "load_folder", "parse_name"]
+
+SCALE_TOLERANCE = 0.01
+"""Fraction by which pixel scales may differ and count as one."""
+_POSITION = re.compile(r"^J(\d{2})(\d{2})(\d{2}(?:\.\d+)?)([+-])(\d{2})(\d{2})(\d{2}(?:\.\d+)?)$")
+
+
+@dataclass
+class _Read:
+    """What has been read of a folder."""
+
+    kept: list[Wanted] = field(default_factory=list)
+    images: list[NDArray[np.float32]] = field(default_factory=list)
+    scales: list[float] = field(default_factory=list)
+    beams: list[tuple[float, float]] = field(default_factory=list)
+    units: list[str] = field(default_factory=list)
+    aside: list[tuple[str, str]] = field(default_factory=list)
+
+
+def load_folder(
+    data_path: Path | str,
+    manifest: Path | str | None = None,
+    class_labels: Path | str | None = None,
+    image_size: tuple[int, int] | None = None,
+    options: FolderOptions | None = None,
+) -> DataSet:
+    """Load images from a folder, or from one HDF5 file.
+
+    Parameters
+    ----------
+    data_path : path
+        Folder that holds COMP, FRI, FRII and BENT, Compact and Bent too, or as `class_labels` says: only
+        images in these are taken. Or any other folder, of which all images are taken, those within a folder
+        that is named as a class with that label, others with none. Or an HDF5 file.
+    manifest : path, optional
+        CSV of names and labels as the 2021 testbed had, or any table that `read_sources` reads: only its
+        sources are taken, in its order, with its other columns. A path is looked for in `data_path`, then
+        beside the table; a source without one is the image of that name, in whatever folder it is.
+    class_labels : path, optional
+        ``class_labels.txt``; by default the original's four classes.
+    image_size : (int, int), optional
+        Rows and columns; an image of another shape is set aside. By default the commonest shape.
+    options : FolderOptions, optional
+        Columns, labels, and cutouts.
+
+    Returns
+    -------
+    DataSet
+        What is measured of each source (`rgbench.images.measure.MEASURED`) stands in further columns, what is odd
+        in the flags. Files that are missing, unreadable, of the wrong shape or pixel scale, all NaN or constant are in
+        `set_aside` with the reason. FR0 sources (label 1F) of the testbed's manifests are left out, as in the
+        original. A position is that of the table, else that in the name, else that of the middle of the image
+        by its header. A source without label has -1.
+
+    Raises
+    ------
+    DataError
+        If the folder or manifest is wrong, or no image can be used.
+    SpecError
+        If an option is wrong.
+    """
+    root, options = Path(data_path), options or FolderOptions()
+    plan = plan_folder(root, manifest, class_labels, options)
+    if manifest is None:
+        _check_names(plan.wanted)
+    read = _read_all(plan.wanted, image_size, options)
+    if not read.kept:
+        first = f"; the first, {read.aside[0][0]}: {read.aside[0][1]}" if read.aside else ""
+        raise DataError(f"{root}: none of {len(plan.wanted)} images can be used{first}")
+    return _assemble(root, read, plan)
+
+
+def parse_name(name: str) -> tuple[float, float]:
+    """Give the position in a name of the form JHHMMSS.ss+DDMMSS.s, degrees; NaN for other names.
+
+    Examples
+    --------
+    >>> parse_name("J123000.00-013000.0")
+    (187.5, -1.5)
+    """
+    if _POSITION.match(name) is None:
+        return float("nan"), float("nan")
+    return position_in_name(name)
+
+
+def _assemble(root: Path, read: _Read, plan: Plan) -> DataSet:
+    kept = read.kept
+    order = plan.classes or tuple(sorted({w.label for w in kept} - {""}))
+    order = CLASSES if set(order) == set(CLASSES) else order
+    label = np.array([order.index(w.label) if w.label else -1 for w in kept], dtype=np.int64)
+    ra, dec = np.array([(w.ra, w.dec) for w in kept], dtype=np.float64).T
+    flags = np.array([int(Flag.BLANKED) if np.isnan(image).any() else 0 for image in read.images])
+    catalogue = Catalogue(
+        np.array([w.name for w in kept]),
+        ra,
+        dec,
+        label,
+        sky_groups(ra, dec),
+        np.array([w.file.place for w in kept]),
+        flags,
+        _extra(plan.sources, np.array([w.row for w in kept])),
+    )
+    images, card = np.stack(read.images), _card(root, read, order)
+    catalogue = catalogue.with_measures(_measure(images, read, card))
+    return DataSet(card, catalogue, images, set_aside=tuple(read.aside))
+
+
+def _beam(image: FitsImage, options: FolderOptions) -> tuple[float, float]:
+    """Give the axes of the beam in arcsec: those of the header, else as the options say, else NaN."""
+    major, minor, _ = image.beam
+    if np.isfinite(major) or options.beam is None:
+        return major, minor
+    return options.beam, options.beam
+
+
+def _card(root: Path, read: _Read, classes: tuple[str, ...]) -> Card:
+    scales, beams = np.array(read.scales), np.array(read.beams)
+    scale = float(np.median(scales)) if np.isfinite(scales).all() else float("nan")
+    beam = float(np.median(np.sqrt(beams.prod(axis=1)))) if np.isfinite(beams).all() else float("nan")
+    title = f"images in {root}"
+    return Card(name=root.stem or "folder", title=title, classes=classes, pixel_scale=scale, beam=beam)
+
+
+def _measure(images: NDArray[np.float32], read: _Read, card: Card) -> Measures:
+    """Measure the sources; no flux density where the headers tell no beam, or units that are not one."""
+    units = {unit.strip().lower().replace(" ", "") for unit in read.units}
+    unit = units.pop() if len(units) == 1 else ""
+    known = unit in UNITS or (unit == "jy/pixel" and np.isfinite(card.beam))
+    return measure_sources(images, card.pixel_scale, card.beam, unit if known else "")
+
+
+def _extra(sources: SourceList | None, rows: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
+    if sources is None:
+        return {}
+    columns = {name: column[rows] for name, column in sources.extra.items()}
+    for name, column in (("redshift", sources.redshift), ("angular_size", sources.size)):
+        if np.isfinite(column).any():
+            columns[name] = column[rows]
+    return columns
+
+
+def _check_names(wanted: list[Wanted]) -> None:
+    seen: dict[str, ImageFile] = {}
+    for w in wanted:
+        if w.name in seen:
+            raise DataError(f"{w.file.place}: the name {w.name!r} is that of {seen[w.name].place} too")
+        seen[w.name] = w.file
+
+
+def _read_all(wanted: list[Wanted], image_size: tuple[int, int] | None, options: FolderOptions) -> _Read:
+    read, found = _Read(), []
+    for w in wanted:
+        try:
+            image = read_image(w.file, options.plane)
+            pixels, scale, _ = field_of(w, image, options)
+        except DataError as error:
+            read.aside.append((w.name, str(error)))
+            continue
+        reason = usable(pixels)
+        if reason is None:
+            found.append((_placed(w, image), pixels, scale, image))
+        else:
+            read.aside.append((w.name, f"{w.file.place}: {reason}"))
+    shape = image_size or commonest([pixels.shape for _, pixels, *_ in found]) or (0, 0)
+    scale = commonest([round(s, 3) for _, _, s, _ in found if np.isfinite(s)])
+    for w, pixels, own, image in found:
+        reason = difference(pixels.shape, shape, own, scale)
+        if reason is not None:
+            read.aside.append((w.name, f"{w.file.place}: {reason}"))
+            continue
+        read.kept.append(w)
+        read.images.append(pixels)
+        read.scales.append(own)
+        read.beams.append(_beam(image, options))
+        read.units.append(image.unit)
+    return read
+
+
+def _placed(w: Wanted, image: FitsImage) -> Wanted:
+    """Give a source its position: that of the table, else in its name, else of the middle of its image."""
+    if np.isfinite(w.ra):
+        return w
+    ra, dec = position_in_name(w.name)
+    if not np.isfinite(ra):
+        ra, dec = image.centre
+    return replace(w, ra=ra, dec=dec)
+
+
+def field_of(w: Wanted, image: FitsImage, options: FolderOptions) -> tuple[NDArray[np.float32], float, str]:
+    """Give the pixels that are wanted of an image, their scale (arcsec), and how they were cut; "" if not."""
+    if options.cutout is None:
+        return image.pixels, image.pixel_scale, ""
+    ra, dec = image.centre
+    if options.about == "source":
+        ra, dec = (w.ra, w.dec) if np.isfinite(w.ra) else position_in_name(w.name)
+    found = cutout(image, ra, dec, options.cutout)
+    return found.pixels, found.pixel_scale, found.method
+
+
+def difference(
+    shape: tuple[int, ...], wanted: tuple[int, int], own: float, scale: float | None
+) -> str | None:
+    """Say how an image differs from the others, if it does."""
+    if shape != tuple(wanted):
+        return f"is {shape[0]}x{shape[1]} pixels, expected {wanted[0]}x{wanted[1]}"
+    if scale is not None and abs(own / scale - 1) > SCALE_TOLERANCE:
+        return f"has pixels of {own:.3g} arcsec, expected {scale:.3g}: give a pixel scale to resample it"
+    return None
+
+
+def commonest(values: list[Any]) -> Any:
+    """Give the value that stands there most often, of several the first; None if there is none."""
+    counts: dict[Any, int] = {}
+    for value in values:
+        counts[value] = counts.get(value, 0) + 1
+    return max(counts, key=lambda value: counts[value]) if counts else None

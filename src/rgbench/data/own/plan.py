@@ -1,0 +1,180 @@
+"""Which images of one's own folder are wanted, by its folders or by a table; none is read yet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rgbench.data.own.files import HDF5_ENDINGS, ImageFile, by_name, ending_of, list_images
+from rgbench.data.own.manifest import CLASS_FOLDERS, FR0, is_original, read_class_labels, read_manifest
+from rgbench.data.own.sources import LabelRule, SourceColumns, SourceList, file_stem, read_sources
+from rgbench.errors import DataError, SpecError
+from rgbench.images.cutout import CutoutSpec
+
+ABOUT = ("image", "source")
+
+
+@dataclass(frozen=True)
+class FolderOptions:
+    """How one's own folder and table are to be read.
+
+    Attributes
+    ----------
+    columns : SourceColumns
+        Columns of the table that its reader is not to find by their names.
+    labels : LabelRule
+        Legal classes, and what labels mean.
+    cutout : CutoutSpec, optional
+        Cut a field of this size, and resample it to this pixel scale, out of every image; without one,
+        images of another shape or pixel scale than most are set aside.
+    about : str
+        Middle of that field: "image", of each image, which keeps the pixels of images that have the pixel
+        scale already, or "source", the position in the table or else in the name.
+    plane : int or tuple of int, optional
+        Plane of FITS cubes.
+    beam : float, optional
+        Full width at half maximum of the beam in arcsec, for images whose header does not tell it; flux
+        densities need it.
+    """
+
+    columns: SourceColumns = field(default_factory=SourceColumns)
+    labels: LabelRule = field(default_factory=LabelRule)
+    cutout: CutoutSpec | None = None
+    about: str = "image"
+    plane: int | tuple[int, ...] | None = None
+    beam: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.about not in ABOUT:
+            raise SpecError(f"about: {self.about!r} was given; legal are {', '.join(ABOUT)}")
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A source whose image is to be read; `row` is its place in the table, -1 without one."""
+
+    name: str
+    label: str
+    file: ImageFile
+    ra: float = float("nan")
+    dec: float = float("nan")
+    row: int = -1
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Sources whose images are to be read, the legal classes (none: as found), and the table, if there is one."""
+
+    wanted: list[Wanted]
+    classes: tuple[str, ...]
+    sources: SourceList | None = None
+
+
+def plan_folder(
+    root: Path, manifest: Path | str | None, class_labels: Path | str | None, options: FolderOptions
+) -> Plan:
+    """Tell which images would be read, without reading any; parameters and errors as of `load_folder`."""
+    if not root.is_dir() and not (root.is_file() and ending_of(root).lower() in HDF5_ENDINGS):
+        raise DataError(f"{root}: there is no such folder of images")
+    labels = read_class_labels(class_labels)
+    if manifest is not None:
+        if _is_original(manifest, labels, options):
+            return Plan(_from_manifest(root, Path(manifest), labels), _class_names(labels))
+        sources = read_sources(manifest, options.columns, options.labels)
+        return Plan(_from_sources(root, Path(manifest), sources), options.labels.classes, sources)
+    rule = options.labels
+    if class_labels is not None:
+        wanted, classes = _from_class_folders(root, _named(labels)), _class_names(labels)
+    else:
+        folders = _class_folders(root, rule)
+        wanted = _from_class_folders(root, folders) if folders else _from_any_folder(root, rule)
+        classes = rule.classes
+    if not wanted:
+        raise DataError(f"{root}: no FITS image in its folders {', '.join(labels.values())}, nor PNG or HDF5")
+    return Plan(wanted, classes)
+
+
+def _named(labels: dict[str, str]) -> dict[str, str]:
+    """Give the class by folder."""
+    return {folder: CLASS_FOLDERS.get(folder, folder) for folder in labels.values()}
+
+
+def _class_names(labels: dict[str, str]) -> tuple[str, ...]:
+    return tuple(_named(labels).values())
+
+
+def _is_original(manifest: Path | str, labels: dict[str, str], options: FolderOptions) -> bool:
+    """Tell whether a table is one of the testbed's manifests; what is mapped is none."""
+    mapped = options.columns != SourceColumns() or options.labels != LabelRule()
+    return not mapped and is_original(manifest, labels)
+
+
+def all_images(root: Path) -> list[ImageFile]:
+    """List the images of a folder and of all in it, or of an HDF5 file."""
+    return list_images([root] if root.is_file() else sorted(root.rglob("*")))
+
+
+def _from_manifest(root: Path, manifest: Path, labels: dict[str, str]) -> list[Wanted]:
+    rows = [(n, labels[label[:1]]) for n, label in read_manifest(manifest, labels) if label != FR0]
+    images = by_name(all_images(root))
+    wanted = []
+    for name, folder in rows:
+        there = [file for file in images.get(name, []) if file.path.parent == root / folder]
+        file = _one(name, there or images.get(name, []), root / folder)
+        wanted.append(Wanted(name, CLASS_FOLDERS.get(folder, folder), file))
+    return wanted
+
+
+def _class_folders(root: Path, rule: LabelRule) -> dict[str, str]:
+    """Give the class by folder, of those in the root that are named as one, in the order of the classes."""
+    folders = sorted(path.name for path in root.iterdir() if path.is_dir()) if root.is_dir() else []
+    found = {folder: rule.class_of(folder) for folder in folders if rule.class_of(folder)}
+    return {folder: name for wanted in rule.classes for folder, name in found.items() if name == wanted}
+
+
+def _from_class_folders(root: Path, folders: dict[str, str]) -> list[Wanted]:
+    return [
+        Wanted(file.name, name, file)
+        for folder, name in folders.items()
+        for file in list_images(sorted((root / folder).glob("*")))
+    ]
+
+
+def _from_any_folder(root: Path, rule: LabelRule) -> list[Wanted]:
+    """Take all images; the first folder on the way to one that is named as a class gives its label."""
+    wanted = []
+    for file in all_images(root):
+        parts = file.path.relative_to(root).parts[:-1] if root.is_dir() else ()
+        names = (rule.class_of(part) for part in parts)
+        wanted.append(Wanted(file.name, next((name for name in names if name), ""), file))
+    return wanted
+
+
+def _from_sources(root: Path, manifest: Path, sources: SourceList) -> list[Wanted]:
+    images = by_name(all_images(root))
+    wanted = []
+    for row, (name, path) in enumerate(zip(sources.name.tolist(), sources.path.tolist(), strict=True)):
+        file = _by_path(root, manifest, path) if path else None
+        file = file or _one(name, images.get(file_stem(path or name), []), root, path)
+        ra, dec = float(sources.ra[row]), float(sources.dec[row])
+        wanted.append(Wanted(name, str(sources.label[row]), file, ra, dec, row))
+    return wanted
+
+
+def _by_path(root: Path, manifest: Path, path: str) -> ImageFile | None:
+    """Give the file of a path of the table: in the folder, else beside the table; None if in neither."""
+    for folder in (root, manifest.parent):
+        if (folder / path).is_file():
+            found = list_images([folder / path])
+            if len(found) == 1:
+                return found[0]
+    return None
+
+
+def _one(name: str, files: list[ImageFile], folder: Path, path: str = "") -> ImageFile:
+    """Give the only file; if there is none or more, one that is not there, so that it is set aside."""
+    if len(files) == 1:
+        return files[0]
+    if files:
+        return ImageFile(name, Path(" and ".join(file.place for file in files)))
+    return ImageFile(name, folder / (path or f"{name}.fits"))

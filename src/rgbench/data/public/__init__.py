@@ -1,0 +1,1 @@
+"""Public files: fetched, checked, unpacked and read without running anything of theirs."""

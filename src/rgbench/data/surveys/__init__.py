@@ -1,0 +1,1 @@
+"""Surveys, their cutout services, and links to pages about a position."""

@@ -1,0 +1,261 @@
+"""Monte-Carlo dropout: a stored run's network is asked again and again, with its dropout left on.
+
+One *pass* is one network: which units are off is drawn once, and holds for all sources and all views of a source.
+So the units depend neither on the batch that a source came in nor on the device, and passes are members in the
+sense in which seeds are. Layers of batch normalisation stay as they are at test time.
+
+What passes differ in is what the dropout layers can move, no more: with dropout in the dense layers only, as the
+protocol ``modern`` trains, the convolutions are the same in every pass, and doubt about what they see is unseen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from rgbench.data.catalogue import DataSet
+from rgbench.errors import DataError, SpecError
+from rgbench.images.augment import views
+from rgbench.measures.uncertainty import with_members
+from rgbench.networks.modules.build import Network
+from rgbench.networks.modules.modules import LayeredNetwork
+from rgbench.runs.device import check_device
+from rgbench.runs.inputs import ImageSource, PlainBatches, prepare
+from rgbench.runs.reopen import load_network, make_network, make_split
+from rgbench.seeds import derive_seed
+from rgbench.spec import RecipeSpec
+from rgbench.store.store import DOUBT_FILE, MC_DROPOUT, SIDES, RunRecord, Store, read_doubt
+from rgbench.store.tables import MODELS, Predictions, concatenate, write_predictions
+from rgbench.training.loop import autocast, keep_dropout
+
+PASSES = 20
+"""Passes where nothing else is asked for."""
+
+
+def mc_dropout(
+    record: RunRecord, dataset: DataSet, store: Store, passes: int = PASSES, device: str = "cpu"
+) -> Predictions:
+    """Predict the validation and test sources of a stored run with dropout on; keep the rows beside the run.
+
+    Parameters
+    ----------
+    record : RunRecord
+        A complete run.
+    dataset : DataSet
+        The data it was trained on.
+    store : Store
+        The store that holds its weights. ``doubt.parquet`` in the directory of the run is written; where it is
+        there already with as many passes or more, nothing is computed.
+    passes : int
+        Number of passes, 2 or more. Pass i is the same whatever their number.
+    device : str
+        A torch device.
+
+    Returns
+    -------
+    Predictions
+        Rows of condition "mc-dropout", of the best and the final model: member 0 is the mean of the
+        probabilities, members 1, 2, ... are the passes. The logits are log-probabilities.
+
+    Raises
+    ------
+    SpecError
+        If the run is not complete, was trained without dropout, or there are too few passes.
+    DataError
+        If the data are not those of the run.
+    StoreError
+        If the table cannot be read or written.
+    DeviceError
+        If the device is not there.
+
+    References
+    ----------
+    Gal & Ghahramani 2016, arXiv:1506.02142; the same mask for all sources: Kirsch et al. 2019, arXiv:1906.08158.
+    """
+    check_device(device)
+    if passes < 2:
+        raise SpecError(f"passes: found {passes}; 2 or more are needed, their differences are the doubt")
+    _check(record, dataset)
+    known = read_doubt(store, record.run_id)
+    if known is not None and int(known.member.max(initial=0)) >= passes:
+        return known
+    networks = {model: _network(record, store, model, device) for model in MODELS}
+    parts = []
+    for side in SIDES:
+        batches, like = _side(record, dataset, side, device)
+        for model, network in networks.items():
+            masks = Masks(record.spec.seed, passes)
+            logits = predict_passes(network, batches.images(), masks, record.spec.recipe)
+            rows = replace(like, model=np.full(len(like), model))
+            scores = np.stack([replace(rows, logits=own).log_probabilities() for own in logits])
+            parts.append(with_members(rows, MC_DROPOUT, scores))
+    table = concatenate(parts)
+    write_predictions(store.run_path(record.run_id) / DOUBT_FILE, table)
+    return table
+
+
+class Masks:
+    """Which units are on in each pass, layer by layer as images meet them; a forward hook of dropout layers.
+
+    Parameters
+    ----------
+    seed : int
+        The run's seed; each pass has a stream of its own.
+    passes : int
+        Number of passes.
+    """
+
+    def __init__(self, seed: int, passes: int) -> None:
+        seeds = [derive_seed(seed, "dropout", mc_pass=number) for number in range(1, passes + 1)]
+        self._generators = [torch.Generator().manual_seed(each) for each in seeds]
+        self._kept: list[list[Tensor]] = [[] for _ in seeds]
+        self._number = self._met = 0
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def begin(self, number: int) -> None:
+        """Turn to a pass, from 0, before images come to its first dropout layer."""
+        self._number, self._met = number, 0
+
+    def __call__(self, module: nn.Module, inputs: Any, output: Tensor) -> Tensor:  # noqa: ARG002
+        """Switch off the units of a layer's output (n, ...), the same for all n, and scale up the others."""
+        rate, kept = float(module.p), self._kept[self._number]  # type: ignore[arg-type]
+        if self._met == len(kept):
+            drawn = torch.rand(output.shape[1:], generator=self._generators[self._number]) >= rate
+            kept.append(drawn.to(output.device, output.dtype))
+        mask = kept[self._met]
+        self._met += 1
+        return output * mask / (1 - rate)
+
+
+def predict_passes(
+    network: Network, batches: Iterator[Tensor], masks: Masks, recipe: RecipeSpec
+) -> NDArray[np.float32]:
+    """Apply a network to batches of images, pass after pass.
+
+    Parameters
+    ----------
+    network : Network
+        A network on the device of the images; dropout layers of rate 0 stay as they are. Its layers up to the
+        first that is on are computed once, not in each pass.
+    batches : iterator of Tensor, shape (n, channels, h, w)
+        Images as the network expects them.
+    masks : Masks
+        The passes.
+    recipe : RecipeSpec
+        Precision, and the number of views of each image whose logits are averaged within a pass.
+
+    Returns
+    -------
+    ndarray of float32, shape (passes, n_images, n_classes)
+        Logits.
+
+    Raises
+    ------
+    SpecError
+        If no dropout layer is on.
+    """
+    network.eval()
+    trunk, head = _cut(network)
+    parts = []
+    with torch.inference_mode(), _hooked(network, masks):
+        for images in batches:
+            total = torch.zeros(len(masks), len(images), network.n_classes, device=images.device)
+            with autocast(images.device, recipe.precision):
+                for view in views(images, recipe.views):
+                    seen = trunk(view)
+                    for number in range(len(masks)):
+                        masks.begin(number)
+                        total[number] += head(seen).float()
+            parts.append((total / recipe.views).cpu())
+    if not parts:
+        return np.zeros((len(masks), 0, network.n_classes), dtype=np.float32)
+    return torch.cat(parts, dim=1).numpy()
+
+
+def no_dropout(record: RunRecord) -> str:
+    """Say why a complete run cannot be asked again with dropout on; "" if it can."""
+    classes = record.predictions.classes if record.predictions is not None else ()
+    network, where = make_network(record.spec, len(classes)), record.spec.recipe.dropout
+    has = len(dropout_layers(network))
+    keep_dropout(network, where)
+    if dropout_layers(network):
+        return ""
+    why = f"recipe.dropout is {where!r}, which leaves none of its {has} on" if has else "it has none"
+    return f"{record.spec.network.name} has no dropout layer to leave on: {why}"
+
+
+def dropout_layers(network: nn.Module) -> list[nn.Module]:
+    """List the dropout layers of a network that are on."""
+    return [module for module in network.modules() if isinstance(module, nn.Dropout) and module.p > 0]
+
+
+def _check(record: RunRecord, dataset: DataSet) -> None:
+    if record.status != "complete" or record.predictions is None:
+        raise SpecError(f"run {record.run_id} is {record.status}; only complete runs can be asked again")
+    if dataset.checksum != record.spec.data.checksum:
+        raise DataError(
+            f"run {record.run_id} was trained on data with checksum {record.spec.data.checksum[:16]}, "
+            f"those of {dataset.card.name} have {dataset.checksum[:16]}"
+        )
+    if why := no_dropout(record):
+        raise SpecError(f"run {record.run_id}: {why}")
+
+
+def _network(record: RunRecord, store: Store, model: str, device: str) -> Network:
+    """Load a network with the dropout that it was trained with."""
+    network = load_network(record, store, model, device)
+    keep_dropout(network, record.spec.recipe.dropout)
+    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+
+
+def _side(record: RunRecord, dataset: DataSet, side: str, device: str) -> tuple[PlainBatches, Predictions]:
+    """Give the images of a side, and its rows without answers."""
+    index, catalogue = make_split(record.spec, dataset).indices(side), dataset.catalogue
+    source = ImageSource(
+        prepare(dataset.images[index], record.spec), catalogue.label[index], record.spec, torch.device(device)
+    )
+    if record.predictions is None:  # which `_check` has refused
+        raise SpecError(f"run {record.run_id}: has no predictions")
+    nothing = np.full(len(index), "")
+    like = replace(
+        record.predictions,
+        classes=dataset.classes,
+        label_version=dataset.card.version,
+        source_id=catalogue.source_id[index],
+        split=np.full(len(index), side),
+        model=nothing,
+        condition=nothing,
+        member=np.zeros(len(index), dtype=np.int64),
+        label=catalogue.label[index],
+        logits=np.zeros((len(index), len(dataset.classes)), dtype=np.float32),
+    )
+    return source.plain(np.arange(len(index))), like
+
+
+def _cut(network: Network) -> tuple[nn.Module, nn.Module]:
+    """Part a network before its first dropout layer that is on."""
+    if not dropout_layers(network):
+        raise SpecError(f"{network.name}: no dropout layer is on")
+    if not isinstance(network, LayeredNetwork):
+        return nn.Identity(), network
+    first = next(i for i, child in enumerate(network.stack) if dropout_layers(child))
+    return network.stack[:first], network.stack[first:]
+
+
+@contextmanager
+def _hooked(network: Network, masks: Masks) -> Iterator[None]:
+    handles: Sequence[Any] = [each.register_forward_hook(masks) for each in dropout_layers(network)]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()

@@ -1,0 +1,114 @@
+"""What a network sees of real images: its effective receptive field, with fresh or stored weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from rgbench.data.catalogue import DataSet, Flag
+from rgbench.diagnostics.effective_field import effective_receptive_field, effective_size
+from rgbench.errors import SpecError
+from rgbench.images.preprocess import central_crop, preprocess_batch
+from rgbench.networks import canonical_name
+from rgbench.networks.modules.build import Network, build_network
+from rgbench.runs.inputs import ImageSource, prepare
+from rgbench.runs.reopen import load_network
+from rgbench.seeds import derive_seed, numpy_generator
+from rgbench.spec import PUBLISHED_SEEDS
+from rgbench.store.store import Store
+
+IMAGES = 16
+"""Real images over which the effective receptive field is averaged."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """Which network is looked at, and with which weights.
+
+    Attributes
+    ----------
+    name : str
+        The network.
+    image_size, n_classes : int
+        Side of its input in pixels, and length of its output; a stored run has its own.
+    store : Path
+        Folder of runs.
+    run_id : str or None
+        Stored run whose weights are taken; fresh ones otherwise.
+    """
+
+    name: str
+    image_size: int
+    n_classes: int
+    store: Path
+    run_id: str | None = None
+
+
+@dataclass(frozen=True)
+class Seen:
+    """An effective receptive field.
+
+    Attributes
+    ----------
+    field : ndarray of float64, shape (rows, columns)
+        See `rgbench.diagnostics.effective_field.effective_receptive_field`.
+    size : float
+        Its effective size in pixels.
+    weights : str
+        In words, whose weights it was measured with.
+    """
+
+    field: NDArray[np.float64]
+    size: float
+    weights: str
+
+
+def look(subject: Subject, dataset: DataSet) -> Seen:
+    """Measure the effective receptive field of a network on real images.
+
+    Raises
+    ------
+    SpecError
+        If the images are smaller than the network's input, or the stored run is of another network.
+    """
+    usable = np.flatnonzero((dataset.catalogue.flags & Flag.UNUSABLE) == 0)
+    chosen = numpy_generator(PUBLISHED_SEEDS[0], "order", sample="receptive field").choice(
+        usable, min(IMAGES, len(usable)), replace=False
+    )
+    raw = dataset.images[np.sort(chosen)]
+    if subject.run_id is None:
+        network, images, weights = _fresh(subject, raw)
+    else:
+        network, images, weights = _stored(subject, subject.run_id, raw)
+    field = effective_receptive_field(network, images)
+    return Seen(field, effective_size(field), weights)
+
+
+def _fresh(subject: Subject, raw: NDArray[Any]) -> tuple[Network, Tensor, str]:
+    """Build a network anew, and prepare images by the 2021 preset."""
+    if min(raw.shape[1:]) < subject.image_size:
+        raise SpecError(
+            f"--image-size {subject.image_size}: the images have {raw.shape[1]} x {raw.shape[2]} pixels"
+        )
+    seed = derive_seed(PUBLISHED_SEEDS[0], "init")
+    network = build_network(subject.name, subject.image_size, subject.n_classes, seed=seed)
+    pixels = central_crop(preprocess_batch(raw, "becker2021"), subject.image_size)
+    return network, torch.from_numpy(np.ascontiguousarray(pixels))[:, None], "initial weights"
+
+
+def _stored(subject: Subject, run_id: str, raw: NDArray[Any]) -> tuple[Network, Tensor, str]:
+    """Load a stored run's network, and prepare images as it had them."""
+    store = Store(subject.store)
+    record = store.record(store.find(run_id))
+    spec = record.spec
+    if spec.network.name not in (subject.name, canonical_name(subject.name)):
+        raise SpecError(f"--run {run_id}: is a run of {spec.network.name}, not of {subject.name}")
+    source = ImageSource(prepare(raw, spec), np.full(len(raw), -1), spec, torch.device("cpu"))
+    images = torch.cat(list(source.plain(np.arange(len(raw))).images()))
+    return load_network(record, store), images, f"run {record.run_id[:8]}"

@@ -1,0 +1,1 @@
+"""Layers as torch modules, and networks from elsewhere behind the same face."""

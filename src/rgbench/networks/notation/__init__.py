@@ -1,0 +1,1 @@
+"""Layers as text and numbers, without torch."""

@@ -1,0 +1,158 @@
+"""How numbers are written for people: short, with their unit, and a dash where there is none."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TypeGuard
+
+NONE = "–"
+"""What stands where there is no number."""
+
+_PREFIXES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
+
+
+def significant(value: float | None, digits: int = 3) -> str:
+    """Write a number with so many significant digits, never in scientific notation.
+
+    Examples
+    --------
+    >>> significant(4.5678), significant(77.94), significant(1234.5), significant(0.0123456)
+    ('4.57', '77.9', '1234', '0.0123')
+    >>> significant(None), significant(float("nan")), significant(99.96)
+    ('–', '–', '100')
+    """
+    if not is_number(value):
+        return NONE
+    if value == 0:
+        return "0"
+    rounded = float(f"{value:.{digits - 1}e}")
+    decimals = max(0, digits - 1 - math.floor(math.log10(abs(rounded))))
+    return f"{value:.{decimals}f}"
+
+
+def count(value: float | None, unit: str = "") -> str:
+    """Write a large count with a decimal prefix.
+
+    Examples
+    --------
+    >>> count(4_567_890), count(779e6, "MAC"), count(950), count(1_500)
+    ('4.57 M', '779 MMAC', '950', '1.50 k')
+    """
+    if not is_number(value):
+        return NONE
+    for size, prefix in _PREFIXES:
+        if abs(value) >= 0.9995 * size:
+            return f"{significant(value / size)} {prefix}{unit}"
+    return f"{value:.0f} {unit}".strip()
+
+
+def percent(value: float | None, decimals: int = 1) -> str:
+    """Write a fraction as a percentage, without the sign.
+
+    Examples
+    --------
+    >>> percent(0.7792), percent(float("nan"))
+    ('77.9', '–')
+    """
+    return f"{100 * value:.{decimals}f}" if is_number(value) else NONE
+
+
+def signed_percent(value: float | None) -> str:
+    """Write a difference of fractions in percentage points, always with its sign.
+
+    Examples
+    --------
+    >>> signed_percent(0.031), signed_percent(-0.0004), signed_percent(-0.02)
+    ('+3.1', '0.0', '−2.0')
+    """
+    if not is_number(value):
+        return NONE
+    text = f"{100 * value:+.1f}"
+    return "0.0" if text in ("+0.0", "-0.0") else text.replace("-", "−")
+
+
+def duration(seconds: float | None) -> str:
+    """Write a time in the two largest of its units.
+
+    Examples
+    --------
+    >>> duration(3.21), duration(48.7), duration(245), duration(7380), duration(200_000)
+    ('3.2 s', '49 s', '4 min 05 s', '2 h 03 min', '2 d 08 h')
+    """
+    if not is_number(seconds):
+        return NONE
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    minutes = round(seconds / 60)
+    if minutes < 24 * 60:
+        return f"{minutes // 60} h {minutes % 60:02d} min"
+    hours = round(seconds / 3600)
+    return f"{hours // 24} d {hours % 24:02d} h"
+
+
+def probability(value: float) -> str:
+    """Write a probability so that it says 1 only if it is 1.
+
+    Examples
+    --------
+    >>> probability(0.934), probability(0.99987), probability(1.0), probability(0.0003)
+    ('0.93', '> 0.99', '1.00', '< 0.01')
+    """
+    if not is_number(value):
+        return NONE
+    if 0.995 <= value < 1:
+        return "> 0.99"
+    if 0 < value < 0.005:
+        return "< 0.01"
+    return f"{value:.2f}"
+
+
+def p_value(value: float) -> str:
+    """Write a p-value to two digits, the smallest as a bound.
+
+    Examples
+    --------
+    >>> p_value(0.0341), p_value(0.5), p_value(3e-12)
+    ('0.034', '0.50', '< 0.0001')
+    """
+    return significant(value, 2) if not 0 <= value < 1e-4 else "< 0.0001"
+
+
+def is_number(value: object) -> TypeGuard[float]:
+    """Tell whether a value is a finite number."""
+    return isinstance(value, (int, float)) and math.isfinite(value)
+
+
+NAMED = 4
+"""Networks named in a list, and pairs said in full in the answer."""
+
+
+def listed(names: Sequence[str]) -> str:
+    """Join names, the later ones of many as their number.
+
+    Examples
+    --------
+    >>> listed(["a"]), listed(["a", "b", "c"]), listed(list("abcdefg"))
+    ('a', 'a, b and c', 'a, b, c, d and 3 others')
+    """
+    if len(names) > NAMED + 1:
+        names = [*names[:NAMED], f"{len(names) - NAMED} others"]
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+
+
+def points(fraction: float) -> str:
+    """Write a fraction in points.
+
+    Examples
+    --------
+    >>> points(0.01), points(0.025)
+    ('1 point', '2.5 points')
+    """
+    number = f"{100 * fraction:g}"
+    return f"{number} point" if number == "1" else f"{number} points"

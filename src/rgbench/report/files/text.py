@@ -1,0 +1,227 @@
+"""The comparison as a table: for the terminal, as plain text, as CSV and as LaTeX."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich import box
+from rich.markup import escape
+from rich.table import Table
+
+from rgbench import numbers
+from rgbench.comparison.summary import Comparison, Row
+from rgbench.errors import StoreError
+from rgbench.report.blocks import to_csv
+from rgbench.report.files.latex import escaped, latex_table
+
+Value = float | None
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of the comparison table.
+
+    Attributes
+    ----------
+    key : str
+        Name for machines.
+    heading : str
+        Heading for people, with its unit.
+    meaning : str
+        What the number is, in a sentence.
+    show : callable
+        Row -> text for people.
+    value : callable
+        Row -> number by which rows are sorted, None where there is none.
+    """
+
+    key: str
+    heading: str
+    meaning: str
+    show: Callable[[Row], str]
+    value: Callable[[Row], Value]
+
+
+def metric(row: Row, name: str, part: str = "mean") -> Value:
+    """Give the mean, spread, low or high of a row's metric; None if it is not there or not finite."""
+    estimate = row.metrics.get(name)
+    value = getattr(estimate, part, None)
+    return float(value) if value is not None and numbers.is_number(float(value)) else None
+
+
+def cost(row: Row, name: str) -> Value:
+    """Give a cost of a row; None if it is not there or not finite."""
+    value = row.cost.get(name)
+    return float(value) if value is not None and numbers.is_number(float(value)) else None
+
+
+def learned(row: Row) -> bool:
+    """Tell whether a row's network learned something in every one of its runs."""
+    return row.status == "ok"
+
+
+def remarks(row: Row) -> str:
+    """Give a row's notes in one line."""
+    return "; ".join(row.notes)
+
+
+def _mean(name: str) -> tuple[Callable[[Row], str], Callable[[Row], Value]]:
+    return lambda row: numbers.percent(metric(row, name)), lambda row: metric(row, name)
+
+
+def _cost(name: str, show: Callable[[Value], str]) -> tuple[Callable[[Row], str], Callable[[Row], Value]]:
+    return lambda row: show(cost(row, name)), lambda row: cost(row, name)
+
+
+def _mean_spread(row: Row) -> str:
+    mean, spread = metric(row, "mpca"), metric(row, "mpca", "spread")
+    if mean is None or spread is None:
+        return numbers.percent(mean)
+    return f"{numbers.percent(mean)} ± {numbers.percent(spread)}"
+
+
+def _range(row: Row) -> str:
+    low, high = metric(row, "mpca", "low"), metric(row, "mpca", "high")
+    return (
+        numbers.NONE if low is None or high is None else f"{numbers.percent(low)} – {numbers.percent(high)}"
+    )
+
+
+COLUMNS = (
+    Column(
+        "mpca",
+        "MPCA %",
+        "mean per-class accuracy: mean over seeds ± their standard deviation",
+        _mean_spread,
+        lambda row: metric(row, "mpca"),
+    ),
+    Column("interval", "95 % interval", "of the mean MPCA", _range, lambda row: metric(row, "mpca", "low")),
+    Column("accuracy", "accuracy %", "mean over seeds", *_mean("accuracy")),
+    Column("macro_f1", "macro F1 %", "mean over seeds", *_mean("macro_f1")),
+    Column("parameters", "parameters", "trainable or not", *_cost("parameters", numbers.count)),
+    Column("macs", "MACs", "multiply-accumulates per image", *_cost("macs", numbers.count)),
+    Column("time", "training time", "of one run, mean", *_cost("training_seconds", numbers.duration)),
+    Column(
+        "train_rate",
+        "training images/s",
+        "median over epochs",
+        *_cost("training_images_per_second", numbers.significant),
+    ),
+    Column(
+        "rate",
+        "inference images/s",
+        "median of repeats",
+        *_cost("inference_images_per_second", numbers.significant),
+    ),
+)
+"""Columns of the table after the network's name and before its notes."""
+
+
+WIDE = 116
+"""Characters below which the terminal shows two tables, scores and costs, instead of one."""
+
+
+def comparison_tables(comparison: Comparison, width: int) -> list[Table]:
+    """Make the tables that a terminal so many characters wide shows: one, or scores and costs apart."""
+    if width >= WIDE:
+        return [comparison_table(comparison)]
+    scores = comparison_table(comparison, COLUMNS[:4])
+    scores.caption = None
+    return [scores, comparison_table(comparison, COLUMNS[4:])]
+
+
+def comparison_table(comparison: Comparison, columns: Sequence[Column] = COLUMNS) -> Table:
+    """Make the table that the terminal shows; a network that did not learn is marked, with the reason.
+
+    Parameters
+    ----------
+    comparison : Comparison
+        The comparison of one model of every run.
+    columns : sequence of Column
+        Which columns stand behind the name.
+    """
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), caption_justify="left", pad_edge=False)
+    table.add_column("network", overflow="fold", min_width=12)
+    for column in columns:
+        table.add_column(column.heading.replace(" ", "\n", 1), justify="right", no_wrap=True)
+    for row in comparison.rows:
+        cells = [column.show(row) for column in columns]
+        name = escape(row.network) if learned(row) else f"{escape(row.network)} [yellow]!"
+        table.add_row(name, *cells, style="" if learned(row) else "dim")
+    noted = [f"{row.network}: {remarks(row)}" for row in comparison.rows if row.notes]
+    table.caption = escape("\n".join(noted)) or None
+    return table
+
+
+def comparison_lines(comparison: Comparison) -> list[str]:
+    """Give the table as lines of plain text, columns aligned, notes beneath."""
+    cells = [["network", *(column.heading for column in COLUMNS)]]
+    for row in comparison.rows:
+        name = row.network if learned(row) else f"{row.network} !"
+        cells.append([name, *(column.show(row) for column in COLUMNS)])
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = [
+        "  ".join(
+            [line[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(line[1:], widths[1:], strict=True))]
+        )
+        for line in cells
+    ]
+    noted = [f"{row.network}: {remarks(row)}" for row in comparison.rows if row.notes]
+    return [lines[0], "-" * len(lines[0]), *lines[1:], *noted]
+
+
+def comparison_csv(comparison: Comparison) -> str:
+    """Give the table as CSV: fractions and SI units, nothing rounded, one row per network."""
+    names = sorted({name for row in comparison.rows for name in row.metrics})
+    costs = sorted({name for row in comparison.rows for name in row.cost})
+    parts = ("mean", "spread", "low", "high")
+    head = ["network", "status", "seeds", "n_test"]
+    head += [f"{name}_{part}" for name in names for part in parts] + costs + ["notes"]
+    rows: list[list[float | int | str | None]] = []
+    for row in comparison.rows:
+        values = [metric(row, name, part) for name in names for part in parts]
+        seeds = " ".join(str(seed) for seed in row.seeds)
+        known = [row.cost.get(name, "") for name in costs]
+        rows.append([row.network, row.status, seeds, row.n_test, *values, *known, remarks(row)])
+    return to_csv(head, rows)
+
+
+def comparison_latex(comparison: Comparison) -> str:
+    r"""Give the table as a LaTeX ``tabular`` that needs the package ``booktabs``."""
+    rows, notes = [], []
+    for row in comparison.rows:
+        rows.append([row.network, *(column.show(row) for column in COLUMNS)])
+        if row.notes:
+            notes.append(rf"\par\footnotesize {escaped(row.network)}: {escaped(remarks(row))}.")
+    return latex_table(["network", *(column.heading for column in COLUMNS)], rows, notes=notes)
+
+
+def write_csv(path: Path, comparison: Comparison) -> None:
+    """Write the table as CSV, in full precision.
+
+    Raises
+    ------
+    StoreError
+        If the file cannot be written.
+    """
+    _write(path, comparison_csv(comparison))
+
+
+def write_latex(path: Path, comparison: Comparison) -> None:
+    """Write the table as LaTeX.
+
+    Raises
+    ------
+    StoreError
+        If the file cannot be written.
+    """
+    _write(path, comparison_latex(comparison))
+
+
+def _write(path: Path, content: str) -> None:
+    try:
+        path.write_text(content, encoding="utf8")
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be written: {error.strerror or error}") from error

@@ -1,0 +1,276 @@
+"""Calibration: whether the stated probabilities are true; single runs, MC dropout and seeds side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rgbench import numbers
+from rgbench.comparison.answer_modes import SINGLE, Answer, AnswerScore, score_answers
+from rgbench.measures.calibration import (
+    CalibrationTest,
+    ReliabilityCurve,
+    calibration_test,
+    reliability_curve,
+)
+from rgbench.measures.cards import metrics
+from rgbench.report.blocks import Cell, Figure, Section, Table, Value
+from rgbench.report.draw.plots import Axes, Line, lines_figure
+from rgbench.report.material import Runs
+from rgbench.seeds import numpy_generator
+from rgbench.statistics.significance import holm
+
+Floats = NDArray[np.float64]
+Labels = NDArray[np.int64]
+Scores = Mapping[str, Sequence[AnswerScore]]
+
+TITLE = "Can its probabilities be believed?"
+SHOWN = 6
+"""Networks of the figures, from the top of the ranking."""
+BINS = 8
+"""Bins of equally many sources in the reliability diagram."""
+CLASS_BINS = 5
+"""Those in the diagrams of single classes, most of whose sources have probabilities near 0 or 1."""
+SAID = 4
+"""Networks of which the sentences say what dropout and seeds gain."""
+SIGNIFICANT = 0.05
+"""Corrected p-value below which probabilities are said not to be calibrated."""
+DRAWS = 200
+"""Draws of what a calibrated network would show, for each row of the table."""
+
+
+def section(runs: Runs) -> Section | None:
+    """Judge the probabilities of each network, in each way in which it answers."""
+    sides = runs.side("validation"), runs.side("test")
+    if sides[0] is None or sides[1] is None:
+        return runs.left_out("calibration", "Calibration", TITLE)
+    y_validation, y = sides[0].y, sides[1].y
+    scores = {
+        name: score_answers(own, y_validation, y, runs.main.confidence) for name, own in runs.answers.items()
+    }
+    together = {name: mean_answer(own) for name, own in runs.answers.items()}
+    return Section(
+        anchor="calibration",
+        menu="Calibration",
+        title=TITLE,
+        sentences=(*_sentences(y, together), *_gains(scores)),
+        figures=(_reliability(y, together), *_classes(y, together[runs.networks[0]], runs)),
+        tables=(_scores(scores), _errors(scores, y)),
+        notes=_notes(runs),
+    )
+
+
+def mean_answer(answers: Sequence[Answer]) -> Floats:
+    """Give the mean probability of a network's single runs on the test sources, as its log, shape (n, k)."""
+    scores = answers[0].test
+    return np.asarray(np.logaddexp.reduce(scores, axis=0) - np.log(len(scores)))
+
+
+def rows_of(columns: Mapping[str, tuple[NDArray[Any], ...]]) -> tuple[tuple[Value, ...], ...]:
+    """Give arrays, by name, as rows that begin with the name."""
+    rows: list[tuple[Value, ...]] = []
+    for name, arrays in columns.items():
+        for values in zip(*arrays, strict=True):
+            rows.append((name, *(float(value) for value in values)))
+    return tuple(rows)
+
+
+def _notes(runs: Runs) -> tuple[str, ...]:
+    chosen = (
+        " The validation sources have also chosen the epoch of the best model: their probabilities flatter it a "
+        "little, and temperatures fitted on them may be too low."
+        if runs.main.model == "best"
+        else ""
+    )
+    return (
+        "Figures and the first sentence: mean probabilities of a network's runs. Single run: mean of the measures "
+        "of the runs, each by itself. MC dropout: mean probability of passes with the dropout layers left on "
+        "(rgbench doubt makes them), likewise. Seed ensemble: mean probability of the runs. A temperature "
+        "divides the logits: above 1 it lowers probabilities that are too sure, below 1 it raises them. Temperatures "
+        f"are fitted for each way on its own validation rows; nothing is fitted on test sources.{chosen} A mean of "
+        "probabilities never has a larger NLL or Brier score than its members have on average (Jensen's inequality), "
+        "so of a seed ensemble only the size of the gain is news; passes of dropout are held against the run without "
+        "dropout, which may be better.",
+        "Intervals are over the test sources, for these runs, and not corrected for the number of rows: score "
+        "intervals of accuracy and MPCA, Hall's transformed t of NLL and Brier score. Calibration errors have none: "
+        "they are never below 0 and biased upwards, and a resample adds the same bias again. Instead stands what a "
+        "perfectly calibrated network would show with as many sources, which is not zero.",
+        f"ECE, equal width: {metrics().get('ece').definition}. ECE, equal mass: "
+        f"{metrics().get('ece_equal_mass').definition}. Brier score = reliability − resolution + uncertainty + "
+        "what varies within bins (15 of equal mass for each class): reliability is how far stated probabilities lie "
+        "from what came (0 is best), resolution how far they tell sources apart (more is better), uncertainty what the "
+        "shares of the classes leave open.",
+    )
+
+
+def _tested(y: Labels, scores: Floats, draws: int = 1000) -> CalibrationTest:
+    return calibration_test(y, scores, numpy_generator(0, "bootstrap", calibration=len(y)), resamples=draws)
+
+
+def _sentences(y: Labels, tests: Mapping[str, Floats]) -> tuple[str, ...]:
+    p_values = holm([_tested(y, scores).p_value for scores in tests.values()])
+    wrong = [name for name, p in zip(tests, p_values, strict=True) if p < SIGNIFICANT]
+    if not wrong:
+        words = f"With {len(y)} test sources, no network's probabilities can be told from perfectly calibrated ones."
+        return (words,)
+    return (f"Not calibrated, beyond what {len(y)} test sources show by chance: {', '.join(wrong)}.",)
+
+
+def _gains(scores: Scores) -> tuple[str, ...]:
+    """Say of the leading networks what their other ways of answering gain against a single run."""
+    return tuple(
+        f"{name}, NLL against its single runs: {'; '.join(_gain(each) for each in own[1:])}."
+        for name, own in list(scores.items())[:SAID]
+        if len(own) > 1
+    )
+
+
+def _gain(score: AnswerScore) -> str:
+    value, low, high = score.nll_gain
+    if low <= 0 <= high:
+        return f"{score.answer.name}, shows no change (95 % interval of the gain {_signed(low)} to {_signed(high)} nat)"
+    ends = sorted(abs(end) for end in (low, high))
+    amount, least, most = (numbers.significant(each, 2) for each in (abs(value), *ends))
+    verb = "lowers" if value > 0 else "raises"
+    return f"{score.answer.name}, {verb} it by {amount} nat (95 % interval {least} to {most})"
+
+
+def _reliability(y: Labels, tests: Mapping[str, Floats]) -> Figure:
+    curves = {
+        name: reliability_curve(y, scores, bins="equal-mass", n_bins=BINS)
+        for name, scores in list(tests.items())[:SHOWN]
+    }
+    lines = [Line(name, curve.stated, curve.observed, points=True) for name, curve in curves.items()]
+    first = next(iter(curves.values()))
+    lines[0] = replace(lines[0], low=first.low, high=first.high)
+    least = 1 / next(iter(tests.values())).shape[1]
+    axes = Axes("stated probability", "share that is right", (least, 1.0), (0.0, 1.0), diagonal=True)
+    label = "Share of right answers against the stated probability, one line for each network"
+    words = "On the line: true probabilities. Below it: too sure. Band: 95 % interval of the first network's bins."
+    drawing = lines_figure(lines, axes, label)
+    return Figure("reliability", "Reliability", drawing, words, ("network", *_COLUMNS), _curve_rows(curves))
+
+
+_COLUMNS = ("stated", "observed", "low", "high", "sources")
+
+
+def _curve_rows(curves: Mapping[str, ReliabilityCurve]) -> tuple[tuple[Value, ...], ...]:
+    return rows_of({name: (c.stated, c.observed, c.low, c.high, c.count) for name, c in curves.items()})
+
+
+def _classes(y: Labels, scores: Floats, runs: Runs) -> tuple[Figure, ...]:
+    """Draw the diagram of each class by itself, with its band: four lines in one plot hide each other."""
+    found = []
+    network = runs.networks[0]
+    for c, name in enumerate(runs.main.classes):
+        if not (y == c).any():
+            continue
+        curve = reliability_curve(y, scores, of_class=c, bins="equal-mass", n_bins=CLASS_BINS)
+        line = Line("", curve.stated, curve.observed, curve.low, curve.high, points=True, style=c)
+        axes = Axes(
+            f"stated probability of {name}", f"share that is {name}", (0.0, 1.0), (0.0, 1.0), diagonal=True
+        )
+        drawing = lines_figure([line], axes, f"Reliability of {network} for the class {name}")
+        words = f"{int((y == c).sum())} of {len(y)} test sources are {name}. Band: 95 % interval of each bin."
+        title = f"Reliability of {network}: {name}"
+        rows = _curve_rows({name: curve})
+        found.append(Figure(f"reliability-class-{c + 1}", title, drawing, words, ("class", *_COLUMNS), rows))
+    return tuple(found)
+
+
+def _scores(scores: Scores) -> Table:
+    rows = []
+    for name, own in scores.items():
+        for each in own:
+            gain = each.nll_gain if each.answer.kind != SINGLE else (float("nan"),) * 3
+            rows.append(
+                (
+                    Cell(name),
+                    Cell(each.answer.name),
+                    *_percents(each.values["accuracy"]),
+                    *_percents(each.values["mpca"]),
+                    *_plain(each.values["nll"]),
+                    Cell(_signed(gain[0]), gain[0] if np.isfinite(gain[0]) else None),
+                    _interval(gain, _signed),
+                    *_plain(each.values["brier"]),
+                )
+            )
+    columns: tuple[str, ...] = (
+        "network",
+        "answer",
+        "accuracy %",
+        "interval of accuracy",
+        "MPCA %",
+        "interval of MPCA",
+    )
+    columns += ("NLL / nat", "interval of NLL", "NLL gained / nat", "interval of gain")
+    title = "Single runs, MC dropout and seeds on test sources"
+    return Table(
+        "answers", title, (*columns, "Brier score", "interval of Brier"), tuple(rows), frozenset({1})
+    )
+
+
+def _errors(scores: Scores, y: Labels) -> Table:
+    rows = []
+    for name, own in scores.items():
+        for each in own:
+            tests = [_tested(y, scores, DRAWS) for scores in each.answer.test]
+            chance = [float(np.mean([getattr(test, key) for test in tests])) for key in ("expected", "high")]
+            warm, now, then = each.temperature, each.values, each.scaled
+            rows.append(
+                (
+                    Cell(name),
+                    Cell(each.answer.name),
+                    Cell(numbers.significant(warm), warm),
+                    *(_number(side["nll"][0]) for side in (now, then)),
+                    *(_number(side["brier"][0]) for side in (now, then)),
+                    *(_number(each.part(part)) for part in _PARTS),
+                    *(_percent(side["ece"][0]) for side in (now, then)),
+                    *(_percent(side["ece_equal_mass"][0]) for side in (now, then)),
+                    *(_percent(value) for value in chance),
+                )
+            )
+    columns: tuple[str, ...] = ("network", "answer", "temperature", "NLL / nat", "NLL after temperature")
+    columns += ("Brier score", "Brier after temperature", *_PARTS)
+    columns += ("ECE, equal width %", "equal width, after %", "ECE, equal mass %", "equal mass, after %")
+    columns += ("equal mass, if calibrated %", "95 % of calibrated ones below %")
+    title = "Calibration on test sources, before and after a temperature"
+    return Table("calibration", title, columns, tuple(rows), frozenset({1}))
+
+
+_PARTS = ("reliability", "resolution", "uncertainty")
+
+
+def _percents(estimate: tuple[float, float, float]) -> tuple[Cell, Cell]:
+    return _percent(estimate[0]), _interval(estimate, numbers.percent)
+
+
+def _plain(estimate: tuple[float, float, float]) -> tuple[Cell, Cell]:
+    return _number(estimate[0]), _interval(estimate, numbers.significant)
+
+
+def _percent(value: float) -> Cell:
+    return Cell(numbers.percent(value), value)
+
+
+def _number(value: float) -> Cell:
+    return Cell(numbers.significant(value), value)
+
+
+def _interval(estimate: tuple[float, float, float], write: Any) -> Cell:
+    _, low, high = estimate
+    if not np.isfinite([low, high]).all():
+        return Cell(numbers.NONE)
+    return Cell(f"{write(low)} – {write(high)}", low, high)
+
+
+def _signed(value: float) -> str:
+    """Write a difference of losses, always with its sign."""
+    if not numbers.is_number(value):
+        return numbers.NONE
+    text = numbers.significant(abs(value), 2)
+    return f"{'−' if value < 0 else '+'}{text}" if value else text

@@ -1,0 +1,257 @@
+"""Ensembles: what several networks, or several seeds of one, gain together."""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+from rgbench import numbers
+from rgbench.comparison.diversity import contributions, diversity
+from rgbench.comparison.ensembles import (
+    Blend,
+    Choice,
+    EnsembleScore,
+    choose_subsets,
+    member_weights,
+    score_ensembles,
+)
+from rgbench.comparison.members import Group, Side, groups
+from rgbench.measures.cards import metrics
+from rgbench.measures.combine import combine
+from rgbench.report.blocks import Cell, Section, Table
+from rgbench.report.material import Runs
+
+TITLE = "Is more than one network better?"
+LARGEST = 6
+"""Largest ensemble that is chosen on validation sources."""
+_KINDS = {"exhaustive": "chosen, all subsets tried", "greedy": "chosen, one run after another"}
+LIMIT = 400
+"""Subsets of a size that are all tried."""
+RULES = (
+    ("majority vote", Blend("vote")),
+    ("mean probability", Blend("probability")),
+    ("mean logit", Blend("logit")),
+    ("weighted by validation accuracy", Blend("probability", "accuracy")),
+    ("weighted by validation NLL", Blend("probability", "nll")),
+)
+"""How ensembles are combined, in words."""
+PAIRS = 45
+"""Most pairs of members that have a table of their own."""
+
+
+def section(runs: Runs) -> Section | None:
+    """Score ensembles of seeds, of networks, of everything, and those chosen on validation sources."""
+    validation, test = runs.side("validation"), runs.side("test")
+    if validation is None or test is None:
+        return runs.left_out("ensembles", "Ensembles", TITLE)
+    if len(test.members) < 2:
+        return None
+    metric = runs.main.metric
+    natural = groups(test.members)
+    choices = choose_subsets(validation, Blend(), metric, LARGEST, LIMIT)
+    scored = score_ensembles(
+        [*(group.index for group in natural), *(choice.index for choice in choices)],
+        validation,
+        test,
+        Blend(),
+        metric,
+    )
+    names = [*(g.name for g in natural), *(_chosen(c) for c in choices)]
+    kinds = [*(g.kind for g in natural), *(_KINDS[c.method] for c in choices)]
+    return Section(
+        anchor="ensembles",
+        menu="Ensembles",
+        title=TITLE,
+        sentences=_sentences(scored[len(natural) - 1], choices, scored[len(natural) :], test),
+        tables=(
+            _scores(scored, names, kinds),
+            _rules(validation, test, metric),
+            _rules_of_groups(natural, validation, test, metric),
+            _diversity(natural, test),
+            *_pairs(test),
+            _members(validation, test, metric),
+        ),
+        notes=(
+            "Members answer with their mean probability unless told otherwise. Subsets are chosen on validation "
+            "sources and scored on test sources; the gain is against the one run that is best on validation "
+            "sources, with its paired 95 % score interval over test sources. Differences between members are "
+            "measured on test sources and choose nothing. Q (Yule): 1 if two members are right on the same sources, "
+            "0 if independently. Disagreement: share that they answer differently. Double fault: share that both get "
+            "wrong. Entropy of votes: 0 if all members say the same of every source, 100 % if they are as divided as "
+            "can be. Shapley value: a member's mean gain on validation sources over all orders in which members may "
+            "join.",
+        ),
+    )
+
+
+def _sentences(
+    everything: EnsembleScore, choices: tuple[Choice, ...], chosen: tuple[EnsembleScore, ...], test: Side
+) -> tuple[str, ...]:
+    """Say what all runs together gain, and the ensemble that validation sources prefer: no other is singled out."""
+    sign = 1 if metrics().get(everything.metric).higher_is_better else -1
+    best = max(range(len(choices)), key=lambda i: (sign * choices[i].value, -choices[i].size))
+    spread = diversity(test)
+    pairs = (
+        f"On average over all pairs, two runs answer differently for {numbers.percent(spread.mean_disagreement)} % of "
+        f"the test sources, and both are wrong for {numbers.percent(spread.mean_double_fault)} %."
+    )
+    said = [_gain(f"All {len(test.members)} runs together", everything)]
+    if choices[best].size > 1:
+        name = f"The ensemble that is best on validation sources ({choices[best].size} members)"
+        said.append(_gain(name, chosen[best]))
+    return (*said, pairs)
+
+
+def _chosen(choice: Choice) -> str:
+    return f"best {f'{choice.size} runs' if choice.size > 1 else 'run'} on validation sources"
+
+
+def _gain(name: str, score: EnsembleScore) -> str:
+    span = (
+        f"95 % interval {numbers.signed_percent(score.gain_low)} to {numbers.signed_percent(score.gain_high)}"
+    )
+    single = f"the run that is best on validation sources ({score.single_name})"
+    if score.gain_low <= 0 <= score.gain_high:
+        return f"{name} cannot be told from {single}: {numbers.signed_percent(score.gain)} points ({span})."
+    verb = "gains" if score.gain > 0 else "loses"
+    return f"{name} {verb} {numbers.percent(abs(score.gain))} points against {single} ({span})."
+
+
+def _scores(scored: tuple[EnsembleScore, ...], names: list[str], kinds: list[str]) -> Table:
+    return Table(
+        name="ensembles",
+        title="Ensembles on test sources",
+        columns=(
+            "ensemble",
+            "kind",
+            "members",
+            "MPCA %",
+            "95 % interval",
+            "mean of its members %",
+            "gain / points",
+            "interval of the gain",
+        ),
+        rows=tuple(
+            (
+                Cell(name),
+                Cell(kind),
+                Cell(str(len(each.members)), len(each.members)),
+                Cell(numbers.percent(each.value), each.value),
+                Cell(f"{numbers.percent(each.low)} – {numbers.percent(each.high)}", each.low, each.high),
+                Cell(numbers.percent(each.members_mean), each.members_mean),
+                Cell(numbers.signed_percent(each.gain), each.gain),
+                Cell(
+                    f"{numbers.signed_percent(each.gain_low)} – {numbers.signed_percent(each.gain_high)}",
+                    each.gain_low,
+                    each.gain_high,
+                ),
+            )
+            for name, kind, each in zip(names, kinds, scored, strict=True)
+        ),
+        words=frozenset({1}),
+    )
+
+
+def _rules(validation: Side, test: Side, metric: str) -> Table:
+    everything = [tuple(range(len(test.members)))]
+    rows = []
+    for words, blend in RULES:
+        (each,) = score_ensembles(everything, validation, test, blend, metric)
+        interval = f"{numbers.percent(each.low)} – {numbers.percent(each.high)}"
+        nll = each.metrics.get("nll")
+        rows.append(
+            (
+                Cell(words),
+                Cell(numbers.percent(each.value), each.value),
+                Cell(interval, each.low, each.high),
+                Cell(numbers.significant(nll), nll),
+            )
+        )
+    return Table(
+        "ensemble-rules",
+        f"All {len(test.members)} runs, combined in {len(RULES)} ways",
+        ("rule", "MPCA %", "95 % interval", "NLL / nat"),
+        tuple(rows),
+    )
+
+
+def _rules_of_groups(natural: tuple[Group, ...], validation: Side, test: Side, metric: str) -> Table:
+    """Score each natural ensemble in each way; weights come from validation sources."""
+    function, rows = metrics().get(metric).function, []
+    for group in natural:
+        own = validation.take(group.index), test.take(group.index)
+        values = [
+            function(test.y, combine(own[1].scores, blend.rule, member_weights(own[0], blend.weighting)))
+            for _, blend in RULES
+        ]
+        rows.append((Cell(group.name), *(Cell(numbers.percent(value), value) for value in values)))
+    columns = ("ensemble", *(f"{words}, MPCA %" for words, _ in RULES))
+    title = "Ensembles of seeds, of networks and of everything, combined in each way"
+    return Table("ensemble-groups", title, columns, tuple(rows), folded=True)
+
+
+def _diversity(natural: tuple[Group, ...], test: Side) -> Table:
+    rows = []
+    for group in natural:
+        found = diversity(test.take(group.index))
+        shares = (found.mean_disagreement, found.mean_double_fault, found.vote_entropy)
+        rows.append(
+            (
+                Cell(group.name),
+                Cell(str(len(group.index)), len(group.index)),
+                Cell(numbers.significant(found.mean_q), found.mean_q),
+                *(Cell(numbers.percent(value), value) for value in shares),
+            )
+        )
+    columns = ("ensemble", "members", "Q", "disagreement %", "double fault %", "entropy of votes %")
+    return Table("ensemble-diversity", "How members differ: means over their pairs", columns, tuple(rows))
+
+
+def _pairs(test: Side) -> tuple[Table, ...]:
+    """List every pair of members, where they are not too many."""
+    m = len(test.members)
+    if m * (m - 1) // 2 > PAIRS:
+        return ()
+    found, rows = diversity(test), []
+    for i, j in combinations(range(m), 2):
+        q = float(found.q_statistic[i, j])
+        shares = float(found.disagreement[i, j]), float(found.double_fault[i, j])
+        rows.append(
+            (
+                Cell(test.members[i].name),
+                Cell(test.members[j].name),
+                Cell(numbers.significant(q), q),
+                *(Cell(numbers.percent(value), value) for value in shares),
+            )
+        )
+    columns = ("member", "other member", "Q", "disagreement %", "double fault %")
+    return (
+        Table("ensemble-pairs", "Every pair of members", columns, tuple(rows), frozenset({1}), folded=True),
+    )
+
+
+def _members(validation: Side, test: Side, metric: str) -> Table:
+    spread = diversity(test)
+    parts = contributions(validation, Blend(), metric)
+    rows = []
+    for i, part in enumerate(parts):
+        others = [j for j in range(len(parts)) if j != i]
+        disagreement = float(spread.disagreement[i, others].mean())
+        rows.append(
+            (
+                Cell(part.member.name),
+                Cell(numbers.signed_percent(part.leave_one_out), part.leave_one_out),
+                Cell(numbers.signed_percent(part.shapley), part.shapley),
+                Cell(numbers.percent(disagreement), disagreement),
+            )
+        )
+    return Table(
+        "ensemble-members",
+        "What each member adds",
+        (
+            "member",
+            "lost without it / points (validation)",
+            "Shapley value / points (validation)",
+            "answers other than another member's %",
+        ),
+        tuple(rows),
+    )

@@ -1,0 +1,119 @@
+"""Learning curves: what more training sources would bring."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from rgbench import numbers
+from rgbench.errors import DataError
+from rgbench.measures.cards import metrics
+from rgbench.report.blocks import Cell, Figure, Section, Table, Value
+from rgbench.report.draw.plots import Axes, Line, lines_figure
+from rgbench.report.material import Runs
+from rgbench.statistics.learning_curve import LearningCurve, fit_learning_curve
+
+FAR = 4.0
+"""How many times the largest training set the curves are drawn to."""
+SHOWN = 6
+"""Networks of the figure, from the top of the ranking."""
+POINTS = 60
+
+
+def section(runs: Runs) -> Section | None:
+    """Fit error against the number of training sources, where runs with several numbers are there."""
+    measured = {name: _errors(runs, name) for name in runs.networks}
+    measured = {name: pairs for name, pairs in measured.items() if len({n for n, _ in pairs}) > 1}
+    if not measured:
+        return None
+    curves, refusals = {}, []
+    for name, pairs in measured.items():
+        sizes, errors = np.array(pairs).T
+        try:
+            curves[name] = fit_learning_curve(sizes, errors)
+        except DataError as error:
+            refusals.append(f"{name}: {error}.")
+    title = metrics().get(runs.main.metric).title
+    return Section(
+        anchor="learning",
+        menu="Learning curves",
+        title="Would more labels help?",
+        sentences=(*(f"{name}: {curve.words}." for name, curve in curves.items()), *refusals),
+        figures=(_figure(measured, curves, title),),
+        tables=(_table(curves),) if curves else (),
+        notes=(
+            f"Error: 100 % minus {title} on the same test sources. The law error = a + b n^-c is fitted to the "
+            "means over seeds; bands and intervals are those of the seeds, which choose the training sources too."
+            " That the test set is a sample moves all numbers alike and is not in them. Beyond the largest "
+            "training set the law is a guess.",
+        ),
+    )
+
+
+def _errors(runs: Runs, network: str) -> list[tuple[float, float]]:
+    """Give number of training sources and error of each run of a network, whole and limited ones."""
+    records = [*runs.of_network(network), *(r for r in runs.beside.smaller if r.spec.network.name == network)]
+    function = metrics().get(runs.main.metric).function
+    found = []
+    for record in records:
+        n = record.cost.get("training_sources") or record.spec.data.train_limit
+        if n and record.status == "complete" and record.predictions is not None:
+            test = record.predictions.select("test", runs.main.model)
+            found.append((float(n), 1 - function(test.label, test.log_probabilities())))
+    return [pair for pair in found if np.isfinite(pair[1])]
+
+
+def _figure(
+    measured: dict[str, list[tuple[float, float]]], curves: dict[str, LearningCurve], title: str
+) -> Figure:
+    lines = []
+    for style, (name, pairs) in enumerate(list(measured.items())[:SHOWN]):
+        sizes = np.array(sorted({n for n, _ in pairs}))
+        means = np.array([np.mean([e for n, e in pairs if n == size]) for size in sizes])
+        curve = curves.get(name)
+        if curve is not None:
+            grid = np.geomspace(sizes[0], FAR * sizes[-1], POINTS)
+            low, high = curve.band(grid)
+            lines.append(Line(name, grid, 100 * curve.law(grid), 100 * low, 100 * high, style=style))
+        lines.append(Line("" if curve else name, sizes, 100 * means, points=True, style=style))
+    rows: tuple[tuple[Value, ...], ...] = tuple(
+        (name, n, e) for name, pairs in measured.items() for n, e in pairs
+    )
+    axes = Axes("training sources", f"100 − {title} / %", log=True)
+    label = f"Error against the number of training sources for {', '.join(measured)}"
+    words = (
+        "Points: means over the seeds. Lines: the fitted law, drawn to four times the largest training set."
+    )
+    return Figure(
+        "learning-curve",
+        "Learning curves",
+        lines_figure(lines, axes, label),
+        words,
+        ("network", "training sources", "error"),
+        rows,
+    )
+
+
+def _table(curves: dict[str, LearningCurve]) -> Table:
+    rows = []
+    for name, curve in curves.items():
+        double = curve.at(2 * curve.sizes[-1])
+        fewer = curve.needed(float(curve.law(curve.sizes[-1])) - 0.02)
+        rows.append(
+            (
+                Cell(name),
+                Cell(numbers.percent(curve.law.a), curve.law.a),
+                Cell(numbers.significant(curve.law.c, 2), curve.law.c),
+                Cell(numbers.percent(double.error), double.error),
+                Cell(f"{numbers.percent(double.low)} – {numbers.percent(double.high)}", double.low),
+                Cell(f"{fewer.n:,.0f}" if np.isfinite(fewer.n) else "no number", fewer.n),
+            )
+        )
+    columns = (
+        "network",
+        "limit a %",
+        "exponent c",
+        "error with twice the sources %",
+        "interval",
+        "sources for 2 points less",
+    )
+    return Table("learning-curves", "The fitted laws", columns, tuple(rows))

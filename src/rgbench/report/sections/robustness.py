@@ -1,0 +1,153 @@
+"""What a network says when images are turned, noisy, blurred, shifted or coarse."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+from rgbench import numbers
+from rgbench.comparison.robustness import (
+    ConditionScore,
+    StressedRun,
+    bootstrap_weights,
+    score_conditions,
+    strength_curves,
+    stressed_run,
+)
+from rgbench.comparison.rotation import RotationConsistency, rotation_consistency
+from rgbench.errors import SpecError
+from rgbench.report.blocks import Cell, Figure, Section, Table, Value
+from rgbench.report.draw.plots import Axes, Line, lines_figure
+from rgbench.report.material import Runs
+from rgbench.store.conditions import FAMILIES, SURVEY
+
+SHOWN = 6
+"""Networks of the figures, from the top of the ranking."""
+
+
+_ANGLES = (0.0, 90.0, 180.0, 270.0)
+_STRENGTHS = {
+    "rotation": "The image is turned about its middle.",
+    "noise": "Gaussian noise is added, its strength as a multiple of the image's own.",
+    "beam": "The image is smoothed to a beam so many times as wide.",
+    "shift": "The source is moved out of the middle.",
+    "resolution": "The image is averaged into pixels so many times as large.",
+}
+"""What is done to the images, by the kind of disturbance."""
+
+
+def section(runs: Runs) -> Section | None:
+    """Score the networks whose runs were all stressed (``rgbench stress``)."""
+    stressed = {name: _stressed(runs, name) for name in runs.networks}
+    scores = {name: score_conditions(own, runs.main.confidence) for name, own in stressed.items() if own}
+    if not scores:
+        return None
+    turned = _turned({name: own for name, own in stressed.items() if own}, runs.main.confidence)
+    return Section(
+        anchor="robustness",
+        menu="Robustness",
+        title="What if the image were a little different?",
+        sentences=(
+            *(f"{name}: {found.words}." for name, found in turned.items()),
+            *(
+                f"{name}, the largest of {len(own)} losses: {_worst(own).words}."
+                for name, own in scores.items()
+            ),
+            *_surveys(scores),
+        ),
+        figures=tuple(_figure(family, scores) for family in FAMILIES if _has(family, scores)),
+        tables=(_table(scores),),
+        notes=(
+            "The test images are disturbed before they are prepared, and the networks answer as they were "
+            "trained; clean and disturbed answers are compared on the same sources. “survey-NAME”: the same sources on "
+            "that survey's images; “-simulated”: on these images, through its beam and on its pixels. Intervals "
+            "are for new sources and, from two runs on, new seeds. p-values ask about these trained runs: exact sign "
+            "test over sources, corrected by Holm over the conditions of a network.",
+        ),
+    )
+
+
+def _stressed(runs: Runs, network: str) -> list[StressedRun]:
+    """Gather a network's stressed runs; none if one of them has not been stressed."""
+    own = runs.of_network(network)
+    if not own or any(record.run_id not in runs.beside.conditions for record in own):
+        return []
+    return [stressed_run(r, runs.beside.conditions[r.run_id], runs.main.model) for r in own]
+
+
+def _turned(stressed: dict[str, list[StressedRun]], confidence: float) -> dict[str, RotationConsistency]:
+    """Measure the networks whose runs share test sources and were tested at two angles or more."""
+    weights = bootstrap_weights([own[0].clean for own in stressed.values()])
+    found = {}
+    for (name, own), drawn in zip(stressed.items(), weights, strict=True):
+        with suppress(SpecError):
+            found[name] = rotation_consistency(own, confidence, drawn)
+    return found
+
+
+def _worst(scores: list[ConditionScore]) -> ConditionScore:
+    return max(scores, key=lambda score: score.drops["accuracy"][0])
+
+
+def _surveys(scores: dict[str, list[ConditionScore]]) -> list[str]:
+    """Say what other surveys' images of the same sources do."""
+    return [
+        f"{name}: {score.words}."
+        for name, own in scores.items()
+        for score in own
+        if score.condition.family == SURVEY and not score.condition.survey.endswith("-simulated")
+    ]
+
+
+def _has(family: str, scores: dict[str, list[ConditionScore]]) -> bool:
+    return any(score.condition.family == family for own in scores.values() for score in own)
+
+
+def _figure(family: str, scores: dict[str, list[ConditionScore]]) -> Figure:
+    lines: list[Line] = []
+    rows: list[tuple[Value, ...]] = []
+    for name, own in list(scores.items())[:SHOWN]:
+        for curve in strength_curves(own, "mpca"):
+            if curve.family == family:
+                value, low, high = 100 * curve.values.T
+                band = {"low": low, "high": high} if not lines else {}
+                lines.append(Line(name, curve.strengths, value, points=True, **band))
+                for strength, each in zip(curve.strengths, curve.values, strict=True):
+                    rows.append((name, float(strength), *(float(number) for number in each)))
+    kind = FAMILIES[family]
+    label = f"MPCA against {kind.title} for {', '.join(scores)}"
+    ticks = _ANGLES if family == "rotation" else ()
+    drawing = lines_figure(lines, Axes(f"{kind.title} / {kind.unit}", "MPCA / %", x_ticks=ticks), label)
+    words = f"{_STRENGTHS[family]} Band: 95 % interval of the first network."
+    columns = ("network", "strength", "mpca", "low", "high")
+    return Figure(f"robustness-{family}", kind.title.capitalize(), drawing, words, columns, tuple(rows))
+
+
+def _table(scores: dict[str, list[ConditionScore]]) -> Table:
+    rows = []
+    for name, own in scores.items():
+        for score in own:
+            if score.condition.family == "rotation":
+                continue
+            value, drop = score.values["mpca"], score.drops["mpca"]
+            span = f"{numbers.signed_percent(drop[1])} – {numbers.signed_percent(drop[2])}"
+            rows.append(
+                (
+                    Cell(name),
+                    Cell(score.condition.name),
+                    Cell(numbers.percent(value[0]), value[0]),
+                    Cell(numbers.signed_percent(drop[0]), drop[0]),
+                    Cell(span, drop[1]),
+                    Cell(numbers.p_value(score.p_value), score.p_value),
+                    Cell(numbers.percent(score.changed), score.changed),
+                )
+            )
+    columns = (
+        "network",
+        "condition",
+        "MPCA %",
+        "lost / points",
+        "95 % interval",
+        "p of these runs",
+        "answers changed %",
+    )
+    return Table("robustness", "Every condition but the rotations", columns, tuple(rows), frozenset({1}))

@@ -1,0 +1,1 @@
+"""Runs and studies: computed, opened again, applied to images."""

@@ -1,0 +1,41 @@
+"""The device that computes: chosen, checked, named, and its memory."""
+
+from __future__ import annotations
+
+import platform
+import resource
+import sys
+
+import torch
+
+from rgbench.errors import DeviceError
+
+
+def choose_device(name: str) -> str:
+    """Give the device that "auto" stands for: cuda if it is there, else cpu; other names stand."""
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    return name
+
+
+def check_device(device: str) -> None:
+    """Raise `DeviceError` if a torch device is not there; never fall back to another one."""
+    try:
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise DeviceError(f"device {device!r} is not available ({reason}); try --device cpu") from None
+
+
+def _peak_memory(device: torch.device) -> float:
+    """Give the peak memory in MB: of the device, or of the whole process on a CPU."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 1e6
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
+
+
+def _device_name(device: torch.device) -> str:
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{platform.machine()} CPU, {torch.get_num_threads()} threads"

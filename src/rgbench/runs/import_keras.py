@@ -1,0 +1,139 @@
+"""Bring a trained model from elsewhere into the store: the original's Keras files."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from rgbench.data.catalogue import CLASSES
+from rgbench.errors import SpecError
+from rgbench.networks import NetworkCard, networks
+from rgbench.networks.keras.file import KerasModel, read_keras_file, unseeded
+from rgbench.networks.keras.weights import load_keras_weights
+from rgbench.networks.modules.build import build_layers
+from rgbench.networks.modules.modules import LayeredNetwork
+from rgbench.networks.notation.analysis import resolve_classes
+from rgbench.networks.notation.layers import Layer
+from rgbench.networks.notation.notation import parse_layers, to_text
+from rgbench.spec import (
+    AugmentationSpec,
+    DataSpec,
+    ImageSpec,
+    NetworkSpec,
+    RecipeSpec,
+    RunSpec,
+    read_protocol,
+    validate,
+)
+from rgbench.store.store import RunRecord, Store
+from rgbench.store.tables import MODELS, Predictions, write_predictions
+from rgbench.training.checkpoint import save_weights
+
+ORIGINAL_CLASSES = {4: CLASSES, 2: ("FRI", "FRII")}
+"""What the classes of the original's models are called, by their number."""
+
+
+@dataclass(frozen=True)
+class ImportChoice:
+    """How a model is to be used once it is in the store.
+
+    Attributes
+    ----------
+    classes : tuple of str
+        Names of its outputs, in order; by default the original's four (or FRI and FRII).
+    protocol : str
+        Whose preparation of images it expects.
+    pixel_scale : float, optional
+        Arcseconds per pixel of the images it was trained on.
+    """
+
+    classes: tuple[str, ...] = ()
+    protocol: str = "becker2021"
+    pixel_scale: float | None = None
+
+
+def import_keras(path: Path | str, store: Store, choice: ImportChoice | None = None) -> RunRecord:
+    """Store a model file of the original as a run that predicts the same.
+
+    Parameters
+    ----------
+    path : path
+        What Keras 2 wrote with ``model.save("....h5")``.
+    store : Store
+        Where the run goes.
+    choice : ImportChoice, optional
+        Class names, protocol, pixel scale.
+
+    Returns
+    -------
+    RunRecord
+        The run, with status "imported": `rgbench predict --run ID` uses it, comparisons leave it out,
+        since nobody knows what it was trained on. Importing a file again changes nothing.
+
+    Raises
+    ------
+    DataError
+        If the file cannot be read; see `rgbench.networks.keras.file.read_keras_file`.
+    SpecError
+        If the number of class names is not that of the model's outputs.
+    """
+    path, choice = Path(path), choice or ImportChoice()
+    model = read_keras_file(path)
+    classes = choice.classes or ORIGINAL_CLASSES.get(model.n_classes, ())
+    if len(classes) != model.n_classes:
+        raise SpecError(
+            f"{path}: the model has {model.n_classes} outputs; {len(classes)} class names are given: name them all"
+        )
+    network = build_layers(model.layers, model.image_size, model.n_classes, model.channels)
+    load_keras_weights(network, model.arrays)
+    spec = _run_spec(path, model, choice)
+    with store.claim(spec) as directory:
+        for name in MODELS:
+            save_weights(directory.weights(name), network)
+        write_predictions(directory.predictions, _no_predictions(spec, classes, network))
+        directory.write_cost({"parameters": sum(array.size for array in model.arrays)})
+        directory.write_status("imported", notes=(f"imported from {path.name}",))
+    return store.record(spec.run_id)
+
+
+def _run_spec(path: Path, model: KerasModel, choice: ImportChoice) -> RunSpec:
+    protocol = read_protocol(choice.protocol)
+    known = _registered(model)
+    weights = hashlib.sha256(path.read_bytes()).hexdigest()
+    layers = "" if known else to_text(model.layers)
+    name = known or f"imported:{path.stem}"
+    images = {**protocol["images"], "field": max(model.image_size), "size": model.image_size}
+    return RunSpec(
+        protocol=choice.protocol,
+        data=DataSpec(name="unknown", pixel_scale=choice.pixel_scale),
+        images=validate(ImageSpec, images, "[images]"),
+        augmentation=validate(AugmentationSpec, protocol["augmentation"], "[augmentation]"),
+        network=NetworkSpec(name=name, channels=model.channels, layers=layers, weights=weights),
+        recipe=validate(RecipeSpec, protocol["recipe"], "[recipe]"),
+        seed=0,
+    )
+
+
+def _registered(model: KerasModel) -> str | None:
+    """Find the registered network with these layers; seeds, which a file does not tell, aside."""
+    wanted = _comparable(model.layers, model.n_classes)
+    for name, card in networks():
+        layers = card.layers if isinstance(card, NetworkCard) else ""
+        if layers and _comparable(parse_layers(layers), model.n_classes) == wanted:
+            return name
+    return None
+
+
+def _comparable(layers: tuple[Layer, ...], n_classes: int) -> tuple[Layer, ...]:
+    return tuple(unseeded(layer) for layer in resolve_classes(layers, n_classes))
+
+
+def _no_predictions(spec: RunSpec, classes: tuple[str, ...], network: LayeredNetwork) -> Predictions:
+    """Make an empty table, which still says what the classes and the output activation are."""
+    text, numbers = np.zeros(0, dtype="U1"), np.zeros(0, dtype=np.int64)
+    logits = np.zeros((0, len(classes)), dtype=np.float32)
+    columns = (text, text, text, text, numbers, numbers, logits)
+    return Predictions(spec.run_id, classes, network.activation_name, "unknown", *columns)

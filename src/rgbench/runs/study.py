@@ -1,0 +1,247 @@
+"""A study, from its file to its records: resolve, estimate, run what is missing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+
+from rgbench.data.catalogue import DataSet
+from rgbench.data.load import load_dataset
+from rgbench.errors import SpecError
+from rgbench.networks import canonical_name, describe_network, networks
+from rgbench.networks.notation.notation import parse_layers, to_text
+from rgbench.runs.device import check_device
+from rgbench.runs.execute import Bench, execute
+from rgbench.runs.reopen import make_split
+from rgbench.spec import RecipeSpec, RunSpec, Study, read_study, resolve
+from rgbench.store.store import RunRecord, Store
+
+_OVERHEAD_MACS = 2e7
+"""What a training image costs beside the network's arithmetic, in MACs: reading, turning, copying."""
+
+
+class Listener(Protocol):
+    """Who is told how a study goes."""
+
+    def starts(self, plan: Plan) -> None:
+        """Called once, before the first run."""
+
+    def run_starts(self, spec: RunSpec) -> None:
+        """Called before each run that must be computed."""
+
+    def step(self, spec: RunSpec, epoch: int, step: int) -> None:
+        """Called after each training step."""
+
+    def run_ends(self, record: RunRecord) -> None:
+        """Called after each run, computed or found in the store."""
+
+
+class Silence:
+    """A listener that says nothing."""
+
+    def starts(self, plan: Plan) -> None:
+        """Do nothing."""
+
+    def run_starts(self, spec: RunSpec) -> None:
+        """Do nothing."""
+
+    def step(self, spec: RunSpec, epoch: int, step: int) -> None:
+        """Do nothing."""
+
+    def run_ends(self, record: RunRecord) -> None:
+        """Do nothing."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The runs of a study, and what each will cost.
+
+    Attributes
+    ----------
+    runs : tuple of RunSpec
+        All runs, each once.
+    done : frozenset of str
+        Ids of those that are in the store already.
+    images : dict of str to int
+        Training images of one epoch, by run id.
+    work : dict of str to float
+        Work of one training step in arbitrary units, by run id: the same unit for all runs.
+    """
+
+    runs: tuple[RunSpec, ...]
+    done: frozenset[str]
+    images: dict[str, int]
+    work: dict[str, float]
+
+    def steps(self, spec: RunSpec) -> int:
+        """Give the number of training steps of an epoch of a run."""
+        return -(-self.images[spec.run_id] // spec.recipe.batch_size)
+
+    def total_work(self, specs: Iterable[RunSpec]) -> float:
+        """Give the work of all steps of some runs."""
+        return sum(self.work[s.run_id] * self.steps(s) * _epochs(s.recipe) for s in specs)
+
+    @property
+    def missing(self) -> tuple[RunSpec, ...]:
+        """The runs that must be computed."""
+        return tuple(spec for spec in self.runs if spec.run_id not in self.done)
+
+
+def _epochs(recipe: RecipeSpec) -> int:
+    """Count the epochs of a recipe; one of pre-training decodes too, and counts twice."""
+    return recipe.epochs + (2 * recipe.pretraining_epochs if recipe.pretraining != "none" else 0)
+
+
+def find_study(name: str) -> Study:
+    """Read a study from a TOML file, or one that ships with the package by its bare name."""
+    if Path(name).exists() or name.endswith(".toml"):
+        return read_study(Path(name))
+    folder = resources.files("rgbench.studies")
+    known = sorted(p.name.removesuffix(".toml") for p in folder.iterdir() if p.name.endswith(".toml"))
+    if name not in known:
+        raise SpecError(f"no study {name!r}: give a TOML file, or one of {', '.join(known)}")
+    with resources.as_file(folder.joinpath(f"{name}.toml")) as path:
+        return read_study(path)
+
+
+def plan_study(study: Study, dataset: DataSet, store: Store) -> Plan:
+    """Resolve a study to its runs, and find out which are in the store.
+
+    Raises
+    ------
+    SpecError
+        If a network, key or value is not legal, or a network cannot be built at the image size.
+    """
+    canonical = _canonical(study)
+    rows, columns = dataset.images.shape[1:]
+    scale = dataset.card.pixel_scale
+    known = float(scale) if np.isfinite(scale) else None
+    runs = resolve(canonical, dataset.checksum, (int(rows), int(columns)), known)
+    if study.same_steps:
+        runs = [_with_same_steps(spec, dataset) for spec in runs]
+    runs = list({spec.run_id: spec for spec in runs}.values())
+    images, work = {}, {}
+    for spec in runs:
+        name, layers = spec.network.name, spec.network.layers
+        facts = describe_network(name, spec.images.size, len(dataset.classes), layers=layers)
+        images[spec.run_id] = len(make_split(spec, dataset).indices("train")) * _views(spec)
+        work[spec.run_id] = (facts["macs"] + _OVERHEAD_MACS) * spec.recipe.batch_size
+    done = frozenset(spec.run_id for spec in runs if store.is_complete(spec.run_id))
+    return Plan(tuple(runs), done, images, work)
+
+
+def _with_same_steps(spec: RunSpec, dataset: DataSet) -> RunSpec:
+    """Give a run on fewer training sources as many optimiser steps as it would have on all."""
+    limit = spec.data.train_limit
+    if limit is None:
+        return spec
+    whole = spec.model_copy(update={"data": spec.data.model_copy(update={"train_limit": None})})
+    times = len(make_split(whole, dataset).indices("train")) / limit
+    recipe = spec.recipe.model_copy(update={"epochs": max(1, round(spec.recipe.epochs * times))})
+    return spec.model_copy(update={"recipe": recipe})
+
+
+def _canonical(study: Study) -> Study:
+    """Give a study with canonical network names, and its own networks' layers in canonical form."""
+    own = {}
+    for name, text in study.layers.items():
+        if name in networks():
+            raise SpecError(f"[layers] {name!r}: a registered network has that name; choose another")
+        try:
+            own[name] = to_text(parse_layers(text))
+        except SpecError as error:
+            raise SpecError(f"[layers] {name!r}: {error}") from error
+
+    def canonical(name: str) -> str:
+        return name if name in own else canonical_name(name)
+
+    lines = tuple(line.model_copy(update={"network": canonical(line.network)}) for line in study.schedule)
+    names = tuple(map(canonical, study.networks))
+    return study.model_copy(update={"networks": names, "schedule": lines, "layers": own})
+
+
+def run_study(
+    study: Study,
+    store: Store,
+    device: str = "cpu",
+    listener: Listener | None = None,
+    dataset: DataSet | None = None,
+) -> list[RunRecord]:
+    """Compute every run of a study that is not in the store; give the records of all.
+
+    Parameters
+    ----------
+    study : Study
+        The study.
+    store : Store
+        Where runs are kept.
+    device : str
+        A torch device; never exchanged for another one silently.
+    listener : Listener, optional
+        Who is told how it goes.
+    dataset : DataSet, optional
+        The data, if they are loaded already.
+
+    Returns
+    -------
+    list of RunRecord
+        In the order of the study; failed runs among them, with their reason.
+    """
+    check_device(device)
+    listener = listener or Silence()
+    dataset = dataset or load_dataset(study.data)
+    plan = plan_study(study, dataset, store)
+    listener.starts(plan)
+    bench, records = Bench(dataset, store, device), []
+    for spec in plan.runs:
+        if spec.run_id not in plan.done:
+            listener.run_starts(spec)
+        record = execute(spec, bench, _step(listener, spec))
+        listener.run_ends(record)
+        records.append(record)
+    return records
+
+
+def stored_records(study: Study, dataset: DataSet, store: Store) -> list[RunRecord]:
+    """Give the records of a study's runs that are complete in the store; compute nothing."""
+    plan = plan_study(study, dataset, store)
+    return [store.record(spec.run_id) for spec in plan.runs if spec.run_id in plan.done]
+
+
+def estimate_seconds(plan: Plan, rate: float) -> float:
+    """Give the seconds that the missing runs will take, at a measured rate of work (per second)."""
+    return plan.total_work(plan.missing) / rate
+
+
+def measure_rate(device: str, seconds: float = 0.3) -> float:
+    """Measure how many MACs/s of a training step the device does, on convolutions like the networks'.
+
+    A training step counts three passes over the network's MACs: forward, and twice backward.
+    """
+    check_device(device)
+    layer = torch.nn.Conv2d(32, 32, 3, padding=1).to(device)
+    images = torch.zeros(8, 32, 64, 64, device=device)
+    macs = 8 * 64 * 64 * 32 * 32 * 9
+    rates: list[float] = []
+    began = time.perf_counter()
+    while time.perf_counter() - began < seconds or len(rates) < 3:
+        start = time.perf_counter()
+        layer(images).sum().backward()
+        float(layer.bias.grad.sum())  # type: ignore[union-attr]
+        rates.append(macs / (time.perf_counter() - start))
+    return float(np.median(rates))
+
+
+def _views(spec: RunSpec) -> int:
+    return len(range(0, 360, spec.augmentation.step)) if spec.augmentation.kind == "rotations" else 1
+
+
+def _step(listener: Listener, spec: RunSpec) -> Callable[[int, int], None]:
+    return lambda epoch, step: listener.step(spec, epoch, step)

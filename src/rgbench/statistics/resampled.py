@@ -1,0 +1,365 @@
+"""Two networks trained several times: with several seeds on one split, or on several folds.
+
+Runs that share sources are not independent. Seeds on one test set share its luck, however many they are; folds
+share most of their training sources. So neither a t-test over seeds nor one over folds is right, and there
+are two ways out here: `seed_interval` adds the noise of seeds to that of the test set, and `corrected_t` and
+`correlated_t` widen a t-test over folds for what their training sets share.
+
+Values and differences are fractions, first minus second; words say points, i.e. percent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import norm, t
+
+from rgbench.errors import SpecError
+from rgbench.numbers import points
+from rgbench.statistics.significance import (
+    Flags,
+    Floats,
+    Interval,
+    Labels,
+    class_weights,
+    score_difference_interval,
+)
+
+
+@dataclass(frozen=True)
+class SeedDifference:
+    """The difference of two networks, each trained with several seeds and tested on the same sources.
+
+    Attributes
+    ----------
+    interval : Interval
+        Mean difference over seeds in MPCA; its interval is for new seeds and new test sources.
+    source_error : float
+        Standard error that comes from the test sources.
+    seed_error : float
+        Standard error that comes from the seeds.
+    seeds : (int, int)
+        Number of seeds of each network.
+    """
+
+    interval: Interval
+    source_error: float
+    seed_error: float
+    seeds: tuple[int, int]
+
+    @property
+    def words(self) -> str:
+        """The difference and what limits it, in a sentence."""
+        larger = "seeds" if self.seed_error > self.source_error else "test sources"
+        few = min(self.seeds)
+        return f"{self.interval.words} over {few} seeds; most of the doubt comes from the {larger}"
+
+
+@dataclass(frozen=True)
+class CorrectedT:
+    """The corrected resampled t-test.
+
+    Attributes
+    ----------
+    interval : Interval
+        Mean difference over the splits, with its interval.
+    statistic : float
+        Student's t; infinite if all splits agree on a difference that is not 0.
+    degrees : int
+        Degrees of freedom.
+    p_value : float
+        Two-sided.
+    """
+
+    interval: Interval
+    statistic: float
+    degrees: int
+    p_value: float
+
+    @property
+    def words(self) -> str:
+        """The test in a sentence."""
+        return (
+            f"{self.interval.words} over {self.degrees + 1} splits (corrected resampled t-test, "
+            f"p = {self.p_value:.2g})"
+        )
+
+
+@dataclass(frozen=True)
+class Posterior:
+    """Chances of the three answers, given a region of practical equivalence (ROPE).
+
+    Attributes
+    ----------
+    left : float
+        Chance that the second is better, by more than the region.
+    rope : float
+        Chance that they are as good as equal.
+    right : float
+        Chance that the first is better, by more than the region.
+    region : float
+        Half width of the region, a fraction.
+    """
+
+    left: float
+    rope: float
+    right: float
+    region: float
+
+    @property
+    def words(self) -> str:
+        """The three chances in a sentence."""
+        return (
+            f"first better {100 * self.right:.0f} %, equal within {points(self.region)} "
+            f"{100 * self.rope:.0f} %, second better {100 * self.left:.0f} %"
+        )
+
+
+def seed_interval(y: Labels, first: Flags, second: Flags, confidence: float = 0.95) -> SeedDifference:
+    """Give the interval of the mean difference over seeds in MPCA, for new seeds and new test sources.
+
+    Parameters
+    ----------
+    y : ndarray of int64, shape (n,)
+        True classes.
+    first, second : ndarray of bool, shape (s, n)
+        Whether each run is right on each source; rows are seeds, 2 or more, of which the networks may
+        have different numbers. Seeds of two networks are not paired, even where their numbers are equal:
+        the same number starts different networks.
+    confidence : float
+        Coverage, in (0, 1).
+
+    Raises
+    ------
+    SpecError
+        If shapes do not fit, a network has fewer than two seeds, or the confidence is out of range.
+
+    Notes
+    -----
+    The half width is the square root of a sum of squares, as in MOVER (Zou & Donner 2008), of three parts:
+
+    * sources: the score interval of `mpca_difference_interval` on the mean over seeds, narrowed by the
+      square root of the dispersion, because a mean over seeds scatters less than one seed;
+    * the seeds of either network: Student's t with s - 1 degrees of freedom times the standard error of its
+      mean over seeds, after what single sources contribute to the scatter of seeds has been taken off.
+
+    With three seeds Student's t has 2 degrees of freedom and is 4.30, not 1.96: from three seeds one does not
+    know better. The interval is then wide wherever seeds scatter, and rather too wide than too narrow. For
+    three seeds that scatter by about 2 points, test sources alone give 95 % intervals that hold the truth in
+    78 % of the cases with 400 sources and in 55 % with 2,000; a t-test over seeds leaves out that the test
+    set is a sample too, and has 84 % where seeds do not scatter (``benchmarks/coverage.py``).
+
+    Examples
+    --------
+    >>> y, i, s = np.arange(400) % 4, np.arange(400), np.arange(3)[:, None]
+    >>> difference = seed_interval(y, (i + s) % 10 > 0, (i + 7 * s) % 5 > 0)
+    >>> difference.interval.words
+    '10.0 points (95 % interval 8.0 to 12.1)'
+    """
+    _check_seeds(y, first, second)
+    low, high, value = source_ends(y, first.mean(axis=0) - second.mean(axis=0), confidence)
+    seed_errors = [seed_error(y, flags) for flags in (first, second)]
+    wide = [float(t.ppf((1 + confidence) / 2, len(flags) - 1)) for flags in (first, second)]
+    extra = sum((q * error) ** 2 for q, error in zip(wide, seed_errors, strict=True))
+    z = float(norm.ppf((1 + confidence) / 2))
+    below, above = np.hypot(value - low, np.sqrt(extra)), np.hypot(high - value, np.sqrt(extra))
+    return SeedDifference(
+        Interval(value, max(-1.0, value - float(below)), min(1.0, value + float(above)), confidence),
+        (high - low) / (2 * z),
+        float(np.hypot(seed_errors[0], seed_errors[1])),
+        (len(first), len(second)),
+    )
+
+
+def corrected_t(differences: Floats, test_share: float, confidence: float = 0.95) -> CorrectedT:
+    """Test differences over resampled splits by the t-test of Nadeau & Bengio.
+
+    Parameters
+    ----------
+    differences : ndarray of float64, shape (splits,) or (seeds, splits)
+        Differences of the two networks on each split, folds of several repeats one after another; seeds on
+        one split are averaged, for they are no new splits.
+    test_share : float
+        Share of the sources of a split that it tests on: n_test / (n_test + n_train), 1/k for k folds.
+    confidence : float
+        Coverage of the interval, in (0, 1).
+
+    Raises
+    ------
+    SpecError
+        If there are fewer than two splits, a difference is not finite, or a share is out of range.
+
+    Notes
+    -----
+    The variance of the mean is (1 / splits + n_test / n_train) times that of the differences, where
+    independent splits would have 1 / splits: more repeats never make it vanish.
+
+    References
+    ----------
+    Nadeau & Bengio 2003, Machine Learning 52, 239.
+
+    Examples
+    --------
+    >>> test = corrected_t(np.array([0.02, 0.03, 0.01, 0.04, 0.05]), test_share=0.2)
+    >>> round(test.statistic, 3), round(test.p_value, 3)
+    (2.828, 0.047)
+    """
+    mean, scale, degrees = _correlated(differences, test_share)
+    _check_share("confidence", confidence)
+    half = float(t.ppf((1 + confidence) / 2, degrees)) * scale
+    statistic = mean / scale if scale > 0 else float(np.sign(mean) * np.inf) if mean else 0.0
+    return CorrectedT(
+        Interval(mean, mean - half, mean + half, confidence),
+        statistic,
+        degrees,
+        float(2 * t.sf(abs(statistic), degrees)),
+    )
+
+
+def correlated_t(differences: Floats, test_share: float, rope: float = 0.01) -> Posterior:
+    """Give the chances of better, equal and worse, over resampled splits, by the Bayesian correlated t-test.
+
+    Parameters
+    ----------
+    differences, test_share
+        As in `corrected_t`. The correlation of two splits is taken to be the test share.
+    rope : float
+        Half width of the region of practical equivalence, 0 or more; 0.01 is one point.
+
+    Raises
+    ------
+    SpecError
+        As `corrected_t`, and if the region is negative.
+
+    References
+    ----------
+    Corani & Benavoli 2015, Machine Learning 100, 285; Benavoli, Corani, Demsar & Zaffalon 2017, JMLR 18 (77).
+
+    Examples
+    --------
+    >>> posterior = correlated_t(np.array([0.02, 0.03, 0.01, 0.04, 0.05]), test_share=0.2)
+    >>> posterior.words
+    'first better 93 %, equal within 1 point 6 %, second better 1 %'
+    """
+    if not rope >= 0:
+        raise SpecError(f"rope: found {rope}; legal are 0 and more")
+    mean, scale, degrees = _correlated(differences, test_share)
+    if scale == 0:
+        left, right = float(mean < -rope), float(mean > rope)
+    else:
+        left = float(t.cdf((-rope - mean) / scale, degrees))
+        right = float(t.sf((rope - mean) / scale, degrees))
+    return Posterior(left, max(0.0, 1 - left - right), right, rope)
+
+
+def _correlated(differences: Floats, test_share: float) -> tuple[float, float, int]:
+    """Give mean, its standard error for correlated splits, and degrees of freedom."""
+    d = differences.mean(axis=0) if differences.ndim == 2 else differences
+    if d.ndim != 1 or len(d) < 2 or not np.isfinite(d).all():
+        raise SpecError(
+            "differences: finite ones of 2 or more splits are needed, (splits,) or (seeds, splits), "
+            f"found shape {differences.shape}"
+        )
+    _check_share("test_share", test_share)
+    # Equal differences must have no spread, whatever their last digits do in a mean.
+    spread = float(np.std(d, ddof=1)) if np.ptp(d) > 0 else 0.0
+    return float(d.mean()), spread * float(np.sqrt(1 / len(d) + test_share / (1 - test_share))), len(d) - 1
+
+
+def source_ends(y: Labels, d: Floats, confidence: float) -> tuple[float, float, float]:
+    """Give the ends of the interval that test sources alone set to a mean over seeds, and the mean.
+
+    Parameters
+    ----------
+    y : ndarray of int64, shape (n,)
+        True classes.
+    d : ndarray of float64, shape (n,)
+        Difference of each source, a mean over seeds, from -1 to 1.
+    confidence : float
+        Coverage, in (0, 1).
+
+    Returns
+    -------
+    low, high, mean : float
+        Of the mean over the classes of the means of d.
+    """
+    _check_share("confidence", confidence)
+    low, high, mean = source_ends_at(y, d, np.array([norm.ppf((1 + confidence) / 2)]))
+    return float(low[0]), float(high[0]), mean
+
+
+def source_ends_at(y: Labels, d: Floats, z: Floats) -> tuple[Floats, Floats, float]:
+    """Give `source_ends` at several normal quantiles at once: low (levels,), high (levels,), and the mean."""
+    counts, narrower, mean = _counted(y, d)
+    above, below, n = (np.broadcast_to(each, (len(z), len(each))) for each in counts)
+    low, high = score_difference_interval(above, below, n, z * narrower)
+    return low, high, mean
+
+
+def source_ends_of(
+    cases: Sequence[tuple[Labels, Floats]], confidence: float
+) -> list[tuple[float, float, float]]:
+    """Give `source_ends` of many (y, d) at once, which is faster than one by one."""
+    _check_share("confidence", confidence)
+    z, counted = float(norm.ppf((1 + confidence) / 2)), [_counted(y, d) for y, d in cases]
+    found: dict[int, tuple[float, float, float]] = {}
+    for k in {each[0].shape[1] for each in counted}:
+        own = [i for i, each in enumerate(counted) if each[0].shape[1] == k]
+        above, below, n = np.stack([counted[i][0] for i in own], axis=1)
+        low, high = score_difference_interval(above, below, n, z * np.array([counted[i][1] for i in own]))
+        found |= {i: (float(a), float(b), counted[i][2]) for i, a, b in zip(own, low, high, strict=True)}
+    return [found[i] for i in range(len(cases))]
+
+
+def _counted(y: Labels, d: Floats) -> tuple[Floats, float, float]:
+    """Give sums above 0, below 0, and sizes of the classes (3, k); how much less d scatters than signs; the mean."""
+    classes = [d[y == c] for c in np.unique(y)]
+    n = np.array([len(own) for own in classes], dtype=np.float64)
+    above = np.array([np.maximum(own, 0).sum() for own in classes])
+    below = np.array([np.maximum(-own, 0).sum() for own in classes])
+    mean = (above - below) / n
+    # Variance if every source said -1, 0 or 1; means over seeds lie between, and scatter less.
+    most = float(np.sum(((above + below) / n - mean**2) / n))
+    own = float(np.sum((np.array([np.mean(values**2) for values in classes]) - mean**2) / n))
+    dispersion = own / most if most > 0 else 1.0
+    return np.stack([above, below, n]), float(np.sqrt(np.clip(dispersion, 0, 1))), float(mean.mean())
+
+
+def seed_error(y: Labels, flags: Flags | Floats) -> float:
+    """Give the standard error of a mean over seeds that seeds as such bring, without that of single sources.
+
+    Parameters
+    ----------
+    y : ndarray of int64, shape (n,)
+        True classes.
+    flags : ndarray of bool or float64, shape (seeds, n)
+        Whether each run is right, or what each source loses, of 2 seeds or more.
+    """
+    weights, scores = class_weights(y), flags.astype(np.float64)
+    seeds = len(scores)
+    between = float(np.var(scores @ weights, ddof=1))
+    within = 0.0
+    for c in np.unique(y):
+        own = scores[:, y == c]
+        n = own.shape[1]
+        rest = own - own.mean(axis=0) - own.mean(axis=1, keepdims=True) + own.mean()
+        weight = weights[y == c][0]
+        within += float(np.sum(rest**2)) / (max(n - 1, 1) * (seeds - 1)) * n * weight**2
+    return float(np.sqrt(max(between - within, 0.0) / seeds))
+
+
+def _check_seeds(y: Labels, first: Flags, second: Flags) -> None:
+    shapes: list[tuple[int, ...]] = [array.shape for array in (y, first, second)]
+    fits = y.ndim == 1 and len(y) > 0 and all(len(s) == 2 and s[1] == len(y) for s in shapes[1:])
+    if not fits or min(len(first), len(second)) < 2:
+        found = ", ".join(str(shape) for shape in shapes)
+        raise SpecError(
+            f"classes (n,) and two arrays (seeds, n) of 2 or more seeds are needed, found {found}"
+        )
+
+
+def _check_share(key: str, value: float) -> None:
+    if not 0 < value < 1:
+        raise SpecError(f"{key}: found {value}; legal are numbers above 0 and below 1")

@@ -1,0 +1,1 @@
+"""Runs on disk: their directories, their tables, and what stands beside them."""

@@ -1,0 +1,113 @@
+"""What a network looks at, as it is kept beside a run: maps, embeddings, effective receptive field."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rgbench.errors import StoreError
+from rgbench.store.files import write_bytes
+from rgbench.store.store import Store
+
+LOOKS_FILE = "looks.npz"
+"""In the directory of the run."""
+VERSION = 1
+
+Floats = NDArray[np.floating[Any]]
+
+
+@dataclass(frozen=True)
+class Looks:
+    """What one network looks at.
+
+    Attributes
+    ----------
+    run_id, method : str
+        The run; how the maps were made, one of `rgbench.diagnostics.attribution.METHODS`.
+    classes : ndarray of str, shape (k,)
+        Class names.
+    shown : ndarray of str, shape (m,)
+        Sources with a map.
+    label, target : ndarray of int64, shape (m,)
+        Their classes (-1 where not known), and the class that the map explains: the one that the network gives.
+    inputs, maps : ndarray of float32, shape (m, h, w)
+        The prepared image, and the map over it in the unit of the method; row 0 is the south edge.
+    likeness : ndarray of float64, shape (m,)
+        Rank correlation of the map with that of the same network with fresh weights; NaN for a constant map.
+    sources : ndarray of str, shape (n,)
+        Test sources with an embedding.
+    source_label : ndarray of int64, shape (n,)
+        Their classes.
+    points : ndarray of float64, shape (n, 2)
+        Their places in the plane of the two largest principal components.
+    explained : ndarray of float64, shape (2,)
+        Share of the variance along each.
+    neighbour : float
+        Share of the sources whose nearest neighbour in the whole embedding has their class.
+    field : ndarray of float64, shape (h, w)
+        Effective receptive field; sums to 1.
+    field_pixels : float
+        Its effective size in pixels.
+    pixel_scale : float
+        Arcseconds per pixel of inputs and field; NaN where it is not known.
+    """
+
+    run_id: str
+    method: str
+    classes: NDArray[Any]
+    shown: NDArray[Any]
+    label: NDArray[np.int64]
+    target: NDArray[np.int64]
+    inputs: Floats
+    maps: Floats
+    likeness: Floats
+    sources: NDArray[Any]
+    source_label: NDArray[np.int64]
+    points: Floats
+    explained: Floats
+    neighbour: float
+    field: Floats
+    field_pixels: float
+    pixel_scale: float
+
+
+def write_looks(store: Store, looks: Looks) -> None:
+    """Keep them beside the run, in place of those that are there."""
+    buffer = io.BytesIO()
+    np.savez_compressed(
+        buffer, version=VERSION, **{each.name: getattr(looks, each.name) for each in fields(Looks)}
+    )
+    write_bytes(store.run_path(looks.run_id) / LOOKS_FILE, buffer.getvalue())
+
+
+def read_looks(store: Store, run_id: str) -> Looks | None:
+    """Read what is kept beside a run; None if there is nothing yet.
+
+    Raises
+    ------
+    StoreError
+        If the file cannot be read, is of another run, or was written by another version.
+    """
+    path = store.run_path(run_id) / LOOKS_FILE
+    if not path.exists():
+        return None
+    try:
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
+            content = {key: file[key] for key in file.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise StoreError(f"{path}: cannot be read: {error}") from error
+    version = content.pop("version", None)
+    names = {each.name for each in fields(Looks)}
+    if version is None or int(version) != VERSION or set(content) != names:
+        raise StoreError(
+            f"{path}: is of version {version}, {VERSION} is legal; rgbench explain makes it anew"
+        )
+    if str(content["run_id"]) != run_id:
+        raise StoreError(f"{path}: is of run {content['run_id']}, not of {run_id}")
+    plain = {key: value.item() if value.ndim == 0 else value for key, value in content.items()}
+    return Looks(**plain)

@@ -1,0 +1,214 @@
+"""Means and differences over runs: what intervals state they hold, p-values fit them, and power is what is said."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.special import expit, logit
+from scipy.stats import t
+
+from rgbench.statistics.paired import recognition_differences
+from rgbench.statistics.recognition import Answers, Part, Resolution, difference, mean_interval
+from rgbench.statistics.resampled import seed_interval
+from rgbench.statistics.significance import mpca_difference_interval
+
+
+def sky(n, rng, k=4):
+    """Give classes and how hard each source is, alike for all networks."""
+    return np.arange(n) % k, rng.normal(0, 1.2, n)
+
+
+def network(name, y, hard, rng, seeds=3, folds=1, skill=1.6, scatter=0.0, fold_scatter=0.0, stable=0.0):
+    """Draw runs of a network: sources have their difficulty, seeds and folds shift all, or one class, of them."""
+    taste = rng.normal(0, 1.0, len(y))
+    right, splits = [], []
+    for fold in range(folds):
+        moved = rng.normal(0, fold_scatter) if fold_scatter else 0.0
+        for _ in range(seeds):
+            shift = rng.normal(0, scatter) + rng.normal(0, 2 * scatter, y.max() + 1)[y] if scatter else 0.0
+            chance = expit(skill + moved + shift - hard + taste)
+            right.append(chance > (0.5 if stable else rng.random(len(y))))
+            splits.append(f"fold-{fold}" if folds > 1 else "published")
+    return Answers(name, y, np.array(right), tuple(splits))
+
+
+def test_one_run_each_has_the_score_interval_of_a_pair():
+    rng = np.random.default_rng(0)
+    y, hard = sky(200, rng)
+    a, b = (network(name, y, hard, rng, seeds=1) for name in "ab")
+    found = difference(a, b)
+    alone = mpca_difference_interval(y, a.right[0], b.right[0])
+    assert (found.interval.low, found.interval.high) == pytest.approx((alone.low, alone.high), abs=1e-9)
+    assert found.single == (True, True)
+
+
+def test_seeds_on_one_split_have_the_interval_of_seeds():
+    rng = np.random.default_rng(1)
+    y, hard = sky(400, rng)
+    a, b = (network(name, y, hard, rng, scatter=0.2) for name in "ab")
+    known = seed_interval(y, a.right, b.right).interval
+    found = difference(a, b).interval
+    assert (found.value, found.low, found.high) == pytest.approx(
+        (known.value, known.low, known.high), abs=1e-9
+    )
+
+
+def test_folds_count_as_nadeau_and_bengio_say():
+    """With one hard answer per source and class the source part is 0: what is left is their t-test."""
+    y = np.repeat([0, 1], 50)
+    right = np.ones((5, 100), bool)
+    for fold, wrong in enumerate((1, 2, 3, 4, 5)):
+        right[fold, :wrong] = right[fold, 50 : 50 + wrong] = False
+    folds = tuple(f"fold-{k}" for k in range(5))
+    found = difference(Answers("a", y, np.ones((5, 100), bool), folds), Answers("b", y, right, folds))
+    gaps = np.array([1, 2, 3, 4, 5]) / 50
+    part = t.ppf(0.975, 4) * gaps.std(ddof=1) * np.sqrt(1 / 5 + 1 / 4)
+    assert found.resolution.parts == (Part(pytest.approx(gaps.std(ddof=1) * np.sqrt(0.45)), 4),)
+    assert found.interval.value == pytest.approx(gaps.mean())
+    assert found.interval.high - found.interval.value >= part
+
+
+def test_seeds_of_a_fold_are_averaged_and_only_common_folds_are_compared():
+    rng = np.random.default_rng(2)
+    y, hard = sky(200, rng)
+    a, b = (network(name, y, hard, rng, seeds=2, folds=4) for name in "ab")
+    less = Answers("b", y, b.right[:6], b.splits[:6])
+    assert difference(a, less).interval == difference(a.on(less.folds), less).interval
+    assert difference(a, less).resolution.parts[0].degrees == 2
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 1000), st.integers(1, 3), st.integers(1, 3))
+def test_swapping_turns_the_difference_and_p_fits_the_interval(seed, seeds, others):
+    rng = np.random.default_rng(seed)
+    y, hard = sky(60, rng)
+    a = network("a", y, hard, rng, seeds=seeds, skill=rng.uniform(0.5, 3))
+    b = network("b", y, hard, rng, seeds=others)
+    one, other = difference(a, b), difference(b, a)
+    assert one.interval.value == pytest.approx(-other.interval.value, abs=1e-12)
+    assert one.interval.low == pytest.approx(-other.interval.high, abs=1e-6)
+    assert one.p_value == pytest.approx(other.p_value, rel=1e-3, abs=1e-6)
+    assert (one.p_value < 0.05) == one.interval.separable or abs(one.p_value - 0.05) < 5e-4
+    at_p = difference(a, b, confidence=1 - min(one.p_value, 0.999)).interval
+    nearer = at_p.low if at_p.value > 0 else -at_p.high
+    # p-values are interpolated between quantiles: a tenth of a point, where one source is 1.7.
+    assert one.p_value > 0.99 or nearer == pytest.approx(0, abs=2e-3)
+
+
+def test_what_would_be_needed_inverts_what_is_resolved():
+    sharp = Resolution(200, 0.02, (), 0.95)
+    assert sharp.smallest() == pytest.approx((1.959964 + 0.841621) * 0.02)
+    n = sharp.needed(0.02)
+    assert sharp.smallest(n) == pytest.approx(0.02, rel=1e-4)
+    assert n == pytest.approx(200 * (2.801585) ** 2, rel=1e-3)
+    noisy = Resolution(200, 0.02, (Part(0.01, 2), Part(0.01, 2)), 0.95)
+    assert noisy.needed(0.02) == float("inf")
+    assert noisy.smallest(1e12) == pytest.approx(
+        np.hypot(4.302653, 4.302653) * 0.01 + 0.841621 * np.sqrt(2) * 0.01
+    )
+
+
+def test_p_is_corrected_for_all_pairs_and_decides_the_words():
+    rng = np.random.default_rng(11)
+    y, hard = sky(200, rng)
+    networks = [network(str(i), y, hard, rng, seeds=1) for i in range(8)]
+    networks.sort(key=lambda each: -each.mean().mean())
+    pairs = recognition_differences(networks, 0.95)
+    assert len(pairs) == 28
+    for pair in pairs:
+        assert pair.separable == (pair.p_value < 0.05)
+        assert ("beats" in pair.words) == pair.separable
+
+
+# --- simulation ------------------------------------------------------------------------------------------------
+
+CASES = 150
+
+
+def coverage(make, truth, cases=CASES):
+    """Count how often an interval holds the truth."""
+    inside = [(found := make(seed)).low <= truth <= found.high for seed in range(cases)]
+    return float(np.mean(inside))
+
+
+def expected(skill, scatter, fold_scatter=0.0):
+    """Integrate the accuracy over difficulty, taste and what seeds do."""
+    rng = np.random.default_rng(0)
+    sd = np.sqrt(1.2**2 + 1.0 + scatter**2 + 4 * scatter**2 + fold_scatter**2)
+    return float(expit(skill + sd * rng.normal(size=2_000_000)).mean())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("n", "seeds", "scatter"), [(200, 3, 0.0), (200, 3, 0.2), (1000, 3, 0.2), (2000, 10, 0.2)]
+)
+def test_means_hold_the_truth_for_new_sources_and_new_seeds(n, seeds, scatter):
+    truth = expected(1.6, scatter)
+
+    def make(seed):
+        rng = np.random.default_rng([seed, n, seeds])
+        y, hard = sky(n, rng)
+        return mean_interval(network("a", y, hard, rng, seeds, scatter=scatter))
+
+    assert coverage(make, truth) >= 0.91
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("seeds", "others"), [(3, 1), (2, 1), (10, 1), (3, 3)])
+def test_several_runs_against_one_are_no_majority_vote(seeds, others):
+    def make(seed):
+        rng = np.random.default_rng([seed, seeds, others])
+        y, hard = sky(1000, rng)
+        a, b = network("a", y, hard, rng, seeds), network("b", y, hard, rng, others)
+        return difference(a, b).interval
+
+    assert coverage(make, 0.0) >= 0.92
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fold_scatter", [0.0, 0.1])
+def test_folds_with_seeds_in_them_are_not_as_many_seeds(fold_scatter):
+    def make(seed):
+        rng = np.random.default_rng([seed, 5])
+        y, hard = sky(400, rng)
+        a, b = (network(n, y, hard, rng, 3, folds=5, fold_scatter=fold_scatter) for n in "ab")
+        return difference(a, b).interval
+
+    assert coverage(make, 0.0) >= 0.92
+
+
+@pytest.mark.slow
+def test_among_six_equal_networks_few_reports_say_that_one_beats_another():
+    said = 0
+    for seed in range(60):
+        rng = np.random.default_rng([seed, 6])
+        y, hard = sky(200, rng)
+        networks = [network(str(i), y, hard, rng, 3, scatter=0.15) for i in range(6)]
+        said += any(pair.separable for pair in recognition_differences(networks, 0.95))
+    assert said <= 6
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("n", "seeds", "scatter"), [(200, 1, 0.0), (200, 3, 0.0), (1000, 10, 0.1)])
+def test_the_difference_that_is_named_is_found_as_often_as_said(n, seeds, scatter):
+    """Power at the median of the differences that reports name is near 80 %."""
+    rng = np.random.default_rng(8)
+    named = []
+    for _ in range(30):
+        y, hard = sky(n, rng)
+        a, b = (network(name, y, hard, rng, seeds, scatter=scatter) for name in "ab")
+        named.append(difference(a, b).resolution.smallest())
+    base, gap = expected(1.6, scatter), float(np.median(named))
+    lifted = 1.6
+    while expected(lifted, scatter) < base + gap:
+        lifted += 0.02
+    found = 0
+    for _ in range(CASES):
+        y, hard = sky(n, rng)
+        a = network("a", y, hard, rng, seeds, skill=lifted, scatter=scatter)
+        b = network("b", y, hard, rng, seeds, scatter=scatter)
+        found += difference(a, b).interval.low > 0
+    assert 0.65 <= found / CASES <= 0.95
+    assert logit(base) < 1.6
