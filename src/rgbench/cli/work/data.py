@@ -8,7 +8,6 @@ import io
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +22,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from rgbench.cli.screen import say
 from rgbench.data.catalogue import Card, DataSet, Flag
 from rgbench.data.overlap import Labelled, overlap
 from rgbench.data.own.check import check_folder, summary
@@ -32,14 +32,12 @@ from rgbench.data.public.fetch import PublicFile, locate, where
 from rgbench.data.sets import Entry, data_sets, load_data, load_labels
 from rgbench.data.split import SIDES, published_split
 from rgbench.data.surveys.cutouts import build_cutouts
-from rgbench.data.surveys.surveys import SERVICES, BuildSpec, parse_size
+from rgbench.data.surveys.surveys import SERVICES, BuildSpec
 from rgbench.data.twins import identical_groups
 from rgbench.errors import DataError, SpecError
 from rgbench.images.cutout import CutoutSpec
 from rgbench.report.draw.contact import contact_sheet
-from rgbench.simulate import FIRST, SimulationSpec, simulate, write_simulation
-
-__all__ = ["BuildSpec", "parse_size"]
+from rgbench.simulate import SimulationSpec, simulate, write_simulation
 
 NAMED = 5
 """Sources named of each kind of defect."""
@@ -70,11 +68,11 @@ def show_data(name: str, outputs: Outputs, console: Console) -> None:
     """Show a data set's card, count its sources, and draw a contact sheet."""
     card = data_sets().get(name).card
     for line in _card_lines(card):
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+        say(console, line)
     try:
         dataset = load_data(name)
     except DataError as error:
-        console.print(f"images: {error}", highlight=False, markup=False, soft_wrap=True)
+        say(console, f"images: {error}")
         return
     console.print(_size(dataset), highlight=False)
     console.print(_counts(dataset))
@@ -124,7 +122,7 @@ def _check_set(name: str, console: Console) -> None:
     console.print(_size(dataset), highlight=False)
     console.print(_counts(dataset))
     for line in _oddities(dataset):
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+        say(console, line)
     _say_aside(dataset, console)
     for split in dataset.splits:
         removed = published_split(dataset, split).removed
@@ -146,7 +144,7 @@ def _check_folder(folder: Path, manifest: Path | None, options: FolderOptions, c
             told = finding.action.removeprefix(f"{finding.status}: ")
             said = (*finding.problems, *([] if told in finding.problems else [told]))
             line = f"{finding.status}: {finding.path}: {'; '.join(said)}"
-            console.print(line, highlight=False, markup=False, soft_wrap=True)
+            say(console, line)
     counts = summary(findings)
     odd = sum(bool(finding.problems) for finding in findings if finding.status == "ok")
     console.print(
@@ -162,7 +160,7 @@ def show_overlap(first: str, second: str, radius: float, console: Console) -> No
         raise SpecError(f"--radius: found {radius}; it must be above 0 arcsec")
     shared = overlap(load_labels(first), load_labels(second), radius)
     title = f"Pairs within {radius:g} arcsec: {first} (rows) and {second} (columns)"
-    console.print(title, highlight=False, markup=False, soft_wrap=True)
+    say(console, title)
     table = Table("", *shared.second.classes, box=None)
     for label, counts in zip(shared.first.classes, shared.matrix(), strict=True):
         table.add_row(label, *(str(count) for count in counts))
@@ -227,7 +225,7 @@ def build_data(
         )
     console.print(f"table of the sources: {result.manifest}", soft_wrap=True)
     for words in (f"Please cite {card.citation}.", service.acknowledgement, card.licence):
-        console.print(words, highlight=False, markup=False, soft_wrap=True)
+        say(console, words)
 
 
 def _positions(
@@ -255,11 +253,10 @@ def _side(name: str, side: str) -> Labelled:
     return Labelled(name, dataset.classes, dataset.catalogue.take(sides == side))
 
 
-def simulate_sky(folder: Path, options: dict[str, Any], side: int, console: Console) -> None:
+def simulate_sky(folder: Path, spec: SimulationSpec, console: Console) -> None:
     """Simulate sources, write them, and say what was made."""
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise DataError(f"{folder}: exists and is not an empty folder; give a new one")
-    spec = SimulationSpec(survey=replace(FIRST, side=side), **options)
     dataset = simulate(spec)
     table = write_simulation(dataset, folder)
     console.print(_size(dataset), highlight=False)
@@ -355,7 +352,7 @@ def _say_aside(dataset: DataSet, console: Console) -> None:
         reasons.setdefault(reason, []).append(name)
     for reason, names in reasons.items():
         line = f"{len(names)} set aside, {reason}: {_some(names)}"
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+        say(console, line)
 
 
 def _write(path: Path, text: str, overwrite: bool, console: Console) -> None:
