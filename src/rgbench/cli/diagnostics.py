@@ -46,7 +46,7 @@ def stress(
     store: StoreOption = DEFAULT_STORE,
     device: DeviceOption = "auto",
 ) -> None:
-    """Test stored runs on worse images, for the report: turned, noisier, blurred, shifted, coarser, another survey's."""
+    """Test stored runs on worse images for the report: turned, noisier, blurred, shifted, coarser, another survey's."""
     from rgbench.cli.work import diagnostics as work
 
     work.stress_runs(store, run_id, surveys or [], device, console())
