@@ -11,8 +11,8 @@ import pytest
 from rich.console import Console
 
 from rgbench.cli.app import main
-from rgbench.cli.work import diagnostics as analysis_commands
-from rgbench.cli.work.diagnostics import SuspectsChoice, list_suspects
+from rgbench.cli.work.suspects import SuspectsChoice, list_suspects
+from rgbench.comparison import label_review
 from rgbench.data.catalogue import Card, Catalogue, DataSet
 from rgbench.errors import DataError, SpecError, StoreError
 from rgbench.spec import Study, resolve
@@ -74,7 +74,7 @@ def folds(tmp_path, monkeypatch):
         flags=np.zeros(n, dtype=np.int64),
     )
     data = DataSet(Card("toy", "toy"), catalogue, np.zeros((n, 4, 4), np.uint8))
-    monkeypatch.setattr(analysis_commands, "load_dataset", lambda spec: data)
+    monkeypatch.setattr(label_review, "load_dataset", lambda spec: data)
     store = Store(tmp_path / "store")
     for k, spec in enumerate(specs()):
         write(store, predictions(spec, np.flatnonzero(np.arange(200) % 5 == k), "validation", k), spec)

@@ -6,7 +6,7 @@ import csv
 import difflib
 import io
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -24,15 +24,16 @@ from rich.table import Table
 
 from rgbench.cli.screen import say
 from rgbench.data.catalogue import Card, DataSet, Flag
-from rgbench.data.overlap import Labelled, overlap
+from rgbench.data.overlap import overlap
 from rgbench.data.own.check import check_folder, summary
 from rgbench.data.own.plan import FolderOptions
-from rgbench.data.own.sources import LabelRule, SourceColumns, read_sources
+from rgbench.data.own.sources import LabelRule, SourceColumns
 from rgbench.data.public.fetch import PublicFile, locate, where
 from rgbench.data.sets import Entry, data_sets, load_data, load_labels
 from rgbench.data.split import SIDES, published_split
 from rgbench.data.surveys.cutouts import build_cutouts
 from rgbench.data.surveys.surveys import SERVICES, BuildSpec
+from rgbench.data.surveys.targets import find_targets
 from rgbench.data.twins import identical_groups
 from rgbench.errors import DataError, SpecError
 from rgbench.images.cutout import CutoutSpec
@@ -190,7 +191,7 @@ def build_data(
     catalogue: str, folder: Path, spec: BuildSpec, options: FolderOptions, console: Console
 ) -> None:
     """Fetch cutouts at the positions of a table, or of a public catalogue by its name."""
-    names, ra, dec, labels = _positions(catalogue, options)
+    targets = find_targets(catalogue, options)
     card = spec.card
     service = SERVICES[card.service]
     console.print(
@@ -205,14 +206,14 @@ def build_data(
     with Progress(
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), console=console
     ) as bar:
-        task = bar.add_task("cutouts", total=len(names))
+        task = bar.add_task("cutouts", total=len(targets.names))
         result = build_cutouts(
-            names,
-            ra,
-            dec,
+            targets.names,
+            targets.ra,
+            targets.dec,
             folder,
             spec,
-            labels,
+            targets.labels,
             progress=lambda done, failed, total: bar.update(task, completed=done + failed, total=total),
         )
     console.print(
@@ -226,31 +227,6 @@ def build_data(
     console.print(f"table of the sources: {result.manifest}", soft_wrap=True)
     for words in (f"Please cite {card.citation}.", service.acknowledgement, card.licence):
         say(console, words)
-
-
-def _positions(
-    catalogue: str, options: FolderOptions
-) -> tuple[list[str], NDArray[np.float64], NDArray[np.float64], list[str] | None]:
-    """Give names, positions and labels of a table, of a public catalogue, or of one side of its published split."""
-    name, colon, side = catalogue.partition(":")
-    if name in data_sets():
-        known = _side(name, side) if colon else load_labels(name)
-        table = known.catalogue
-        return table.source_id.tolist(), table.ra, table.dec, known.words.tolist()
-    rule = replace(options.labels, classes=()) if not options.labels.mapping else options.labels
-    sources = read_sources(Path(catalogue), options.columns, rule)
-    labels = sources.label.tolist()
-    return sources.name.tolist(), sources.ra, sources.dec, labels if any(labels) else None
-
-
-def _side(name: str, side: str) -> Labelled:
-    dataset = load_data(name)
-    if "published" not in dataset.splits:
-        raise SpecError(f"{name}:{side}: {name} has no published split; legal is {name}, all its sources")
-    sides = dataset.splits["published"]
-    if side not in sides:
-        raise SpecError(f"{name}:{side}: legal sides are {', '.join(sorted(set(sides.tolist())))}")
-    return Labelled(name, dataset.classes, dataset.catalogue.take(sides == side))
 
 
 def simulate_sky(folder: Path, spec: SimulationSpec, console: Console) -> None:
