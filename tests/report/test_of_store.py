@@ -156,7 +156,7 @@ def test_another_metric_sorts_and_is_compared(store, tmp_path, capsys):
         compared.rows[0].metrics["mpca"].mean - compared.rows[1].metrics["mpca"].mean
     )
     assert out.read_bytes() == (tmp_path / "p.html").read_bytes()
-    assert "has the best Macro F1" in " ".join(capsys.readouterr().out.split())
+    assert "has the best macro f1" in " ".join(capsys.readouterr().out.lower().split())
 
 
 def test_metrics_are_named_as_tables_name_them():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from rich.text import Text
 
 from rgbench.errors import DataError, SpecError
 from rgbench.networks import NetworkCard, describe_network, networks
+from rgbench.networks.facts import LayerRow, NetworkFacts
 from rgbench.networks.notation.analysis import CONVOLUTIONS, analyse
 from rgbench.networks.notation.notation import parse_layers
 
@@ -130,7 +131,7 @@ def import_model(path: Path, store_path: Path, choice: ImportChoice, console: Co
     )
 
 
-def _heading(facts: dict[str, Any]) -> Iterable[str]:
+def _heading(facts: NetworkFacts) -> Iterable[str]:
     paper = facts["paper"]
     links = [f"doi:{paper['doi']}"] * bool(paper["doi"]) + [f"arXiv:{paper['arxiv']}"] * bool(paper["arxiv"])
     if paper["citation"]:
@@ -143,7 +144,7 @@ def _heading(facts: dict[str, Any]) -> Iterable[str]:
         yield f"  {' '.join(facts['notes'].split())}"
 
 
-def _layer_table(facts: dict[str, Any], scale: float) -> Table:
+def _layer_table(facts: NetworkFacts, scale: float) -> Table:
     rows, columns = facts["image_size"]
     table = Table(
         box=None, title=f"{rows} x {columns} pixels, {facts['n_classes']} classes", title_justify="left"
@@ -170,7 +171,7 @@ def _layer_table(facts: dict[str, Any], scale: float) -> Table:
     return table
 
 
-def _is_map(layer: dict[str, Any]) -> bool:
+def _is_map(layer: LayerRow) -> bool:
     return len(layer["output_shape"]) == 3 and layer["kind"] in (
         *CONVOLUTIONS,
         "MaxPool",
@@ -179,7 +180,7 @@ def _is_map(layer: dict[str, Any]) -> bool:
     )
 
 
-def _totals(facts: dict[str, Any]) -> Iterable[str]:
+def _totals(facts: NetworkFacts) -> Iterable[str]:
     yield (
         f"{facts['parameters']:,} parameters ({facts['trainable_parameters']:,} trained), "
         f"{facts['macs'] / 1e6:,.1f} million multiply-accumulates per image"
@@ -188,20 +189,20 @@ def _totals(facts: dict[str, Any]) -> Iterable[str]:
         yield f"{facts['flops_2021'] / 1e6:,.1f} million operations by the rule of the 2021 testbed"
 
 
-def _coverage(facts: dict[str, Any], scale: float, sizes: NDArray[np.float64], title: str) -> Iterable[str]:
+def _coverage(facts: NetworkFacts, scale: float, sizes: NDArray[np.float64], title: str) -> Iterable[str]:
     """Say what the last map sees of the image, and of how many sources it sees the whole."""
     low, median, high = np.percentile(sizes, [10, 50, 90])
     yield (
         f"{title}: {scale} arcsec per pixel; angular sizes {low:.0f} to {high:.0f} arcsec (10 to 90 %), "
         f"median {median:.0f}"
     )
-    field = facts["receptive_field"]
-    if field is None:
+    field, share = facts["receptive_field"], facts["coverage"]
+    if field is None or share is None:
         yield "Its receptive field is not known from layers; --picture measures the effective one."
         return
     whole = 100 * float((sizes <= field * scale).mean())
     yield (
-        f"The last map sees {field} px = {field * scale:.0f} arcsec: {100 * facts['coverage']:.0f} % of the image, "
+        f"The last map sees {field} px = {field * scale:.0f} arcsec: {100 * share:.0f} % of the image, "
         f"at least the extent of {whole:.0f} % of the sources; stride {facts['stride']} px"
     )
 
@@ -215,7 +216,7 @@ def _extents(dataset: DataSet) -> NDArray[np.float64]:
     return np.asarray(np.nan_to_num(found.largest_angular_size))
 
 
-def _draw(name: str, view: View, facts: dict[str, Any], dataset: DataSet, scale: float) -> str:
+def _draw(name: str, view: View, facts: NetworkFacts, dataset: DataSet, scale: float) -> str:
     """Draw the effective receptive field, averaged over real images; say its size."""
     from rgbench.diagnostics.receptive_field import IMAGES, Subject, look
     from rgbench.report.draw.receptive import receptive_figure
