@@ -124,6 +124,19 @@ def test_runs_that_did_not_learn_are_left_out_and_named(folds, tmp_path):
     assert "5 runs:" in said
 
 
+def test_where_no_run_has_learnt_the_reason_is_said(tmp_path):
+    spec = specs()[0]
+    constant = replace(
+        predictions(spec, np.arange(20), "test", 1), logits=np.tile(np.eye(4, dtype=np.float32)[2], (20, 1))
+    )
+    store = Store(tmp_path / "store")
+    write(store, constant, spec)
+    with pytest.raises(
+        DataError, match="no run has learnt anything: predicts FRII for every one of 20 sources"
+    ):
+        run(store, tmp_path / "s.csv")
+
+
 def test_one_data_set_must_be_chosen(folds, tmp_path):
     first = specs("b" * 64, name="mirabest-basic")[0]
     write(folds, predictions(first, np.arange(50), "test", 1), first)

@@ -15,7 +15,7 @@ import rgbench
 from rgbench.cli.app import main
 from rgbench.data.load import load_dataset
 from rgbench.errors import DataError, SpecError
-from rgbench.report.of_store import ReportSpec, metric_name, report_records
+from rgbench.report.of_store import ReportSpec, report_records
 from rgbench.simulate import FIRST, SimulationSpec, simulate, write_simulation
 from rgbench.spec import Study, resolve
 from rgbench.store.store import Store
@@ -160,8 +160,8 @@ def test_another_metric_sorts_and_is_compared(store, tmp_path, capsys):
 
 
 def test_metrics_are_named_as_tables_name_them():
-    assert metric_name("ece-equal-mass") == "ece_equal_mass"
-    with pytest.raises(SpecError, match="metric: found 'beauty'; legal are mpca, accuracy, macro_f1"):
+    assert ReportSpec(metric="ece-equal-mass").metric == "ece_equal_mass"
+    with pytest.raises(SpecError, match="unknown metric 'beauty'; legal are mpca, accuracy, macro_f1"):
         ReportSpec(metric="beauty")
 
 

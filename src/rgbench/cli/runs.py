@@ -106,11 +106,12 @@ def report(
         Path | None, typer.Option("--out", help="HTML file to write; by default report.html in the store.")
     ] = None,
     metric: Annotated[
-        str,
+        str | None,
         typer.Option(
-            "--metric", help="What sorts the networks and is compared in pairs: mpca, macro-f1, accuracy, ..."
+            "--metric",
+            help="Metric that sorts the networks and is compared in pairs: macro-f1, accuracy, ...; by default MPCA.",
         ),
-    ] = "mpca",
+    ] = None,
     model: ModelOption = "best",
     table: Annotated[
         Path | None, typer.Option("--table", help="Also write the table, as .csv or .tex by the ending.")
@@ -136,11 +137,12 @@ def report(
     from rgbench.cli.work import report as work
     from rgbench.cli.work.stored import check_model
     from rgbench.comparison.ranking import parse_weights
+    from rgbench.measures.cards import MAIN
     from rgbench.report.of_store import ReportSpec
 
     spec = ReportSpec(
         out=out,
-        metric=metric,
+        metric=metric or MAIN,
         model=check_model(model),
         weights=None if weights is None else parse_weights(weights),
         figures=figures,

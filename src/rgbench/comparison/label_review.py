@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from rgbench.comparison.label_errors import OutOfSample, Suspects, out_of_sample, suspects, wrong_share
 from rgbench.data.load import load_dataset
-from rgbench.errors import SpecError
+from rgbench.errors import DataError, SpecError
 from rgbench.measures.health import check_history, check_predictions
 from rgbench.statistics.significance import Interval
 from rgbench.store.choose import complete_runs, runs_of_one_set
@@ -64,13 +64,15 @@ def review_labels(store: Store, data: str = "", model: str = "best") -> LabelRev
     SpecError
         If the model is not legal, or not exactly one data set answers to the name.
     DataError
-        If there is no run to ask, or the data cannot be had.
+        If no run is complete, none has learnt anything, or the data cannot be had.
     """
     if model not in MODELS:
         raise SpecError(f"model: found {model!r}; legal are {', '.join(MODELS)}")
     records = runs_of_one_set(complete_runs(store), data)
     found = [(record, unsound(record, model)) for record in records]
     sound = [record for record, why in found if not why]
+    if not sound:
+        raise DataError(f"no run has learnt anything: {'; '.join(dict.fromkeys(why for _, why in found))}")
     held = out_of_sample(sound, model)
     catalogue = load_dataset(sound[0].spec.data).catalogue
     return LabelReview(

@@ -18,7 +18,8 @@ from rgbench.comparison.summary import Comparison, compare
 from rgbench.data.catalogue import DataSet
 from rgbench.data.load import load_dataset
 from rgbench.errors import DataError, SpecError
-from rgbench.measures.cards import metrics
+from rgbench.measures.cards import MAIN
+from rgbench.measures.catalogue import find_metric
 from rgbench.report.blocks import file_name
 from rgbench.report.files.export import NO_PDF, can_write_pdf
 from rgbench.report.files.text import write_csv, write_latex
@@ -69,7 +70,7 @@ class ReportSpec:
     """
 
     out: Path | None = None
-    metric: str = "mpca"
+    metric: str = MAIN
     model: str = MODELS[0]
     weights: Mapping[str, float] | None = None
     figures: Path | None = None
@@ -77,7 +78,7 @@ class ReportSpec:
     title: str = ""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "metric", metric_name(self.metric))
+        object.__setattr__(self, "metric", find_metric(self.metric).name)
         if self.model not in MODELS:
             raise SpecError(f"model: found {self.model!r}; legal are {', '.join(MODELS)}")
         if self.table is not None and self.table.suffix not in _TABLE_WRITERS:
@@ -217,20 +218,6 @@ def report_records(
         written.append(group.written(files))
     lacking = (NO_PDF,) if spec.figures is not None and not can_write_pdf() else ()
     return WrittenReports(tuple(written), lacking)
-
-
-def metric_name(name: str) -> str:
-    """Give the name of a metric as tables have it; raise `SpecError` with the legal ones if there is none.
-
-    Examples
-    --------
-    >>> metric_name("macro-f1")
-    'macro_f1'
-    """
-    known, found = metrics().names(), name.replace("-", "_")
-    if found not in known:
-        raise SpecError(f"metric: found {name!r}; legal are {', '.join(known)}")
-    return found
 
 
 @dataclass(frozen=True)
