@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +24,7 @@ from rgbench.diagnostics.survey_shift import SeenBy, parse_survey, seen_by
 from rgbench.errors import DataError, SpecError
 from rgbench.measures.health import check_history, check_predictions
 from rgbench.runs.device import choose_device
-from rgbench.runs.reopen import make_split
+from rgbench.runs.reopen import StoredRun
 from rgbench.runs.study import run_study
 from rgbench.store.store import RunRecord, Store
 from rgbench.store.tables import MODELS
@@ -87,26 +87,30 @@ def stress_runs(
     store, device = _store(store_path), choose_device(device)
     folders = [parse_survey(text) for text in surveys]
     complete = _complete([store.record(store.find(run_id))] if run_id else store.records(), store)
-    loaded: dict[str, DataSet] = {}
-    for record in complete:
-        data = record.spec.data
-        if data.checksum not in loaded:
-            loaded = {data.checksum: load_dataset(data)}
+    for run in _opened(complete, store, device):
         began = time.perf_counter()
-        dataset = loaded[data.checksum]
         seen = {}
         for condition, folder in folders:
-            tested = make_split(record.spec, dataset).indices("test")
-            found = seen_by(condition, folder, dataset, tested, record.spec.images.field)
+            found = seen_by(condition, folder, run.dataset, run.side("test"), run.spec.images.field)
             _say_survey(found, console)
             seen[condition] = found.data
-        rows = stress(record, dataset, store, device=device, seen=seen)
+        rows = stress(run, seen=seen)
         console.print(
-            f"{record.spec.network.name}, seed {record.spec.seed}: {len(set(rows.condition.tolist()))} conditions, "
+            f"{run.spec.network.name}, seed {run.spec.seed}: {len(set(rows.condition.tolist()))} conditions, "
             f"{time.perf_counter() - began:.0f} s",
             highlight=False,
         )
     console.print(f"rgbench report --store {store_path}   shows them", highlight=False, soft_wrap=True)
+
+
+def _opened(records: Sequence[RunRecord], store: Store, device: str) -> Iterator[StoredRun]:
+    """Open runs with their data, which are loaded once for runs in a row that share them."""
+    loaded: dict[str, DataSet] = {}
+    for record in records:
+        checksum = record.spec.data.checksum
+        run = StoredRun(record, store, device=device, dataset=loaded.get(checksum))
+        loaded = {checksum: run.dataset}
+        yield run
 
 
 def _say_survey(found: SeenBy, console: Console) -> None:
@@ -123,16 +127,12 @@ def explain_runs(store_path: Path, choice: ExplainChoice, device: str, console: 
     store, device = _store(store_path), choose_device(device)
     complete = _complete(store.records(), store)
     chosen = [store.record(store.find(choice.run_id))] if choice.run_id else _one_each(complete)
-    loaded: dict[str, DataSet] = {}
-    for record in chosen:
-        data = record.spec.data
-        alike = [r for r in complete if r.spec.data.checksum == data.checksum]
-        if data.checksum not in loaded:
-            loaded = {data.checksum: load_dataset(data)}
+    for run in _opened(chosen, store, device):
+        alike = [r for r in complete if r.spec.data.checksum == run.spec.data.checksum]
         began = time.perf_counter()
         shown = choose_sources(_one_each(alike), choice.per_class)
-        looks = look_again(record, loaded[data.checksum], store, shown, choice.method, device)
-        named = f"{record.spec.network.name}, seed {record.spec.seed}"
+        looks = look_again(run, shown, choice.method)
+        named = f"{run.spec.network.name}, seed {run.spec.seed}"
         _say(
             console,
             f"{named}: {looks.method} of {len(looks.shown)} sources, {time.perf_counter() - began:.0f} s",
@@ -151,21 +151,19 @@ def _one_each(records: Sequence[RunRecord]) -> list[RunRecord]:
 def doubt_runs(store_path: Path, run_id: str | None, passes: int, device: str, console: Console) -> None:
     """Ask stored runs, or one, again with their dropout left on; what is there already is not computed again."""
     store, device = _store(store_path), choose_device(device)
-    loaded: dict[str, DataSet] = {}
     records = _complete([store.record(store.find(run_id))] if run_id else store.records(), store)
-    without = {record.run_id: why for record in records if (why := no_dropout(record))}
+    opened = [StoredRun(record, store, device=device) for record in records]
+    without = {run.run_id: why for run in opened if (why := no_dropout(run))}
     if len(without) == len(records):
         raise SpecError("; ".join(dict.fromkeys(without.values())))
-    for record in records:
-        named = f"{record.spec.network.name}, seed {record.spec.seed}"
-        if record.run_id in without:
-            _say(console, f"{named}: left out: {without[record.run_id]}", style="yellow")
-            continue
-        data = record.spec.data
-        if data.checksum not in loaded:
-            loaded = {data.checksum: load_dataset(data)}
+    for run in opened:
+        if run.run_id in without:
+            named = f"{run.spec.network.name}, seed {run.spec.seed}"
+            _say(console, f"{named}: left out: {without[run.run_id]}", style="yellow")
+    for run in _opened([run.record for run in opened if run.run_id not in without], store, device):
         began = time.perf_counter()
-        rows = mc_dropout(record, loaded[data.checksum], store, passes, device)
+        rows = mc_dropout(run, passes)
+        named = f"{run.spec.network.name}, seed {run.spec.seed}"
         _say(console, f"{named}: {rows.member.max()} passes, {time.perf_counter() - began:.0f} s")
     _say(console, f"rgbench report --store {store_path}   shows them")
 

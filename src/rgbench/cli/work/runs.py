@@ -24,7 +24,7 @@ from rgbench.runs import classify as apply
 from rgbench.runs import original as quickstart
 from rgbench.runs.device import choose_device
 from rgbench.runs.predict import inference_rate
-from rgbench.runs.reopen import load_network, timing_batch
+from rgbench.runs.reopen import StoredRun
 from rgbench.runs.study import find_study, run_study, stored_records
 from rgbench.store.store import RunRecord, Store, best_on_validation
 from rgbench.store.tables import MODELS
@@ -223,8 +223,8 @@ def _only_test_mode(text: str) -> str:
 def _time_models(records: list[RunRecord], dataset: Any, store: Store, device: str, console: Console) -> None:
     """Time the best model of each run: five passes, as the original did, the median beside them."""
     for record in records:
-        batch = timing_batch(record, dataset, device)
-        network = load_network(record, store, "best", device)
+        run = StoredRun(record, store, device=device, dataset=dataset)
+        batch, network = run.timing_batch(), run.network()
         rates = [
             inference_rate(network, batch, record.spec.recipe.precision, 1) for _ in range(TIMING_PASSES)
         ]
