@@ -302,7 +302,8 @@ def _write(path: Path, columns: Mapping[str, Any], metadata: Mapping[str, Any]) 
 
 def _read(path: Path, version: int) -> tuple[Any, dict[str, Any]]:
     try:
-        table = pq.read_table(path)
+        with pq.ParquetFile(path) as file:  # not read_table, which takes columns from folders named "a=b" too
+            table = file.read()
     except (OSError, pa.ArrowInvalid) as error:
         raise StoreError(f"{path}: cannot be read: {error}") from error
     raw = (table.schema.metadata or {}).get(b"rgbench")
