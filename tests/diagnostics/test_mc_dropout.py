@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from torch import nn
 from rgbench.cli.app import main
 from rgbench.data.catalogue import Card, Catalogue, DataSet
 from rgbench.diagnostics import mc_dropout as ours
+from rgbench.diagnostics.explain import look_again
+from rgbench.diagnostics.stress import stress
 from rgbench.errors import DataError, SpecError, StoreError
 from rgbench.measures.uncertainty import member_doubt, stack_members
 from rgbench.networks.modules.build import Network, build_layers, build_network
@@ -22,6 +25,8 @@ from rgbench.runs.predict import predict_logits
 from rgbench.runs.reopen import StoredRun
 from rgbench.runs.study import run_study
 from rgbench.spec import DataSpec, RecipeSpec, Study
+from rgbench.store.attributions import LOOKS_FILE
+from rgbench.store.conditions import CONDITIONS_FILE, Condition
 from rgbench.store.store import DOUBT_FILE, MC_DROPOUT, RunRecord, Store, read_doubt
 
 SIDE = 32
@@ -243,6 +248,28 @@ def test_only_the_dropout_that_it_was_trained_with_is_on(tmp_path, dataset):
     mean = members.take(members.member == 0).probabilities()
     each = members.take(members.member > 0).probabilities().reshape(3, 20, 2)
     np.testing.assert_allclose(mean, each.mean(axis=0), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("file", "write"),
+    [
+        (DOUBT_FILE, lambda run: ours.mc_dropout(run, passes=2)),
+        (CONDITIONS_FILE, lambda run: stress(run, [Condition("noise", 1)])),
+        (LOOKS_FILE, lambda run: look_again(run, ["s041"])),
+    ],
+)
+def test_who_writes_beside_a_run_waits_until_nobody_else_does(trained, dataset, file, write):
+    record, store = trained
+    run = StoredRun(record, store, dataset=dataset)
+    path = store.run_path(record.run_id) / file
+    writer = threading.Thread(target=write, args=(run,))
+    with store.lock(record.run_id):
+        writer.start()
+        writer.join(1)
+        assert writer.is_alive()
+        assert not path.exists()
+    writer.join(60)
+    assert path.exists()
 
 
 def test_what_cannot_be_asked_again_says_why(trained, dataset, tmp_path):

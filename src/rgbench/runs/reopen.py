@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 
 import numpy as np
@@ -277,6 +277,19 @@ def _check_has_data(record: RunRecord) -> None:
             f"run {record.run_id} is {record.status}, its data are not known; only complete runs can be asked "
             "about their own data"
         )
+
+
+def open_runs(records: Sequence[RunRecord], store: Store, device: str = "cpu") -> Iterator[StoredRun]:
+    """Open runs one by one with their data, which are loaded once for runs in a row that share them.
+
+    Errors are those of `StoredRun`, raised when the run's turn has come.
+    """
+    loaded: dict[str, DataSet] = {}
+    for record in records:
+        checksum = record.spec.data.checksum
+        run = StoredRun(record, store, device=device, dataset=loaded.get(checksum))
+        loaded = {checksum: run.dataset}
+        yield run
 
 
 def make_split(spec: RunSpec, dataset: DataSet) -> Split:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +15,6 @@ from rgbench.comparison.failures import choose_sources
 from rgbench.comparison.label_errors import out_of_sample, suspects, words, write_suspects, wrong_share
 from rgbench.comparison.published import find_paper, paper_names
 from rgbench.comparison.replication import compare_with, found_in, summary
-from rgbench.data.catalogue import DataSet
 from rgbench.data.load import load_dataset
 from rgbench.diagnostics.explain import METHOD, look_again
 from rgbench.diagnostics.mc_dropout import mc_dropout, no_dropout
@@ -24,7 +23,7 @@ from rgbench.diagnostics.survey_shift import SeenBy, parse_survey, seen_by
 from rgbench.errors import DataError, SpecError
 from rgbench.measures.health import check_history, check_predictions
 from rgbench.runs.device import choose_device
-from rgbench.runs.reopen import StoredRun
+from rgbench.runs.reopen import StoredRun, open_runs
 from rgbench.runs.study import run_study
 from rgbench.store.store import RunRecord, Store
 from rgbench.store.tables import MODELS
@@ -87,7 +86,7 @@ def stress_runs(
     store, device = _store(store_path), choose_device(device)
     folders = [parse_survey(text) for text in surveys]
     complete = _complete([store.record(store.find(run_id))] if run_id else store.records(), store)
-    for run in _opened(complete, store, device):
+    for run in open_runs(complete, store, device):
         began = time.perf_counter()
         seen = {}
         for condition, folder in folders:
@@ -101,16 +100,6 @@ def stress_runs(
             highlight=False,
         )
     console.print(f"rgbench report --store {store_path}   shows them", highlight=False, soft_wrap=True)
-
-
-def _opened(records: Sequence[RunRecord], store: Store, device: str) -> Iterator[StoredRun]:
-    """Open runs with their data, which are loaded once for runs in a row that share them."""
-    loaded: dict[str, DataSet] = {}
-    for record in records:
-        checksum = record.spec.data.checksum
-        run = StoredRun(record, store, device=device, dataset=loaded.get(checksum))
-        loaded = {checksum: run.dataset}
-        yield run
 
 
 def _say_survey(found: SeenBy, console: Console) -> None:
@@ -127,7 +116,7 @@ def explain_runs(store_path: Path, choice: ExplainChoice, device: str, console: 
     store, device = _store(store_path), choose_device(device)
     complete = _complete(store.records(), store)
     chosen = [store.record(store.find(choice.run_id))] if choice.run_id else _one_each(complete)
-    for run in _opened(chosen, store, device):
+    for run in open_runs(chosen, store, device):
         alike = [r for r in complete if r.spec.data.checksum == run.spec.data.checksum]
         began = time.perf_counter()
         shown = choose_sources(_one_each(alike), choice.per_class)
@@ -160,7 +149,7 @@ def doubt_runs(store_path: Path, run_id: str | None, passes: int, device: str, c
         if run.run_id in without:
             named = f"{run.spec.network.name}, seed {run.spec.seed}"
             _say(console, f"{named}: left out: {without[run.run_id]}", style="yellow")
-    for run in _opened([run.record for run in opened if run.run_id not in without], store, device):
+    for run in open_runs([run.record for run in opened if run.run_id not in without], store, device):
         began = time.perf_counter()
         rows = mc_dropout(run, passes)
         named = f"{run.spec.network.name}, seed {run.spec.seed}"
