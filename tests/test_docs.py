@@ -67,6 +67,8 @@ def test_the_map_has_the_floors_of_the_import_contract():
     floors = [sorted(re.split(r"[|:]", line.replace(" ", ""))) for line in layers if line.strip()]
     text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf8")
     drawn = re.search(r"<!-- floors -->\n```\n(.*?)```", text, flags=re.DOTALL)
-    assert drawn is not None, "docs/architecture.md draws the floors between <!-- floors --> and the next fence"
+    assert drawn is not None, (
+        "docs/architecture.md draws the floors between <!-- floors --> and the next fence"
+    )
     lines = [line.split("  ")[0] for line in drawn.group(1).splitlines() if line.strip()]
     assert [sorted(re.split(r"[|:]", line.replace(" ", ""))) for line in lines] == floors
