@@ -15,14 +15,13 @@ from torch import nn
 
 from rgbench.data.catalogue import Card, Catalogue, DataSet, Flag
 from rgbench.data.load import load_dataset
+from rgbench.diagnostics import attribution
 from rgbench.diagnostics.attribution import (
     METHODS,
     gradcam,
     hirescam,
-    map_layers,
-    maps_for,
     occlusion,
-    plane_for,
+    ready,
 )
 from rgbench.diagnostics.embedding import embed, principal_plane
 from rgbench.errors import DataError, SpecError
@@ -44,6 +43,13 @@ REGISTERED = (
     "convosource",
 )
 """Plain, with branches, equivariant, with gates, residual, with a sigmoid output, with maps of full size."""
+
+
+def map_layers(network, images, smallest=2) -> tuple[str, ...]:
+    """Name the modules whose maps are used, with their size: ``stack.14, 6 x 6``."""
+    with attribution.quiet(network), torch.enable_grad():
+        maps, _ = attribution._last_maps(network, images[:1].clone().requires_grad_(True), smallest)
+    return tuple(f"{name}, {each.shape[2]} x {each.shape[3]}" for name, each in maps)
 
 
 def network_of(text: str, side: int, n_classes: int = 2):
@@ -416,72 +422,34 @@ def trained(tmp_path_factory, dataset) -> tuple[RunRecord, Store]:
     return record, store
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_maps_of_a_run_lie_over_its_images(trained, dataset, method):
+def test_images_of_a_run_are_in_the_frame_of_the_network(trained, dataset):
+    """A source stands in the prepared image where it stands in the raw one, half as large."""
     record, store = trained
-    names = ["s041", "s003", "s043"]
-    found = maps_for(record, dataset, store, names, method)
-    assert list(found.maps) == list(found.inputs) == list(found.targets) == names
-    assert found.field_arcsec == (FIELD * 1.8, FIELD * 1.8)
-    assert (found.layers == ()) == (method == "occlusion")
-    for name in names:
-        assert found.maps[name].shape == found.inputs[name].shape == (FIELD // 2, FIELD // 2)
+    network, source, index = ready(record, dataset, store, ["s041", "s003"], ("best", "cpu"))
+    assert index.tolist() == [41, 3]
+    seen = torch.cat(list(source.plain(np.arange(2)).images()))
+    assert seen.shape == (2, 1, FIELD // 2, FIELD // 2)
+    raw = dataset.images[3][6:54, 6:54].reshape(24, 2, 24, 2).mean((1, 3))
+    assert np.corrcoef(seen[1, 0].numpy().ravel(), raw.ravel())[0, 1] > 0.95
     stored = record.predictions.select("test", "best")
     row = stored.source_id.tolist().index("s041")
-    assert found.targets["s041"] == dataset.classes[stored.logits[row].argmax()]
-    alone = maps_for(record, dataset, store, ["s003"], method).maps["s003"]
-    np.testing.assert_allclose(alone, found.maps["s003"], atol=1e-5)
-
-
-def test_the_frame_is_the_image_s(trained, dataset):
-    """The source that the map is laid over stands where it stands in the raw image."""
-    record, store = trained
-    seen = maps_for(record, dataset, store, ["s003"]).inputs["s003"]
-    raw = dataset.images[3][6:54, 6:54].reshape(24, 2, 24, 2).mean((1, 3))
-    assert np.corrcoef(seen.ravel(), raw.ravel())[0, 1] > 0.95
-
-
-def test_targets_may_be_chosen(trained, dataset):
-    record, store = trained
-    names = ["s000", "s001"]
-    assert list(maps_for(record, dataset, store, names, target="true").targets.values()) == ["one", "two"]
-    assert set(maps_for(record, dataset, store, names, target="two").targets.values()) == {"two"}
-    with pytest.raises(SpecError, match="unknown target 'three'; legal are predicted, true, one, two"):
-        maps_for(record, dataset, store, names, target="three")
-    with pytest.raises(DataError, match="source 's043' has no label"):
-        maps_for(record, dataset, store, ["s000", "s043"], target="true")
+    np.testing.assert_allclose(network.eval()(seen)[0].detach(), stored.logits[row], atol=1e-5)
 
 
 def test_wrong_requests_are_named(trained, dataset):
     record, store = trained
-    with pytest.raises(
-        SpecError, match="unknown method 'lime'; the methods are gradcam, gradcam-fine, hirescam"
-    ):
-        maps_for(record, dataset, store, ["s000"], "lime")
+
+    def ask(*names, data=dataset):
+        ready(record, data, store, names, ("best", "cpu"))
+
     with pytest.raises(SpecError, match="toy has no source 's999'"):
-        maps_for(record, dataset, store, ["s000", "s999"])
+        ask("s000", "s999")
     with pytest.raises(SpecError, match="no source given"):
-        plane_for(record, dataset, store, [])
+        ask()
     with pytest.raises(DataError, match="source 's042' has no usable image"):
-        maps_for(record, dataset, store, ["s000", "s042"])
+        ask("s000", "s042")
     with pytest.raises(SpecError, match=r"has classes \('one', 'two'\), toy \('one', 'many'\)"):
-        maps_for(
-            record, replace(dataset, card=replace(dataset.card, classes=("one", "many"))), store, ["s000"]
-        )
-
-
-def test_sources_have_their_places_in_the_plane(trained, dataset):
-    record, store = trained
-    names = [f"s{i:03d}" for i in range(30)]
-    plane = plane_for(record, dataset, store, names)
-    assert plane.source_id.tolist() == names
-    assert plane.points.shape == (30, 2)
-    assert plane.classes == ("one", "two")
-    np.testing.assert_array_equal(plane.label, np.arange(30) % 2)
-    assert 0 < plane.explained.sum() <= 1 + 1e-9
-    centres = [plane.points[plane.label == k].mean(0) for k in (0, 1)]
-    spread = plane.points.std()
-    assert np.hypot(*(centres[0] - centres[1])) > 0.5 * spread
+        ask("s000", data=replace(dataset, card=replace(dataset.card, classes=("one", "many"))))
 
 
 @pytest.mark.slow
