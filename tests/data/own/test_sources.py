@@ -18,7 +18,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rgbench.data.own.angles import name_of_position, parse_angle, position_in_name
-from rgbench.data.own.sources import ALIASES, LabelRule, SourceColumns, file_stem, read_sources
+from rgbench.data.own.files import file_stem
+from rgbench.data.own.sources import ALIASES, LabelRule, SourceColumns, read_sources
 from rgbench.errors import DataError, SpecError
 
 MIRROR = Path(os.environ["RGBENCH_MIRROR"]) if os.environ.get("RGBENCH_MIRROR") else None
