@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -22,11 +21,8 @@ from rgbench.images.fits import FitsImage
 from rgbench.images.measure import UNITS, Measures, measure_sources
 from rgbench.images.preprocess import usable
 
-__all__ = ["FolderOptions", "load_folder", "parse_name"]
-
 SCALE_TOLERANCE = 0.01
 """Fraction by which pixel scales may differ and count as one."""
-_POSITION = re.compile(r"^J(\d{2})(\d{2})(\d{2}(?:\.\d+)?)([+-])(\d{2})(\d{2})(\d{2}(?:\.\d+)?)$")
 
 
 @dataclass
@@ -92,19 +88,6 @@ def load_folder(
         first = f"; the first, {read.aside[0].source}: {read.aside[0].reason}" if read.aside else ""
         raise DataError(f"{root}: none of {len(plan.wanted)} images can be used{first}")
     return _assemble(root, read, plan)
-
-
-def parse_name(name: str) -> tuple[float, float]:
-    """Give the position in a name of the form JHHMMSS.ss+DDMMSS.s, degrees; NaN for other names.
-
-    Examples
-    --------
-    >>> parse_name("J123000.00-013000.0")
-    (187.5, -1.5)
-    """
-    if _POSITION.match(name) is None:
-        return float("nan"), float("nan")
-    return position_in_name(name)
 
 
 def _assemble(root: Path, read: _Read, plan: Plan) -> DataSet:
