@@ -22,7 +22,7 @@ from rgbench.data.catalogue import Card, Catalogue, DataSet
 from rgbench.diagnostics.disturbances import CONDITIONS
 from rgbench.measures.uncertainty import with_members
 from rgbench.report import sections as analysis
-from rgbench.report.html import ReportOptions, write_report
+from rgbench.report.html import ReportOptions, write_page
 from rgbench.report.material import Beside, Setting
 from rgbench.spec import Study, resolve
 from rgbench.store.attributions import Looks
@@ -250,10 +250,10 @@ def measure(size: Size, folder: Path, clock: Clock = time.perf_counter) -> dict[
     find = lambda name: data.images[place[name]] if name in place else None  # noqa: E731
     path = folder / "report.html"
     seconds["whole page"], _ = timed(
-        partial(write_report, path, comparisons, records, find, None, beside), clock
+        partial(write_page, path, comparisons, records, find, None, beside), clock
     )
     figures = ReportOptions(figures=folder / "figures")
-    with_files, _ = timed(partial(write_report, path, comparisons, records, find, figures, beside), clock)
+    with_files, _ = timed(partial(write_page, path, comparisons, records, find, figures, beside), clock)
     seconds["figures and tables as files"] = round(with_files - seconds["whole page"], 2)
     whole = sum(v for k, v in seconds.items() if k.startswith("comparison")) + seconds["whole page"]
     return {

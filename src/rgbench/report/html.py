@@ -59,7 +59,7 @@ class ReportOptions:
     figures: Path | None = None
 
 
-def write_report(
+def write_page(
     path: Path | str,
     comparisons: Mapping[str, Comparison],
     records: Sequence[RunRecord],
