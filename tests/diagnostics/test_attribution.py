@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -21,16 +20,18 @@ from rgbench.diagnostics.attribution import (
     gradcam,
     hirescam,
     occlusion,
-    ready,
 )
 from rgbench.diagnostics.embedding import embed, principal_plane
+from rgbench.diagnostics.explain import look_again
 from rgbench.errors import DataError, SpecError
 from rgbench.networks.modules.build import build_layers, build_network
 from rgbench.networks.modules.foreign import ForeignNetwork
 from rgbench.networks.notation.notation import parse_layers
+from rgbench.runs.reopen import StoredRun
 from rgbench.runs.study import run_study
 from rgbench.spec import DataSpec, Study
-from rgbench.store.store import RunRecord, Store
+from rgbench.store.attributions import read_looks
+from rgbench.store.store import Store
 
 REGISTERED = (
     "mcrgnet",
@@ -406,7 +407,7 @@ def dataset() -> DataSet:
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory, dataset) -> tuple[RunRecord, Store]:
+def run(tmp_path_factory, dataset) -> StoredRun:
     study = Study(
         name="toy",
         networks=("lenet",),
@@ -419,37 +420,49 @@ def trained(tmp_path_factory, dataset) -> tuple[RunRecord, Store]:
     store = Store(tmp_path_factory.mktemp("store"))
     (record,) = run_study(study, store, dataset=dataset)
     assert record.error is None
-    return record, store
+    return StoredRun(record, store, dataset=dataset)
 
 
-def test_images_of_a_run_are_in_the_frame_of_the_network(trained, dataset):
-    """A source stands in the prepared image where it stands in the raw one, half as large."""
-    record, store = trained
-    network, source, index = ready(record, dataset, store, ["s041", "s003"], ("best", "cpu"))
-    assert index.tolist() == [41, 3]
-    seen = torch.cat(list(source.plain(np.arange(2)).images()))
-    assert seen.shape == (2, 1, FIELD // 2, FIELD // 2)
-    raw = dataset.images[3][6:54, 6:54].reshape(24, 2, 24, 2).mean((1, 3))
-    assert np.corrcoef(seen[1, 0].numpy().ravel(), raw.ravel())[0, 1] > 0.95
-    stored = record.predictions.select("test", "best")
+@pytest.mark.parametrize("method", METHODS)
+def test_maps_of_a_run_lie_over_its_images(run, dataset, method):
+    found = look_again(run, ["s041", "s003", "s043"], method)
+    assert found.shown.tolist() == ["s041", "s003", "s043"]
+    assert found.maps.shape == found.inputs.shape == (3, FIELD // 2, FIELD // 2)
+    assert found.pixel_scale == 2 * 1.8
+    assert found.label.tolist() == [1, 1, -1]
+    stored = run.record.predictions.select("test", "best")
     row = stored.source_id.tolist().index("s041")
-    np.testing.assert_allclose(network.eval()(seen)[0].detach(), stored.logits[row], atol=1e-5)
+    assert found.target[0] == stored.logits[row].argmax()
+    alone = look_again(run, ["s003"], method).maps[0]
+    np.testing.assert_allclose(alone, found.maps[1], atol=1e-5)
+    # The source that the map is laid over stands where it stands in the raw image.
+    raw = dataset.images[3][6:54, 6:54].reshape(24, 2, 24, 2).mean((1, 3))
+    assert np.corrcoef(found.inputs[1].ravel(), raw.ravel())[0, 1] > 0.95
+    np.testing.assert_array_equal(read_looks(run.store, run.run_id).maps[0], alone)
 
 
-def test_wrong_requests_are_named(trained, dataset):
-    record, store = trained
-
-    def ask(*names, data=dataset):
-        ready(record, data, store, names, ("best", "cpu"))
-
+def test_wrong_requests_are_named(run):
+    with pytest.raises(
+        SpecError, match="unknown method 'lime'; the methods are gradcam, gradcam-fine, hirescam"
+    ):
+        look_again(run, ["s000"], "lime")
     with pytest.raises(SpecError, match="toy has no source 's999'"):
-        ask("s000", "s999")
+        look_again(run, ["s000", "s999"])
     with pytest.raises(SpecError, match="no source given"):
-        ask()
-    with pytest.raises(DataError, match="source 's042' has no usable image"):
-        ask("s000", "s042")
-    with pytest.raises(SpecError, match=r"has classes \('one', 'two'\), toy \('one', 'many'\)"):
-        ask("s000", data=replace(dataset, card=replace(dataset.card, classes=("one", "many"))))
+        look_again(run, [])
+    with pytest.raises(DataError, match="source 's042' of toy has no usable image"):
+        look_again(run, ["s000", "s042"])
+
+
+def test_test_sources_have_their_places_in_the_plane(run):
+    found = look_again(run, ["s000"])
+    assert sorted(found.sources.tolist()) == [f"s{i:03d}" for i in range(32, 42)]
+    assert found.points.shape == (10, 2)
+    assert found.classes.tolist() == ["one", "two"]
+    assert found.source_label.tolist() == [int(name[1:]) % 2 for name in found.sources]
+    assert 0 < found.explained.sum() <= 1 + 1e-9
+    centres = [found.points[found.source_label == k].mean(0) for k in (0, 1)]
+    assert np.hypot(*(centres[0] - centres[1])) > 0.5 * found.points.std()
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""What a network looks at: class-activation maps and occlusion maps.
+"""What a network looks at: class-activation maps, occlusion maps, and the embedding of its last hidden layer.
 
 Maps are in the frame of the network's input: row 0 is the south edge, as everywhere, and the side of the field
 in arcsec goes with them. They tell what moves the output, not whether the network is right; a map that stays
@@ -7,7 +7,7 @@ when the weights are drawn anew tells of the image alone (Adebayo et al. 2018, a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
 from types import MappingProxyType
 from typing import Any
@@ -18,14 +18,9 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from rgbench.data.catalogue import DataSet, Flag
 from rgbench.errors import DataError, SpecError
 from rgbench.networks.modules.build import Network
-from rgbench.runs.device import check_device
-from rgbench.runs.inputs import ImageSource, prepare
 from rgbench.runs.predict import quiet
-from rgbench.runs.reopen import load_network
-from rgbench.store.store import RunRecord, Store
 
 BATCH = 64
 """Images, or occluded copies of one, that go through a network together."""
@@ -134,46 +129,6 @@ METHODS: Mapping[str, Callable[[Network, Tensor, Tensor], Floats]] = MappingProx
 )
 """Ways to make maps, by name. Many a network ends in a map of 2 x 2 pixels, in which nothing is seen: "fine" are
 those of the last map of 8 pixels a side or more, which may be an early one."""
-
-
-def ready(
-    record: RunRecord, dataset: DataSet, store: Store, source_ids: Sequence[str], how: tuple[str, str]
-) -> tuple[Network, ImageSource, NDArray[np.int64]]:
-    """Load the network of a run, prepare the images of sources, and give the network, the images and their rows.
-
-    Parameters
-    ----------
-    record, store : RunRecord, Store
-        A run, and the store that holds its weights.
-    dataset, source_ids : DataSet, sequence of str
-        Where the sources are, and which.
-    how : (str, str)
-        Which weights, "best" or "final", and a torch device.
-
-    Raises
-    ------
-    SpecError
-        If the classes of the data are not those of the run, or a source is not known.
-    DataError
-        If a source is unusable.
-    """
-    model, device = how
-    check_device(device)
-    have = () if record.predictions is None else record.predictions.classes
-    if have != dataset.classes:
-        raise SpecError(f"run {record.run_id} has classes {have}, {dataset.card.name} {dataset.classes}")
-    catalogue = dataset.catalogue
-    place = {name: row for row, name in enumerate(catalogue.source_id.tolist())}
-    unknown = [name for name in source_ids if name not in place]
-    if unknown or not source_ids:
-        raise SpecError(f"{dataset.card.name} has no source {unknown[0]!r}" if unknown else "no source given")
-    index = np.array([place[name] for name in source_ids], dtype=np.int64)
-    bad = catalogue.source_id[index[(catalogue.flags[index] & Flag.UNUSABLE) != 0]].tolist()
-    if bad:
-        raise DataError(f"source {bad[0]!r} has no usable image")
-    pixels = prepare(dataset.images[index], record.spec)
-    source = ImageSource(pixels, catalogue.label[index], record.spec, torch.device(device))
-    return load_network(record, store, model, device), source, index
 
 
 def _averaged(gradient: Tensor, each: Tensor) -> Tensor:
