@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import norm, t
 
-from rgbench.statistics.resampled import seed_interval
+from rgbench.statistics.recognition import Answers, difference
 from rgbench.statistics.significance import class_weights, score_difference_interval, score_mean_interval
 
 SIZES = (50, 104, 200, 400, 1000, 5000)
@@ -302,9 +302,9 @@ def cover_seeds(cell: dict, draws: int, rng: np.random.Generator) -> dict[str, f
     inside = dict.fromkeys(("sources and seeds", "sources alone", "t-test over seeds"), 0)
     for _ in range(draws):
         first, second = simulated_runs(cell, skill[y], rng)
-        result = seed_interval(y, first, second)
+        result = difference(*(Answers("", y, right, ("one",) * len(right)) for right in (first, second)))
         value, w = result.interval.value, class_weights(y)
-        error, (a, b) = result.source_error, (first @ w, second @ w)
+        error, (a, b) = result.resolution.source_error, (first @ w, second @ w)
         half = t.ppf(0.975, 2 * len(a) - 2) * np.sqrt((a.var(ddof=1) + b.var(ddof=1)) / len(a))
         inside["sources and seeds"] += result.interval.low <= truth <= result.interval.high
         inside["sources alone"] += abs(value - truth) <= Z * error

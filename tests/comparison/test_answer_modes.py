@@ -14,7 +14,7 @@ from rgbench.comparison.members import Side, side_of
 from rgbench.errors import SpecError, StoreError
 from rgbench.measures.calibration import ece_equal_mass, fit_temperature
 from rgbench.measures.catalogue import metrics
-from rgbench.measures.uncertainty import member_doubt, stack_members
+from rgbench.measures.uncertainty import member_doubt, with_members
 from rgbench.statistics.significance import mpca_interval
 from rgbench.store.store import SIDES, Store, read_doubt
 from rgbench.store.tables import Predictions, concatenate, write_predictions
@@ -49,7 +49,7 @@ def passes(record, m: int = 4, spread: float = 0.8) -> Predictions:
         rows = record.predictions.select(split, "best")
         noise = np.random.default_rng([record.spec.seed, len(split)]).normal(0, spread, (m, len(rows), 4))
         scores = log_softmax(rows.log_probabilities() + noise, axis=2)
-        parts.append(ours.with_members(rows, ours.MC_DROPOUT, scores))
+        parts.append(with_members(rows, ours.MC_DROPOUT, scores))
     return concatenate(parts)
 
 
@@ -57,33 +57,14 @@ def passes(record, m: int = 4, spread: float = 0.8) -> Predictions:
 
 
 def test_the_ensemble_of_seeds_is_the_mean_of_what_they_say_source_by_source(seeds):
-    table = ours.seed_ensemble(seeds, "test")
-    mean = table.select("test", "best", condition=ours.SEED_ENSEMBLE)
-    for source, p in zip(mean.source_id[::37], mean.probabilities()[::37], strict=True):
+    together = ours.answers_of(seeds, {}, sides(seeds), "best")[-1]
+    test = side_of(seeds, "test")
+    for place in range(0, 200, 37):
         own = []
         for record in seeds:
             rows = record.predictions.select("test", "best")
-            own.append(rows.probabilities()[np.flatnonzero(rows.source_id == source)[0]])
-        np.testing.assert_allclose(p, np.mean(own, axis=0), atol=1e-6)
-    source_id, y, scores = stack_members(table)
-    assert scores.shape == (3, 200, 4)
-    assert source_id.tolist() == mean.source_id.tolist()
-    assert y.tolist() == mean.label.tolist()
-    assert table.run_id.split("+") == [record.run_id for record in seeds]
-    for name, card in metrics():
-        assert np.isfinite(card.function(mean.label, mean.logits)), name
-
-
-def test_what_is_no_ensemble_of_seeds_is_refused(seeds, make_run):
-    with pytest.raises(SpecError, match="found 1 runs of 1 specs with seeds 1"):
-        ours.seed_ensemble(seeds[:1], "test")
-    with pytest.raises(SpecError, match="2 runs of 1 specs with seeds 1$"):
-        ours.seed_ensemble([seeds[0], seeds[0]], "test")
-    with pytest.raises(SpecError, match="2 runs of 2 specs with seeds 1, 2"):
-        ours.seed_ensemble([seeds[0], both_sides(make_run("mcrgnet", 2, 0.8))], "test")
-    split_by_seed = make_run("convxpress", 2, 0.8, test_seed=5)
-    with pytest.raises(SpecError, match="differ in their test sources"):
-        ours.seed_ensemble([make_run("convxpress", 1, 0.8), split_by_seed], "test")
+            own.append(rows.probabilities()[np.flatnonzero(rows.source_id == test.source_id[place])[0]])
+        np.testing.assert_allclose(np.exp(together.test[0, place]), np.mean(own, axis=0), atol=1e-6)
 
 
 def test_a_table_of_another_run_is_refused(tmp_path, seeds):
@@ -108,8 +89,6 @@ def test_a_network_answers_in_as_many_ways_as_there_are_rows_for(seeds):
     np.testing.assert_allclose(
         np.exp(found[1].test[1]), mean.probabilities()[np.argsort(mean.source_id)], atol=1e-6
     )
-    together = ours.seed_ensemble(seeds, "test").select("test", "best", condition=ours.SEED_ENSEMBLE)
-    np.testing.assert_allclose(np.exp(found[2].test[0]), together.probabilities(), atol=1e-6)
     information = found[2].doubts[0].mutual_information
     np.testing.assert_allclose(information, member_doubt(found[0].test).mutual_information)
 

@@ -14,11 +14,11 @@ from torch import nn
 
 from rgbench.data.catalogue import Card, Catalogue, DataSet, Flag
 from rgbench.data.load import load_dataset
+from rgbench.diagnostics import attribution
 from rgbench.diagnostics.attribution import (
     METHODS,
     gradcam,
     hirescam,
-    map_layers,
     occlusion,
 )
 from rgbench.diagnostics.embedding import embed, principal_plane
@@ -44,6 +44,13 @@ REGISTERED = (
     "convosource",
 )
 """Plain, with branches, equivariant, with gates, residual, with a sigmoid output, with maps of full size."""
+
+
+def map_layers(network, images, smallest=2) -> tuple[str, ...]:
+    """Name the modules whose maps are used, with their size: ``stack.14, 6 x 6``."""
+    with attribution.quiet(network), torch.enable_grad():
+        maps, _ = attribution._last_maps(network, images[:1].clone().requires_grad_(True), smallest)
+    return tuple(f"{name}, {each.shape[2]} x {each.shape[3]}" for name, each in maps)
 
 
 def network_of(text: str, side: int, n_classes: int = 2):

@@ -1,5 +1,3 @@
-import math
-
 import numpy as np
 import pytest
 import torch
@@ -9,13 +7,9 @@ from skimage.transform import rotate as skimage_rotate
 
 from rgbench.errors import DataError, SpecError
 from rgbench.images.augment import (
-    Augmentation,
     Transformation,
-    augment,
     rotate,
     rotate_stack,
-    rotations,
-    rotations_2021,
     transform,
     views,
 )
@@ -66,17 +60,6 @@ def test_rotate_stack_equals_skimage(shape):
     assert rotate_stack(images[:, None], 20).shape == (5, 1, *shape)
 
 
-@pytest.mark.parametrize("shape", [(40, 40), (30, 52)])
-def test_rotations_of_the_protocol_equal_skimage(shape):
-    images = pictures(2, shape)
-    angles = rotations_2021(15)
-    result = rotations(images, angles)
-    assert result.shape == (2, 24, *shape)
-    for number, angle in enumerate(angles):
-        expected = np.stack([skimage_rotate(image.numpy(), angle) for image in images])
-        np.testing.assert_allclose(result[:, number].numpy(), expected, atol=TOLERANCE)
-
-
 def test_channels_turn_together():
     images = pictures(3, (2, 20, 20), 0.01)
     angles = torch.tensor([10.0, 20.0, 30.0])
@@ -89,12 +72,6 @@ def test_blank_and_empty_stacks():
     assert not rotate(torch.zeros(2, 9, 9), torch.tensor([10.0, 20.0])).any()
     assert rotate(torch.zeros(0, 9, 9), torch.zeros(0)).shape == (0, 9, 9)
     assert rotate_stack(torch.zeros(0, 9, 9), 15).shape == (0, 9, 9)
-
-
-def test_rotations_2021():
-    assert rotations_2021() == tuple(range(0, 360, 15))
-    with pytest.raises(SpecError, match="step"):
-        rotations_2021(0)
 
 
 def test_one_angle_per_image():
@@ -160,17 +137,6 @@ def test_turning_by_transform_equals_rotate():
     torch.testing.assert_close(transform(images, how), rotate(images, how.angle))
 
 
-def test_chance_comes_from_the_generator_alone():
-    images = pictures(4, (1, 30, 30))
-    spec = Augmentation(zoom=0.1, shift=2.0)
-    one, two, three = (augment(images, spec, torch.Generator().manual_seed(seed), 20) for seed in (1, 1, 2))
-    assert torch.equal(one, two)
-    assert not torch.equal(one, three)
-    before = torch.get_rng_state()
-    augment(images, spec, torch.Generator().manual_seed(3))
-    assert torch.equal(before, torch.get_rng_state())
-
-
 def test_one_kind_of_chance_does_not_move_another():
     def draw(*how):
         return Transformation.draw(1000, *how, torch.Generator().manual_seed(5))
@@ -190,12 +156,6 @@ def test_one_kind_of_chance_does_not_move_another():
     assert torch.equal(nothing.angle, torch.zeros(1000))
     assert torch.equal(nothing.zoom, torch.ones(1000))
     assert torch.equal(nothing.shift, torch.zeros(1000, 2))
-
-
-@pytest.mark.parametrize("arguments", [{"zoom": 1.0}, {"zoom": -0.1}, {"shift": -1.0}, {"shift": math.nan}])
-def test_senseless_augmentation_is_refused(arguments):
-    with pytest.raises(SpecError, match=next(iter(arguments))):
-        Augmentation(**arguments)
 
 
 def test_views_are_the_eight_of_a_square():

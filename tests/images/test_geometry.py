@@ -1,20 +1,16 @@
-"""Crop, mask and resampling, and stacks of several surveys."""
+"""Crop, mask and resampling."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.ndimage import gaussian_filter
 from skimage.draw import disk
 from skimage.measure import block_reduce
 
-from rgbench.errors import DataError, SpecError
-from rgbench.images.channels import stack_channels, stack_surveys
+from rgbench.errors import SpecError
 from rgbench.images.geometry import block_mean, central_crop, circular_mask, pixels_that_fit, resample
-from rgbench.networks.modules.build import build_network
 
 SIDES = st.integers(1, 30)
 
@@ -150,61 +146,3 @@ def test_resampling_refuses():
 def test_pixels_that_fit():
     assert pixels_that_fit(300, 1.8, 15.0) == 36
     assert pixels_that_fit(3, 1.0, 10.0) == 1
-
-
-def test_surveys_come_to_lie_on_one_another():
-    """One source in FIRST and in NVSS, 60 arcsec north and 30 arcsec west of the centre."""
-    first = gaussian(300, 5.4 / 1.8, 60 / 1.8, 30 / 1.8)
-    nvss = gaussian(36, 45 / 15.0, 60 / 15, 30 / 15)
-    stack = stack_surveys([first, nvss], [1.8, 15.0])
-    assert stack.shape == (1, 2, 300, 300)
-    assert stack.dtype == np.float32
-    for channel in stack[0]:
-        np.testing.assert_allclose(centroid(channel) * 1.8, [60, 30], atol=0.2)
-    np.testing.assert_allclose(stack[0, 0], first[0], atol=1e-6)
-    assert stack[0, 1].sum() == pytest.approx(stack[0, 0].sum() * (45 / 5.4) ** 2, rel=0.02)
-
-
-def test_a_stack_may_have_any_scale_and_size():
-    rng = np.random.default_rng(1)
-    surveys = [gaussian_filter(rng.normal(size=(3, side, side)), (0, 2, 2)) for side in (100, 61, 40)]
-    scales = [1.0, 2.0, 1.5]
-    assert stack_surveys(surveys, scales).shape == (3, 3, 60, 60)
-    stack = stack_surveys(surveys, scales, to=2.0, size=25)
-    assert stack.shape == (3, 3, 25, 25)
-    np.testing.assert_allclose(stack[:, 1], surveys[1][:, 18:43, 18:43], atol=1e-6)
-    grey = np.zeros((3, 100, 100), np.uint8)
-    assert stack_surveys([grey, surveys[0]], [1.0, 1.0]).shape == (3, 2, 100, 100)
-
-
-def test_stacks_refuse():
-    image = np.zeros((2, 8, 8))
-    with pytest.raises(SpecError, match="1 pixel scales were given for 2 surveys"):
-        stack_surveys([image, image], [1.0])
-    with pytest.raises(DataError, match="no surveys"):
-        stack_surveys([], [])
-    with pytest.raises(DataError, match=r"channel 1 has shape \(1, 8, 8\), but channel 0 \(2, 8, 8\)"):
-        stack_surveys([image, image[:1]], [1.0, 1.0])
-    with pytest.raises(SpecError, match="size: 9 pixels"):
-        stack_surveys([image], [1.0], size=9)
-    with pytest.raises(DataError, match="no channels"):
-        stack_channels()
-    with pytest.raises(DataError, match=r"channel 1 has shape \(8, 8\); \(n, h, w\)"):
-        stack_channels(image, image[0])
-
-
-def test_a_stack_holds_its_channels():
-    parts = [np.full((2, 4, 5), value) for value in (1.0, 2.0, np.nan)]
-    stack = stack_channels(*parts)
-    assert stack.shape == (2, 3, 4, 5)
-    np.testing.assert_array_equal(stack[1, 1], parts[1][1])
-    assert np.isnan(stack[:, 2]).all()
-
-
-def test_networks_take_stacks():
-    stack = stack_surveys([np.ones((2, 80, 80)), np.ones((2, 10, 10))], [1.8, 14.4], size=64)
-    network = build_network("convxpress", 64, 4, channels=2, seed=1).eval()
-    with torch.no_grad():
-        assert network(torch.from_numpy(stack)).shape == (2, 4)
-    with pytest.raises(DataError, match=r"\(n, 1, 64, 64\), not \(2, 2, 64, 64\)"):
-        build_network("convxpress", 64, 4, channels=1, seed=1)(torch.from_numpy(stack))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,6 +22,7 @@ import rgbench
 import rgbench.runs.execute
 from rgbench.cli.app import main
 from rgbench.data.load import load_dataset
+from rgbench.data.own.check import check_folder
 from rgbench.errors import DataError, SpecError, StoreError
 from rgbench.runs.classify import check_table_path
 from rgbench.runs.execute import Bench, execute
@@ -314,6 +316,29 @@ def test_prediction_repeats_what_the_test_said(original, folder):
     paths = {p.name.removesuffix(".fits"): p for p in folder.rglob("*.fits")}
     result = rgbench.classify(record, store, [paths[name] for name in test.source_id])
     np.testing.assert_allclose(result.probabilities, test.probabilities(), atol=1e-5)
+
+
+def test_compressed_images_are_found_and_a_bad_one_has_the_verdict_of_data_check(original, folder, tmp_path):
+    """`predict FOLDER` passed over .fits.fz without a word, and named its source b.fits where it was given."""
+    store = Store(original / "results")
+    record = next(r for r in store.records() if r.spec.network.name == "mcrgnet")
+    new, image = tmp_path / "new", fits.getdata(sorted((folder / "FRII").iterdir())[0])
+    new.mkdir()
+    fits.writeto(new / "a.fits", image)
+    packed = fits.CompImageHDU(image, compression_type="GZIP_1", quantize_level=0)
+    fits.HDUList([fits.PrimaryHDU(), packed]).writeto(new / "b.fits.fz")
+    fits.writeto(new / "blank.fits.gz", np.zeros((SIDE, SIDE), np.float32))
+    (new / "broken.fts").write_bytes(b"SIMPLE")
+    shutil.copy(new / "a.fits", new / "a_rot_15.fits")
+    result = rgbench.classify(record, store, [new])
+    assert result.columns()["source"].tolist() == ["a", "b"]
+    np.testing.assert_array_equal(result.probabilities[0], result.probabilities[1])
+    checked = {f.path: f.problems[0] for f in check_folder(new) if f.status == "set aside"}
+    assert dict(result.set_aside) == checked
+    assert set(checked) == {str(new / "blank.fits.gz"), str(new / "broken.fts")}
+    named = rgbench.classify(record, store, [new / "b.fits.fz"])
+    assert named.columns()["source"].tolist() == ["b"]
+    assert named.columns()["path"].tolist() == [str(new / "b.fits.fz")]
 
 
 def test_an_image_is_classified_by_itself_and_in_the_training_frame(original, folder, tmp_path):

@@ -20,7 +20,8 @@ from scipy.ndimage import center_of_mass, gaussian_filter
 from scipy.stats import kstest
 
 from rgbench.data.catalogue import DataSet
-from rgbench.data.own.folder import load_folder, parse_name
+from rgbench.data.own.angles import position_in_name
+from rgbench.data.own.folder import load_folder
 from rgbench.errors import DataError, SpecError
 from rgbench.simulate import FIRST, SimulationSpec, Survey, simulate, write_simulation
 from rgbench.simulate.sky import draw_neighbours, make_noise, render
@@ -123,7 +124,7 @@ class TestSky:
         assert [sky.classes[k] for k in sky.catalogue.label] == ["FRI", "Bent", "Bent"] * 2
         assert (sky.card.beam, sky.card.pixel_scale, sky.card.survey) == (5.4, 1.8, "FIRST")
         for name, ra, dec in zip(sky.catalogue.source_id, sky.catalogue.ra, sky.catalogue.dec, strict=True):
-            assert parse_name(str(name)) == pytest.approx((ra, dec), abs=1e-9)
+            assert position_in_name(str(name)) == pytest.approx((ra, dec), abs=1e-9)
 
     def test_truth_agrees_with_itself(self, clean: DataSet) -> None:
         extra = clean.catalogue.extra
@@ -351,7 +352,7 @@ class TestParameters:
     @given(ra=st.integers(0, 8639999), dec=st.integers(-3240000, 3240000))
     def test_a_name_tells_the_position(self, ra: int, dec: int) -> None:
         name = source_name(ra / 24000, dec / 36000)
-        assert parse_name(name) == pytest.approx((ra / 24000, dec / 36000), abs=1e-9)
+        assert position_in_name(name) == pytest.approx((ra / 24000, dec / 36000), abs=1e-9)
 
     def test_every_range_names_its_source(self) -> None:
         for name, ranges in RANGES.items():

@@ -7,12 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import expit, logit
-from scipy.stats import t
+from scipy.stats import norm, t
 
 from rgbench.statistics.paired import recognition_differences
 from rgbench.statistics.recognition import Answers, Part, Resolution, difference, mean_interval
-from rgbench.statistics.resampled import seed_interval
-from rgbench.statistics.significance import mpca_difference_interval
+from rgbench.statistics.significance import class_weights, mpca_difference_interval
 
 
 def sky(n, rng, k=4):
@@ -44,15 +43,99 @@ def test_one_run_each_has_the_score_interval_of_a_pair():
     assert found.single == (True, True)
 
 
-def test_seeds_on_one_split_have_the_interval_of_seeds():
-    rng = np.random.default_rng(1)
-    y, hard = sky(400, rng)
-    a, b = (network(name, y, hard, rng, scatter=0.2) for name in "ab")
-    known = seed_interval(y, a.right, b.right).interval
-    found = difference(a, b).interval
-    assert (found.value, found.low, found.high) == pytest.approx(
-        (known.value, known.low, known.high), abs=1e-9
+def runs(n: int, seeds: int, scatter: float, seed: int, skills=(1.2, 1.0)) -> tuple[np.ndarray, ...]:
+    """Classes, and two networks' correctness; right where skill, luck of the seed, source and noise exceed 0."""
+    rng, y = np.random.default_rng(seed), np.arange(n) % 4
+    shared = rng.normal(0, 1, n)
+    made = [
+        skill + shared + scatter * rng.normal(size=(seeds, 1)) + rng.normal(0, 0.5, (seeds, n)) > 0
+        for skill in skills
+    ]
+    return y, made[0], made[1]
+
+
+def of_seeds(y, first, second):
+    """Compare two networks by their seeds on one split."""
+    return difference(*(Answers("", y, right, ("published",) * len(right)) for right in (first, second)))
+
+
+def seed_noise(found):
+    """Give the standard error that seeds bring to a difference."""
+    return float(np.hypot(*(part.error for part in found.resolution.parts)))
+
+
+def test_seeds_that_agree_leave_the_interval_of_the_test_set():
+    y, first, second = runs(300, 1, 0, 0)
+    many = of_seeds(y, np.repeat(first, 3, axis=0), np.repeat(second, 3, axis=0))
+    alone = mpca_difference_interval(y, first[0], second[0])
+    assert seed_noise(many) == pytest.approx(0, abs=1e-9)
+    assert (many.interval.low, many.interval.high) == pytest.approx((alone.low, alone.high), abs=1e-9)
+
+
+def test_seed_scatter_widens_the_interval_by_students_t():
+    """Every seed is right on all or nothing: then only seeds matter, with 2 degrees of freedom each."""
+    y = np.arange(4000) % 4
+    first = np.arange(4000) % 10 > np.array([[0], [1], [2]])
+    second = np.arange(4000) % 10 > np.array([[1], [1], [1]])
+    found = of_seeds(y, first, second)
+    between = np.std(first @ class_weights(y), ddof=1) / np.sqrt(3)
+    assert seed_noise(found) == pytest.approx(between, rel=0.01)
+    half = (found.interval.high - found.interval.low) / 2
+    assert half == pytest.approx(
+        np.hypot(t.ppf(0.975, 2) * between, norm.ppf(0.975) * found.resolution.source_error), rel=0.02
     )
+
+
+@pytest.mark.slow
+def test_errors_are_those_of_a_simulation():
+    """Standard errors, squared and averaged over test sets and seeds, add up to the scatter of the mean."""
+    found = [of_seeds(*runs(200, 4, 0.2, seed)) for seed in range(200)]
+    expected = np.mean([f.resolution.source_error**2 + seed_noise(f) ** 2 for f in found])
+    scatter = np.var([f.interval.value for f in found], ddof=1)
+    # A variance from 200 cases has a relative standard error of sqrt(2 / 199), 10 %.
+    assert expected == pytest.approx(scatter, rel=0.3)
+
+
+def test_noise_of_single_sources_is_no_noise_of_seeds():
+    """Runs of ten seeds without luck scatter, by their sources; after that is taken off little is left."""
+    left, scatter = [], []
+    for seed in range(40):
+        y, first, second = runs(400, 10, 0.0, seed)
+        left.append(seed_noise(of_seeds(y, first, second)) ** 2)
+        scatter.append(sum(np.var(own @ class_weights(y), ddof=1) for own in (first, second)) / 10)
+    # The positive part of what is left is a fifth of the scatter, for a chi-squared of 9 degrees.
+    assert 0.05 < np.mean(left) / np.mean(scatter) < 0.4
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("seeds", "scatter"), [(3, 0.0), (3, 0.2), (10, 0.2)])
+def test_seed_intervals_hold_the_truth_where_the_test_set_alone_does_not(seeds, scatter):
+    spread, cases = np.sqrt(1.25 + scatter**2), 250
+    truth = float(norm.cdf(1.2 / spread) - norm.cdf(1.0 / spread))
+    found = [of_seeds(*runs(400, seeds, scatter, seed)) for seed in range(cases)]
+    inside = np.mean([f.interval.low <= truth <= f.interval.high for f in found])
+    alone = np.mean([abs(f.interval.value - truth) <= 1.96 * f.resolution.source_error for f in found])
+    assert inside >= 0.93 - 3 * np.sqrt(0.95 * 0.05 / cases)
+    if scatter:
+        assert alone < 0.8
+
+
+@pytest.mark.slow
+@given(st.integers(2, 4), st.integers(2, 4), st.integers(4, 30), st.integers(0, 2**31))
+@settings(max_examples=40, deadline=None)
+def test_swapping_networks_turns_seed_intervals(seeds, others, n, seed):
+    rng = np.random.default_rng(seed)
+    y, first, second = rng.integers(0, 3, n), rng.random((seeds, n)) < 0.8, rng.random((others, n)) < 0.6
+    found, turned = of_seeds(y, first, second), of_seeds(y, second, first)
+    assert (-turned.interval.high, -turned.interval.low) == pytest.approx(
+        (found.interval.low, found.interval.high), abs=1e-7
+    )
+    order, rows = rng.permutation(n), rng.permutation(seeds)
+    other = of_seeds(y[order], first[rows][:, order], second[:, order])
+    assert (other.interval.low, other.interval.high) == pytest.approx(
+        (found.interval.low, found.interval.high), abs=1e-7
+    )
+    assert -1 <= found.interval.low <= found.interval.value <= found.interval.high <= 1
 
 
 def test_folds_count_as_nadeau_and_bengio_say():

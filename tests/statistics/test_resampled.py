@@ -1,4 +1,4 @@
-"""Seeds and folds: against baycomp, formulas written anew, and simulation."""
+"""Folds: against baycomp, formulas written anew, and simulation."""
 
 from __future__ import annotations
 
@@ -7,25 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from scipy.stats import norm, t, ttest_1samp
+from scipy.stats import t, ttest_1samp
 
 from rgbench.errors import SpecError
 from rgbench.statistics import resampled as ours
-from rgbench.statistics.significance import class_weights, mpca_difference_interval
 
 DIFFERENCES = np.array([0.02, 0.03, -0.01, 0.04, 0.05, 0.01, 0.0, 0.03, 0.02, 0.04])
 differences = arrays(np.float64, st.integers(2, 12), elements=st.floats(-1, 1).map(lambda x: round(x, 6)))
-
-
-def runs(n: int, seeds: int, scatter: float, seed: int, skills=(1.2, 1.0)) -> tuple[np.ndarray, ...]:
-    """Classes, and two networks' correctness; right where skill, luck of the seed, source and noise exceed 0."""
-    rng, y = np.random.default_rng(seed), np.arange(n) % 4
-    shared = rng.normal(0, 1, n)
-    made = [
-        skill + shared + scatter * rng.normal(size=(seeds, 1)) + rng.normal(0, 0.5, (seeds, n)) > 0
-        for skill in skills
-    ]
-    return y, made[0], made[1]
 
 
 # Folds
@@ -117,95 +105,10 @@ def test_equal_differences_leave_no_doubt():
     assert ours.correlated_t(np.full(5, 0.1), 0.2, 0.2).rope == 1
 
 
-# Seeds
-
-
-def test_seeds_that_agree_leave_the_interval_of_the_test_set():
-    y, first, second = runs(300, 1, 0, 0)
-    many = ours.seed_interval(y, np.repeat(first, 3, axis=0), np.repeat(second, 3, axis=0))
-    alone = mpca_difference_interval(y, first[0], second[0])
-    assert many.seed_error == pytest.approx(0, abs=1e-9)
-    assert (many.interval.low, many.interval.high) == pytest.approx((alone.low, alone.high), abs=1e-9)
-    assert many.words.endswith("over 3 seeds; most of the doubt comes from the test sources")
-
-
-def test_seed_scatter_widens_the_interval_by_students_t():
-    """Every seed is right on all or nothing: then only seeds matter, with 2 degrees of freedom each."""
-    y = np.arange(4000) % 4
-    first = np.arange(4000) % 10 > np.array([[0], [1], [2]])
-    second = np.arange(4000) % 10 > np.array([[1], [1], [1]])
-    found = ours.seed_interval(y, first, second)
-    between = np.std(first @ class_weights(y), ddof=1) / np.sqrt(3)
-    assert found.seed_error == pytest.approx(between, rel=0.01)
-    half = (found.interval.high - found.interval.low) / 2
-    assert half == pytest.approx(
-        np.hypot(t.ppf(0.975, 2) * between, norm.ppf(0.975) * found.source_error), rel=0.02
-    )
-    assert found.words.endswith("most of the doubt comes from the seeds")
-
-
-@pytest.mark.slow
-def test_errors_are_those_of_a_simulation():
-    """Standard errors, squared and averaged over test sets and seeds, add up to the scatter of the mean."""
-    found = [ours.seed_interval(*runs(200, 4, 0.2, seed)) for seed in range(200)]
-    expected = np.mean([f.source_error**2 + f.seed_error**2 for f in found])
-    scatter = np.var([f.interval.value for f in found], ddof=1)
-    # A variance from 200 cases has a relative standard error of sqrt(2 / 199), 10 %.
-    assert expected == pytest.approx(scatter, rel=0.3)
-
-
-def test_noise_of_single_sources_is_no_noise_of_seeds():
-    """Runs of ten seeds without luck scatter, by their sources; after that is taken off little is left."""
-    left, scatter = [], []
-    for seed in range(40):
-        y, first, second = runs(400, 10, 0.0, seed)
-        left.append(ours.seed_interval(y, first, second).seed_error ** 2)
-        scatter.append(sum(np.var(own @ class_weights(y), ddof=1) for own in (first, second)) / 10)
-    # The positive part of what is left is a fifth of the scatter, for a chi-squared of 9 degrees.
-    assert 0.05 < np.mean(left) / np.mean(scatter) < 0.4
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("seeds", "scatter"), [(3, 0.0), (3, 0.2), (10, 0.2)])
-def test_seed_intervals_hold_the_truth_where_the_test_set_alone_does_not(seeds, scatter):
-    spread, cases = np.sqrt(1.25 + scatter**2), 250
-    truth = float(norm.cdf(1.2 / spread) - norm.cdf(1.0 / spread))
-    found = [ours.seed_interval(*runs(400, seeds, scatter, seed)) for seed in range(cases)]
-    inside = np.mean([f.interval.low <= truth <= f.interval.high for f in found])
-    alone = np.mean([abs(f.interval.value - truth) <= 1.96 * f.source_error for f in found])
-    assert inside >= 0.93 - 3 * np.sqrt(0.95 * 0.05 / cases)
-    if scatter:
-        assert alone < 0.8
-
-
-@pytest.mark.slow
-@given(st.integers(2, 4), st.integers(2, 4), st.integers(4, 30), st.integers(0, 2**31))
-@settings(max_examples=40, deadline=None)
-def test_swapping_networks_turns_seed_intervals(seeds, others, n, seed):
-    rng = np.random.default_rng(seed)
-    y, first, second = rng.integers(0, 3, n), rng.random((seeds, n)) < 0.8, rng.random((others, n)) < 0.6
-    found, turned = ours.seed_interval(y, first, second), ours.seed_interval(y, second, first)
-    assert (-turned.interval.high, -turned.interval.low) == pytest.approx(
-        (found.interval.low, found.interval.high), abs=1e-7
-    )
-    assert turned.seeds == (others, seeds)
-    order, rows = rng.permutation(n), rng.permutation(seeds)
-    other = ours.seed_interval(y[order], first[rows][:, order], second[:, order])
-    assert (other.interval.low, other.interval.high) == pytest.approx(
-        (found.interval.low, found.interval.high), abs=1e-7
-    )
-    assert -1 <= found.interval.low <= found.interval.value <= found.interval.high <= 1
-
-
 # Refusals
 
 
 def test_what_cannot_be_compared_is_refused():
-    y, right = np.zeros(4, dtype=int), np.ones((3, 4), dtype=bool)
-    with pytest.raises(SpecError, match="2 or more seeds"):
-        ours.seed_interval(y, right[:1], right)
-    with pytest.raises(SpecError, match=r"found \(4,\), \(3, 4\), \(3, 3\)"):
-        ours.seed_interval(y, right, right[:, :3])
     with pytest.raises(SpecError, match="2 or more splits"):
         ours.corrected_t(np.array([0.1]), 0.2)
     with pytest.raises(SpecError, match="2 or more splits"):
@@ -215,7 +118,7 @@ def test_what_cannot_be_compared_is_refused():
     with pytest.raises(SpecError, match="rope: found -0.1"):
         ours.correlated_t(DIFFERENCES, 0.2, -0.1)
     with pytest.raises(SpecError, match="confidence: found 95"):
-        ours.seed_interval(y, right, right, 95)
+        ours.source_ends(np.zeros(4, dtype=int), np.zeros(4), 95)
 
 
 def test_many_intervals_at_once_are_those_one_by_one():

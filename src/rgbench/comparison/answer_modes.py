@@ -1,9 +1,9 @@
 """Ways in which a network can answer: single runs, Monte-Carlo dropout, and all its seeds together.
 
-A way is rows of a predictions table, told apart by their *condition*: the rows that a run stored are "clean",
-the passes of Monte-Carlo dropout are "mc-dropout" (made by `rgbench.diagnostics.mc_dropout`, kept beside the run),
-the seeds of a network are "seed-ensemble". Member 0 is the mean of the probabilities, members 1, 2, ... are what it is
-the mean of; so every measure takes either, and `rgbench.measures.uncertainty.member_doubt` parts their doubt.
+The rows that a run stored have the condition "clean"; the passes of Monte-Carlo dropout have "mc-dropout" (made by
+`rgbench.diagnostics.mc_dropout`, kept beside the run): member 0 is the mean of the probabilities, members 1, 2, ... are
+what it is the mean of. The seeds of a network are averaged here, of their stored rows. So every measure takes any of
+them, and `rgbench.measures.uncertainty.member_doubt` parts their doubt.
 
 Symbols: m members, n sources, k classes, r repeats of a way (one per run, or one).
 """
@@ -11,12 +11,12 @@ Symbols: m members, n sources, k classes, r repeats of a way (one per run, or on
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.stats import norm
 
-from rgbench.comparison.members import Floats, Side, side_of
+from rgbench.comparison.members import Floats, Side
 from rgbench.errors import SpecError
 from rgbench.measures.calibration import (
     BrierParts,
@@ -30,54 +30,17 @@ from rgbench.measures.catalogue import means, metrics
 from rgbench.measures.catalogue import recognition as recognition_names
 from rgbench.measures.classification import Labels, ece
 from rgbench.measures.combine import combine
-from rgbench.measures.uncertainty import MemberDoubt, member_doubt, stack_members, with_members
+from rgbench.measures.uncertainty import MemberDoubt, member_doubt, stack_members
 from rgbench.statistics.losses import mean_ends
 from rgbench.statistics.significance import score_mean_interval
 from rgbench.store.store import DOUBT_FILE, MC_DROPOUT, RunRecord
 from rgbench.store.tables import Predictions
 
-SEED_ENSEMBLE = "seed-ensemble"
 SINGLE, DROPOUT, SEEDS = "single run", "MC dropout", "seed ensemble"
 """The ways, in words."""
 
 Estimate = tuple[float, float, float]
 """A value with the bounds of its interval; NaN where there is none."""
-
-
-def seed_ensemble(records: Sequence[RunRecord], split: str, model: str = "best") -> Predictions:
-    """Make rows of the ensemble of a network's seeds: its mean probability, and what each seed said.
-
-    Parameters
-    ----------
-    records : sequence of RunRecord
-        Complete runs that differ in their seed only.
-    split : {"validation", "test"}
-        The side.
-    model : {"best", "final"}
-        Which model of each run.
-
-    Raises
-    ------
-    SpecError
-        If there are fewer than two runs, they differ in more than the seed, or they were split by seed: then
-        one has been trained on what another is tested on.
-    DataError
-        If a run's logits are not finite.
-    """
-    side = side_of(records, split, model)
-    alike = {record.spec.model_copy(update={"seed": 0}).run_id for record in records}
-    seeds = sorted({record.spec.seed for record in records})
-    if len(alike) > 1 or len(seeds) < len(records) or len(records) < 2:
-        raise SpecError(
-            f"an ensemble of seeds needs two runs or more that differ in their seed only, found {len(records)} "
-            f"runs of {len(alike)} specs with seeds {', '.join(map(str, seeds))}"
-        )
-    first = records[0].predictions
-    if first is None:  # which `side_of` has refused
-        raise SpecError(f"run {records[0].run_id}: has no predictions")
-    rows = first.select(split, model)
-    rows = replace(rows.take(np.argsort(rows.source_id)), run_id="+".join(r.run_id for r in records))
-    return with_members(rows, SEED_ENSEMBLE, side.scores)
 
 
 @dataclass(frozen=True)

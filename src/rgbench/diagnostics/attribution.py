@@ -131,13 +131,6 @@ METHODS: Mapping[str, Callable[[Network, Tensor, Tensor], Floats]] = MappingProx
 those of the last map of 8 pixels a side or more, which may be an early one."""
 
 
-def map_layers(network: Network, images: Tensor, smallest: int = 2) -> tuple[str, ...]:
-    """Name the modules whose maps `gradcam` uses, with their size: ``stack.14, 6 x 6``; errors as there."""
-    with quiet(network), torch.enable_grad():
-        maps, _ = _last_maps(network, images[:1].clone().requires_grad_(True), smallest)
-    return tuple(f"{name}, {each.shape[2]} x {each.shape[3]}" for name, each in maps)
-
-
 def _averaged(gradient: Tensor, each: Tensor) -> Tensor:
     return gradient.mean(dim=(2, 3), keepdim=True) * each
 

@@ -7,8 +7,7 @@ the pixels. Outside an image there is zero.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -22,34 +21,6 @@ BLOCK = 8
 
 SPARSE = 0.02
 """Share of pixels that are not zero below which a CPU rotates these alone."""
-
-
-@dataclass(frozen=True)
-class Augmentation:
-    """How far random transformations may go.
-
-    Attributes
-    ----------
-    rotate : bool
-        Turn by any angle.
-    flip : bool
-        Mirror the columns of every second image, on average.
-    zoom : float
-        Magnify by a factor between exp(-zoom) and exp(zoom), even in the logarithm; 0 <= zoom < 1.
-    shift : float
-        Shift by up to so many pixels along each axis; >= 0.
-    """
-
-    rotate: bool = True
-    flip: bool = True
-    zoom: float = 0.0
-    shift: float = 0.0
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.zoom < 1:
-            raise SpecError(f"augmentation.zoom: {self.zoom} was given; 0 <= zoom < 1 is needed")
-        if not 0 <= self.shift < math.inf:
-            raise SpecError(f"augmentation.shift: {self.shift} was given; pixels, 0 or more, are needed")
 
 
 @dataclass(frozen=True)
@@ -77,8 +48,9 @@ class Transformation:
     def draw(
         cls, n: int, rotate: bool, flip: bool, zoom: float, shift: float, generator: torch.Generator
     ) -> Transformation:
-        """Draw n transformations; arguments as in `Augmentation`.
+        """Draw n transformations: any angle, mirrored half the time, magnified by exp(-zoom) to exp(zoom), shifted.
 
+        Magnifications are even in the logarithm; shifts are up to so many pixels along each axis, either way.
         All numbers are drawn whatever the arguments, on the device of the generator: switching one kind
         off leaves the others as they were, and a generator on the CPU gives the same on every device.
         """
@@ -98,25 +70,6 @@ class Transformation:
         cos, sin = scale * angle.cos(), scale * angle.sin()
         linear = torch.stack((torch.stack((sign * cos, -sign * sin), -1), torch.stack((sin, cos), -1)), -2)
         return torch.cat((linear, -linear @ self.shift.double()[:, :, None]), dim=2)
-
-
-def augment(
-    images: Tensor,
-    spec: Augmentation,
-    generator: torch.Generator,
-    field: int | None = None,
-    size: int | None = None,
-) -> Tensor:
-    """Transform images at random; `transform` tells of shapes and errors.
-
-    Examples
-    --------
-    >>> images = torch.rand(2, 1, 60, 60)
-    >>> augment(images, Augmentation(zoom=0.1), torch.Generator().manual_seed(1), field=32, size=16).shape
-    torch.Size([2, 1, 16, 16])
-    """
-    drawn = Transformation.draw(len(images), spec.rotate, spec.flip, spec.zoom, spec.shift, generator)
-    return transform(images, drawn, field, size)
 
 
 def transform(
@@ -246,54 +199,6 @@ def rotate_stack(images: Tensor, angle: float) -> Tensor:
         sampled = F.grid_sample(part, grid.expand(part.shape[0], -1, -1, -1), align_corners=False)
         result[first : first + block] = sampled.view(-1, height, width)
     return result.view(images.shape)
-
-
-def rotations_2021(step: int = 15) -> tuple[int, ...]:
-    """Give the angles of the 2021 protocol: 0, step, 2 step ... below 360 degrees.
-
-    Examples
-    --------
-    >>> len(rotations_2021()), rotations_2021(90)
-    (24, (0, 90, 180, 270))
-    """
-    if not 1 <= step <= 360:
-        raise SpecError(f"augmentation.step: {step} was given; 1 to 360 degrees are legal")
-    return tuple(range(0, 360, step))
-
-
-def rotations(images: Tensor, angles: Sequence[float]) -> Tensor:
-    """Turn every image by every angle.
-
-    Of square images, angles that differ by quarter turns are interpolated once and turned exactly: six
-    interpolations, one of them the image itself, make the 24 rotations of the 2021 protocol.
-
-    Parameters
-    ----------
-    images : Tensor, shape (n, ..., h, w)
-        Images.
-    angles : sequence of float
-        Degrees, counter-clockwise.
-
-    Returns
-    -------
-    Tensor of float32, shape (n, len(angles), ..., h, w)
-        The views of an image follow one another, in the order of the angles.
-
-    Examples
-    --------
-    >>> rotations(torch.rand(2, 30, 30), rotations_2021()).shape
-    torch.Size([2, 24, 30, 30])
-    """
-    shape = (len(images), len(angles), *images.shape[1:])
-    result = torch.empty(shape, dtype=torch.float32, device=images.device)
-    square = images.shape[-2] == images.shape[-1]
-    bases: dict[float, Tensor] = {}
-    for view, angle in enumerate(angles):
-        quarters, rest = divmod(angle % 360, 90) if square else (0, angle)
-        if rest not in bases:
-            bases[rest] = rotate_stack(images, rest)
-        result[:, view] = torch.rot90(bases[rest], int(quarters), (-2, -1))
-    return result
 
 
 def views(images: Tensor, n: int) -> Iterator[Tensor]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 import warnings
 import zlib
@@ -22,8 +23,8 @@ from numpy.typing import NDArray
 
 from rgbench.errors import DataError, SpecError
 
-ENDINGS = (".fits", ".fit", ".fits.gz", ".fit.gz", ".fits.fz")
-"""Endings of the files that are taken for FITS, in small letters."""
+ENDINGS = tuple(f".{kind}{packed}" for kind in ("fits", "fit", "fts") for packed in ("", ".gz", ".fz"))
+"""Endings of the files that are taken for FITS, in small letters; .fz are tile-compressed."""
 CYLINDRICAL = ("CAR", "CEA", "CYP", "MER")
 """Projections in which the sky repeats itself every 360 degrees."""
 _UNREADABLE = (OSError, ValueError, TypeError, EOFError, KeyError, IndexError, zlib.error, fits.VerifyError)
@@ -219,7 +220,9 @@ class FitsImage:
         return [str(line) for line in self.header.get("HISTORY", [])]
 
 
-def read_fits(path: Path | str, plane: int | tuple[int, ...] | None = None) -> FitsImage:
+def read_fits(
+    path: Path | str, plane: int | tuple[int, ...] | None = None, content: bytes | None = None
+) -> FitsImage:
     """Read the image of the primary or the first image extension, a compressed one too.
 
     Axes of length 1 are dropped; what is left must be two axes. BSCALE, BZERO, BLANK, .gz and byte order are
@@ -232,6 +235,8 @@ def read_fits(path: Path | str, plane: int | tuple[int, ...] | None = None) -> F
     plane : int or tuple of int, optional
         Which plane of a cube is taken, from 0, along the third axis; or along each axis after the second that
         is longer than 1, in the order of NumPy (last FITS axis first).
+    content : bytes, optional
+        What is in the file, where it lies in an archive; the path is then a name for messages.
 
     Raises
     ------
@@ -249,7 +254,7 @@ def read_fits(path: Path | str, plane: int | tuple[int, ...] | None = None) -> F
     """
     path = Path(path)
     try:
-        with _quiet(), fits.open(path, memmap=False) as units_:
+        with _quiet(), fits.open(path if content is None else io.BytesIO(content), memmap=False) as units_:
             header, data = _first_image(units_)
     except _UNREADABLE as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -12,8 +12,10 @@ import pyarrow as pa
 from astropy.table import Table
 from numpy.typing import NDArray
 
+from rgbench.data.own.files import ImageFile, SetAside, examine, file_stem, find_images
 from rgbench.errors import DataError, SpecError
-from rgbench.images.fits import FitsImage, read_fits
+from rgbench.images.fits import ENDINGS as FITS_ENDINGS
+from rgbench.images.fits import FitsImage
 from rgbench.images.preprocess import central_crop, usable
 from rgbench.runs.inputs import prepare
 from rgbench.runs.reopen import StoredRun
@@ -26,7 +28,6 @@ CHUNK = 256
 SCALE_TOLERANCE = 0.1
 """Largest difference of pixel scales, as a share, at which a network still sees what it was trained on."""
 ENDINGS = (".csv", ".parquet", ".vot", ".xml", ".fits")
-FITS_ENDINGS = (".fits", ".fit", ".fits.gz", ".fit.gz")
 
 
 @dataclass(frozen=True)
@@ -41,14 +42,14 @@ class Classified:
         Class names, in the order of the columns of `probabilities`.
     probabilities : ndarray of float64, shape (n, n_classes)
         Class probabilities.
-    set_aside : list of (str, str)
+    set_aside : list of SetAside
         Path and reason of each image that was not classified.
     """
 
     path: list[str]
     classes: tuple[str, ...]
     probabilities: NDArray[np.float64]
-    set_aside: list[tuple[str, str]]
+    set_aside: list[SetAside]
 
     def columns(self) -> dict[str, NDArray[Any]]:
         """Give the table's columns: source, path, class, and one probability per class."""
@@ -56,7 +57,7 @@ class Classified:
             np.array(self.classes)[self.probabilities.argmax(axis=1)] if self.path else np.array([], str)
         )
         table = {
-            "source": np.array([source_name(Path(p)) for p in self.path], dtype=str),
+            "source": np.array([file_stem(p) for p in self.path], dtype=str),
             "path": np.array(self.path, dtype=str),
             "class": winners,
         }
@@ -75,7 +76,8 @@ def classify(
     store : Store
         The store that holds its weights.
     paths : sequence of path
-        FITS files, or folders that are searched for them, subfolders included.
+        Files, or folders that are searched for FITS files, subfolders included, as
+        `rgbench.data.own.files.find_images` does; PNG and HDF5, which tell no pixel scale, only by name.
     model : {"best", "final"}
         Which weights.
     device : str
@@ -98,10 +100,12 @@ def classify(
         If the device is not there.
     """
     run = StoredRun(record, store, model, device)
-    files = find_fits(paths)
+    files = find_images(paths, FITS_ENDINGS)
+    if not files:
+        raise DataError(f"{', '.join(map(str, paths))}: no FITS file ({', '.join(FITS_ENDINGS)}) there")
     rows: list[NDArray[np.float64]] = []
     done: list[str] = []
-    aside: list[tuple[str, str]] = []
+    aside: list[SetAside] = []
     for start in range(0, len(files), CHUNK):
         pixels, kept = _read(files[start : start + CHUNK], run.spec, aside)
         if kept:
@@ -111,21 +115,6 @@ def classify(
         name, reason = aside[0]
         raise DataError(f"none of {len(files)} files could be classified; the first, {name}: {reason}")
     return Classified(done, run.classes, np.concatenate(rows), aside)
-
-
-def find_fits(paths: Sequence[Path | str]) -> list[Path]:
-    """List FITS files: those given, and those in the folders given, sorted; `DataError` if none."""
-    found: list[Path] = []
-    for path in map(Path, paths):
-        if path.is_dir():
-            found += sorted(p for p in path.rglob("*") if p.name.lower().endswith(FITS_ENDINGS))
-        elif path.exists():
-            found.append(path)
-        else:
-            raise DataError(f"{path}: there is no such file or folder")
-    if not found:
-        raise DataError(f"{', '.join(map(str, paths))}: no FITS file ({', '.join(FITS_ENDINGS)}) there")
-    return found
 
 
 def write_table(path: Path, result: Classified, overwrite: bool = False) -> None:
@@ -156,38 +145,24 @@ def check_table_path(path: Path, overwrite: bool) -> None:
         raise SpecError(f"--out {path}: is there already; choose another name, or give --overwrite")
 
 
-def source_name(path: Path) -> str:
-    """Give the source's name: the file's, without its FITS ending.
-
-    Examples
-    --------
-    >>> source_name(Path("FRII/J104312.34+123456.7.fits.gz"))
-    'J104312.34+123456.7'
-    """
-    for ending in sorted(FITS_ENDINGS, key=len, reverse=True):
-        if path.name.lower().endswith(ending):
-            return path.name[: -len(ending)]
-    return path.name
-
-
 def _read(
-    files: list[Path], spec: RunSpec, aside: list[tuple[str, str]]
+    files: list[ImageFile], spec: RunSpec, aside: list[SetAside]
 ) -> tuple[NDArray[np.float32], list[str]]:
     """Read and prepare images, each by itself; those that cannot be used go to `aside`."""
     fields, kept = [], []
-    for path in files:
-        try:
-            image = read_fits(path)
-        except DataError as error:
-            aside.append((str(path), str(error).removeprefix(f"{path}: ")))
-            continue
-        pixels = image.pixels if spec.data.frame is None else central_crop(image.pixels, spec.data.frame)
-        reason = usable(pixels) or _too_small(pixels, spec.images.field) or _other_scale(image, spec)
+    for file in files:
+        image, reason = examine(file)
+        if image is not None and not reason:
+            frame = spec.data.frame
+            pixels = image.pixels if frame is None else central_crop(image.pixels, frame)
+            reason = (
+                usable(pixels) or _too_small(pixels, spec.images.field) or _other_scale(image, spec) or ""
+            )
         if reason:
-            aside.append((str(path), reason))
+            aside.append(SetAside(file.place, reason))
             continue
         fields.append(central_crop(prepare(pixels[None], spec)[0], spec.images.field))
-        kept.append(str(path))
+        kept.append(file.place)
     return np.stack(fields) if fields else np.zeros((0, 0, 0), dtype=np.float32), kept
 
 

@@ -2,8 +2,9 @@
 
 Runs that share sources are not independent. Seeds on one test set share its luck, however many they are; folds
 share most of their training sources. So neither a t-test over seeds nor one over folds is right, and there
-are two ways out here: `seed_interval` adds the noise of seeds to that of the test set, and `corrected_t` and
-`correlated_t` widen a t-test over folds for what their training sets share.
+are two ways out: the noise of seeds (`seed_error`) is added to that of the test set (`source_ends`), which
+`rgbench.statistics.recognition.difference` does; `corrected_t` and `correlated_t` widen a t-test over folds for
+what their training sets share.
 
 Values and differences are fractions, first minus second; words say points, i.e. percent.
 """
@@ -26,35 +27,6 @@ from rgbench.statistics.significance import (
     class_weights,
     score_difference_interval,
 )
-
-
-@dataclass(frozen=True)
-class SeedDifference:
-    """The difference of two networks, each trained with several seeds and tested on the same sources.
-
-    Attributes
-    ----------
-    interval : Interval
-        Mean difference over seeds in MPCA; its interval is for new seeds and new test sources.
-    source_error : float
-        Standard error that comes from the test sources.
-    seed_error : float
-        Standard error that comes from the seeds.
-    seeds : (int, int)
-        Number of seeds of each network.
-    """
-
-    interval: Interval
-    source_error: float
-    seed_error: float
-    seeds: tuple[int, int]
-
-    @property
-    def words(self) -> str:
-        """The difference and what limits it, in a sentence."""
-        larger = "seeds" if self.seed_error > self.source_error else "test sources"
-        few = min(self.seeds)
-        return f"{self.interval.words} over {few} seeds; most of the doubt comes from the {larger}"
 
 
 @dataclass(frozen=True)
@@ -115,62 +87,6 @@ class Posterior:
             f"first better {100 * self.right:.0f} %, equal within {points(self.region)} "
             f"{100 * self.rope:.0f} %, second better {100 * self.left:.0f} %"
         )
-
-
-def seed_interval(y: Labels, first: Flags, second: Flags, confidence: float = 0.95) -> SeedDifference:
-    """Give the interval of the mean difference over seeds in MPCA, for new seeds and new test sources.
-
-    Parameters
-    ----------
-    y : ndarray of int64, shape (n,)
-        True classes.
-    first, second : ndarray of bool, shape (s, n)
-        Whether each run is right on each source; rows are seeds, 2 or more, of which the networks may
-        have different numbers. Seeds of two networks are not paired, even where their numbers are equal:
-        the same number starts different networks.
-    confidence : float
-        Coverage, in (0, 1).
-
-    Raises
-    ------
-    SpecError
-        If shapes do not fit, a network has fewer than two seeds, or the confidence is out of range.
-
-    Notes
-    -----
-    The half width is the square root of a sum of squares, as in MOVER (Zou & Donner 2008), of three parts:
-
-    * sources: the score interval of `mpca_difference_interval` on the mean over seeds, narrowed by the
-      square root of the dispersion, because a mean over seeds scatters less than one seed;
-    * the seeds of either network: Student's t with s - 1 degrees of freedom times the standard error of its
-      mean over seeds, after what single sources contribute to the scatter of seeds has been taken off.
-
-    With three seeds Student's t has 2 degrees of freedom and is 4.30, not 1.96: from three seeds one does not
-    know better. The interval is then wide wherever seeds scatter, and rather too wide than too narrow. For
-    three seeds that scatter by about 2 points, test sources alone give 95 % intervals that hold the truth in
-    78 % of the cases with 400 sources and in 55 % with 2,000; a t-test over seeds leaves out that the test
-    set is a sample too, and has 84 % where seeds do not scatter (``benchmarks/coverage.py``).
-
-    Examples
-    --------
-    >>> y, i, s = np.arange(400) % 4, np.arange(400), np.arange(3)[:, None]
-    >>> difference = seed_interval(y, (i + s) % 10 > 0, (i + 7 * s) % 5 > 0)
-    >>> difference.interval.words
-    '10.0 points (95 % interval 8.0 to 12.1)'
-    """
-    _check_seeds(y, first, second)
-    low, high, value = source_ends(y, first.mean(axis=0) - second.mean(axis=0), confidence)
-    seed_errors = [seed_error(y, flags) for flags in (first, second)]
-    wide = [float(t.ppf((1 + confidence) / 2, len(flags) - 1)) for flags in (first, second)]
-    extra = sum((q * error) ** 2 for q, error in zip(wide, seed_errors, strict=True))
-    z = float(norm.ppf((1 + confidence) / 2))
-    below, above = np.hypot(value - low, np.sqrt(extra)), np.hypot(high - value, np.sqrt(extra))
-    return SeedDifference(
-        Interval(value, max(-1.0, value - float(below)), min(1.0, value + float(above)), confidence),
-        (high - low) / (2 * z),
-        float(np.hypot(seed_errors[0], seed_errors[1])),
-        (len(first), len(second)),
-    )
 
 
 def corrected_t(differences: Floats, test_share: float, confidence: float = 0.95) -> CorrectedT:
@@ -348,16 +264,6 @@ def seed_error(y: Labels, flags: Flags | Floats) -> float:
         weight = weights[y == c][0]
         within += float(np.sum(rest**2)) / (max(n - 1, 1) * (seeds - 1)) * n * weight**2
     return float(np.sqrt(max(between - within, 0.0) / seeds))
-
-
-def _check_seeds(y: Labels, first: Flags, second: Flags) -> None:
-    shapes: list[tuple[int, ...]] = [array.shape for array in (y, first, second)]
-    fits = y.ndim == 1 and len(y) > 0 and all(len(s) == 2 and s[1] == len(y) for s in shapes[1:])
-    if not fits or min(len(first), len(second)) < 2:
-        found = ", ".join(str(shape) for shape in shapes)
-        raise SpecError(
-            f"classes (n,) and two arrays (seeds, n) of 2 or more seeds are needed, found {found}"
-        )
 
 
 def _check_share(key: str, value: float) -> None:

@@ -18,7 +18,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rgbench.data.own.angles import name_of_position, parse_angle, position_in_name
-from rgbench.data.own.sources import ALIASES, LabelRule, SourceColumns, file_stem, read_sources
+from rgbench.data.own.files import file_stem
+from rgbench.data.own.sources import ALIASES, LabelRule, SourceColumns, read_sources
 from rgbench.errors import DataError, SpecError
 
 MIRROR = Path(os.environ["RGBENCH_MIRROR"]) if os.environ.get("RGBENCH_MIRROR") else None
@@ -145,6 +146,27 @@ def test_sexagesimal_is_astropy_s(ra, dec, mark):
     )
     assert parse_angle(hours, "ra") == pytest.approx(Angle(hours, "hourangle").deg, abs=1e-10)
     assert parse_angle(degrees, "dec") == pytest.approx(dec, abs=1e-8)
+
+
+@pytest.mark.parametrize(
+    ("text", "axis", "degrees"),
+    [
+        ("12h30m", "ra", 187.5),
+        ("12:30", "ra", 187.5),
+        ("187d30m", "ra", 187.5),
+        ("-0d30.5m", "dec", -(30 + 0.5) / 60),
+        ("1°30′", "dec", 1.5),
+        ("12:30:00 S", "dec", -12.5),
+    ],
+)
+def test_what_has_not_three_parts_is_read_by_astropy(text, axis, degrees):
+    assert parse_angle(text, axis) == pytest.approx(degrees, abs=1e-11)
+    for hours in ("12h30m", "12h"):
+        with pytest.raises(ValueError, match="is in hours; degrees are needed"):
+            parse_angle(hours, "dec")
+    for wrong in ("12:61", "12 apples", "h", "12:30:60"):
+        with pytest.raises(ValueError, match="is neither degrees nor sexagesimal|of 60 or more"):
+            parse_angle(wrong, axis)
 
 
 @given(ra=st.floats(0, 359.9999), dec=st.floats(-90, 90))

@@ -22,6 +22,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from filelock import FileLock
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -149,13 +150,20 @@ def public(url: str, content: bytes = CONTENT) -> PublicFile:
     return PublicFile("data.bin", "folder/data.bin", url, hashlib.sha256(content).hexdigest())
 
 
+def left(folder: Path) -> list[str]:
+    """Name what is in the cache, but for the lock files, which are empty and stay."""
+    locks = [path for path in folder.iterdir() if path.suffix == ".lock"]
+    assert all(path.stat().st_size == 0 for path in locks)
+    return sorted(path.name for path in folder.iterdir() if path not in locks)
+
+
 def fetched(behaviour: Behaviour, cache, retry: RetryPolicy = HASTY) -> list[tuple[int, int]]:
     told: list[tuple[int, int]] = []
     with served(behaviour) as url:
         path = locate(public(url), progress=lambda done, total: told.append((done, total)), retry=retry)
     assert path == cache / "data.bin"
     assert path.read_bytes() == CONTENT
-    assert sorted(p.name for p in cache.iterdir()) == ["data.bin"], "no part, lock or version is left"
+    assert left(cache) == ["data.bin"], "no part or version is left"
     return told
 
 
@@ -334,7 +342,7 @@ def test_a_length_that_is_too_long_is_found(cache):
 
 def test_a_length_that_is_too_short_is_found(cache):
     failing(Behaviour(length="299999"), hashlib.sha256(CONTENT[:-1]).hexdigest(), HASTY, ChecksumError)
-    assert list(cache.iterdir()) == []
+    assert left(cache) == []
 
 
 def test_a_length_that_is_no_number_is_none(cache):
@@ -353,7 +361,7 @@ def test_a_wrong_file_is_thrown_away_and_named(cache):
     assert behaviour.asked == [""], "it came in one piece, so it would be the same again"
     for part in (hashlib.sha256(b"another").hexdigest(), hashlib.sha256(CONTENT).hexdigest(), "data.bin"):
         assert part in str(caught.value)
-    assert list(cache.iterdir()) == []
+    assert left(cache) == []
 
 
 @pytest.mark.parametrize(
@@ -608,12 +616,12 @@ def test_no_two_hold_the_lock_at_once(tmp_path):
     for thread in threads:
         thread.join()
     assert most == [1] * 240
-    assert list(tmp_path.iterdir()) == []
+    assert left(tmp_path) == []
 
 
 def test_who_waits_for_a_lock_does_not_wait_for_the_children_of_its_holder(tmp_path, monkeypatch):
-    held, real = [], fetch._lock
-    monkeypatch.setattr(fetch, "_lock", lambda path: held.append(real(path)) or held[-1])
+    held = []
+    monkeypatch.setattr(fetch, "FileLock", lambda path: held.append(FileLock(path)) or held[-1])
 
     def enter() -> None:
         with fetch._alone(tmp_path / "data.bin"):
@@ -621,10 +629,10 @@ def test_who_waits_for_a_lock_does_not_wait_for_the_children_of_its_holder(tmp_p
 
     waiting = threading.Thread(target=enter, daemon=True)
     with fetch._alone(tmp_path / "data.bin"):
-        child = os.dup(held[0].fileno())  # as a fork leaves it
+        child = os.dup(held[0]._context.lock_file_fd)  # as a fork leaves it
         waiting.start()
         time.sleep(0.1)
-        assert len(held) == 1
+        assert waiting.is_alive()
     waiting.join(timeout=5)
     ended = not waiting.is_alive()
     os.close(child)
@@ -649,7 +657,7 @@ def test_two_processes_at_once_fetch_it_once(cache):
         outputs = [process.communicate(timeout=30)[0].decode().strip() for process in processes]
     assert outputs == [str(cache / "data.bin")] * 2
     assert behaviour.asked == [""]
-    assert [path.name for path in cache.iterdir()] == ["data.bin"]
+    assert left(cache) == ["data.bin"]
 
 
 def test_where_a_killed_process_was_the_next_goes_on(cache):
@@ -668,7 +676,7 @@ def test_where_a_killed_process_was_the_next_goes_on(cache):
         had = part.stat().st_size
         assert locate(public(url), retry=HASTY).read_bytes() == CONTENT
     assert behaviour.asked == ["", f"bytes={had}-"]
-    assert [path.name for path in cache.iterdir()] == ["data.bin"]
+    assert left(cache) == ["data.bin"]
 
 
 def test_what_another_process_fetched_meanwhile_is_checked(cache, monkeypatch):
@@ -684,7 +692,7 @@ def test_where_there_are_no_locks_each_writes_a_part_of_its_own(cache, monkeypat
     def no_locks(*arguments: object) -> None:
         raise OSError(errno.ENOLCK, "No locks available")
 
-    monkeypatch.setattr(fetch.fcntl, "flock", no_locks)
+    monkeypatch.setattr(FileLock, "_acquire", no_locks)
     cache.mkdir()
     (cache / "data.bin.part").write_bytes(b"of another process")
     behaviour = Behaviour(breaks=[1000])
@@ -694,7 +702,7 @@ def test_where_there_are_no_locks_each_writes_a_part_of_its_own(cache, monkeypat
     assert (cache / "data.bin.part").read_bytes() == b"of another process"
     (cache / "data.bin").unlink()
     failing(Behaviour(breaks=[1000]), "broke after 1000", replace(HASTY, attempts=1))
-    assert [path.name for path in cache.iterdir()] == ["data.bin.part"]
+    assert left(cache) == ["data.bin.part"]
 
 
 def test_a_callback_that_stops_a_download_leaves_no_lock(cache):
@@ -724,7 +732,7 @@ def test_of_several_files_all_that_fail_are_named_and_the_others_fetched(cache):
         files = [replace(public(url), name=name) for name in ("a.bin", "b.bin", "c.bin")]
         with pytest.raises(DataError) as caught:
             fetch.fetch(files, retry=HASTY)
-    assert [path.name for path in cache.iterdir()] == ["b.bin"]
+    assert left(cache) == ["b.bin"]
     lines = str(caught.value).splitlines()
     assert [line.partition(" ")[0] for line in lines] == ["a.bin", "c.bin"]
     assert all("put it at" in line for line in lines)
@@ -741,7 +749,7 @@ def test_an_unknown_checksum_is_recorded_and_held_to(cache):
     with served(Behaviour(breaks=[100_000])) as url:
         path = locate(unknown(url), retry=HASTY)
         assert record.read_text().split() == [hashlib.sha256(CONTENT).hexdigest(), "data.bin"]
-        assert sorted(p.name for p in cache.iterdir()) == ["data.bin", "data.bin.sha256"]
+        assert left(cache) == ["data.bin", "data.bin.sha256"]
         assert locate(unknown(url)) == path
         path.write_bytes(b"spoilt")
         with pytest.raises(
@@ -795,7 +803,7 @@ def test_an_unknown_checksum_of_a_file_in_the_mirror_is_recorded_in_the_cache(ca
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / "data.bin").write_bytes(CONTENT)
     assert locate(unknown("http://127.0.0.1:1/"), mirror=tmp_path) == tmp_path / "folder" / "data.bin"
-    assert [path.name for path in cache.iterdir()] == ["data.bin.sha256"]
+    assert left(cache) == ["data.bin.sha256"]
     (tmp_path / "folder" / "data.bin").write_bytes(b"another")
     with pytest.raises(ChecksumError):
         check_recorded(tmp_path / "folder" / "data.bin", cache / "data.bin.sha256")

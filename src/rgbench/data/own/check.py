@@ -11,13 +11,12 @@ from typing import Any
 import numpy as np
 
 from rgbench.data.own.angles import position_in_name
-from rgbench.data.own.files import ImageFile, read_image
+from rgbench.data.own.files import ImageFile, examine, find_images
 from rgbench.data.own.folder import SCALE_TOLERANCE, commonest, difference, field_of
-from rgbench.data.own.plan import FolderOptions, Wanted, all_images, plan_folder
+from rgbench.data.own.plan import FolderOptions, Wanted, plan_folder
 from rgbench.errors import DataError
 from rgbench.images.fits import NO_BEAM, Beam, FitsImage
 from rgbench.images.measure import PLATEAU
-from rgbench.images.preprocess import usable
 
 OK, REPAIRED, SET_ASIDE = STATUSES = ("ok", "repaired", "set aside")
 """What becomes of a file: loaded as it is, loaded after a change, or left out."""
@@ -119,7 +118,7 @@ def check_folder(
         _name_homonyms(facts)
     used = {w.file.place for w in wanted}
     paths = {Path(manifest).resolve()} if manifest is not None else set()
-    others = [f for f in all_images(root) if f.place not in used and f.path.resolve() not in paths]
+    others = [f for f in find_images([root]) if f.place not in used and f.path.resolve() not in paths]
     reason = "in no class folder" if manifest is None else "not in the manifest"
     return [*(f.finding() for f in facts), *(_left_out(file, reason) for file in others)]
 
@@ -142,22 +141,16 @@ def _left_out(file: ImageFile, reason: str) -> Finding:
 
 def _inspect(w: Wanted, options: FolderOptions) -> _Facts:
     facts = _Facts(w)
-    if not w.file.path.exists():
-        several = " and " in str(w.file.path)
-        what = f"its name is that of {w.file.path}" if several else "in the manifest, but missing"
-        facts.problems.append(what)
-        facts.aside = "set aside: give its path" if several else "set aside: there is no such file"
-        return facts
-    try:
-        image = read_image(w.file, options.plane)
-    except DataError as error:
-        facts.problems.append(str(error).removeprefix(f"{w.file.path}: "))
-        facts.aside = "set aside: it cannot be read"
+    image, reason = examine(w.file, options.plane)
+    if image is None:
+        there = w.file.path.exists()
+        facts.problems.append(reason if there or w.file.absent else "in the manifest, but missing")
+        facts.aside = f"set aside: {'give its path' if w.file.absent else reason}"
         return facts
     _describe(facts, image)
-    _judge_pixels(facts, image)
+    _judge_pixels(facts, image, reason)
     _judge_position(facts, image)
-    _judge_loading(facts, image, options)
+    _judge_loading(facts, image, reason, options)
     return facts
 
 
@@ -175,10 +168,9 @@ def _describe(facts: _Facts, image: FitsImage) -> None:
     }
 
 
-def _judge_pixels(facts: _Facts, image: FitsImage) -> None:
+def _judge_pixels(facts: _Facts, image: FitsImage, reason: str) -> None:
     pixels = image.pixels
-    reason = usable(pixels)
-    if reason is not None:
+    if reason:
         facts.problems.append(reason)
         return
     blanked = np.isnan(pixels).mean()
@@ -209,20 +201,19 @@ def _separation(ra: float, dec: float, other_ra: float, other_dec: float) -> flo
     return float(np.rad2deg(2 * np.arcsin(np.sqrt(half))) * 3600)
 
 
-def _judge_loading(facts: _Facts, image: FitsImage, options: FolderOptions) -> None:
+def _judge_loading(facts: _Facts, image: FitsImage, reason: str, options: FolderOptions) -> None:
     """Do what loading would do with this image, and put it in words."""
     if np.isnan(image.pixels).any():
         facts.repairs.append("flagged BLANKED: preparing it sets the blanked pixels to zero flux")
     if len(image.plane):
         facts.repairs.append(f"{len(image.plane)} further axes dropped")
+    if reason:
+        facts.aside = f"set aside: {reason}"
+        return
     try:
         pixels, scale, method = field_of(facts.wanted, image, options)
     except DataError as error:
         facts.aside = f"set aside: {str(error).removeprefix(f'{image.path}: ')}"
-        return
-    reason = usable(pixels)
-    if reason is not None:
-        facts.aside = f"set aside: {reason}"
         return
     if method:
         facts.repairs.append(

@@ -1,14 +1,18 @@
-"""Image files of any kind in a folder: FITS, PNG, HDF5."""
+"""Image files of any kind: which there are, what is in them, and why one is set aside: FITS, PNG, HDF5.
+
+Whatever reads images of one's own finds them with `find_images` and reads them with `examine`, so that a file has
+the same name and the same verdict everywhere.
+"""
 
 from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from pathlib import Path
-from typing import Any
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple
 
 import h5py
 import numpy as np
@@ -17,6 +21,7 @@ from numpy.typing import NDArray
 from rgbench.errors import DataError
 from rgbench.images.fits import ENDINGS as FITS_ENDINGS
 from rgbench.images.fits import FitsImage, read_fits
+from rgbench.images.preprocess import usable
 
 HDF5_ENDINGS = (".h5", ".hdf5", ".hdf")
 ENDINGS = (*FITS_ENDINGS, ".png", *HDF5_ENDINGS)
@@ -37,6 +42,13 @@ _NAMES = (
 )
 
 
+class SetAside(NamedTuple):
+    """An image that is left out: its source, or its path where no source is known yet, and why."""
+
+    source: str
+    reason: str
+
+
 @dataclass(frozen=True)
 class ImageFile:
     """One image: its name, its file, and its place in an HDF5 file.
@@ -51,12 +63,15 @@ class ImageFile:
         Dataset of an HDF5 file; "" for other files.
     index : int
         Place in a dataset that holds several images; -1 if it holds one.
+    absent : str
+        Why there is no such file, where a table asks for one that is not clear; "" otherwise.
     """
 
     name: str
     path: Path
     key: str = ""
     index: int = -1
+    absent: str = ""
 
     @property
     def place(self) -> str:
@@ -66,27 +81,85 @@ class ImageFile:
         )
 
 
-def ending_of(path: Path) -> str:
-    """Give the ending of an image file as it is written, "" for other files."""
-    for ending in sorted(ENDINGS, key=len, reverse=True):
-        if path.name.lower().endswith(ending):
-            return path.name[-len(ending) :]
-    return ""
+def ending_of(path: Path | str) -> str:
+    """Give the ending of an image file as it is written, "" for other files.
+
+    Examples
+    --------
+    >>> ending_of("a.fits.FZ"), ending_of("a.txt")
+    ('.fits.FZ', '')
+    """
+    name = str(path).lower()
+    length = max((len(ending) for ending in ENDINGS if name.endswith(ending)), default=0)
+    return str(path)[-length:] if length else ""
 
 
-def list_images(paths: Iterable[Path]) -> list[ImageFile]:
+def file_stem(file: Path | str) -> str:
+    r"""Give the name of a file without folders and without its ending, .fits.gz for instance.
+
+    Examples
+    --------
+    >>> file_stem("images/J0030+1.5.fits.gz"), file_stem("C:\\data\\b.fits.fz"), file_stem("J0030+1.5")
+    ('J0030+1.5', 'b', 'J0030+1.5')
+    """
+    name = PurePosixPath(str(file).replace("\\", "/")).name
+    return name.removesuffix(ending_of(name))
+
+
+def find_images(paths: Sequence[Path | str], endings: Sequence[str] = ENDINGS) -> list[ImageFile]:
+    """Find the images of files and folders.
+
+    Parameters
+    ----------
+    paths : sequence of path
+        Folders, of which all images are found, in subfolders too, sorted by path; and files, which are taken as
+        named, whatever their ending.
+    endings : sequence of str
+        Endings of the files that are found in folders, and that may hold several images.
+
+    Returns
+    -------
+    list of ImageFile
+        In the order of the paths. Hidden files of folders, and what the 2021 testbed wrote beside its images, are
+        passed over.
+
+    Raises
+    ------
+    DataError
+        If there is no such file or folder.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     for name in ("b.fits.fz", "a.fits", "a_rot_15.fits", "notes.txt"):
+    ...         (Path(folder) / name).touch()
+    ...     [file.name for file in find_images([folder])]
+    ['a', 'b']
+    """
+    found: list[ImageFile] = []
+    for path in map(Path, paths):
+        if path.is_dir():
+            found += list_images(sorted(path.rglob("*")), endings)
+        elif path.exists():
+            found += list_images([path], endings) or [ImageFile(file_stem(path), path)]
+        else:
+            raise DataError(f"{path}: there is no such file or folder")
+    return found
+
+
+def list_images(paths: Iterable[Path], endings: Sequence[str] = ENDINGS) -> list[ImageFile]:
     """List the images of files, in the files' order; other files, and hidden ones, are passed over.
 
     An HDF5 file that cannot be listed is given as one image: `read_image` says what is wrong with it.
     """
     found: list[ImageFile] = []
     for path in paths:
-        ending = ending_of(path)
-        name = path.name[: len(path.name) - len(ending)]
-        if not ending or path.name.startswith(".") or _WRITTEN.search(name) or not path.is_file():
+        ending, name = ending_of(path).lower(), file_stem(path)
+        if ending not in endings or path.name.startswith(".") or _WRITTEN.search(name) or not path.is_file():
             continue
         try:
-            found += _list_hdf5(path) if ending.lower() in HDF5_ENDINGS else [ImageFile(name, path)]
+            found += _list_hdf5(path) if ending in HDF5_ENDINGS else [ImageFile(name, path)]
         except DataError:
             found.append(ImageFile(name, path))
     return found
@@ -98,6 +171,50 @@ def by_name(files: Iterable[ImageFile]) -> dict[str, list[ImageFile]]:
     for file in files:
         groups[file.name].append(file)
     return groups
+
+
+def examine(file: ImageFile, plane: int | tuple[int, ...] | None = None) -> tuple[FitsImage | None, str]:
+    """Read one image, and say why it must be set aside.
+
+    Parameters
+    ----------
+    file : ImageFile
+        Which image.
+    plane : int or tuple of int, optional
+        Plane of a FITS cube; see `rgbench.images.fits.read_fits`.
+
+    Returns
+    -------
+    image : FitsImage or None
+        None if it cannot be read.
+    reason : str
+        Why it cannot be used, without its path: it cannot be read, or its pixels say nothing. "" if it can.
+
+    Examples
+    --------
+    >>> examine(ImageFile("a", Path("no/such/a.fits")))
+    (None, 'there is no such file')
+    """
+    if file.absent:
+        return None, file.absent
+    try:
+        image = read_image(file, plane)
+    except DataError as error:
+        return None, str(error).removeprefix(f"{file.place}: ").removeprefix(f"{file.path}: ")
+    return image, usable(image.pixels) or ""
+
+
+def wrong_size(shape: tuple[int, ...], wanted: tuple[int, ...]) -> str:
+    """Say how the shape of an image differs from the one that is needed, "" if it does not.
+
+    Examples
+    --------
+    >>> wrong_size((30, 30), (40, 40)), wrong_size((40, 40), (40, 40))
+    ('is 30x30 pixels, expected 40x40', '')
+    """
+    if tuple(shape) == tuple(wanted):
+        return ""
+    return f"is {'x'.join(map(str, shape))} pixels, expected {'x'.join(map(str, wanted))}"
 
 
 def read_image(file: ImageFile, plane: int | tuple[int, ...] | None = None) -> FitsImage:

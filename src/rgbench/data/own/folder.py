@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 from rgbench.data.catalogue import CLASSES, Card, Catalogue, DataSet, Flag
 from rgbench.data.leakage import sky_groups
 from rgbench.data.own.angles import position_in_name
-from rgbench.data.own.files import ImageFile, read_image
+from rgbench.data.own.files import ImageFile, SetAside, examine, wrong_size
 from rgbench.data.own.plan import FolderOptions, Plan, Wanted, plan_folder
 from rgbench.data.own.sources import SourceList
 from rgbench.errors import DataError
@@ -22,11 +21,8 @@ from rgbench.images.fits import FitsImage
 from rgbench.images.measure import UNITS, Measures, measure_sources
 from rgbench.images.preprocess import usable
 
-__all__ = ["FolderOptions", "load_folder", "parse_name"]
-
 SCALE_TOLERANCE = 0.01
 """Fraction by which pixel scales may differ and count as one."""
-_POSITION = re.compile(r"^J(\d{2})(\d{2})(\d{2}(?:\.\d+)?)([+-])(\d{2})(\d{2})(\d{2}(?:\.\d+)?)$")
 
 
 @dataclass
@@ -38,7 +34,7 @@ class _Read:
     scales: list[float] = field(default_factory=list)
     beams: list[tuple[float, float]] = field(default_factory=list)
     units: list[str] = field(default_factory=list)
-    aside: list[tuple[str, str]] = field(default_factory=list)
+    aside: list[SetAside] = field(default_factory=list)
 
 
 def load_folder(
@@ -89,22 +85,9 @@ def load_folder(
         _check_names(plan.wanted)
     read = _read_all(plan.wanted, image_size, options)
     if not read.kept:
-        first = f"; the first, {read.aside[0][0]}: {read.aside[0][1]}" if read.aside else ""
+        first = f"; the first, {read.aside[0].source}: {read.aside[0].reason}" if read.aside else ""
         raise DataError(f"{root}: none of {len(plan.wanted)} images can be used{first}")
     return _assemble(root, read, plan)
-
-
-def parse_name(name: str) -> tuple[float, float]:
-    """Give the position in a name of the form JHHMMSS.ss+DDMMSS.s, degrees; NaN for other names.
-
-    Examples
-    --------
-    >>> parse_name("J123000.00-013000.0")
-    (187.5, -1.5)
-    """
-    if _POSITION.match(name) is None:
-        return float("nan"), float("nan")
-    return position_in_name(name)
 
 
 def _assemble(root: Path, read: _Read, plan: Plan) -> DataSet:
@@ -174,23 +157,22 @@ def _check_names(wanted: list[Wanted]) -> None:
 def _read_all(wanted: list[Wanted], image_size: tuple[int, int] | None, options: FolderOptions) -> _Read:
     read, found = _Read(), []
     for w in wanted:
+        image, reason = examine(w.file, options.plane)
+        if image is None or reason:
+            read.aside.append(SetAside(w.name, f"{w.file.place}: {reason}"))
+            continue
         try:
-            image = read_image(w.file, options.plane)
             pixels, scale, _ = field_of(w, image, options)
         except DataError as error:
-            read.aside.append((w.name, str(error)))
+            read.aside.append(SetAside(w.name, str(error)))
             continue
-        reason = usable(pixels)
-        if reason is None:
-            found.append((_placed(w, image), pixels, scale, image))
-        else:
-            read.aside.append((w.name, f"{w.file.place}: {reason}"))
+        found.append((_placed(w, image), pixels, scale, image))
     shape = image_size or commonest([pixels.shape for _, pixels, *_ in found]) or (0, 0)
     scale = commonest([round(s, 3) for _, _, s, _ in found if np.isfinite(s)])
     for w, pixels, own, image in found:
-        reason = difference(pixels.shape, shape, own, scale)
-        if reason is not None:
-            read.aside.append((w.name, f"{w.file.place}: {reason}"))
+        odd = difference(pixels.shape, shape, own, scale)
+        if odd is not None:
+            read.aside.append(SetAside(w.name, f"{w.file.place}: {odd}"))
             continue
         read.kept.append(w)
         read.images.append(pixels)
@@ -211,13 +193,21 @@ def _placed(w: Wanted, image: FitsImage) -> Wanted:
 
 
 def field_of(w: Wanted, image: FitsImage, options: FolderOptions) -> tuple[NDArray[np.float32], float, str]:
-    """Give the pixels that are wanted of an image, their scale (arcsec), and how they were cut; "" if not."""
+    """Give the pixels that are wanted of an image, their scale (arcsec), and how they were cut; "" if not.
+
+    Raises
+    ------
+    DataError
+        If the field cannot be cut, or its pixels say nothing.
+    """
     if options.cutout is None:
         return image.pixels, image.pixel_scale, ""
     ra, dec = image.centre
     if options.about == "source":
         ra, dec = (w.ra, w.dec) if np.isfinite(w.ra) else position_in_name(w.name)
     found = cutout(image, ra, dec, options.cutout)
+    if reason := usable(found.pixels):
+        raise DataError(f"{image.path}: {reason}")
     return found.pixels, found.pixel_scale, found.method
 
 
@@ -225,8 +215,8 @@ def difference(
     shape: tuple[int, ...], wanted: tuple[int, int], own: float, scale: float | None
 ) -> str | None:
     """Say how an image differs from the others, if it does."""
-    if shape != tuple(wanted):
-        return f"is {shape[0]}x{shape[1]} pixels, expected {wanted[0]}x{wanted[1]}"
+    if reason := wrong_size(shape, wanted):
+        return reason
     if scale is not None and abs(own / scale - 1) > SCALE_TOLERANCE:
         return f"has pixels of {own:.3g} arcsec, expected {scale:.3g}: give a pixel scale to resample it"
     return None

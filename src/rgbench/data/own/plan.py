@@ -5,9 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from rgbench.data.own.files import HDF5_ENDINGS, ImageFile, by_name, ending_of, list_images
+from rgbench.data.own.files import (
+    HDF5_ENDINGS,
+    ImageFile,
+    by_name,
+    ending_of,
+    file_stem,
+    find_images,
+    list_images,
+)
 from rgbench.data.own.manifest import CLASS_FOLDERS, FR0, is_original, read_class_labels, read_manifest
-from rgbench.data.own.sources import LabelRule, SourceColumns, SourceList, file_stem, read_sources
+from rgbench.data.own.sources import LabelRule, SourceColumns, SourceList, read_sources
 from rgbench.errors import DataError, SpecError
 from rgbench.images.cutout import CutoutSpec
 
@@ -109,14 +117,9 @@ def _is_original(manifest: Path | str, labels: dict[str, str], options: FolderOp
     return not mapped and is_original(manifest, labels)
 
 
-def all_images(root: Path) -> list[ImageFile]:
-    """List the images of a folder and of all in it, or of an HDF5 file."""
-    return list_images([root] if root.is_file() else sorted(root.rglob("*")))
-
-
 def _from_manifest(root: Path, manifest: Path, labels: dict[str, str]) -> list[Wanted]:
     rows = [(n, labels[label[:1]]) for n, label in read_manifest(manifest, labels) if label != FR0]
-    images = by_name(all_images(root))
+    images = by_name(find_images([root]))
     wanted = []
     for name, folder in rows:
         there = [file for file in images.get(name, []) if file.path.parent == root / folder]
@@ -143,7 +146,7 @@ def _from_class_folders(root: Path, folders: dict[str, str]) -> list[Wanted]:
 def _from_any_folder(root: Path, rule: LabelRule) -> list[Wanted]:
     """Take all images; the first folder on the way to one that is named as a class gives its label."""
     wanted = []
-    for file in all_images(root):
+    for file in find_images([root]):
         parts = file.path.relative_to(root).parts[:-1] if root.is_dir() else ()
         names = (rule.class_of(part) for part in parts)
         wanted.append(Wanted(file.name, next((name for name in names if name), ""), file))
@@ -151,7 +154,7 @@ def _from_any_folder(root: Path, rule: LabelRule) -> list[Wanted]:
 
 
 def _from_sources(root: Path, manifest: Path, sources: SourceList) -> list[Wanted]:
-    images = by_name(all_images(root))
+    images = by_name(find_images([root]))
     wanted = []
     for row, (name, path) in enumerate(zip(sources.name.tolist(), sources.path.tolist(), strict=True)):
         file = _by_path(root, manifest, path) if path else None
@@ -175,6 +178,5 @@ def _one(name: str, files: list[ImageFile], folder: Path, path: str = "") -> Ima
     """Give the only file; if there is none or more, one that is not there, so that it is set aside."""
     if len(files) == 1:
         return files[0]
-    if files:
-        return ImageFile(name, Path(" and ".join(file.place for file in files)))
-    return ImageFile(name, folder / (path or f"{name}.fits"))
+    several = f"its name is that of {' and '.join(file.place for file in files)}" if files else ""
+    return ImageFile(name, folder / (path or f"{name}.fits"), absent=several)

@@ -6,7 +6,7 @@ import difflib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from rgbench.data.catalogue import CLASSES
 from rgbench.data.own.angles import NOTHING, name_of_position, parse_positions, to_degrees
+from rgbench.data.own.files import file_stem
 from rgbench.data.own.manifest import CLASS_FOLDERS
 from rgbench.data.own.tabular import Column, read_table
 from rgbench.errors import DataError, SpecError
@@ -335,19 +336,6 @@ def _names(
         seen[word] = row + 1
         names.append(word)
     return np.array(names)
-
-
-def file_stem(file: str) -> str:
-    """Give the name of a file without folders and without its ending, .fits.gz for instance.
-
-    Examples
-    --------
-    >>> file_stem("images/J0030+1.5.fits.gz"), file_stem("J0030+1.5")
-    ('J0030+1.5', 'J0030+1.5')
-    """
-    return re.sub(
-        r"(?i)\.(fits?|fz|png|h5|hdf5?)(\.(gz|fz))?$", "", PurePosixPath(file.replace("\\", "/")).name
-    )
 
 
 def _fold(label: str) -> str:

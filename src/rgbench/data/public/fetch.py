@@ -1,17 +1,18 @@
 """Find a public file: in the mirror, an installed package, the cache, or by download; checked by SHA-256.
 
-Pooch, the usual library for this, has no resumption and no If-Range, which tells whether both halves of a file are
-of one version; so the few lines that do it stand here, on the standard library alone.
+Pooch, the usual library for this, was tried: it gives its downloader a new temporary file at every attempt and removes
+it when the attempt fails, so that nothing can be resumed; it knows no If-Range, which tells whether both halves of a
+file are of one version, no Retry-After and no lock between processes; so what does this stands here.
 
-A download is written to ``NAME.part``, the ETag or date of what that is a part of to ``NAME.part.version``. While a
-process fetches, ``NAME.lock`` is locked (flock); the lock ends with the process, so none is ever stale. All three
-are gone when the file is in its place. Where a file system knows no locks, each process writes its own part.
+A download is written to ``NAME.part``, the ETag or date of what that is a part of to ``NAME.part.version``; both are
+gone when the file is in its place. While a process fetches, ``NAME.lock`` is locked; the lock is the operating
+system's, so it ends with the process, and the empty file that stays means nothing. Where a file system knows no locks,
+each process writes its own part.
 """
 
 from __future__ import annotations
 
 import errno
-import fcntl
 import hashlib
 import http.client
 import os
@@ -22,12 +23,14 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
+
+from filelock import FileLock
 
 from rgbench.data.public.patience import retry_after
 from rgbench.errors import ChecksumError, DataError
@@ -452,36 +455,18 @@ def _asked_wait(error: Exception) -> float:
 @contextmanager
 def _alone(path: Path) -> Iterator[Path]:
     """Keep other processes from fetching the same file, and give the part to write; they wait, and find it there."""
-    lock_path = path.with_name(f"{path.name}.lock")
-    lock = _lock(lock_path)
-    part = path.with_name(f"{path.name}.part" if lock else f"{path.name}.{secrets.token_hex(8)}.part")
+    lock, part = FileLock(f"{path}.lock"), path.with_name(f"{path.name}.part")
+    try:
+        lock.acquire()
+    except (OSError, NotImplementedError):  # the file system knows no locks
+        part = path.with_name(f"{path.name}.{secrets.token_hex(8)}.part")
     try:
         yield part
     finally:
-        if lock:
-            lock_path.unlink(missing_ok=True)
-            # Closing is not enough: a child forked meanwhile has the file open too, and would hold the lock.
-            fcntl.flock(lock, fcntl.LOCK_UN)
-            lock.close()
+        if lock.is_locked:
+            lock.release()
         else:
             _discard(part)
-
-
-def _lock(path: Path) -> IO[str] | None:
-    """Wait for the lock of a file and give it, open; None if the file system knows no locks."""
-    while True:
-        with ExitStack() as closing:
-            lock = closing.enter_context(path.open("a", encoding="ascii"))
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX)
-            except OSError:
-                path.unlink(missing_ok=True)
-                return None
-            # Its last holder may have removed it meanwhile; then others meet at a new file.
-            with suppress(FileNotFoundError):
-                if os.path.samestat(os.fstat(lock.fileno()), path.stat()):
-                    closing.pop_all()
-                    return lock
 
 
 class _OnlyWeb(urllib.request.BaseHandler):

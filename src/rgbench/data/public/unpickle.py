@@ -1,9 +1,10 @@
 """Read the pickled batches of public data sets without running anything that they say.
 
-A pickle is a program: loaded as it stands, a hostile one runs any command. Here its operations are first
-looked through and only plain data is let pass. Of the objects that it may name, the four that NumPy's
-arrays need are allowed, and even those are not NumPy's own: stand-ins check what they are given and build
-the array from the bytes in the file, so that no file can declare more memory than it brings.
+A pickle is a program: loaded as it stands, a hostile one runs any command. The files are held to their checksums
+before they come here, so this is the second lock on the door. The operations of the pickle are first looked through
+and only those of plain data are let pass. Of the objects that it may name, the four that NumPy's arrays need are
+allowed, and even those are not NumPy's own: what is called is only noted down, and read afterwards from the bytes in
+the file, so that no file can declare more memory than it brings.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ import math
 import pickle
 import pickletools
 import re
-import sys
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,23 +44,9 @@ _OPERATIONS = """
 """
 """Operations of Python's pickle protocol that plain data, arrays included, are written with."""
 _LEGAL = frozenset(_OPERATIONS.split())
-_PUTS = ("BINPUT", "LONG_BINPUT")
 _MEMBER = re.compile(r"(?:^|/)(data_batch_(\d+)|test_batch|batches\.meta)$")
-_KINDS = "biufSU"
-_FAULTS = (
-    pickle.UnpicklingError,
-    EOFError,
-    ValueError,
-    TypeError,
-    AttributeError,
-    IndexError,
-    KeyError,
-    ImportError,
-    OverflowError,
-    MemoryError,
-    RecursionError,
-)
-"""What Python's unpickler raises on broken files, as its documentation lists them."""
+_KIND = re.compile(r"[biufSU][1-9]\d{0,3}", re.ASCII)
+"""Plain numbers and texts, none larger than 40 kB."""
 
 
 def load_batch(data: bytes, source: str) -> dict[str, Any]:
@@ -92,153 +78,112 @@ def load_batch(data: bytes, source: str) -> dict[str, Any]:
     """
     if len(data) > MAX_BYTES:
         raise DataError(f"{source}: has {len(data)} bytes, a batch has {MAX_BYTES} at the most")
-    _look_through(data, source)
     try:
-        found = _Reader(data, source).load()
+        _look_through(data)
+        found = _Reader(io.BytesIO(data), encoding="latin1").load()
+        if not isinstance(found, dict):
+            raise DataError(f"holds {_kind(found)}, expected a dictionary")
+        return {_key(key): _value(value, repr(key)) for key, value in found.items()}
     except DataError as error:
-        raise DataError(f"{source}: {error}" if source not in str(error) else str(error)) from None
-    except _FAULTS as error:
+        raise DataError(f"{source}: {error}") from None
+    # A broken pickle makes Python and NumPy raise whatever comes to them.
+    except Exception as error:
         raise DataError(f"{source}: is not a pickled batch: {error or type(error).__name__}") from error
-    if not isinstance(found, dict):
-        raise DataError(f"{source}: holds {_kind(found)}, expected a dictionary")
-    return {_key(key, source): _value(value, f"{source}: {key!r}") for key, value in found.items()}
 
 
-def _look_through(data: bytes, source: str) -> None:
+def _look_through(data: bytes) -> None:
     """Raise on any operation that plain data does not need, and on declared sizes that cannot be."""
-    try:
-        with warnings.catch_warnings():
-            # Python's own reader warns of odd escapes in broken files.
-            warnings.simplefilter("ignore", DeprecationWarning)
-            operations = [
-                (op.name, argument if op.name in _PUTS else 0, place)
-                for op, argument, place in pickletools.genops(data)
-            ]
-    except ValueError as error:
-        raise DataError(f"{source}: is not a pickled batch: {error}") from error
-    for count, (name, memo, place) in enumerate(operations):
-        if name not in _LEGAL:
-            raise DataError(f"{source}: the pickle operation {name} at byte {place} is refused")
-        if (memo or 0) > count:
-            # The memo is a table that the unpickler allocates up to the highest number named.
-            raise DataError(f"{source}: the pickle declares memo {memo} at byte {place}; refused")
+    with warnings.catch_warnings():
+        # Python's own reader warns of odd escapes in broken files.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        for count, (op, argument, place) in enumerate(pickletools.genops(data)):
+            if op.name not in _LEGAL:
+                raise DataError(f"the pickle operation {op.name} at byte {place} is refused")
+            if op.name in ("BINPUT", "LONG_BINPUT") and int(argument or 0) > count:
+                # The memo is a table that the unpickler allocates up to the highest number named.
+                raise DataError(f"the pickle declares memo {argument} at byte {place}; refused")
 
 
 class _Reader(pickle.Unpickler):
     """An unpickler that knows four globals and nothing else."""
 
-    def __init__(self, data: bytes, source: str) -> None:
-        super().__init__(io.BytesIO(data), encoding="latin1")
-        self._source = source
-
-    def find_class(self, module: str, name: str) -> _StandIn:
+    def find_class(self, module: str, name: str) -> _Noted:
         """Give the stand-in of an allowed global; refuse all others by name."""
         if (module, name) not in GLOBALS:
-            raise DataError(
-                f"{self._source}: the pickle names {module}.{name}, which is refused; only "
-                f"{', '.join(map('.'.join, GLOBALS))} are read"
-            )
-        return _StandIn(name)
-
-    def persistent_load(self, pid: Any) -> Any:
-        """Refuse references to objects outside the file."""
-        raise DataError(f"{self._source}: the pickle refers to an outside object {pid!r}, which is refused")
+            legal = ", ".join(map(".".join, GLOBALS))
+            raise DataError(f"the pickle names {module}.{name}, which is refused; only {legal} are read")
+        return _Noted(name)
 
 
-class _StandIn:
-    """Stands for one of NumPy's four globals; without attributes, so a file cannot change it."""
+class _Noted:
+    """One of NumPy's four globals, or what a pickle says that a call of it gives: noted down, not done."""
 
-    __slots__ = ("_name",)
+    __slots__ = ("arguments", "name", "state")
 
-    def __init__(self, name: str) -> None:
-        self._name = name
+    def __init__(self, name: str, arguments: tuple[Any, ...] | None = None) -> None:
+        self.name, self.arguments = name, arguments
+        self.state: Any = None
 
-    def __call__(self, *arguments: Any) -> Any:
-        if self._name == "dtype":
-            return _DType(*arguments)
-        if self._name == "scalar":
-            return _scalar(*arguments)
-        if self._name == "_reconstruct" and len(arguments) == 3:
-            return _Array(*arguments)
-        raise DataError(f"the pickle calls numpy's {self._name} with arguments that are refused")
+    def __call__(self, *arguments: Any) -> _Noted:
+        if self.arguments is not None or self.name == "ndarray":
+            raise DataError(f"the pickle calls numpy's {self.name} with arguments that are refused")
+        return _Noted(self.name, arguments)
 
     def __setstate__(self, state: Any) -> None:
-        raise DataError(f"the pickle changes numpy's {self._name}, which is refused")
-
-    def is_ndarray(self) -> bool:
-        """Tell whether it stands for the array type."""
-        return self._name == "ndarray"
+        if self.arguments is None:
+            raise DataError(f"the pickle changes numpy's {self.name}, which is refused")
+        self.state = state
 
 
-class _DType:
-    """The type of an array's elements, as a pickle describes it."""
-
-    __slots__ = ("value",)
-
-    def __init__(self, code: str, *_: Any) -> None:
-        if not isinstance(code, str) or code[:1] not in _KINDS or not code[1:].isdecimal():
-            raise DataError(f"the pickle has elements of type {code!r}; plain numbers and texts are read")
-        if not 0 < int(code[1:6]) < 1 << 16 or len(code) > 6:
-            raise DataError(f"the pickle has elements of type {code!r}, which are too large")
-        self.value = np.dtype(code)
-
-    def __setstate__(self, state: tuple[Any, ...]) -> None:
-        if len(state) < 2 or state[1] not in ("<", ">", "|", "="):
-            raise DataError(f"the pickle describes an element type by {str(state)[:60]}, which is not legal")
-        if any(part is not None for part in state[2:5]):
-            raise DataError("the pickle has elements of several fields, which are refused")
-        self.value = self.value.newbyteorder(state[1])
+def _dtype(noted: Any) -> np.dtype[Any]:
+    """Give the element type that a pickle describes: plain numbers or texts."""
+    if not isinstance(noted, _Noted) or noted.name != "dtype" or not noted.arguments:
+        raise DataError("the pickle has an array or number without element type")
+    code, state = noted.arguments[0], noted.state or (3, "|", None, None, None)
+    if not isinstance(code, str) or not _KIND.fullmatch(code):
+        raise DataError(f"the pickle has elements of type {code!r}; plain numbers and texts are read")
+    if state[1] not in ("<", ">", "|", "=") or any(part is not None for part in state[2:5]):
+        raise DataError(f"the pickle describes an element type by {str(state)[:60]}, which is not legal")
+    order: Any = state[1]
+    return np.dtype(code).newbyteorder(order)
 
 
-class _Array:
-    """An array, as a pickle builds it: first empty, then with shape, type and bytes."""
-
-    __slots__ = ("pixels",)
-
-    def __init__(self, kind: Any, *_: Any) -> None:
-        if not (isinstance(kind, _StandIn) and kind.is_ndarray()):
-            raise DataError(f"the pickle builds an array of {_kind(kind)}, which is refused")
-        self.pixels: NDArray[Any] | None = None
-
-    def __setstate__(self, state: tuple[Any, ...]) -> None:
-        _, shape, dtype, fortran, content = state
-        if not isinstance(dtype, _DType) or not isinstance(shape, tuple):
-            raise DataError("the pickle describes an array without shape or element type")
-        if not all(type(side) is int and side >= 0 for side in shape) or len(shape) > 32:
-            raise DataError(f"the pickle has an array of shape {str(shape)[:60]}, which is not legal")
-        flat = _elements(content, dtype, math.prod(shape))
-        self.pixels = flat.reshape(shape, order="F" if fortran else "C")
+def _array(noted: _Noted) -> NDArray[Any]:
+    """Give the array that a pickle describes by its shape, element type and bytes."""
+    kind = (noted.arguments or (None,))[0]
+    if not isinstance(kind, _Noted) or (kind.name, kind.arguments) != ("ndarray", None):
+        raise DataError(f"the pickle builds an array by what is {_kind(kind)}; refused")
+    if not isinstance(noted.state, tuple):
+        raise DataError("the pickle describes an array without shape, element type and bytes")
+    _, shape, dtype, fortran, content = noted.state
+    if not isinstance(shape, tuple) or not all(type(side) is int and side >= 0 for side in shape):
+        raise DataError(f"the pickle has an array of shape {str(shape)[:60]}, which is not legal")
+    return _elements(content, _dtype(dtype), math.prod(shape)).reshape(shape, order="F" if fortran else "C")
 
 
-def _scalar(dtype: Any, content: Any = None) -> Any:
-    if not isinstance(dtype, _DType):
-        raise DataError("the pickle has a number without element type")
-    return _elements(content, dtype, 1)[0].item()
+def _scalar(dtype: Any, content: Any) -> Any:
+    return _elements(content, _dtype(dtype), 1)[0].item()
 
 
-def _elements(content: Any, dtype: _DType, number: int) -> NDArray[Any]:
+def _elements(content: Any, dtype: np.dtype[Any], number: int) -> NDArray[Any]:
     """Give a flat array of the bytes in the file, if there are as many as declared."""
     found = content.encode("latin1") if isinstance(content, str) else content
     if not isinstance(found, bytes):
         raise DataError(f"the pickle has an array of {_kind(found)}, expected bytes")
-    if len(found) != number * dtype.value.itemsize:
+    if len(found) != number * dtype.itemsize:
         raise DataError(
-            f"the pickle declares {number} elements of {dtype.value.itemsize} bytes, but has {len(found)} bytes"
+            f"the pickle declares {number} elements of {dtype.itemsize} bytes, but has {len(found)} bytes"
         )
-    if dtype.value.kind == "U":
-        _check_text(np.frombuffer(found, np.dtype("u4").newbyteorder(dtype.value.byteorder)))
-    return np.frombuffer(found, dtype.value)
+    flat = np.frombuffer(found, dtype)
+    if dtype.kind == "U":
+        # NumPy itself fails on what is no character with an internal error.
+        flat.astype(dtype.newbyteorder("<")).tobytes().decode("utf-32-le")
+    return flat
 
 
-def _check_text(codes: NDArray[Any]) -> None:
-    """Raise unless all numbers are characters: NumPy itself fails on others with an internal error."""
-    if ((codes > sys.maxunicode) | ((codes >= 0xD800) & (codes < 0xE000))).any():
-        raise DataError(f"the pickle has a text with the character {codes.max():#x}, which does not exist")
-
-
-def _key(key: Any, source: str) -> str:
+def _key(key: Any) -> str:
     if not isinstance(key, str):
-        raise DataError(f"{source}: a key is {_kind(key)}, expected a text")
+        raise DataError(f"a key is {_kind(key)}, expected a text")
     return key
 
 
@@ -249,15 +194,15 @@ def _value(value: Any, place: str) -> Any:
 
 
 def _plain(value: Any, place: str) -> Any:
-    if isinstance(value, _Array) and value.pixels is not None:
-        return value.pixels
+    if isinstance(value, _Noted) and value.arguments is not None and value.name in ("_reconstruct", "scalar"):
+        return _array(value) if value.name == "_reconstruct" else _scalar(*value.arguments)
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     raise DataError(f"{place}: is {_kind(value)}; numbers, texts, arrays and lists of them are read")
 
 
 def _kind(value: Any) -> str:
-    return f"of type {type(value).__name__.strip('_')}"
+    return f"numpy's {value.name}" if isinstance(value, _Noted) else f"of type {type(value).__name__}"
 
 
 @dataclass(frozen=True)

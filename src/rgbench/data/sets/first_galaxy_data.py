@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from rgbench.data.catalogue import CLASSES, Card, Catalogue, DataSet, Flag
 from rgbench.data.leakage import sky_groups
+from rgbench.data.own.angles import name_of_position
 from rgbench.data.public.fetch import PublicFile, locate
 from rgbench.errors import DataError
 
@@ -141,22 +142,6 @@ def parse_position(text: str) -> tuple[float, float]:
     raise DataError(f"{ARCHIVE.name}: no position in {text!r}")
 
 
-def source_name(ra: float, dec: float) -> str:
-    """Give a source's name from its position in degrees, truncated as the IAU asks.
-
-    Examples
-    --------
-    >>> source_name(187.5, -1.5)
-    'J123000.00-013000.0'
-    """
-    centiseconds = int(ra / 15 * 360000 + 1e-6)
-    deci = int(abs(dec) * 36000 + 1e-6)
-    right = f"{centiseconds // 360000:02d}{centiseconds // 6000 % 60:02d}{centiseconds % 6000 / 100:05.2f}"
-    return (
-        f"J{right}{'-' if dec < 0 else '+'}{deci // 36000:02d}{deci // 600 % 60:02d}{deci % 600 / 10:04.1f}"
-    )
-
-
 def _read(file: Any, content: bytes) -> DataSet:
     keys = sorted(file, key=lambda key: int(key.rpartition("_")[2]))
     images = np.empty((len(keys), *_SIDE), dtype=np.uint8)
@@ -182,7 +167,7 @@ def _read(file: Any, content: bytes) -> DataSet:
 def _assemble(keys: list[str], images: NDArray[np.uint8], columns: dict[str, list[Any]]) -> DataSet:
     ra, dec = np.array(columns["position"], dtype=np.float64).T
     catalogue = Catalogue(
-        source_id=np.array([source_name(*position) for position in columns["position"]]),
+        source_id=np.array([name_of_position(*position) for position in columns["position"]]),
         ra=ra,
         dec=dec,
         label=np.array(columns["label"], dtype=np.int64),

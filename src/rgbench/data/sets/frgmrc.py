@@ -10,19 +10,20 @@ from __future__ import annotations
 import csv
 import io
 import os
-import warnings
 from pathlib import Path
 
 import numpy as np
-from astropy.io import fits
 from numpy.typing import NDArray
 
 from rgbench.data.catalogue import CLASSES, Card, Catalogue, DataSet, Flag
 from rgbench.data.leakage import sky_groups
+from rgbench.data.own.files import ending_of, file_stem, wrong_size
 from rgbench.data.public.archive import read_members
 from rgbench.data.public.fetch import cache_folder, check_recorded
 from rgbench.data.sets.first_galaxy_data import FIRST_WORDS
 from rgbench.errors import DataError
+from rgbench.images.fits import ENDINGS as FITS_ENDINGS
+from rgbench.images.fits import read_fits
 from rgbench.images.preprocess import usable
 
 CARD = Card(
@@ -68,11 +69,10 @@ def load() -> DataSet:
     check_recorded(path, cache_folder() / _RECORD)
     rows, images = None, {}
     for name, content in read_members(path):
-        stem, ending = Path(name).stem, Path(name).suffix.lower()
-        if ending == ".csv":
+        if name.lower().endswith(".csv"):
             rows = _table(content, f"{path.name}: {name}")
-        elif ending in (".fits", ".fit"):
-            images[stem] = _image(content, f"{path.name}: {name}")
+        elif ending_of(name).lower() in FITS_ENDINGS:
+            images[file_stem(name)] = read_fits(f"{path.name}: {name}", content=content).pixels
     if rows is None:
         raise DataError(f"{path}: holds no table (.csv) of names and positions")
     return _assemble(rows, images)
@@ -114,24 +114,14 @@ def _table(content: bytes, source: str) -> list[tuple[str, float, float]]:
     return rows
 
 
-def _image(content: bytes, source: str) -> NDArray[np.float32]:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with fits.open(io.BytesIO(content), memmap=False) as units:
-                return np.squeeze(np.array(units[0].data, dtype=np.float32))
-    except (OSError, ValueError, TypeError, fits.VerifyError) as error:
-        raise DataError(f"{source}: cannot be read as FITS: {error}") from error
-
-
 def _assemble(rows: list[tuple[str, float, float]], images: dict[str, NDArray[np.float32]]) -> DataSet:
     kept, aside = [], []
     for row in rows:
         image = images.get(row[0])
         reason = "no image in the archive" if image is None else usable(image)
-        if image is not None and reason is None and image.shape != _SIDE:
-            reason = f"is {image.shape[0]}x{image.shape[1]} pixels, expected 300x300"
-        if reason is None:
+        if image is not None and reason is None:
+            reason = wrong_size(image.shape, _SIDE)
+        if not reason:
             kept.append(row)
         else:
             aside.append((row[0], reason))

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from rgbench.data.catalogue import CLASSES, Card, Catalogue
 from rgbench.data.leakage import sky_groups
 from rgbench.data.overlap import Labelled
-from rgbench.data.own.folder import parse_name
+from rgbench.data.own.angles import position_in_name
 from rgbench.data.own.manifest import CLASS_FOLDERS, DEFAULT_LABELS, FR0, read_manifest
 from rgbench.data.public.fetch import PublicFile, locate
 from rgbench.errors import DataError, SpecError
@@ -160,7 +160,7 @@ def catalogue(name: str, fr0: bool = False) -> Catalogue:
     sample = _sample(name)
     rows = [(n, label) for n, label in _rows(sample) if fr0 or label != FR0]
     names = [n for n, _ in rows]
-    ra, dec = np.array([parse_name(n) for n in names], dtype=np.float64).T
+    ra, dec = np.array([position_in_name(n) for n in names], dtype=np.float64).T
     if not np.isfinite(ra).all():
         raise DataError(
             f"{sample.manifest.name}: the name {names[int(np.argmin(np.isfinite(ra)))]!r} is no position"

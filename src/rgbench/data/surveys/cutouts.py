@@ -28,6 +28,7 @@ from typing import Any
 from astropy.coordinates import angular_separation
 from astropy.io import fits
 
+from rgbench.data.own.files import ImageFile, examine, wrong_size
 from rgbench.data.public.patience import retry_after
 from rgbench.data.surveys.surveys import (
     LONGEST_WAIT,
@@ -40,7 +41,6 @@ from rgbench.data.surveys.surveys import (
 )
 from rgbench.errors import DataError
 from rgbench.images.fits import FitsImage, read_fits
-from rgbench.images.preprocess import usable
 
 MANIFEST = "manifest.csv"
 FAILURES = "failures.csv"
@@ -416,23 +416,18 @@ class _Build:
             self.streak = 0
 
     def _check(self, source: _Source, part: Path) -> None:
-        try:
-            image = read_fits(part)
-        except DataError as error:
-            reason = str(error).removeprefix(f"{part}: ")
-            raise FetchError(f"the image that came {reason}", again=True) from error
-        blank = usable(image.pixels)
-        if blank is not None and blank.startswith("all"):
-            raise FetchError(f"blank: {blank}; outside of the survey's footprint", service_fault=False)
-        reason = blank or self._wrong(source, image)
+        image, reason = examine(ImageFile(source.name, part))
+        if reason.startswith("all"):
+            raise FetchError(f"blank: {reason}; outside of the survey's footprint", service_fault=False)
+        if image is not None and not reason:
+            reason = self._wrong(source, image)
         if reason:
             raise FetchError(f"the image that came {reason}", again=True)
 
     def _wrong(self, source: _Source, image: FitsImage) -> str:
         """Say what is wrong with the shape, scale or place of an image, "" if nothing."""
-        rows, columns = image.pixels.shape
-        if (rows, columns) != (self.spec.pixels, self.spec.pixels):
-            return f"is {rows}x{columns} pixels, expected {self.spec.pixels}x{self.spec.pixels}"
+        if reason := wrong_size(image.pixels.shape, (self.spec.pixels, self.spec.pixels)):
+            return reason
         if not abs(image.pixel_scale / self.spec.scale - 1) <= _SCALE_TOLERANCE:
             return f"has pixels of {image.pixel_scale:.4g} arcsec, expected {self.spec.scale:g}"
         off = 3600 * _separation(*image.centre, source.ra, source.dec)

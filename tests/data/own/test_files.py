@@ -1,0 +1,107 @@
+"""One reader of image files: what it finds, and that a file has the same verdict wherever it is read."""
+
+from __future__ import annotations
+
+import gzip
+import shutil
+
+import numpy as np
+import pytest
+from astropy.io import fits
+
+from rgbench.data.own.check import check_folder
+from rgbench.data.own.files import ImageFile, examine, file_stem, find_images
+from rgbench.data.own.folder import load_folder
+from rgbench.errors import DataError
+from rgbench.images.fits import ENDINGS
+
+SIDE = 24
+
+
+def source(seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=(SIDE, SIDE)).astype(np.float32)
+
+
+def compressed(path, pixels) -> None:
+    fits.HDUList(
+        [fits.PrimaryHDU(), fits.CompImageHDU(pixels, compression_type="GZIP_1", quantize_level=0)]
+    ).writeto(path)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Images of every ending, of which some cannot be used, and files that are none."""
+    root = tmp_path / "images"
+    root.mkdir()
+    for number, ending in enumerate(ENDINGS):
+        path = root / f"J{number}{ending}"
+        if ending.endswith(".fz"):
+            compressed(path, source(number))
+            continue
+        fits.writeto(root / "new.fits", source(number))
+        content = (root / "new.fits").read_bytes()
+        path.write_bytes(gzip.compress(content) if ending.endswith(".gz") else content)
+        (root / "new.fits").unlink()
+    compressed(root / "ROOM.FITS.FZ", source(90))
+    fits.writeto(root / "blank.fits", np.full((SIDE, SIDE), np.nan, np.float32))
+    fits.writeto(root / "equal.fit", np.ones((SIDE, SIDE), np.float32))
+    (root / "text.fts").write_text("no FITS")
+    shutil.copy(root / "J0.fits", root / "J0_rot_15.fits")
+    shutil.copy(root / "J0.fits", root / "J0_clipped.fits")
+    shutil.copy(root / "J0.fits", root / ".hidden.fits")
+    (root / "notes.txt").write_text("none")
+    (root / "folder.fits").mkdir()
+    return root
+
+
+GOOD = {f"J{number}" for number in range(len(ENDINGS))} | {"ROOM"}
+BAD = {"blank": "all pixels are NaN", "equal": "all pixels are equal", "text": "cannot be read as FITS"}
+
+
+def test_all_kinds_of_fits_are_found_and_nothing_else(folder):
+    assert set(ENDINGS) == {f"{one}{two}" for one in (".fits", ".fit", ".fts") for two in ("", ".gz", ".fz")}
+    found = find_images([folder])
+    assert {file.name for file in found} == GOOD | set(BAD)
+    assert [file.path for file in found] == sorted(file.path for file in found)
+
+
+def test_a_file_that_is_named_is_taken_whatever_it_is_called(folder):
+    named = [folder / "J0_rot_15.fits", folder / "notes.txt", str(folder / "ROOM.FITS.FZ")]
+    assert [file.name for file in find_images(named)] == ["J0_rot_15", "notes.txt", "ROOM"]
+    with pytest.raises(DataError, match="gone: there is no such file or folder"):
+        find_images([folder, folder / "gone"])
+
+
+def test_every_kind_of_fits_holds_what_was_written(folder):
+    for file in find_images([folder]):
+        if file.name in GOOD - {"ROOM"}:
+            image, reason = examine(file)
+            np.testing.assert_array_equal(image.pixels, source(int(file.name[1:])))
+            assert reason == ""
+
+
+def test_a_file_has_the_same_verdict_when_it_is_checked_and_when_it_is_loaded(folder):
+    alone = {file.name: examine(file)[1] for file in find_images([folder])}
+    checked = {finding.name: finding for finding in check_folder(folder)}
+    loaded = load_folder(folder)
+    aside = {name: reason.removeprefix(f"{checked[name].path}: ") for name, reason in loaded.set_aside}
+    assert {name for name, reason in alone.items() if reason} == set(aside) == set(BAD)
+    for name, reason in BAD.items():
+        assert reason in alone[name]
+        assert aside[name] == alone[name]
+        assert checked[name].status == "set aside"
+        assert checked[name].problems[0] == alone[name]
+    assert {name for name, finding in checked.items() if finding.status != "set aside"} == GOOD
+    assert set(loaded.catalogue.source_id.tolist()) == GOOD
+
+
+def test_what_is_absent_says_why():
+    assert examine(ImageFile("a", "a.fits", absent="its name is that of two")) == (
+        None,
+        "its name is that of two",
+    )
+
+
+@pytest.mark.parametrize("ending", [*ENDINGS, ".FITS.gz", ".png", ".h5", ".hdf5", ""])
+def test_names_are_without_endings(ending):
+    assert file_stem(f"a/J1.5+2.5{ending}") == "J1.5+2.5"
