@@ -18,8 +18,10 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import norm, t
 
+from rgbench.measures.catalogue import metrics
+from rgbench.measures.classification import macro_f1_of
 from rgbench.statistics.intervals import interval, resampled, stratified_weights
-from rgbench.statistics.losses import LOSSES, RowDraws, macro_f1_ends, mean_ends
+from rgbench.statistics.losses import RowDraws, mean_ends, row_ends
 
 SIZES = (50, 104, 200, 1000, 5000)
 MIXES = {
@@ -53,7 +55,7 @@ def truth(shares: tuple[int, ...], network: str) -> dict[str, float]:
     sizes = np.array(shares) * (POPULATION // sum(shares))
     y, logits = sources(np.random.default_rng(0), sizes, network)
     one = np.ones((1, len(y)), dtype=np.float32)
-    return {name: float(resampled(name, y, logits, one)[0]) for name in METRICS}
+    return {name: float(resampled(metrics().get(name), y, logits, one)[0]) for name in METRICS}
 
 
 def of_resamples(drawn: np.ndarray, value: float, n: int, classes: int) -> dict[str, tuple[float, float]]:
@@ -70,10 +72,11 @@ def of_resamples(drawn: np.ndarray, value: float, n: int, classes: int) -> dict[
 
 def used(name: str, y: np.ndarray, logits: np.ndarray, rng: np.random.Generator) -> tuple[float, float]:
     """Give the interval that the comparison has."""
-    if name in LOSSES:
-        return mean_ends(y, LOSSES[name](y, logits), CONFIDENCE)
-    draws = RowDraws.of(len(y), logits.shape[1], RESAMPLES, rng)
-    return macro_f1_ends(draws.macro_f1(y, logits.argmax(axis=1)), CONFIDENCE)
+    losses = metrics().get(name).per_source
+    if losses is not None:
+        return mean_ends(y, losses(y, logits), CONFIDENCE)
+    draws = RowDraws.draw(len(y), logits.shape[1], RESAMPLES, rng)
+    return row_ends(draws.of(macro_f1_of, y, logits.argmax(axis=1)), CONFIDENCE)
 
 
 def cell(n: int, mix: str, network: str, draws: int) -> dict[str, dict[str, float]]:
@@ -87,8 +90,8 @@ def cell(n: int, mix: str, network: str, draws: int) -> dict[str, dict[str, floa
         weights = stratified_weights(y, RESAMPLES, rng)
         one = np.ones((1, n), dtype=np.float32)
         for name in METRICS:
-            value = float(resampled(name, y, logits, one)[0])
-            found = of_resamples(resampled(name, y, logits, weights), value, n, len(sizes))
+            value = float(resampled(metrics().get(name), y, logits, one)[0])
+            found = of_resamples(resampled(metrics().get(name), y, logits, weights), value, n, len(sizes))
             for kind, (low, high) in {**found, "used": used(name, y, logits, rng)}.items():
                 hits[name][kind] = hits[name].get(kind, 0) + (low <= true[name] <= high)
     return {name: {kind: hit / draws for kind, hit in own.items()} for name, own in hits.items()}

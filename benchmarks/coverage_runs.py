@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from scipy.special import expit
 
-from rgbench.measures.cards import metrics
+from rgbench.measures.catalogue import metrics
 from rgbench.statistics.intervals import joint_weights, resampled
 from rgbench.statistics.paired import Sample, paired_differences, recognition_differences
 from rgbench.statistics.recognition import Answers, difference, mean_interval
@@ -93,7 +93,9 @@ def of_own_splits(rng: np.random.Generator, share: float, seeds: int, scatter: f
             np.where(own[:, None], np.eye(CLASSES)[y], np.eye(CLASSES)[(y + 1) % CLASSES]) for own in right
         ]
         cut = [each[test] for each, test in zip(logits, tests, strict=True)]
-        drawn = [resampled("mpca", y[t], c, w) for t, c, w in zip(tests, cut, weights, strict=True)]
+        drawn = [
+            resampled(metrics().get("mpca"), y[t], c, w) for t, c, w in zip(tests, cut, weights, strict=True)
+        ]
         values = [
             np.mean([r[t][y[t] == c].mean() for c in range(CLASSES)])
             for r, t in zip(right, tests, strict=True)

@@ -118,7 +118,8 @@ class Registry(Generic[T]):
         """Import an item of another package; whatever goes wrong there is kept as the reason."""
         point = self._points.pop(name)
         try:
-            self._items[name] = point.load()
+            # A module that registers the item by itself, when it is imported, has the say.
+            self._items.setdefault(name, point.load())
         except Exception as error:
             package = point.dist.name if point.dist else "an unknown package"
             self._broken[name] = (

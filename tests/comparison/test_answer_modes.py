@@ -13,7 +13,7 @@ from rgbench.comparison import answer_modes as ours
 from rgbench.comparison.members import Side, side_of
 from rgbench.errors import SpecError, StoreError
 from rgbench.measures.calibration import ece_equal_mass, fit_temperature
-from rgbench.measures.cards import metrics
+from rgbench.measures.catalogue import metrics
 from rgbench.measures.uncertainty import member_doubt, stack_members
 from rgbench.statistics.significance import mpca_interval
 from rgbench.store.store import SIDES, Store, read_doubt

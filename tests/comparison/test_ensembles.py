@@ -20,7 +20,7 @@ from rgbench.comparison import diversity as differ
 from rgbench.comparison import ensembles as ours
 from rgbench.comparison import members as who
 from rgbench.errors import DataError, LeakageError, SpecError
-from rgbench.measures.cards import metrics
+from rgbench.measures.catalogue import metrics
 from rgbench.measures.classification import accuracy, nll
 from rgbench.store.tables import concatenate
 

@@ -13,7 +13,7 @@ from statsmodels.stats.proportion import proportion_confint
 
 from rgbench.errors import DataError
 from rgbench.measures import calibration as ours
-from rgbench.measures.cards import metrics
+from rgbench.measures.catalogue import metrics
 from rgbench.measures.classification import brier, ece, nll
 from rgbench.statistics.intervals import wilson
 

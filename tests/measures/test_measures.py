@@ -13,7 +13,7 @@ from hypothesis.extra.numpy import arrays
 from sklearn import metrics as sk
 
 from rgbench.measures import classification as ours
-from rgbench.measures.cards import metrics
+from rgbench.measures.catalogue import metrics
 from rgbench.measures.health import check_history, check_predictions
 
 CLASSES = ("Compact", "FRI", "FRII", "Bent")

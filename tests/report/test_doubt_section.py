@@ -13,7 +13,7 @@ from scipy.special import log_softmax
 from sklearn.metrics import balanced_accuracy_score, log_loss
 
 from rgbench.comparison.summary import compare
-from rgbench.measures.cards import metrics
+from rgbench.measures.catalogue import metrics
 from rgbench.measures.uncertainty import with_members
 from rgbench.report.blocks import Cell, Section, Table
 from rgbench.report.html import write_report

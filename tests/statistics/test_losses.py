@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from scipy import stats
 from sklearn.metrics import f1_score
 
-from rgbench.measures.cards import metrics
-from rgbench.statistics.losses import RowDraws, macro_f1_ends, mean_ends
+from rgbench.measures.catalogue import metrics
+from rgbench.measures.classification import macro_f1_of
+from rgbench.statistics.losses import RowDraws, mean_ends, row_ends
 from rgbench.statistics.paired import Sample, paired_differences
 
 BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "coverage_metrics.py"
@@ -72,8 +73,8 @@ def test_draws_of_macro_f1_are_scikit_learn_s_with_weighted_sources():
     rng = np.random.default_rng(2)
     y = np.repeat(np.arange(K), (20, 30, 10, 5))
     predicted = np.where(rng.random(65) < 0.7, y, rng.integers(0, K, 65))
-    draws = RowDraws.of(65, K, 20, rng)
-    plain = RowDraws(draws.weights, 0 * draws.low, 0 * draws.high).macro_f1(y, predicted)
+    draws = RowDraws.draw(65, K, 20, rng)
+    plain = RowDraws(draws.weights, 0 * draws.low, 0 * draws.high).of(macro_f1_of, y, predicted)
     for weights, (low, high) in zip(draws.weights.astype(float), plain.T, strict=True):
         # Classes keep their sizes.
         weights *= (np.bincount(y) / np.bincount(y, weights))[y]
@@ -83,22 +84,22 @@ def test_draws_of_macro_f1_are_scikit_learn_s_with_weighted_sources():
 
 def test_ends_of_macro_f1_are_on_the_cautious_sides():
     y = np.repeat(np.arange(K), 12)
-    draws = RowDraws.of(48, K, 4000, np.random.default_rng(3))
-    low, high = macro_f1_ends(draws.macro_f1(y, y))
+    draws = RowDraws.draw(48, K, 4000, np.random.default_rng(3))
+    low, high = row_ends(draws.of(macro_f1_of, y, y))
     assert high == pytest.approx(1, abs=1e-9), "nothing was wrong"
     assert 0.85 < low < 0.98, "a new source may be"
     wrong = np.where(np.arange(48) % 4 == 0, (y + 1) % K, y)
-    low, high = macro_f1_ends(draws.macro_f1(y, wrong))
+    low, high = row_ends(draws.of(macro_f1_of, y, wrong))
     plain = np.quantile(
-        RowDraws(draws.weights, 0 * draws.low, 0 * draws.high).macro_f1(y, wrong)[0], [0.025, 0.975]
+        RowDraws(draws.weights, 0 * draws.low, 0 * draws.high).of(macro_f1_of, y, wrong)[0], [0.025, 0.975]
     )
     assert low < plain[0] < 0.75 < plain[1] < high
 
 
 def test_a_class_without_a_source_does_not_count():
     y = np.repeat([0, 1, 3], 10)
-    draws = RowDraws.of(30, K, 50, np.random.default_rng(4))
-    low, high = draws.macro_f1(y, y)
+    draws = RowDraws.draw(30, K, 50, np.random.default_rng(4))
+    low, high = draws.of(macro_f1_of, y, y)
     assert np.isfinite([low, high]).all()
     np.testing.assert_allclose(high, 1)
 

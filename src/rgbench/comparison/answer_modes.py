@@ -26,10 +26,12 @@ from rgbench.measures.calibration import (
     ece_equal_mass,
     fit_temperature,
 )
+from rgbench.measures.catalogue import means, metrics
+from rgbench.measures.catalogue import recognition as recognition_names
 from rgbench.measures.classification import Labels, ece
 from rgbench.measures.combine import combine
 from rgbench.measures.uncertainty import MemberDoubt, member_doubt, stack_members, with_members
-from rgbench.statistics.losses import LOSSES, mean_ends
+from rgbench.statistics.losses import mean_ends
 from rgbench.statistics.significance import score_mean_interval
 from rgbench.store.store import DOUBT_FILE, MC_DROPOUT, RunRecord
 from rgbench.store.tables import Predictions
@@ -40,7 +42,6 @@ SINGLE, DROPOUT, SEEDS = "single run", "MC dropout", "seed ensemble"
 
 Estimate = tuple[float, float, float]
 """A value with the bounds of its interval; NaN where there is none."""
-_RECOGNITION = ("accuracy", "mpca")
 
 
 def seed_ensemble(records: Sequence[RunRecord], split: str, model: str = "best") -> Predictions:
@@ -268,8 +269,9 @@ def _of_members(network: str, kind: str, validation: list[Floats], test: list[Fl
 
 def _values(scores: Floats, y: Labels, confidence: float) -> dict[str, Estimate]:
     right = np.mean(scores.argmax(axis=2) == y, axis=0)
-    found = {name: recognition(right, y * (name == "mpca"), confidence) for name in _RECOGNITION}
-    for name in LOSSES:
+    cards = dict(metrics())
+    found = {name: recognition(right, cards[name].strata(y), confidence) for name in recognition_names()}
+    for name in means():
         losses = _losses(scores, y, name)
         found[name] = (float(losses.mean()), *mean_ends(y, losses, confidence))
     for name, function in (("ece", ece), ("ece_equal_mass", ece_equal_mass)):
@@ -279,4 +281,6 @@ def _values(scores: Floats, y: Labels, confidence: float) -> dict[str, Estimate]
 
 def _losses(scores: Floats, y: Labels, name: str) -> Floats:
     """Give the loss of each source, mean over repeats."""
-    return np.asarray(np.mean([LOSSES[name](y, own) for own in scores], axis=0))
+    per_source = metrics().get(name).per_source
+    assert per_source is not None, f"{name} is no mean over sources"
+    return np.asarray(np.mean([per_source(y, own) for own in scores], axis=0))

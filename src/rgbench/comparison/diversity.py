@@ -16,7 +16,7 @@ from scipy.special import entr
 from rgbench.comparison.ensembles import Blend, ensemble_value
 from rgbench.comparison.members import Floats, Member, Side
 from rgbench.errors import SpecError
-from rgbench.measures.cards import metrics
+from rgbench.measures.catalogue import metrics
 
 SHAPLEY_MEMBERS = 10
 """Most members for which all 2^m subsets are gone through."""

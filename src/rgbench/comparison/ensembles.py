@@ -22,17 +22,17 @@ from numpy.typing import NDArray
 
 from rgbench.comparison.members import Floats, Member, Side
 from rgbench.errors import LeakageError, SpecError
-from rgbench.measures.cards import metrics
+from rgbench.measures.cards import MetricCard
+from rgbench.measures.catalogue import measure, metrics
 from rgbench.measures.classification import accuracy, nll
 from rgbench.measures.combine import _TINY, RULES, Rule, combine
 from rgbench.seeds import numpy_generator
 from rgbench.statistics.intervals import Weights, interval, resampled, stratified_weights
-from rgbench.statistics.losses import LOSSES, mean_ends
+from rgbench.statistics.losses import mean_ends
 from rgbench.statistics.significance import mpca_difference_interval, mpca_interval
 
 Weighting = Literal["equal", "accuracy", "nll"]
 WEIGHTINGS: tuple[Weighting, ...] = ("equal", "accuracy", "nll")
-_RECOGNITION = ("accuracy", "mpca")
 """Metrics with score intervals, which hold their coverage where the bootstrap's are too narrow."""
 
 
@@ -231,7 +231,7 @@ def score_ensembles(
     blend : Blend, optional
         How members are combined; the plain mean of probabilities if left out.
     metric : str
-        What is scored; those of `rgbench.statistics.intervals.RESAMPLED` have intervals.
+        What is scored; NaN bounds if its card says that it has no interval.
     confidence, resamples, seed : float, int, int
         Coverage of the intervals; number and seed of the bootstrap over test sources, class by class.
 
@@ -246,12 +246,13 @@ def score_ensembles(
     blend = blend or Blend()
     best = choose_subsets(validation, blend, metric, largest=1, limit=len(validation.members))[0].index[0]
     weights = stratified_weights(test.y, resamples, numpy_generator(seed, "bootstrap", test=0))
-    function, strengths = metrics().get(metric).function, _strengths(validation, blend.weighting)
+    card, strengths = metrics().get(metric), _strengths(validation, blend.weighting)
+    function = card.function
     alone = [function(test.y, scores) for scores in test.scores]
     found = []
     for index in ensembles:
         scores = _blended(test, strengths, index, blend.rule)
-        spans = _spans(metric, test.y, (scores, test.scores[best]), weights, confidence)
+        spans = _spans(card, test.y, (scores, test.scores[best]), weights, confidence)
         value, gain = function(test.y, scores), (0.0, 0.0) if set(index) == {best} else spans[1]
         found.append(
             EnsembleScore(
@@ -266,32 +267,32 @@ def score_ensembles(
                 gain=value - alone[best],
                 gain_low=gain[0],
                 gain_high=gain[1],
-                metrics={name: card.function(test.y, scores) for name, card in metrics()},
+                metrics=dict(measure(test.y, scores).values),
             )
         )
     return tuple(found)
 
 
 def _spans(
-    metric: str, y: NDArray[np.int64], both: tuple[Floats, Floats], weights: Weights, confidence: float
+    card: MetricCard, y: NDArray[np.int64], both: tuple[Floats, Floats], weights: Weights, confidence: float
 ) -> tuple[tuple[float, float], tuple[float, float]]:
     """Give the interval of the first of two predictions, and that of its difference from the second."""
-    if metric in _RECOGNITION:
-        classes = y if metric == "mpca" else np.zeros_like(y)
+    if card.is_recognition:
+        classes = card.strata(y)
         right, other = (scores.argmax(axis=1) == y for scores in both)
         value = mpca_interval(classes, right, confidence)
         gain = mpca_difference_interval(classes, right, other, confidence)
         return (value.low, value.high), (gain.low, gain.high)
-    if metric in LOSSES:
-        losses, of_other = (LOSSES[metric](y, scores) for scores in both)
+    if card.interval == "mean" and card.per_source is not None:
+        losses, of_other = (card.per_source(y, scores) for scores in both)
         return mean_ends(y, losses, confidence), mean_ends(y, losses - of_other, confidence)
-    draws, others = (_draws(metric, y, scores, weights) for scores in both)
+    draws, others = (_draws(card, y, scores, weights) for scores in both)
     return interval(draws, confidence), interval(draws - others, confidence)
 
 
-def _draws(metric: str, y: NDArray[np.int64], scores: Floats, weights: Weights) -> Floats:
+def _draws(card: MetricCard, y: NDArray[np.int64], scores: Floats, weights: Weights) -> Floats:
     """Give a metric on all resamples; one NaN if it has none."""
-    found = resampled(metric, y, scores, weights)
+    found = resampled(card, y, scores, weights)
     return np.full(1, np.nan) if found is None else found
 
 

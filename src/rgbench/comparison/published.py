@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from rgbench.data.sets import data_sets
 from rgbench.errors import SpecError
 from rgbench.measures import classification  # noqa: F401  # registers the metrics
-from rgbench.measures.cards import metrics
+from rgbench.measures.catalogue import metrics
 from rgbench.networks import networks
 from rgbench.registry import Registry
 from rgbench.spec import Study, validate

@@ -11,36 +11,65 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from string import ascii_lowercase
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
 from rgbench.errors import SpecError
+from rgbench.measures.cards import MAIN
+from rgbench.measures.catalogue import metrics
 
-DEFAULT_WEIGHTS = {"mpca": 1.0, "inference_images_per_second": 1.0, "parameters": 1.0, "macs": 1.0}
-"""Measures and weights of the default ranking, after the four of the 2021 study."""
-RECOGNITION_ONLY = {"mpca": 1.0}
-"""The ranking that knows no cost."""
-MEASURES = {
-    "mpca": "MPCA",
-    "accuracy": "accuracy",
-    "macro_f1": "macro F1",
-    "nll": "NLL",
-    "brier": "Brier score",
-    "inference_images_per_second": "inference time",
-    "training_images_per_second": "training time per image",
-    "training_seconds": "training time",
-    "parameters": "parameters",
-    "macs": "operations",
-    "peak_memory_mb": "memory",
-}
-"""Measures that a ranking may weigh, in words."""
-HIGHER_IS_BETTER = frozenset(
-    {"mpca", "accuracy", "macro_f1", "inference_images_per_second", "training_images_per_second"}
-)
-"""Measures of which more is better; of all others less is."""
+STUDY_COSTS = ("inference_images_per_second", "parameters", "macs")
+"""The costs of the 2021 study's ranking, beside recognition."""
 _BLOCK = 1000
+
+
+@dataclass(frozen=True)
+class Measure:
+    """What a ranking may weigh: a metric or a cost.
+
+    Attributes
+    ----------
+    words : str
+        Its name within a sentence.
+    higher_is_better : bool
+        Which way is better.
+    """
+
+    words: str
+    higher_is_better: bool = False
+
+
+COSTS: Mapping[str, Measure] = MappingProxyType(
+    {
+        "inference_images_per_second": Measure("inference time", True),
+        "training_images_per_second": Measure("training time per image", True),
+        "training_seconds": Measure("training time"),
+        "parameters": Measure("parameters"),
+        "macs": Measure("operations"),
+        "peak_memory_mb": Measure("memory"),
+    }
+)
+"""Costs that a ranking may weigh; rates are better if higher."""
+
+
+def measures() -> dict[str, Measure]:
+    """Give all that a ranking may weigh, by name: every metric, then every cost.
+
+    Examples
+    --------
+    >>> measures()["nll"].higher_is_better, measures()["macs"].words
+    (False, 'operations')
+    """
+    scores = {name: Measure(card.short, card.higher_is_better) for name, card in metrics()}
+    return {**scores, **COSTS}
+
+
+def default_weights(metric: str = MAIN) -> dict[str, float]:
+    """Give the weights of the default ranking: a metric and the costs of the 2021 study, in equal parts."""
+    return dict.fromkeys((metric, *STUDY_COSTS), 1.0)
 
 
 @dataclass(frozen=True)
@@ -133,7 +162,7 @@ def rank_networks(
         Measures by network. A network that lacks one, or whose value is not finite (a failed run), has no
         score and comes last.
     weights : mapping of str to float, optional
-        Weight of each measure; by default `DEFAULT_WEIGHTS`.
+        Weight of each measure; by default `default_weights`.
 
     Returns
     -------
@@ -143,7 +172,7 @@ def rank_networks(
     Raises
     ------
     SpecError
-        If a measure is not one of `MEASURES`, a weight is negative or not finite, or all are 0.
+        If a measure is not one of `measures`, a weight is negative or not finite, or all are 0.
 
     Examples
     --------
@@ -151,7 +180,7 @@ def rank_networks(
     >>> [(place.network, round(place.score, 2)) for place in places]
     [('a', 1.33), ('b', 1.67)]
     """
-    weights = DEFAULT_WEIGHTS if weights is None else weights
+    weights = default_weights() if weights is None else weights
     _check_weights(weights)
     whole, ranks = _ranked(measured, list(weights))
     share = np.array(list(weights.values())) / sum(weights.values())
@@ -165,7 +194,7 @@ def rank_networks(
 
 def first_shares(
     measured: Mapping[str, Mapping[str, float]],
-    measures: Sequence[str],
+    names: Sequence[str],
     generator: np.random.Generator,
     draws: int = 10_000,
 ) -> dict[str, float]:
@@ -175,7 +204,7 @@ def first_shares(
     ----------
     measured : mapping of str to mapping of str to float
         As for `rank_networks`.
-    measures : sequence of str
+    names : sequence of str
         The measures weighed.
     generator : numpy.random.Generator
         Source of chance.
@@ -198,8 +227,8 @@ def first_shares(
     >>> round(shares["a"], 1), round(shares["b"], 1)
     (0.5, 0.5)
     """
-    whole, ranks = _ranked(measured, measures)
-    won, even = np.zeros(len(whole)), np.ones(len(measures))
+    whole, ranks = _ranked(measured, names)
+    won, even = np.zeros(len(whole)), np.ones(len(names))
     for begin in range(0, draws if whole else 0, _BLOCK):
         weights = generator.dirichlet(even, size=min(_BLOCK, draws - begin))
         scores = weights @ ranks.T
@@ -339,10 +368,11 @@ def _letter(number: int) -> str:
 
 
 def _check_weights(weights: Mapping[str, float]) -> None:
-    unknown = [name for name in weights if name not in MEASURES]
+    known = measures()
+    unknown = [name for name in weights if name not in known]
     if unknown:
         raise SpecError(
-            f"weights of the ranking: found the measure {unknown[0]!r}; legal are {', '.join(MEASURES)}"
+            f"weights of the ranking: found the measure {unknown[0]!r}; legal are {', '.join(known)}"
         )
     values = list(weights.values())
     if not values or not np.isfinite(values).all() or min(values) < 0 or sum(values) == 0:
@@ -350,19 +380,20 @@ def _check_weights(weights: Mapping[str, float]) -> None:
 
 
 def _ranked(
-    measured: Mapping[str, Mapping[str, float]], measures: Sequence[str]
+    measured: Mapping[str, Mapping[str, float]], names: Sequence[str]
 ) -> tuple[list[str], NDArray[np.float64]]:
     """Rank the networks that have all measures, in each; ranks have the shape (networks, measures)."""
     values = {
-        network: np.array([own.get(name, np.nan) for name in measures], dtype=float)
+        network: np.array([own.get(name, np.nan) for name in names], dtype=float)
         for network, own in measured.items()
     }
     whole = [network for network, own in values.items() if np.isfinite(own).all()]
     if not whole:
-        return [], np.zeros((0, len(measures)))
-    return whole, _ranks(np.array([values[network] for network in whole]), measures)
+        return [], np.zeros((0, len(names)))
+    return whole, _ranks(np.array([values[network] for network in whole]), names)
 
 
-def _ranks(table: NDArray[np.float64], measures: Sequence[str]) -> NDArray[np.float64]:
-    signs = np.array([-1.0 if name in HIGHER_IS_BETTER else 1.0 for name in measures])
+def _ranks(table: NDArray[np.float64], names: Sequence[str]) -> NDArray[np.float64]:
+    known = measures()
+    signs = np.array([-1.0 if known[name].higher_is_better else 1.0 for name in names])
     return np.asarray(rankdata(table * signs, axis=0))

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy.stats import norm, t
 
 from rgbench.comparison.published import PER_CLASS, Paper, Test, Value
-from rgbench.measures.cards import metrics
+from rgbench.measures.catalogue import measure, metrics
 from rgbench.measures.classification import per_class
 from rgbench.seeds import numpy_generator
 from rgbench.statistics.intervals import resampled, stratified_weights
@@ -214,14 +214,10 @@ def _measured(data: str, splits: Sequence[str], tests: Sequence[Predictions]) ->
 
     errors = _source_errors(tests)
     scores = [test.log_probabilities() for test in tests]
+    measured = [measure(x.label, s).values for x, s in zip(tests, scores, strict=True)]
     found = [
-        of(
-            name,
-            [card.function(x.label, s) for x, s in zip(tests, scores, strict=True)],
-            len(first),
-            error=errors.get(name),
-        )
-        for name, card in metrics()
+        of(name, [own[name] for own in measured], len(first), error=errors.get(name))
+        for name in metrics().names()
     ]
     classes = [per_class(x.label, s) for x, s in zip(tests, scores, strict=True)]
     for k, of_class in enumerate(first.classes):
@@ -238,9 +234,9 @@ def _source_errors(tests: Sequence[Predictions]) -> dict[str, float]:
         return {}
     weights = stratified_weights(y, _RESAMPLES, numpy_generator(0, "bootstrap"))
     errors = {}
-    for name in metrics().names():
+    for name, card in metrics():
         drawn: list[NDArray[np.float64] | None] = [
-            resampled(name, y, x.log_probabilities(), weights) for x in ordered
+            resampled(card, y, x.log_probabilities(), weights) for x in ordered
         ]
         known = [values for values in drawn if values is not None]
         if known and name != "accuracy":

@@ -17,6 +17,7 @@ from scipy.stats import binomtest
 from scipy.stats import t as student
 
 from rgbench.errors import SpecError
+from rgbench.measures.catalogue import metrics, recognition
 from rgbench.seeds import numpy_generator
 from rgbench.statistics.intervals import Weights, interval, resampled, stratified_weights
 from rgbench.statistics.recognition import Answers, mean_intervals
@@ -25,8 +26,6 @@ from rgbench.statistics.significance import holm
 from rgbench.store.conditions import FAMILIES, SURVEY, Condition
 from rgbench.store.store import RunRecord
 from rgbench.store.tables import Predictions
-
-METRICS = ("accuracy", "mpca")
 
 Floats = NDArray[np.float64]
 Estimate = tuple[float, float, float]
@@ -90,7 +89,7 @@ class FamilyCurve:
     Attributes
     ----------
     family, metric : str
-        One of `FAMILIES`, "accuracy" or "mpca".
+        One of `FAMILIES`, and a metric of recognition.
     strengths : ndarray of float64, shape (m,)
         In the unit of the family, ascending.
     values, drops : ndarray of float64, shape (m, 3)
@@ -187,10 +186,10 @@ def strength_curves(scores: Sequence[ConditionScore], metric: str = "accuracy") 
     Raises
     ------
     SpecError
-        If the metric is neither "accuracy" nor "mpca".
+        If the metric is none of recognition.
     """
-    if metric not in METRICS:
-        raise SpecError(f"unknown metric {metric!r}; curves are drawn of {', '.join(METRICS)}")
+    if metric not in recognition():
+        raise SpecError(f"unknown metric {metric!r}; curves are drawn of {', '.join(recognition())}")
     curves = []
     for family in FAMILIES:
         own = sorted((s for s in scores if s.condition.family == family), key=lambda s: s.condition.strength)
@@ -238,10 +237,9 @@ class _Baseline:
         """Give the means over runs on clean images with their score intervals, worked out once."""
         if confidence not in self.known:
             tables = [run.clean for run in self.runs]
-            spans = mean_intervals([_answers(tables, metric) for metric in METRICS], confidence)
-            self.known[confidence] = {
-                m: (s.value, s.low, s.high) for m, s in zip(METRICS, spans, strict=True)
-            }
+            names = recognition()
+            spans = mean_intervals([_answers(tables, metric) for metric in names], confidence)
+            self.known[confidence] = {m: (s.value, s.low, s.high) for m, s in zip(names, spans, strict=True)}
         return self.known[confidence]
 
     def disturbed(self, condition: Condition) -> list[dict[str, Floats]]:
@@ -288,8 +286,9 @@ def _measured(rows: Predictions, weights: Weights) -> dict[str, Floats]:
     """Give each metric: its value first, then that of every resample."""
     logits, whole = rows.log_probabilities(), np.ones((1, len(rows)), dtype=np.float32)
     found = {}
-    for name in METRICS:
-        parts = [resampled(name, rows.label, logits, each) for each in (whole, weights)]
+    for name in recognition():
+        card = metrics().get(name)
+        parts = [resampled(card, rows.label, logits, each) for each in (whole, weights)]
         found[name] = np.concatenate([part for part in parts if part is not None])
     return found
 
@@ -313,10 +312,10 @@ def _score(
     if drops:
         clean = base.of_clean(confidence)
     else:
-        measured = (base.disturbed(condition), base.clean)
-        after, ahead = ({m: np.mean([r[m] for r in x], axis=0) for m in METRICS} for x in measured)
-        values, clean = ({m: _estimate(x[m], confidence) for m in METRICS} for x in (after, ahead))
-        drops = {m: _estimate(ahead[m] - after[m], confidence) for m in METRICS}
+        measured, names = (base.disturbed(condition), base.clean), recognition()
+        after, ahead = ({m: np.mean([r[m] for r in x], axis=0) for m in names} for x in measured)
+        values, clean = ({m: _estimate(x[m], confidence) for m in names} for x in (after, ahead))
+        drops = {m: _estimate(ahead[m] - after[m], confidence) for m in names}
     return ConditionScore(
         condition,
         len(runs[0].clean),
@@ -332,7 +331,7 @@ def _score(
 def _answers(tables: Sequence[Predictions], metric: str) -> Answers:
     y = tables[0].label
     right = np.stack([_said(rows) == rows.label for rows in tables])
-    return Answers("", y if metric == "mpca" else np.zeros_like(y), right, ("",) * len(tables))
+    return Answers("", metrics().get(metric).strata(y), right, ("",) * len(tables))
 
 
 def _paired(
@@ -346,7 +345,7 @@ def _paired(
     places, now = [], []
     for i, (condition, base) in enumerate(zip(conditions, bases, strict=True)):
         same = len({tuple(run.clean.source_id.tolist()) for run in base.runs}) == 1
-        for metric in METRICS if same and _finite(condition, base.runs) else ():
+        for metric in recognition() if same and _finite(condition, base.runs) else ():
             one = _answers([run.clean for run in base.runs], metric)
             other = _answers([run.disturbed[condition] for run in base.runs], metric)
             cases.append((one.y, one.right.astype(np.float64) - other.right))

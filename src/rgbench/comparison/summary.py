@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 
 from rgbench.comparison.groups import _why_not, group_records
 from rgbench.errors import SpecError
-from rgbench.measures.cards import metrics
+from rgbench.measures.cards import MAIN, MetricCard
+from rgbench.measures.catalogue import Measured, find_metric, measure, metrics
 from rgbench.measures.classification import confusion_matrix, per_class
 from rgbench.measures.health import Note, check_history, check_predictions
 from rgbench.seeds import numpy_generator
 from rgbench.statistics.intervals import Weights, interval, joint_weights, resampled, stratified_weights
-from rgbench.statistics.losses import LOSSES, RowDraws, macro_f1_ends, mean_ends
+from rgbench.statistics.losses import RowDraws, mean_ends, row_ends
 from rgbench.statistics.paired import (
     PairedDifference,
     Sample,
@@ -28,8 +29,6 @@ from rgbench.statistics.recognition import Answers, mean_interval
 from rgbench.store.store import RunRecord
 from rgbench.store.tables import Predictions
 
-RECOGNITION = ("mpca", "accuracy")
-"""Metrics with score intervals; losses and macro F1 have those of `rgbench.statistics.losses`."""
 COSTS = (
     "parameters",
     "macs",
@@ -125,6 +124,8 @@ class Comparison:
     resamples : dict of str to ndarray
         The metric of each network that can be compared on every resample: of the test sources, which all share, and,
         where a network has several runs, of these.
+    failed : dict of str to str
+        Metrics that could not be worked out for some network, and why; their values are NaN there.
     """
 
     metric: str
@@ -135,6 +136,7 @@ class Comparison:
     words: tuple[str, ...]
     classes: tuple[str, ...]
     resamples: dict[str, NDArray[np.float64]] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -144,10 +146,12 @@ class _Tested:
     name: str
     records: list[RunRecord]
     tests: list[Predictions]
+    measured: list[Measured]
+    """Of each run, every metric."""
     resamples: dict[str, NDArray[np.float64]] = field(default_factory=dict)
     """By metric, shape (runs, n_resamples)."""
-    macro_f1: list[NDArray[np.float64]] = field(default_factory=list)
-    """Of each run, draws for the ends of its interval, shape (2, n_resamples)."""
+    row_draws: dict[str, NDArray[np.float64]] = field(default_factory=dict)
+    """By metric of rows, draws for the ends of its interval, shape (runs, 2, n_resamples)."""
 
     @property
     def shared(self) -> bool:
@@ -163,28 +167,30 @@ class _Tested:
 
     def sample(self, metric: str) -> Sample:
         """Give the metric of each run, with its resamples."""
-        card = metrics().get(metric).function
-        scores = [test.log_probabilities() for test in self.tests]
-        values = np.array([card(test.label, own) for test, own in zip(self.tests, scores, strict=True)])
-        sample = Sample(self.name, values, self.resamples[metric], self.splits, self.shared)
-        if metric not in LOSSES or not self.shared:
+        card = metrics().get(metric)
+        sample = Sample(self.name, self.values(metric), self.resamples[metric], self.splits, self.shared)
+        if card.interval != "mean" or card.per_source is None or not self.shared:
             return sample
-        y = self.tests[0].label
-        return replace(sample, y=y, losses=np.stack([LOSSES[metric](y, own) for own in scores]))
+        y, scores = self.tests[0].label, [test.log_probabilities() for test in self.tests]
+        return replace(sample, y=y, losses=np.stack([card.per_source(y, own) for own in scores]))
+
+    def values(self, metric: str) -> NDArray[np.float64]:
+        """Give the metric of each run; NaN where it failed."""
+        return np.array([each.values[metric] for each in self.measured])
 
     def ends(self, sample: Sample, metric: str, confidence: float) -> tuple[float, float]:
         """Give the interval of the mean over runs for new test sources alone."""
         if len(sample.y):
             return mean_ends(sample.y, sample.mean_losses(), confidence)
-        if metric == "macro_f1" and self.shared:
-            ends = [replace(sample, resamples=draws) for draws in np.stack(self.macro_f1, axis=1)]
-            return macro_f1_ends(np.stack([end.by_split()[1].mean(axis=0) for end in ends]), confidence)
+        if metric in self.row_draws:
+            ends = [replace(sample, resamples=draws) for draws in np.moveaxis(self.row_draws[metric], 1, 0)]
+            return row_ends(np.stack([end.by_split()[1].mean(axis=0) for end in ends]), confidence)
         return interval(sample.by_split()[1].mean(axis=0), confidence)
 
 
 def compare(
     records: Sequence[RunRecord],
-    metric: str = "mpca",
+    metric: str = MAIN,
     model: str = "best",
     confidence: float = 0.95,
     resamples: int = 2000,
@@ -196,8 +202,9 @@ def compare(
     ----------
     records : sequence of RunRecord
         Runs of one data set, split and protocol; failed ones stay in the table as such.
-    metric : {"mpca", "accuracy", "macro_f1", "nll", "brier"}
-        What sorts the rows and is compared in pairs.
+    metric : str
+        What sorts the rows and is compared in pairs: a name of `rgbench.measures.catalogue.metrics`, hyphens
+        allowed. One without an interval sorts the rows, and no pairs are compared.
     model : {"best", "final"}
         Which model of each run.
     confidence : float
@@ -217,8 +224,9 @@ def compare(
     Raises
     ------
     SpecError
-        If the runs are not comparable: the message says in what they differ.
+        If the runs are not comparable: the message says in what they differ; or the metric is unknown.
     """
+    metric = find_metric(metric).name
     groups = group_records(records)
     if len(groups) != 1:
         raise SpecError(_why_not(groups))
@@ -228,12 +236,13 @@ def compare(
     for name in names:
         own = [r for r, label in zip(groups[0], labels, strict=True) if label == name and _complete(r)]
         tests = [_labelled(r.predictions.select("test", model)) for r in own if r.predictions is not None]
-        tested.append(_Tested(name, own, tests))
+        measured = [measure(test.label, test.log_probabilities()) for test in tests]
+        tested.append(_Tested(name, own, tests, measured))
     weights = _weights([t for each in tested for t in each.tests], resamples, seed)
     rows_drawn = _row_draws([each.tests[0] for each in tested if each.tests and each.shared], resamples, seed)
     for each in tested:
         each.resamples.update(_resample(each, weights))
-        each.macro_f1.extend(_macro_f1(each, rows_drawn))
+        each.row_draws.update(_rows_drawn(each, rows_drawn))
     failed = {
         name: [r for r, label in zip(groups[0], labels, strict=True) if label == name and not _complete(r)]
         for name in names
@@ -245,7 +254,8 @@ def compare(
     classes = next((t.classes for each in tested for t in each.tests), ())
     words = _words(rows, pairs, metric, confidence, {row.network for row in able})
     drawn = {row.network: _drawn(by_name[row.network], metric, seed) for row in able}
-    return Comparison(metric, model, confidence, tuple(rows), tuple(pairs), words, classes, drawn)
+    lost = {name: why for each in tested for own in each.measured for name, why in own.failed.items()}
+    return Comparison(metric, model, confidence, tuple(rows), tuple(pairs), words, classes, drawn, lost)
 
 
 def _labels(records: Sequence[RunRecord]) -> list[str]:
@@ -291,27 +301,35 @@ def _resample(each: _Tested, weights: Mapping[tuple[str, ...], Weights]) -> dict
     found: dict[str, list[NDArray[np.float64]]] = {}
     for test in each.tests:
         scores = test.log_probabilities()
-        for name in metrics().names():
-            values = resampled(name, test.label, scores, weights[_key(test)])
+        for name, card in metrics():
+            if any(name in own.failed for own in each.measured):
+                continue
+            values = resampled(card, test.label, scores, weights[_key(test)])
             if values is not None:
                 found.setdefault(name, []).append(values)
     return {name: np.stack(values) for name, values in found.items()}
 
 
 def _row_draws(tests: list[Predictions], n_draws: int, seed: int) -> dict[tuple[str, ...], RowDraws]:
-    """Draw what macro F1 needs for every distinct test set."""
+    """Draw what metrics of rows, such as macro F1, need for every distinct test set."""
     distinct = {_key(test): test for test in tests}
     generator = numpy_generator(seed, "bootstrap", rows=0)
     return {
-        key: RowDraws.of(len(test), len(test.classes), n_draws, generator) for key, test in distinct.items()
+        key: RowDraws.draw(len(test), len(test.classes), n_draws, generator) for key, test in distinct.items()
     }
 
 
-def _macro_f1(each: _Tested, drawn: Mapping[tuple[str, ...], RowDraws]) -> list[NDArray[np.float64]]:
-    """Give each run's draws; none where every run has test sources of its own."""
-    if not each.shared:
-        return []
-    return [drawn[_key(test)].macro_f1(test.label, test.logits.argmax(axis=1)) for test in each.tests]
+def _rows_drawn(each: _Tested, drawn: Mapping[tuple[str, ...], RowDraws]) -> dict[str, NDArray[np.float64]]:
+    """Give each run's draws by metric; none where every run has test sources of its own."""
+    cards = [card for _, card in metrics() if card.interval == "rows" and card.name in each.resamples]
+    if not each.shared or not each.tests:
+        return {}
+    said = [(drawn[_key(test)], test.label, test.logits.argmax(axis=1)) for test in each.tests]
+    return {
+        card.name: np.stack([rows.of(card.of_counts, y, predicted) for rows, y, predicted in said])
+        for card in cards
+        if card.of_counts is not None
+    }
 
 
 def _drawn(each: _Tested, metric: str, seed: int) -> NDArray[np.float64]:
@@ -353,26 +371,31 @@ def _notes(record: RunRecord, test: Predictions) -> list[Note]:
 
 
 def _estimates(each: _Tested, confidence: float) -> dict[str, Estimate]:
-    estimates = {}
-    for name, card in metrics():
-        values = [card.function(test.label, test.log_probabilities()) for test in each.tests]
-        if not values:
-            continue
-        spread = float(np.std(values, ddof=1)) if len(values) > 1 else float("nan")
-        low, high = float("nan"), float("nan")
-        mean = float(np.mean(values))
-        if np.isfinite(values).all():
-            if name in RECOGNITION and each.shared:
-                found = mean_interval(_answers(each, name), confidence)
-                low, high = found.low, found.high
-            elif name in each.resamples:
-                sample = each.sample(name)
-                part = sample.part()
-                ends = each.ends(sample, name, confidence)
-                low, high = widened(mean, ends, [] if part is None else [part], confidence)
-                low, high = max(low, card.value_range[0]), min(high, card.value_range[1])
-        estimates[name] = Estimate(mean, spread, low, high, tuple(values))
-    return estimates
+    """Estimate every metric of a network; nothing if none of its runs is complete."""
+    if not each.tests:
+        return {}
+    return {name: _estimate(each, card, confidence) for name, card in metrics()}
+
+
+def _estimate(each: _Tested, card: MetricCard, confidence: float) -> Estimate:
+    values = each.values(card.name)
+    spread = float(np.std(values, ddof=1)) if len(values) > 1 else float("nan")
+    low, high = _span(each, card, confidence) if np.isfinite(values).all() else (float("nan"), float("nan"))
+    return Estimate(float(np.mean(values)), spread, low, high, tuple(values.tolist()))
+
+
+def _span(each: _Tested, card: MetricCard, confidence: float) -> tuple[float, float]:
+    """Give the interval of a network's mean over its runs; NaN if the metric has none."""
+    if card.is_recognition and each.shared:
+        found = mean_interval(_answers(each, card.name), confidence)
+        return found.low, found.high
+    if card.name not in each.resamples:
+        return float("nan"), float("nan")
+    sample = each.sample(card.name)
+    part, ends = sample.part(), each.ends(sample, card.name, confidence)
+    mean, parts = float(np.mean(sample.values)), [] if part is None else [part]
+    low, high = widened(mean, ends, parts, confidence)
+    return max(low, card.value_range[0]), min(high, card.value_range[1])
 
 
 def _costs(records: Sequence[RunRecord]) -> dict[str, float]:
@@ -415,7 +438,7 @@ def _pairs(
     """Compare rows whose runs were tested on the same sources."""
     if not able:
         return []
-    if metric in RECOGNITION and tested[able[0].network].shared:
+    if metrics().get(metric).is_recognition and tested[able[0].network].shared:
         return recognition_differences([_answers(tested[row.network], metric) for row in able], confidence)
     samples = [tested[row.network].sample(metric) for row in able]
     return paired_differences(samples, metrics().get(metric), confidence, able[0].n_test)
@@ -425,7 +448,7 @@ def _answers(each: _Tested, metric: str) -> Answers:
     """Gather what a network's runs recognise of their common test set."""
     y = each.tests[0].label
     right = np.stack([test.logits.argmax(axis=1) == y for test in each.tests])
-    return Answers(each.name, y if metric == "mpca" else np.zeros_like(y), right, each.splits)
+    return Answers(each.name, metrics().get(metric).strata(y), right, each.splits)
 
 
 def _words(

@@ -1,68 +1,159 @@
-"""A metric is a pure function with a card: what it is, which way is better, what values it may have."""
+"""A metric is a pure function with a card: what it is, which way is better, how sure a value of it is.
+
+One decorated function is one metric. All metrics together: `rgbench.measures.catalogue.metrics`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from typing import Literal, Protocol, TypedDict, TypeVar, Unpack, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rgbench.errors import SpecError
 from rgbench.registry import Registry
 
-Measure = Callable[[NDArray[np.int64], NDArray[np.floating]], float]
+MAIN = "mpca"
+"""The metric that leads a comparison unless another is asked for: that of the 2021 study."""
+
+Labels = NDArray[np.int64]
+Logits = NDArray[np.floating]
+Floats = NDArray[np.float64]
+Measure = Callable[[Labels, Logits], float]
+PerSource = Callable[[Labels, Logits], Floats]
+M = TypeVar("M", bound=Measure)
+
+Scale = Literal["percent", "plain"]
+Method = Literal["classes", "score", "rows", "mean", "bootstrap", "none"]
+
+
+class OfCounts(Protocol):
+    """A metric as a function of confusion matrices (..., k, k), rows true, which may hold fractions of sources."""
+
+    def __call__(self, counts: Floats, /) -> Floats:
+        """Give the metric of each matrix, shape (...)."""
 
 
 @dataclass(frozen=True)
 class MetricCard:
-    """What a metric is.
+    """What a metric is, and how new test sources would change it.
 
     Attributes
     ----------
-    name, title : str
-        Key in tables, and name in words.
+    name : str
+        Key in tables.
+    title : str
+        Heading of a column: "Accuracy".
     definition : str
         Formula in words or symbols.
+    function : callable
+        ``f(y, logits) -> float``; y (n,) class indices, logits (n, n_classes).
     higher_is_better : bool
         Which way is better; values are never negated.
     value_range : (float, float)
         Smallest and largest value it can have.
+    scale : {"percent", "plain"}
+        How a value is written: 0.822 as 82.2 % and a difference in points, or as it is.
+    interval : {"classes", "score", "rows", "mean", "bootstrap", "none"}
+        How the interval for new test sources is made. "classes": score interval of the mean over classes of the
+        share that is recognised; "score": that of the share of all sources; "rows": Bayesian bootstrap of the rows
+        of the confusion matrix, for which `of_counts` is needed; "mean": Hall's transformed t of the mean of
+        `per_source`; "bootstrap": percentiles of resampled sources; "none": it has none, and says so.
+    short, words : str
+        Name within a sentence ("accuracy"), and where it is named first ("mean per-class accuracy (MPCA)").
     reference : str
         Where the definition comes from.
-    function : callable
-        ``f(y, logits) -> float``; y (n,) class indices, logits (n, n_classes).
+    per_source : callable, optional
+        ``f(y, logits) -> (n,)``, of which the metric is the mean: makes resampling one matrix product.
+    of_counts : callable, optional
+        The metric of confusion matrices: the same for metrics that need no more than counts.
+
+    Raises
+    ------
+    SpecError
+        If the interval is none of those, or lacks the function that it needs.
     """
 
     name: str
     title: str
     definition: str
-    higher_is_better: bool
-    value_range: tuple[float, float]
-    reference: str
     function: Measure
+    higher_is_better: bool = True
+    value_range: tuple[float, float] = (0.0, 1.0)
+    scale: Scale = "percent"
+    interval: Method = "none"
+    short: str = ""
+    words: str = ""
+    reference: str = ""
+    per_source: PerSource | None = None
+    of_counts: OfCounts | None = None
+
+    def __post_init__(self) -> None:
+        for key, legal in (("scale", get_args(Scale)), ("interval", get_args(Method))):
+            if getattr(self, key) not in legal:
+                found = getattr(self, key)
+                raise SpecError(f"metric {self.name!r}, {key}: found {found!r}; legal are {', '.join(legal)}")
+        if self.interval == "rows" and self.of_counts is None:
+            raise SpecError(f"metric {self.name!r}: the interval 'rows' needs of_counts")
+        if self.interval == "mean" and self.per_source is None:
+            raise SpecError(f"metric {self.name!r}: the interval 'mean' needs per_source")
+        object.__setattr__(self, "short", self.short or self.title)
+        object.__setattr__(self, "words", self.words or self.short)
+
+    @property
+    def is_recognition(self) -> bool:
+        """Whether it is a share of sources that are recognised, over all or class by class."""
+        return self.interval in ("classes", "score")
+
+    def strata(self, y: Labels) -> Labels:
+        """Give what parts sources into groups of equal weight: the classes, or one group of all.
+
+        Examples
+        --------
+        >>> card = MetricCard("hits", "Hits", "share of hits", lambda y, logits: 1.0, interval="score")
+        >>> card.strata(np.array([0, 1, 1])).tolist()
+        [0, 0, 0]
+        """
+        return y if self.interval == "classes" else np.zeros_like(y)
 
 
 @cache
-def metrics() -> Registry[MetricCard]:
-    """Give the registry of metrics; others join it by entry points ``rgbench.metrics``."""
+def registry() -> Registry[MetricCard]:
+    """Give the registry that `metric` fills; `rgbench.measures.catalogue.metrics` gives it with all that ship."""
     return Registry("metric", entry_point_group="rgbench.metrics")
 
 
-def metric(
-    title: str,
-    definition: str,
-    higher_is_better: bool = True,
-    value_range: tuple[float, float] = (0.0, 1.0),
-    reference: str = "",
-) -> Callable[[Measure], Measure]:
-    """Register a function as a metric under its own name."""
+class Facts(TypedDict, total=False):
+    """What `metric` may be told beside title and definition; see `MetricCard`."""
 
-    def register(function: Measure) -> Measure:
-        name = function.__name__
-        metrics().register(
-            name, MetricCard(name, title, definition, higher_is_better, value_range, reference, function)
-        )
+    higher_is_better: bool
+    value_range: tuple[float, float]
+    scale: Scale
+    interval: Method
+    short: str
+    words: str
+    reference: str
+    per_source: PerSource
+    of_counts: OfCounts
+
+
+def metric(title: str, definition: str, **facts: Unpack[Facts]) -> Callable[[M], M]:
+    """Register a function as a metric under its own name; what else may be said of it stands in `MetricCard`.
+
+    A metric of one's own, in a module that an entry point of ``rgbench.metrics`` or ``extensions`` of a study names::
+
+        @metric("Worst recall", "smallest share of a class that is recognised", interval="bootstrap")
+        def worst_recall(y, logits):
+            said = logits.argmax(axis=1)
+            return min(float((said[y == c] == c).mean()) for c in set(y.tolist()))
+    """
+
+    def register(function: M) -> M:
+        card = MetricCard(function.__name__, title, definition, function, **facts)
+        registry().register(card.name, card)
         return function
 
     return register

@@ -48,24 +48,58 @@ def macro_f1_of(counts: NDArray[np.floating] | NDArray[np.int64]) -> NDArray[np.
     return _divide((f1 * present).sum(axis=-1), present.sum(axis=-1))
 
 
+def mean_recall(counts: NDArray[np.floating] | NDArray[np.int64]) -> NDArray[np.float64]:
+    """Give the mean recall over the classes that have sources, from confusion matrices (..., k, k)."""
+    return np.asarray(np.nanmean(recalls(counts), axis=-1))
+
+
+def recognised(y: Labels, logits: Logits) -> NDArray[np.float64]:
+    """Tell of each source whether its most probable class is the true one, 0 or 1, shape (n,)."""
+    return np.asarray(logits.argmax(axis=1) == y, dtype=np.float64)
+
+
+def negative_log_likelihoods(y: Labels, logits: Logits) -> NDArray[np.float64]:
+    """Give -log p(true class) of each source, in nats, shape (n,)."""
+    return np.asarray(-log_softmax(logits.astype(np.float64), axis=1)[np.arange(len(y)), y])
+
+
+def brier_scores(y: Labels, logits: Logits) -> NDArray[np.float64]:
+    """Give the Brier score of each source, shape (n,)."""
+    p = np.exp(log_softmax(logits.astype(np.float64), axis=1))
+    return np.asarray(((p - np.eye(p.shape[1])[y]) ** 2).sum(axis=1))
+
+
 @metric(
     "MPCA",
     "mean over the classes present of the share of their sources that is recognised (balanced accuracy)",
+    words="mean per-class accuracy (MPCA)",
+    interval="classes",
+    of_counts=mean_recall,
     reference="Becker et al. 2021, MNRAS 503, 1828",
 )
 def mpca(y: Labels, logits: Logits) -> float:
     """Mean per-class accuracy, a fraction."""
-    return _of_counts(y, logits, lambda counts: float(np.nanmean(recalls(counts))))
+    return _of_counts(y, logits, mean_recall)
 
 
-@metric("Accuracy", "share of sources whose most probable class is the true one")
+@metric(
+    "Accuracy",
+    "share of sources whose most probable class is the true one",
+    short="accuracy",
+    interval="score",
+    per_source=recognised,
+)
 def accuracy(y: Labels, logits: Logits) -> float:
     """Accuracy, a fraction."""
     return _of_counts(y, logits, lambda counts: float(np.trace(counts) / counts.sum()))
 
 
 @metric(
-    "Macro F1", "mean over the classes present of 2 P R / (P + R), from counts; 0 for one never predicted"
+    "Macro F1",
+    "mean over the classes present of 2 P R / (P + R), from counts; 0 for one never predicted",
+    short="macro F1",
+    interval="rows",
+    of_counts=macro_f1_of,
 )
 def macro_f1(y: Labels, logits: Logits) -> float:
     """Macro-averaged F1 over the classes present, as MPCA is.
@@ -73,13 +107,14 @@ def macro_f1(y: Labels, logits: Logits) -> float:
     scikit-learn averages over classes that are only predicted too: no network could then reach 1 on a test set that
     lacks one of its classes.
     """
-    return _of_counts(y, logits, lambda counts: float(macro_f1_of(counts)))
+    return _of_counts(y, logits, macro_f1_of)
 
 
 @metric(
     "Macro F1 (2021)",
     "mean over the classes of F1 from the row-normalised confusion matrix, i.e. for a class-balanced test set; "
     "NaN if a class is never predicted",
+    short="macro F1 of the 2021 kind",
     reference="Becker et al. 2021, as in their code",
 )
 def macro_f1_2021(y: Labels, logits: Logits) -> float:
@@ -88,7 +123,12 @@ def macro_f1_2021(y: Labels, logits: Logits) -> float:
 
 
 @metric(
-    "MCC", "multiclass Matthews correlation coefficient", value_range=(-1.0, 1.0), reference="Gorodkin 2004"
+    "MCC",
+    "multiclass Matthews correlation coefficient",
+    value_range=(-1.0, 1.0),
+    scale="plain",
+    words="Matthews correlation coefficient (MCC)",
+    reference="Gorodkin 2004",
 )
 def mcc(y: Labels, logits: Logits) -> float:
     """Matthews correlation coefficient; 0 for a constant predictor."""
@@ -102,7 +142,16 @@ def mcc(y: Labels, logits: Logits) -> float:
     return _of_counts(y, logits, of)
 
 
-@metric("NLL", "mean of -log p(true class), in nats", higher_is_better=False, value_range=(0.0, np.inf))
+@metric(
+    "NLL",
+    "mean of -log p(true class), in nats",
+    higher_is_better=False,
+    value_range=(0.0, np.inf),
+    scale="plain",
+    words="negative log-likelihood (NLL)",
+    interval="mean",
+    per_source=negative_log_likelihoods,
+)
 def nll(y: Labels, logits: Logits) -> float:
     """Negative log-likelihood, in nats."""
     return float(negative_log_likelihoods(y, logits).mean()) if _usable(y, logits) else float("nan")
@@ -113,6 +162,9 @@ def nll(y: Labels, logits: Logits) -> float:
     "mean over sources of the squared distance between probabilities and the true class, summed over classes",
     higher_is_better=False,
     value_range=(0.0, 2.0),
+    scale="plain",
+    interval="mean",
+    per_source=brier_scores,
     reference="Brier 1950",
 )
 def brier(y: Labels, logits: Logits) -> float:
@@ -125,6 +177,7 @@ def brier(y: Labels, logits: Logits) -> float:
     f"expected calibration error of the most probable class: {ECE_BINS} equal-width bins (low, high], mean of "
     "|accuracy - confidence| weighted by the sources in the bin",
     higher_is_better=False,
+    words="expected calibration error (ECE)",
     reference="Guo et al. 2017",
 )
 def ece(y: Labels, logits: Logits) -> float:
@@ -136,17 +189,6 @@ def ece(y: Labels, logits: Logits) -> float:
     bins = np.clip(np.ceil(confidence * ECE_BINS).astype(int) - 1, 0, ECE_BINS - 1)
     gaps = np.bincount(bins, weights=right - confidence, minlength=ECE_BINS)
     return float(np.abs(gaps).sum() / len(y))
-
-
-def negative_log_likelihoods(y: Labels, logits: Logits) -> NDArray[np.float64]:
-    """Give -log p(true class) of each source, in nats, shape (n,)."""
-    return np.asarray(-log_softmax(logits.astype(np.float64), axis=1)[np.arange(len(y)), y])
-
-
-def brier_scores(y: Labels, logits: Logits) -> NDArray[np.float64]:
-    """Give the Brier score of each source, shape (n,)."""
-    p = np.exp(log_softmax(logits.astype(np.float64), axis=1))
-    return np.asarray(((p - np.eye(p.shape[1])[y]) ** 2).sum(axis=1))
 
 
 def per_class(y: Labels, logits: Logits) -> dict[str, NDArray[np.float64]]:
@@ -176,7 +218,7 @@ def per_class_of(counts: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
     }
 
 
-def _of_counts(y: Labels, logits: Logits, function: Callable[[NDArray[np.int64]], float]) -> float:
+def _of_counts(y: Labels, logits: Logits, function: Callable[[NDArray[np.int64]], Any]) -> float:
     return float(function(confusion_matrix(y, logits))) if _usable(y, logits) else float("nan")
 
 

@@ -7,19 +7,14 @@ losses; both are matrix products.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import binomtest
 
-from rgbench.measures.classification import (
-    brier_scores,
-    macro_f1_of,
-    negative_log_likelihoods,
-    recalls,
-)
+from rgbench.measures.cards import MetricCard
 
 Weights = NDArray[np.float32]
 
@@ -75,17 +70,43 @@ def joint_weights(
 
 
 def resampled(
-    name: str, y: NDArray[np.int64], logits: NDArray[np.floating], weights: Weights
+    card: MetricCard, y: NDArray[np.int64], logits: NDArray[np.floating], weights: Weights
 ) -> NDArray[np.float64] | None:
-    """Give a metric of every resample, shape (n_resamples,); None if it is none of `RESAMPLED`.
+    """Give a metric of every resample.
 
-    NaN throughout if a logit is not finite.
+    Parameters
+    ----------
+    card : MetricCard
+        The metric's.
+    y : ndarray of int64, shape (n,)
+        True classes.
+    logits : ndarray, shape (n, n_classes)
+        Logits or log-probabilities.
+    weights : ndarray of float32, shape (n_resamples, n)
+        How often each source was drawn.
+
+    Returns
+    -------
+    ndarray of float64, shape (n_resamples,), or None
+        NaN throughout if a logit is not finite; None if the metric has no interval.
     """
-    if name not in RESAMPLED:
+    if card.interval == "none":
         return None
     if not np.isfinite(logits).all():
         return np.full(len(weights), np.nan)
-    return RESAMPLED[name](y, logits, weights)
+    if card.of_counts is not None:
+        return card.of_counts(_counts(y, logits, weights))
+    if card.per_source is not None:
+        return np.asarray(weights.astype(np.float64) @ card.per_source(y, logits) / weights.sum(axis=1))
+    return np.array([_of_resample(card, y, logits, own) for own in weights])
+
+
+def _of_resample(
+    card: MetricCard, y: NDArray[np.int64], logits: NDArray[np.floating], weights: Weights
+) -> float:
+    """Give the metric of one resample, its sources written out as often as they were drawn."""
+    drawn = np.repeat(np.arange(len(y)), weights.astype(np.int64))
+    return float(card.function(y[drawn], logits[drawn]))
 
 
 def interval(values: NDArray[np.float64], confidence: float) -> tuple[float, float]:
@@ -111,34 +132,3 @@ def _counts(y: NDArray[np.int64], logits: NDArray[np.floating], weights: Weights
     k = logits.shape[1]
     cells = np.eye(k * k, dtype=np.float32)[y * k + logits.argmax(axis=1)]
     return np.asarray((weights @ cells).astype(np.float64).reshape(len(weights), k, k))
-
-
-def _mpca(y: NDArray[np.int64], logits: NDArray[np.floating], weights: Weights) -> NDArray[np.float64]:
-    return np.asarray(np.nanmean(recalls(_counts(y, logits, weights)), axis=1))
-
-
-def _accuracy(y: NDArray[np.int64], logits: NDArray[np.floating], weights: Weights) -> NDArray[np.float64]:
-    right = (logits.argmax(axis=1) == y).astype(np.float32)
-    return np.asarray((weights @ right).astype(np.float64) / weights.sum(axis=1))
-
-
-def _macro_f1(y: NDArray[np.int64], logits: NDArray[np.floating], weights: Weights) -> NDArray[np.float64]:
-    return macro_f1_of(_counts(y, logits, weights))
-
-
-def _nll(y: NDArray[np.int64], logits: NDArray[np.floating], weights: Weights) -> NDArray[np.float64]:
-    return np.asarray(weights.astype(np.float64) @ negative_log_likelihoods(y, logits) / weights.sum(axis=1))
-
-
-def _brier(y: NDArray[np.int64], logits: NDArray[np.floating], weights: Weights) -> NDArray[np.float64]:
-    return np.asarray(weights.astype(np.float64) @ brier_scores(y, logits) / weights.sum(axis=1))
-
-
-RESAMPLED: dict[str, Callable[[NDArray[np.int64], NDArray[np.floating], Weights], NDArray[np.float64]]] = {
-    "mpca": _mpca,
-    "accuracy": _accuracy,
-    "macro_f1": _macro_f1,
-    "nll": _nll,
-    "brier": _brier,
-}
-"""Metrics that have bootstrap intervals, as functions of all resamples at once."""

@@ -1,4 +1,4 @@
-"""What new test sources would change of NLL, Brier score and macro F1.
+"""What new test sources would change of means of losses (NLL, Brier score), and of macro F1.
 
 Percentiles of bootstrap resamples are too narrow for these on small test sets: a few wrong answers carry most of a
 loss, and a resample never holds an error that the test set lacks. Coverage of what is used instead:
@@ -13,14 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import t
 
-from rgbench.measures.classification import brier_scores, macro_f1_of, negative_log_likelihoods
+from rgbench.measures.cards import OfCounts
 from rgbench.statistics.intervals import Weights, interval
 
 Floats = NDArray[np.float64]
 Labels = NDArray[np.int64]
 
-LOSSES = {"nll": negative_log_likelihoods, "brier": brier_scores}
-"""Metrics that are means of a loss of each source, ``f(y, logits) -> (n,)``."""
 _WRONG, _RIGHT = 0.2, 0.5
 
 
@@ -88,7 +86,7 @@ class RowDraws:
     high: Floats
 
     @classmethod
-    def of(cls, n: int, k: int, n_draws: int, generator: np.random.Generator) -> RowDraws:
+    def draw(cls, n: int, k: int, n_draws: int, generator: np.random.Generator) -> RowDraws:
         """Draw for n sources in k classes.
 
         For the lower end a fifth of a wrong source is added to each class, for the upper end half of a right one: as
@@ -99,8 +97,8 @@ class RowDraws:
         low = generator.standard_gamma(_WRONG / max(k - 1, 1), size=(n_draws, k, k)) * off
         return cls(weights, low, generator.standard_gamma(_RIGHT, size=(n_draws, k, k)) * on)
 
-    def macro_f1(self, y: Labels, predicted: Labels) -> Floats:
-        """Give macro F1 of every draw for the lower and the upper end, shape (2, n_draws)."""
+    def of(self, metric: OfCounts, y: Labels, predicted: Labels) -> Floats:
+        """Give a metric of counts on every draw for the lower and the upper end, shape (2, n_draws)."""
         k = self.low.shape[1]
         cells = np.eye(k * k, dtype=np.float32)[y * k + predicted]
         drawn = (self.weights @ cells).astype(np.float64).reshape(-1, k, k)
@@ -109,10 +107,10 @@ class RowDraws:
         for added in (self.low, self.high):
             counts = (drawn + added) * (sizes > 0)
             totals = counts.sum(axis=2, keepdims=True)
-            found.append(macro_f1_of(sizes * counts / np.where(totals > 0, totals, 1)))
+            found.append(metric(sizes * counts / np.where(totals > 0, totals, 1)))
         return np.stack(found)
 
 
-def macro_f1_ends(draws: Floats, confidence: float = 0.95) -> tuple[float, float]:
-    """Give the interval of macro F1, or of a mean of it over runs, from draws of shape (2, n_draws)."""
+def row_ends(draws: Floats, confidence: float = 0.95) -> tuple[float, float]:
+    """Give the interval of a metric, or of its mean over runs, from draws of shape (2, n_draws)."""
     return interval(draws[0], confidence)[0], interval(draws[1], confidence)[1]

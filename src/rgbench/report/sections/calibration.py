@@ -17,7 +17,7 @@ from rgbench.measures.calibration import (
     calibration_test,
     reliability_curve,
 )
-from rgbench.measures.cards import metrics
+from rgbench.measures.catalogue import metrics
 from rgbench.report.blocks import Cell, Figure, Section, Table, Value
 from rgbench.report.draw.plots import Axes, Line, lines_figure
 from rgbench.report.material import Runs

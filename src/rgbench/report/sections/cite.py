@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 from rgbench.comparison.summary import Comparison
 from rgbench.data.sets import data_sets
-from rgbench.measures.cards import metrics
+from rgbench.measures.catalogue import metrics
 from rgbench.networks import NetworkCard, networks
 from rgbench.references import Reference
 from rgbench.spec import RunSpec

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from rgbench import numbers
 from rgbench.comparison.members import Side
 from rgbench.data.sets import data_sets
-from rgbench.measures.cards import metrics
+from rgbench.measures.catalogue import metrics
 from rgbench.report.blocks import Cell, Section, Table
 from rgbench.report.material import Runs
 from rgbench.seeds import numpy_generator

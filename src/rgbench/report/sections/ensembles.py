@@ -15,7 +15,7 @@ from rgbench.comparison.ensembles import (
     score_ensembles,
 )
 from rgbench.comparison.members import Group, Side, groups
-from rgbench.measures.cards import metrics
+from rgbench.measures.catalogue import metrics
 from rgbench.measures.combine import combine
 from rgbench.report.blocks import Cell, Section, Table
 from rgbench.report.material import Runs

@@ -6,7 +6,7 @@ import numpy as np
 
 from rgbench import numbers
 from rgbench.errors import DataError
-from rgbench.measures.cards import metrics
+from rgbench.measures.catalogue import metrics
 from rgbench.report.blocks import Cell, Figure, Section, Table, Value
 from rgbench.report.draw.plots import Axes, Line, lines_figure
 from rgbench.report.material import Runs

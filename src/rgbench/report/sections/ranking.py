@@ -9,13 +9,12 @@ import numpy as np
 
 from rgbench import numbers
 from rgbench.comparison.ranking import (
-    DEFAULT_WEIGHTS,
-    MEASURES,
-    RECOGNITION_ONLY,
     Place,
     RankInterval,
+    default_weights,
     first_shares,
     kendall_distance,
+    measures,
     pareto_front,
     rank_intervals,
     rank_networks,
@@ -47,7 +46,7 @@ def section(runs: Runs) -> Section | None:
     rows = [row for row in runs.main.rows if row.status == "ok" and runs.main.metric in row.metrics]
     if len(rows) < 2:
         return None
-    weights = runs.beside.weights or DEFAULT_WEIGHTS
+    weights = runs.beside.weights or default_weights(runs.main.metric)
     sound = {row.network for row in rows}
     measured = {row.network: _measures(row) if row.network in sound else {} for row in runs.main.rows}
     places = rank_networks(measured, weights)
@@ -57,20 +56,20 @@ def section(runs: Runs) -> Section | None:
         menu="Ranking",
         title="Which network, all things considered?",
         sentences=(
-            *_first_words(places, weights),
+            *_first_words(places, weights, runs.main.metric),
             *([_best_words(sure, rows)] if sure else []),
             *_left_out(runs.main.rows, places),
         ),
         tables=(
             _ranking(runs, places, measured, {each.network: each for each in sure}),
-            _orders(measured, places, weights),
+            _orders(measured, places, weights, runs.main.metric),
         ),
         early=True,
         notes=_NOTES,
     )
 
 
-def _first_words(places: Sequence[Place], weights: Mapping[str, float]) -> tuple[str, ...]:
+def _first_words(places: Sequence[Place], weights: Mapping[str, float], metric: str) -> tuple[str, ...]:
     """Say who is first, and by which weights."""
     ranked = [place for place in places if np.isfinite(place.score)]
     if not ranked:
@@ -78,7 +77,11 @@ def _first_words(places: Sequence[Place], weights: Mapping[str, float]) -> tuple
     first = [place.network for place in ranked if place.score <= ranked[0].score + 1e-12]
     names = " and ".join(first)
     has = "have" if len(first) > 1 else "has"
-    chosen = "the default" if dict(weights) == DEFAULT_WEIGHTS else "chosen with --weights; not the default"
+    chosen = (
+        "the default"
+        if dict(weights) == default_weights(metric)
+        else "chosen with --weights; not the default"
+    )
     return (f"{names} {has} the best mean rank by {_weighed(weights)} ({chosen}).",)
 
 
@@ -91,7 +94,9 @@ def _weighed(weights: Mapping[str, float]) -> str:
     ('MPCA and operations in equal parts', 'MPCA (weight 3) and operations (weight 1)')
     """
     equal = len(set(weights.values())) == 1
-    names = [MEASURES[key] + ("" if equal else f" (weight {value:g})") for key, value in weights.items()]
+    names = [
+        measures()[key].words + ("" if equal else f" (weight {value:g})") for key, value in weights.items()
+    ]
     if len(names) == 1:
         return f"{names[0]} alone"
     return f"{', '.join(names[:-1])} and {names[-1]}{' in equal parts' if equal else ''}"
@@ -127,12 +132,13 @@ def _ranking(
     measured: Mapping[str, Mapping[str, float]],
     sure: Mapping[str, RankInterval],
 ) -> Table:
-    weights, rows = runs.beside.weights or DEFAULT_WEIGHTS, {row.network: row for row in runs.main.rows}
+    weights = runs.beside.weights or default_weights(runs.main.metric)
+    rows = {row.network: row for row in runs.main.rows}
     shares = first_shares(measured, list(weights), numpy_generator(0, "bootstrap", of="weights"))
     fronts = _fronts([rows[name] for name in sure])
-    ranked = [name for name in weights if name not in RECOGNITION_ONLY]
+    ranked = [name for name in weights if name != runs.main.metric]
     columns = (
-        "network", "mean rank", "first of all weightings", *(MEASURES[key] for key in ranked), *_SURE,
+        "network", "mean rank", "first of all weightings", *(measures()[key].words for key in ranked), *_SURE,
         "on the Pareto front of",
     )  # fmt: skip
     cells = [
@@ -160,13 +166,16 @@ def _ranking(
 
 
 def _orders(
-    measured: Mapping[str, Mapping[str, float]], places: Sequence[Place], weights: Mapping[str, float]
+    measured: Mapping[str, Mapping[str, float]],
+    places: Sequence[Place],
+    weights: Mapping[str, float],
+    metric: str,
 ) -> Table:
     """Set the order beside those under other weights."""
     own = {place.network for place in places if np.isfinite(place.score)}
     given = {key: values for key, values in measured.items() if key in own}
-    kinds = {"as above": weights, "default": DEFAULT_WEIGHTS, "recognition only": RECOGNITION_ONLY}
-    if dict(weights) == DEFAULT_WEIGHTS:
+    kinds = {"as above": weights, "default": default_weights(metric), "recognition only": {metric: 1.0}}
+    if dict(weights) == default_weights(metric):
         del kinds["default"]
     lead = [place.network for place in rank_networks(given, weights)]
     rows = []

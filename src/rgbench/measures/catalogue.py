@@ -1,0 +1,105 @@
+"""All metrics by name: those that ship, and those that other packages bring."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+# Importing them registers their metrics.
+import rgbench.measures.calibration
+import rgbench.measures.classification  # noqa: F401
+from rgbench.errors import SpecError
+from rgbench.measures.cards import Labels, Logits, MetricCard, registry
+from rgbench.registry import Registry
+
+
+def metrics() -> Registry[MetricCard]:
+    """Give the registry of metrics, whatever was imported before.
+
+    Others join it by entry points ``rgbench.metrics``, by `rgbench.register`, or by the decorator
+    `rgbench.measures.cards.metric`.
+
+    Examples
+    --------
+    >>> metrics().names()[:3]
+    ['mpca', 'accuracy', 'macro_f1']
+    """
+    return registry()
+
+
+def find_metric(name: str) -> MetricCard:
+    """Give a metric's card by its name, as tables write it or with hyphens.
+
+    Raises
+    ------
+    SpecError
+        If no metric has that name; the message lists them.
+
+    Examples
+    --------
+    >>> find_metric("macro-f1").title
+    'Macro F1'
+    """
+    for spelt in (name, name.replace("-", "_")):
+        if spelt in metrics():
+            return metrics().get(spelt)
+    raise SpecError(f"unknown metric {name!r}; legal are {', '.join(metrics().names())}")
+
+
+def recognition() -> tuple[str, ...]:
+    """Name the metrics that are shares of recognised sources: they have score intervals and exact tests."""
+    return tuple(name for name, card in metrics() if card.is_recognition)
+
+
+def means() -> tuple[str, ...]:
+    """Name the metrics whose interval is that of a mean over sources, such as losses."""
+    return tuple(name for name, card in metrics() if card.interval == "mean")
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What all metrics say of predictions.
+
+    Attributes
+    ----------
+    values : mapping of str to float
+        By metric; NaN where one failed.
+    failed : mapping of str to str
+        Why, by metric: it raised, or left the range of its card.
+    """
+
+    values: Mapping[str, float]
+    failed: Mapping[str, str] = field(default_factory=dict)
+
+
+def measure(y: Labels, logits: Logits) -> Measured:
+    """Give every metric of predictions; one that fails spoils its own value only.
+
+    Parameters
+    ----------
+    y : ndarray of int64, shape (n,)
+        True class indices.
+    logits : ndarray, shape (n, n_classes)
+        Logits or log-probabilities.
+
+    Examples
+    --------
+    >>> found = measure(np.array([0, 1]), np.array([[2.0, 0.0], [3.0, 0.0]]))
+    >>> found.values["accuracy"], dict(found.failed)
+    (0.5, {})
+    """
+    values, failed = {}, dict[str, str]()
+    for name, card in metrics():
+        try:
+            value = float(card.function(y, logits))
+        except Exception as error:  # whatever a metric of another package raises must not cost the others
+            value, failed[name] = float("nan"), f"{type(error).__name__}: {error}"
+        low, high = card.value_range
+        if not (np.isnan(value) or low <= value <= high):
+            failed[name] = f"gave {value:g}; its card says {low:g} to {high:g}"
+            value = float("nan")
+        values[name] = value
+    failed.update(metrics().broken())
+    return Measured(values, failed)
