@@ -138,7 +138,9 @@ def p_value(value: float) -> str:
     return significant(value, 2) if not 0 <= value < 1e-4 else "< 0.0001"
 
 
-def interval(low: float | None, high: float | None, confidence: float = 0.95, scale: Scale | None = None) -> str:
+def interval(
+    low: float | None, high: float | None, confidence: float = 0.95, scale: Scale | None = None
+) -> str:
     """Name an interval within a sentence, in the units of its scale, percent unless another is given.
 
     Examples

@@ -17,7 +17,6 @@ import numpy as np
 from scipy.stats import norm, t
 
 from rgbench.errors import SpecError
-from rgbench.numbers import points
 from rgbench.statistics.significance import (
     Flags,
     Floats,
@@ -49,13 +48,6 @@ class SeedDifference:
     seed_error: float
     seeds: tuple[int, int]
 
-    @property
-    def words(self) -> str:
-        """The difference and what limits it, in a sentence."""
-        larger = "seeds" if self.seed_error > self.source_error else "test sources"
-        few = min(self.seeds)
-        return f"{self.interval.words} over {few} seeds; most of the doubt comes from the {larger}"
-
 
 @dataclass(frozen=True)
 class CorrectedT:
@@ -78,14 +70,6 @@ class CorrectedT:
     degrees: int
     p_value: float
 
-    @property
-    def words(self) -> str:
-        """The test in a sentence."""
-        return (
-            f"{self.interval.words} over {self.degrees + 1} splits (corrected resampled t-test, "
-            f"p = {self.p_value:.2g})"
-        )
-
 
 @dataclass(frozen=True)
 class Posterior:
@@ -107,14 +91,6 @@ class Posterior:
     rope: float
     right: float
     region: float
-
-    @property
-    def words(self) -> str:
-        """The three chances in a sentence."""
-        return (
-            f"first better {100 * self.right:.0f} %, equal within {points(self.region)} "
-            f"{100 * self.rope:.0f} %, second better {100 * self.left:.0f} %"
-        )
 
 
 def seed_interval(y: Labels, first: Flags, second: Flags, confidence: float = 0.95) -> SeedDifference:
@@ -155,8 +131,8 @@ def seed_interval(y: Labels, first: Flags, second: Flags, confidence: float = 0.
     --------
     >>> y, i, s = np.arange(400) % 4, np.arange(400), np.arange(3)[:, None]
     >>> difference = seed_interval(y, (i + s) % 10 > 0, (i + 7 * s) % 5 > 0)
-    >>> difference.interval.words
-    '10.0 points (95 % interval 8.0 to 12.1)'
+    >>> [round(x, 3) for x in (difference.interval.value, difference.interval.low, difference.interval.high)]
+    [0.1, 0.08, 0.121]
     """
     _check_seeds(y, first, second)
     low, high, value = source_ends(y, first.mean(axis=0) - second.mean(axis=0), confidence)
@@ -240,8 +216,8 @@ def correlated_t(differences: Floats, test_share: float, rope: float = 0.01) -> 
     Examples
     --------
     >>> posterior = correlated_t(np.array([0.02, 0.03, 0.01, 0.04, 0.05]), test_share=0.2)
-    >>> posterior.words
-    'first better 93 %, equal within 1 point 6 %, second better 1 %'
+    >>> round(posterior.right, 2), round(posterior.rope, 2), round(posterior.left, 2)
+    (0.93, 0.06, 0.01)
     """
     if not rope >= 0:
         raise SpecError(f"rope: found {rope}; legal are 0 and more")

@@ -12,9 +12,9 @@ from rich.table import Table
 
 from rgbench.cli.progress import TerminalListener
 from rgbench.comparison.failures import choose_sources
-from rgbench.comparison.label_errors import out_of_sample, suspects, words, write_suspects, wrong_share
+from rgbench.comparison.label_errors import out_of_sample, suspects, write_suspects, wrong_share
 from rgbench.comparison.published import find_paper, paper_names
-from rgbench.comparison.replication import compare_with, found_in, summary
+from rgbench.comparison.replication import compare_with, found_in
 from rgbench.data.catalogue import DataSet
 from rgbench.data.load import load_dataset
 from rgbench.diagnostics.explain import METHOD, look_again
@@ -28,6 +28,7 @@ from rgbench.runs.reopen import make_split
 from rgbench.runs.study import run_study
 from rgbench.store.store import RunRecord, Store
 from rgbench.store.tables import MODELS
+from rgbench.words import failures, replication
 
 
 def replicate(name: str, store_path: Path, device: str, console: Console) -> None:
@@ -47,8 +48,8 @@ def replicate(name: str, store_path: Path, device: str, console: Console) -> Non
     verdicts = compare_with(paper, found_in(records))
     for verdict in verdicts:
         style = {"agrees": "", "cannot be said": "dim"}.get(verdict.kind, "yellow")
-        _say(console, f"{verdict.words} ({verdict.value.where})", style=style)
-    _say(console, summary(verdicts))
+        _say(console, f"{replication.verdict(verdict)} ({verdict.value.where})", style=style)
+    _say(console, replication.summary(verdicts))
 
 
 def list_papers(console: Console) -> None:
@@ -197,7 +198,7 @@ def list_suspects(store_path: Path, choice: SuspectsChoice, console: Console) ->
     catalogue = load_dataset(sound[0].spec.data).catalogue
     found = suspects(held, catalogue)
     write_suspects(choice.out, found, choice.overwrite)
-    said = words(held, wrong_share(held), found, int((catalogue.label >= 0).sum()))
+    said = failures.suspects(held, wrong_share(held), found, int((catalogue.label >= 0).sum()))
     _say(console, f"{sound[0].spec.data.name}, {len(sound)} runs: {said}.")
     _say(
         console,
