@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeGuard
 
@@ -139,18 +139,20 @@ def p_value(value: float) -> str:
 
 
 def interval(
-    low: float | None, high: float | None, confidence: float = 0.95, scale: Scale | None = None
+    low: float | None,
+    high: float | None,
+    confidence: float = 0.95,
+    show: Callable[[float], str] = percent,
 ) -> str:
-    """Name an interval within a sentence, in the units of its scale, percent unless another is given.
+    """Name an interval within a sentence, its ends in percent unless told otherwise.
 
     Examples
     --------
-    >>> interval(0.701, 0.802), interval(float("nan"), float("nan")), interval(0.51, 0.62, 0.9, PLAIN)
+    >>> interval(0.701, 0.802), interval(float("nan"), float("nan")), interval(0.51, 0.62, 0.9, PLAIN.show)
     ('95 % interval 70.1 to 80.2', 'no interval', '90 % interval 0.510 to 0.620')
     """
     if not (is_number(low) and is_number(high)):
         return "no interval"
-    show = (scale or PERCENT).show
     return f"{100 * confidence:g} % interval {show(low)} to {show(high)}"
 
 
@@ -248,6 +250,16 @@ class Scale:
         """
         return f"{self.show(value)} {self.unit}".strip() if is_number(value) else NONE
 
+    def step(self, value: float) -> str:
+        """Write a difference without its unit, with a sign only where it is below zero.
+
+        Examples
+        --------
+        >>> PERCENT.step(-0.031), PLAIN.step(0.0312)
+        ('−3.1', '0.031')
+        """
+        return percent(value) if self.unit else significant(value, 2)
+
     def amount(self, value: float) -> str:
         """Write the size of a difference, with its unit.
 
@@ -256,7 +268,7 @@ class Scale:
         >>> PERCENT.amount(-0.031), PLAIN.amount(-0.031)
         ('3.1 points', '0.031')
         """
-        return f"{percent(abs(value))} {self.points}" if self.unit else significant(abs(value), 2)
+        return f"{self.step(abs(value))} {self.points}".strip()
 
     def difference(self, value: float) -> str:
         """Write a difference with its sign and unit.

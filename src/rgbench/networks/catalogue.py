@@ -51,9 +51,9 @@ def read_cards(text: str) -> list[NetworkCard]:
     """Read network cards from TOML text.
 
     One table is one network: ``title``, ``paper`` (``citation``, ``doi``, ``arxiv``, ``key`` of references.bib),
-    ``layers``, ``aliases``, ``notes``. A derived network has ``base`` (a table above it) and ``change`` in place of ``layers``, and takes
-    its base's paper if it names none. The table ``variants`` of a network holds short ones: the variant
-    ``relu`` of ``convnet-4`` is called ``convnet-4-relu``. Variants stand last in the list.
+    ``layers``, ``aliases``, ``notes``. A derived network has ``base`` (a table above it) and ``change`` in place of
+    ``layers``, and takes its base's paper if it names none. The table ``variants`` of a network holds short ones: the
+    variant ``relu`` of ``convnet-4`` is called ``convnet-4-relu``. Variants stand last in the list.
 
     Raises
     ------

@@ -67,8 +67,8 @@ def ceiling(found: Comparison) -> tuple[str, ...]:
 
 
 def shrinkage(found: Comparison) -> tuple[str, ...]:
-    """Say how far wrong labels shrink a difference; nothing where their share is not known."""
-    if found.ceiling is None:
+    """Say how far wrong labels shrink a difference; nothing where that is not known, or no share is compared."""
+    if found.ceiling is None or metrics().get(found.metric).scale != numbers.PERCENT.name:
         return ()
     agreement, best = (numbers.percent(x, 0) for x in (found.ceiling.agreement, found.ceiling.ceiling))
     return (
@@ -95,7 +95,7 @@ def _verdict(found: Comparison, sound: Sequence[Row], pairs: Sequence[PairedDiff
     first = [row.network for row in sound if row.metrics[found.metric].mean == estimate.mean]
     leads = f"{listed(first)} share" if first[1:] else f"{best.network} has"
     sources = f"{best.n_test:,} test sources"
-    span = numbers.interval(estimate.low, estimate.high, found.confidence, scale)
+    span = numbers.interval(estimate.low, estimate.high, found.confidence, scale.show)
     within = f"{span}; {_repeats(best)}" if pairs else f"{span}; {sources}, {_repeats(best)}"
     said = f"{leads} the best {card.words}, {scale.whole(estimate.mean)} ({within})"
     beaten, tied = ([p.second for p in pairs if p.separable == apart] for apart in (True, False))

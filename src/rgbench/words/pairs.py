@@ -51,10 +51,11 @@ def pair(found: PairedDifference) -> str:
     if found.separable and alone:
         if value < 0:
             (first, second), (value, low, high) = (second, first), (-value, -high, -low)
-        span = numbers.interval(low, high, found.confidence, scale)
+        span = numbers.interval(low, high, found.confidence, scale.step)
         return f"{first} beats {second}{within} by {scale.amount(value)} ({span}){runs}"
     said = f"{first} and {second} cannot be told apart{within} with {found.n_test:,} test sources"
-    span = f"{scale.difference(value)} ({numbers.interval(low, high, found.confidence, scale)})"
+    span = numbers.interval(found.low, found.high, found.confidence, scale.step)
+    span = f"{scale.difference(found.difference)} ({span})"
     if alone:
         return f"{said} when all {found.pairs} pairs are counted ({span} for this pair alone{runs})"
     return f"{said}{_needed(found, span)}"

@@ -191,7 +191,7 @@ def _split_words(pairs: list[_Pair], side: Side | None, scale: Scale) -> tuple[s
     names = f"{pair.difference.first} against {pair.difference.second}"
     test = pair.splits.test
     count, own = test.degrees + 1, test.interval
-    within = numbers.interval(own.low, own.high, own.confidence, scale)
+    within = numbers.interval(own.low, own.high, own.confidence, scale.step)
     found = f"{scale.difference(own.value)} ({within})"
     if side is None:
         return (f"{names} over {count} random splits: {found}; {posterior(pair.splits.chances)}.",)
