@@ -243,7 +243,7 @@ def _sure(each: RankInterval | None) -> tuple[Cell, ...]:
         return (NO_CELL,) * 4
     return (
         Cell(f"{each.rank:g}", each.rank),
-        Cell(f"{each.low:g} – {each.high:g}", each.low, each.high),
+        Cell(f"{each.low:g} – {each.high:g}", f"{each.low:g}-{each.high:g}"),
         share(each.best, 0),
         Cell(each.group),
     )
