@@ -57,7 +57,8 @@ def check_tabular(text: str) -> list[list[str]]:
 
 @pytest.fixture(scope="module")
 def content(made):
-    return page.make(Runs.of(made.comparisons, made.records))
+    options = ReportOptions(galleries=0, cells=0, hard=0)
+    return page.make(Runs.of(made.comparisons, made.records, options=options))
 
 
 @pytest.fixture(scope="module")

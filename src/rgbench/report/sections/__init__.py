@@ -90,6 +90,12 @@ _ORDER: tuple[tuple[str, Maker, bool], ...] = (
     ("cite", cite.section, True),
 )
 """Names and makers in the order of the page, and whether each is made even if no run has learnt anything."""
+ANCHORS = frozenset(
+    ("answer", "table", "ranking", "differences", "places", "across", "models", "confusion", "training", "overfitting",
+     "learning", "ensembles", "calibration", "doubt", "robustness", "looks", "failures", "labels", "sources", "runs",
+     "terms", "cite")
+)  # fmt: skip
+"""Addresses within the page that are taken; links of readers lead to them, so that they stay."""
 OWN = tuple(name for name, _, _ in _ORDER)
 """Sections that ship, in the order of the page."""
 
@@ -183,6 +189,6 @@ def _check(section: object, made: list[Section]) -> None:
         return
     if not isinstance(section, Section):
         raise SpecError(f"its maker gave a {type(section).__name__}; legal are Section and None")
-    if section.anchor in {"answer", *(each.anchor for each in made)}:
+    if section.anchor in {*ANCHORS, *(each.anchor for each in made)}:
         raise SpecError(f"its anchor {section.anchor!r} is that of another section")
     bibliography(section.cites)

@@ -76,12 +76,12 @@ def section(runs: Runs) -> Section | None:
         notes=(
             "Members answer with their mean probability unless told otherwise. Subsets are chosen on validation "
             "sources and scored on test sources; the gain is against the one run that is best on validation "
-            f"sources, with its paired 95 % interval over test sources{_way(card)}. Differences between members are "
-            "measured on test sources and choose nothing. Q (Yule): 1 if two members are right on the same sources, "
-            "0 if independently. Disagreement: share that they answer differently. Double fault: share that both get "
-            "wrong. Entropy of votes: 0 if all members say the same of every source, 100 % if they are as divided as "
-            "can be. Shapley value: a member's mean gain on validation sources over all orders in which members may "
-            "join.",
+            f"sources, with its paired 95 % {_kind(card)} over test sources{_way(card)}.",
+            "Differences between members are measured on test sources and choose nothing. Q (Yule): 1 if two members "
+            "are right on the same sources, 0 if independently. Disagreement: share that they answer differently. "
+            "Double fault: share that both get wrong. Entropy of votes: 0 if all members say the same of every "
+            "source, 100 % if they are as divided as can be. Shapley value: a member's mean gain on validation "
+            "sources over all orders in which members may join.",
         ),
     )
 
@@ -106,6 +106,10 @@ def _sentences(
 
 def _chosen(choice: Choice) -> str:
     return f"best {f'{choice.size} runs' if choice.size > 1 else 'run'} on validation sources"
+
+
+def _kind(card: MetricCard) -> str:
+    return "score interval" if card.is_recognition else "interval"
 
 
 def _way(card: MetricCard) -> str:

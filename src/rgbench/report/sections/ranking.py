@@ -212,6 +212,8 @@ def _measures(row: Row) -> dict[str, float]:
 
 
 def _intervals(runs: Runs, rows: list[Row]) -> list[RankInterval]:
+    if not rows:
+        return []
     apart = [(p.first, p.second) for p in runs.main.pairs if p.p_value < 1 - runs.main.confidence]
     names = [row.network for row in rows]
     sign = 1 if runs.card.higher_is_better else -1
