@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from rgbench.networks import network_names as network_names
     from rgbench.networks.keras.weights import load_keras_weights as load_keras_weights
     from rgbench.networks.modules.build import build_network as build_network
-    from rgbench.report.html import write_report as write_report
+    from rgbench.report.of_store import ReportSpec as ReportSpec
+    from rgbench.report.of_store import write_report as write_report
     from rgbench.runs.classify import classify as classify
     from rgbench.runs.study import run_study as run_study
     from rgbench.spec import Study as Study
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from rgbench.store.store import Store as Store
 
 _HOMES = {
+    "ReportSpec": "rgbench.report.of_store",
     "RgbenchError": "rgbench.errors",
     "Store": "rgbench.store.store",
     "Study": "rgbench.spec",
@@ -45,7 +47,7 @@ _HOMES = {
     "preprocess": "rgbench.images.preprocess",
     "read_study": "rgbench.spec",
     "run_study": "rgbench.runs.study",
-    "write_report": "rgbench.report.html",
+    "write_report": "rgbench.report.of_store",
 }
 
 __all__ = sorted(_HOMES)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -99,12 +100,38 @@ def test_networks_are_listed_and_shown(capsys):
     assert "4567944" in capsys.readouterr().out.replace(",", "")
 
 
+def test_lists_load_no_torch(tmp_path):
+    code = """
+import sys
+from rgbench.cli.app import main
+for command in ("networks", "networks show mcrgnet", "data list", "data show lrg", "replicate"):
+    try:
+        main(command.split())
+    except SystemExit as ended:
+        assert ended.code == 0, command
+    assert "torch" not in sys.modules, command
+"""
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, check=True)
+
+
 def test_importing_the_package_loads_nothing_heavy():
     code = (
         "import rgbench, sys; print([m for m in ('torch', 'ray', 'astropy', 'pyarrow') if m in sys.modules])"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"
+
+
+def test_public_names_have_the_types_of_what_they_stand_for():
+    """What a type checker reads of the package is what a user gets."""
+    import ast
+
+    import rgbench
+
+    tree = ast.parse(Path(rgbench.__file__).read_text(encoding="utf8"))
+    (typed,) = (node for node in tree.body if isinstance(node, ast.If))
+    homes = {name.asname: node.module for node in typed.body for name in node.names}
+    assert homes == rgbench._HOMES
 
 
 def test_public_names_resolve():

@@ -6,6 +6,7 @@ import csv
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,9 @@ from rgbench.cli.app import main
 from rgbench.cli.work import data as data_commands
 from rgbench.data.own.plan import FolderOptions
 from rgbench.data.sets import data_names, load_data
+from rgbench.data.surveys.targets import find_targets
 from rgbench.errors import SpecError
+from rgbench.simulate import FIRST, SimulationSpec
 
 MIRROR = Path(os.environ["RGBENCH_MIRROR"]) if os.environ.get("RGBENCH_MIRROR") else None
 needs_mirror = pytest.mark.skipif(MIRROR is None, reason="RGBENCH_MIRROR is not set")
@@ -41,14 +44,8 @@ def rgbench(capsys, monkeypatch, tmp_path):
 def sky(tmp_path_factory):
     """Give a folder of 12 simulated sources."""
     folder = tmp_path_factory.mktemp("simulated") / "sky"
-    options = {
-        "n": 12,
-        "seed": 3,
-        "classes": ("Compact", "FRI", "FRII", "Bent"),
-        "noise": True,
-        "neighbours": True,
-    }
-    data_commands.simulate_sky(folder, options, 100, Console(quiet=True))
+    spec = SimulationSpec(12, 3, survey=replace(FIRST, side=100))
+    data_commands.simulate_sky(folder, spec, Console(quiet=True))
     return folder
 
 
@@ -206,11 +203,11 @@ def test_a_sky_is_simulated_and_never_overwritten(rgbench, tmp_path):
 
 @pytest.mark.slow
 def test_one_side_of_a_published_split_can_be_built():
-    names, ra, dec, labels = data_commands._positions("first-galaxy-data:test", FolderOptions())
+    names, ra, dec, labels = find_targets("first-galaxy-data:test", FolderOptions())
     dataset = load_data("first-galaxy-data")
     test = dataset.splits["published"] == "test"
     assert names == dataset.catalogue.source_id[test].tolist()
     assert len(ra) == len(dec) == len(labels) == 200
     assert sorted(set(labels)) == ["Bent", "Compact", "FRI", "FRII"]
     with pytest.raises(SpecError, match=r"legal sides are test, train, validation"):
-        data_commands._positions("first-galaxy-data:tests", FolderOptions())
+        find_targets("first-galaxy-data:tests", FolderOptions())

@@ -18,7 +18,7 @@ from rgbench.diagnostics.receptive_field import Subject, look
 from rgbench.errors import SpecError
 from rgbench.networks import network_names, networks
 from rgbench.registry import Registry
-from rgbench.runs.import_keras import import_keras
+from rgbench.runs.import_keras import ImportChoice, import_keras
 from rgbench.store.store import Store
 
 
@@ -100,7 +100,7 @@ def test_a_network_from_a_factory_is_shown(console_on: Any) -> None:
 
 def test_an_import_says_how_to_use_it(console_on: Any, tmp_path: Path) -> None:
     console, printed = console_on
-    choice = {"classes": (), "protocol": "becker2021", "pixel_scale": 1.8}
+    choice = ImportChoice(pixel_scale=1.8)
     import_model(Path(__file__).parents[1] / "networks" / "keras" / "mcrgnet.h5", tmp_path, choice, console)
     (run_id,) = Store(tmp_path).run_ids()
     assert f"mcrgnet.h5: mcrgnet, 17,308 parameters, run {run_id}" in printed()

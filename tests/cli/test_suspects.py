@@ -11,8 +11,8 @@ import pytest
 from rich.console import Console
 
 from rgbench.cli.app import main
-from rgbench.cli.work import diagnostics as analysis_commands
-from rgbench.cli.work.diagnostics import SuspectsChoice, list_suspects
+from rgbench.cli.work.suspects import SuspectsChoice, list_suspects
+from rgbench.comparison import label_review
 from rgbench.data.catalogue import Card, Catalogue, DataSet
 from rgbench.errors import DataError, SpecError, StoreError
 from rgbench.spec import Study, resolve
@@ -74,7 +74,7 @@ def folds(tmp_path, monkeypatch):
         flags=np.zeros(n, dtype=np.int64),
     )
     data = DataSet(Card("toy", "toy"), catalogue, np.zeros((n, 4, 4), np.uint8))
-    monkeypatch.setattr(analysis_commands, "load_dataset", lambda spec: data)
+    monkeypatch.setattr(label_review, "load_dataset", lambda spec: data)
     store = Store(tmp_path / "store")
     for k, spec in enumerate(specs()):
         write(store, predictions(spec, np.flatnonzero(np.arange(200) % 5 == k), "validation", k), spec)
@@ -122,6 +122,19 @@ def test_runs_that_did_not_learn_are_left_out_and_named(folds, tmp_path):
     said = run(folds, tmp_path / "s.csv")
     assert "left out: convxpress, seed 7: predicts FRII for every one of 20 sources" in said
     assert "5 runs:" in said
+
+
+def test_where_no_run_has_learnt_the_reason_is_said(tmp_path):
+    spec = specs()[0]
+    constant = replace(
+        predictions(spec, np.arange(20), "test", 1), logits=np.tile(np.eye(4, dtype=np.float32)[2], (20, 1))
+    )
+    store = Store(tmp_path / "store")
+    write(store, constant, spec)
+    with pytest.raises(
+        DataError, match="no run has learnt anything: predicts FRII for every one of 20 sources"
+    ):
+        run(store, tmp_path / "s.csv")
 
 
 def test_one_data_set_must_be_chosen(folds, tmp_path):

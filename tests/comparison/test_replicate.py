@@ -7,7 +7,7 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from rgbench.cli.work.diagnostics import list_papers, replicate
+from rgbench.cli.work.papers import list_papers, replicate
 from rgbench.comparison.published import paper_names
 from rgbench.errors import SpecError
 

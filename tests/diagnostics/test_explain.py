@@ -16,12 +16,13 @@ from rich.console import Console
 from scipy.stats import spearmanr
 
 from rgbench.cli.work.diagnostics import ExplainChoice, explain_runs
-from rgbench.cli.work.runs import ReportChoice, report
+from rgbench.cli.work.report import report
 from rgbench.data.load import load_dataset
 from rgbench.diagnostics.explain import _likeness, look_again
 from rgbench.errors import DataError, SpecError
 from rgbench.report.draw.overlay import AGAINST, FOR, overlay
 from rgbench.report.draw.scatter import marker, scatter_figure
+from rgbench.report.of_store import ReportSpec
 from rgbench.runs.reopen import make_split
 from rgbench.runs.study import run_study
 from rgbench.spec import DataSpec, Study
@@ -88,7 +89,7 @@ def test_one_run_of_each_network_is_looked_at_once(store, tmp_path):
     assert read_looks(store, record.run_id).method == "gradcam"
 
     page = tmp_path / "report.html"
-    report(store.root, ReportChoice(page, "best", None), Console(file=io.StringIO()))
+    report(store.root, ReportSpec(out=page), Console(file=io.StringIO()))
     text = page.read_text(encoding="utf8")
     assert 'id="looks"' in text
     assert text.count("<image ") == 16

@@ -16,6 +16,7 @@ from rgbench.data.catalogue import Card, Catalogue, DataSet
 from rgbench.errors import SpecError
 from rgbench.report.draw.cd_diagram import cd_diagram
 from rgbench.report.material import Beside, Runs, Setting
+from rgbench.report.of_store import ReportSpec
 from rgbench.report.sections import across, differences, ranking
 from rgbench.statistics.rank_tests import Nemenyi, nemenyi
 from rgbench.store.store import Store
@@ -307,7 +308,7 @@ def test_one_published_split_has_no_tests_over_splits(made):
 
 
 def test_every_report_has_the_name_of_its_data(runs, tmp_path, monkeypatch):
-    from rgbench.cli.work import runs as commands
+    from rgbench.cli.work import report as commands
 
     gone = {"path": "/there/is/no/such/folder"}
     records = [
@@ -317,7 +318,7 @@ def test_every_report_has_the_name_of_its_data(runs, tmp_path, monkeypatch):
     ]
     monkeypatch.setattr(Store, "records", lambda self: records)
     console = Console(width=140, record=True)
-    commands.report(tmp_path, commands.ReportChoice(None, "best", tmp_path / "t.csv"), console)
+    commands.report(tmp_path, ReportSpec(table=tmp_path / "t.csv"), console)
     files = ["report.html", "report-two-modern.html", "report-two-becker2021.html"]
     assert sorted(path.name for path in tmp_path.glob("*.html")) == sorted(files)
     assert sorted(path.name for path in tmp_path.glob("*.csv")) == [
@@ -332,6 +333,4 @@ def test_every_report_has_the_name_of_its_data(runs, tmp_path, monkeypatch):
         )
     assert "Which network classifies one best?" in (tmp_path / "report.html").read_text()
     with pytest.raises(SpecError, match="the measure 'beauty'; legal are mpca"):
-        commands.report(
-            tmp_path, commands.ReportChoice(None, "best", None, weights="beauty=1"), Console(quiet=True)
-        )
+        commands.report(tmp_path, ReportSpec(weights={"beauty": 1.0}), Console(quiet=True))

@@ -17,7 +17,7 @@ from rgbench.comparison.summary import compare
 from rgbench.report import page
 from rgbench.report.blocks import Cell, Figure, Section, Table, to_csv
 from rgbench.report.draw.plots import Axes, Line, lines_figure
-from rgbench.report.html import write_report
+from rgbench.report.html import write_page
 from rgbench.report.material import Beside, Runs
 from rgbench.report.sections import make
 from rgbench.store.tables import concatenate
@@ -152,7 +152,7 @@ def test_hostile_names_stay_text(runs, tmp_path):
     )
     assert "<x>" not in figure.drawing
     ET.fromstring(figure.drawing)
-    path = write_report(tmp_path / "r.html", {"best": compare(records)}, records)
+    path = write_page(tmp_path / "r.html", {"best": compare(records)}, records)
     assert "<script>1" not in path.read_text()
 
 

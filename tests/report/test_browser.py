@@ -31,7 +31,7 @@ from rgbench.data.catalogue import Card, Catalogue, DataSet
 from rgbench.measures.uncertainty import with_members
 from rgbench.report import page
 from rgbench.report.files.standalone import standalone
-from rgbench.report.html import write_report
+from rgbench.report.html import write_page
 from rgbench.report.material import Beside, Runs, Setting
 from rgbench.store.attributions import Looks
 from rgbench.store.store import MC_DROPOUT, SIDES
@@ -284,14 +284,14 @@ def filled(runs, tmp_path_factory):
     comparisons = {model: compare([*whole, failed], model=model) for model in ("best", "final")}
     images = dict(zip(names.tolist(), data.images, strict=True))
     path = tmp_path_factory.mktemp("filled") / "report.html"
-    write_report(path, comparisons, [*whole, failed], images, beside=beside)
+    write_page(path, comparisons, [*whole, failed], images, beside=beside)
     return path, page.make(Runs.of(comparisons, [*whole, failed], beside))
 
 
 @pytest.fixture(scope="module")
 def plain(made, tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("plain") / "report.html"
-    return write_report(path, made.comparisons, made.records, made.images)
+    return write_page(path, made.comparisons, made.records, made.images)
 
 
 def quiet(browser: Browser) -> list[str]:

@@ -16,7 +16,7 @@ from rgbench.comparison.summary import compare
 from rgbench.measures.catalogue import metrics
 from rgbench.measures.uncertainty import with_members
 from rgbench.report.blocks import Cell, Section, Table
-from rgbench.report.html import write_report
+from rgbench.report.html import write_page
 from rgbench.report.material import Beside, Runs
 from rgbench.report.sections import calibration, ensembles, uncertainty
 from rgbench.store.store import MC_DROPOUT, SIDES
@@ -254,7 +254,7 @@ def test_ensembles_are_combined_in_every_way_and_their_differences_shown(made):
 
 def test_the_page_is_written_with_doubt(made, tmp_path):
     beside = Beside(doubt={r.run_id: passes(r) for r in made.records})
-    path = write_report(tmp_path / "r.html", made.comparisons, made.records, beside=beside)
+    path = write_page(tmp_path / "r.html", made.comparisons, made.records, beside=beside)
     page = path.read_text()
     assert 'id="doubt"' in page
     assert "MC dropout, 5 passes" in page

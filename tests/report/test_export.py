@@ -22,7 +22,7 @@ from rgbench.report.files.export import can_write_pdf, pdf_writer, write_figures
 from rgbench.report.files.latex import latex_table
 from rgbench.report.files.standalone import standalone
 from rgbench.report.files.text import comparison_latex
-from rgbench.report.html import ReportOptions, write_report
+from rgbench.report.html import ReportOptions, write_page
 from rgbench.report.material import Runs
 
 needs_pdf = pytest.mark.skipif(not can_write_pdf(), reason="needs svglib and reportlab")
@@ -95,7 +95,7 @@ def test_every_figure_and_table_of_the_page_is_in_the_folder(content, folder, ma
     for name in tables:
         assert (folder / f"{name}.tex").read_text().startswith(r"\begin{tabular}")
     options = ReportOptions(figures=tmp_path / "again", galleries=0, cells=0, hard=0)
-    write_report(tmp_path / "r.html", made.comparisons, made.records, options=options)
+    write_page(tmp_path / "r.html", made.comparisons, made.records, options=options)
     assert {path.name: path.read_bytes() for path in options.figures.iterdir()} == {
         path.name: path.read_bytes() for path in folder.iterdir()
     }, "the same report gives the same files, to the byte"

@@ -20,7 +20,7 @@ from rgbench.data.catalogue import Card, Catalogue, DataSet
 from rgbench.data.sets import load_data
 from rgbench.errors import SpecError
 from rgbench.report.blocks import Cell
-from rgbench.report.html import write_report
+from rgbench.report.html import write_page
 from rgbench.report.material import Beside, Runs
 from rgbench.report.measured import MEASURED, measured
 from rgbench.report.sections import failures, label_errors
@@ -354,7 +354,7 @@ def test_the_page_loads_nothing_and_hostile_names_are_inert(runs, made, tmp_path
     images = dict(zip(hostile.tolist(), [*made.images.values()][:60], strict=True))
     data = data_of(images, parent=np.array(["<b onload=1>", "javascript:2"]))
     comparisons = {"best": compare(records)}
-    path = write_report(tmp_path / "r.html", comparisons, records, images, beside=Beside(data=data))
+    path = write_page(tmp_path / "r.html", comparisons, records, images, beside=Beside(data=data))
     text = path.read_text()
     assert "<script>alert" not in text
     assert "<b onload" not in text

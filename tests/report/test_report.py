@@ -19,7 +19,7 @@ from rich.console import Console
 from rgbench.comparison.summary import compare
 from rgbench.report import page
 from rgbench.report.files.text import comparison_csv, comparison_latex, comparison_lines, comparison_tables
-from rgbench.report.html import write_report
+from rgbench.report.html import write_page
 from rgbench.report.material import Runs
 
 NETWORKS = ("convxpress", "mcrgnet", "radio-galaxy-zoo")
@@ -66,7 +66,7 @@ class Page(HTMLParser):
 @pytest.fixture(scope="module")
 def report(made, tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("report") / "report.html"
-    return write_report(path, made.comparisons, made.records, made.images)
+    return write_page(path, made.comparisons, made.records, made.images)
 
 
 def test_everything_is_in_one_file(report, made):
@@ -165,7 +165,7 @@ def test_hostile_names_are_inert(tmp_path, runs):
     names[:8] = [f"{HOSTILE}{i}" for i in range(8)]
     records = runs(networks=("mcrgnet",), seeds=(1,), names=names)
     images = dict.fromkeys(names, np.eye(20, dtype=np.uint8))
-    path = write_report(tmp_path / "r.html", {"best": compare(records)}, records, images)
+    path = write_page(tmp_path / "r.html", {"best": compare(records)}, records, images)
     text = path.read_text()
     assert HOSTILE not in text
     assert "&lt;img src=x" in text
@@ -210,7 +210,7 @@ def test_failed_runs_and_missing_images_do_not_stop_it(tmp_path, runs):
     bad = replace(
         bad, status="failed", error="OutOfMemoryError: no room", predictions=None, history={}, cost={}
     )
-    path = write_report(tmp_path / "r.html", {"best": compare([good, bad])}, [good, bad])
+    path = write_page(tmp_path / "r.html", {"best": compare([good, bad])}, [good, bad])
     assert "OutOfMemoryError: no room" in path.read_text()
 
 

@@ -18,7 +18,7 @@ from rgbench.registry import Registry
 from rgbench.report import page, sections
 from rgbench.report.blocks import Cell, Code, Figure, Fold, Grid, Section, Table
 from rgbench.report.draw import svg
-from rgbench.report.html import write_report
+from rgbench.report.html import write_page
 from rgbench.report.material import Beside, Runs
 from rgbench.report.sections import OWN, SectionCard, make
 from rgbench.store.tables import MODELS
@@ -60,7 +60,7 @@ def test_a_section_of_another_package_is_in_menu_page_downloads_and_bibtex(regis
     assert "toy-figure" in [figure.name for figure in content.figures]
     assert "toy-table" in [table.name for table in content.tables]
     assert content.problems == ()
-    text = write_report(tmp_path / "r.html", made.comparisons, made.records).read_text()
+    text = write_page(tmp_path / "r.html", made.comparisons, made.records).read_text()
     for part in ('href="#toy"', '<section id="toy"', "9 runs.", 'download="toy-table.csv"', "@misc{Toy2024,"):
         assert part in text, part
 
@@ -73,7 +73,7 @@ def test_what_is_wrong_in_another_package_is_said_and_costs_nothing_else(registr
     registry.register("uncited", SectionCard("uncited", lambda runs: Section("u", "U", "U", cites=("No1",))))
     registry.register("no-card", toy)
     plain = [anchor for anchor, _ in page.make(Runs.of(made.comparisons, made.records)).menu]
-    text = write_report(tmp_path / "r.html", made.comparisons, made.records).read_text()
+    text = write_page(tmp_path / "r.html", made.comparisons, made.records).read_text()
     said = [unescape(each) for each in re.findall(r'<p class="warning" role="note">(.*?)</p>', text)]
     assert plain.count("cite") == 1
     for part in (
@@ -215,7 +215,7 @@ def test_lower_is_better_turns_what_is_said(texts, made):
 
 def test_the_terminal_and_the_page_give_the_same_answer(made, tmp_path):
     main = made.comparisons["best"]
-    text = unescape(write_report(tmp_path / "r.html", made.comparisons, made.records).read_text())
+    text = unescape(write_page(tmp_path / "r.html", made.comparisons, made.records).read_text())
     for sentence in main.words:
         assert f">{sentence}</p>" in text
     for pair in main.pairs:

@@ -9,7 +9,7 @@ import pytest
 from sklearn.datasets import load_digits
 
 from rgbench.data.sets import mnist
-from rgbench.errors import SpecError
+from rgbench.errors import DataError, SpecError
 from rgbench.networks import canonical_name
 from rgbench.runs.original import (
     OriginalOptions,
@@ -17,7 +17,9 @@ from rgbench.runs.original import (
     check_classes,
     original_study,
     parse_image_size,
+    prepare_original,
     read_architectures,
+    trained_before,
 )
 from rgbench.runs.study import run_study
 from rgbench.spec import resolve
@@ -135,6 +137,28 @@ def test_the_mnist_control_leaves_out_what_28_pixels_cannot_hold(tmp_path):
         buildable(original_study(OriginalOptions(path, mnist=True)), 10)
     with pytest.raises(SpecError, match="--mnist is a data set of its own"):
         original_study(OriginalOptions(path, mnist=True, data_path=tmp_path))
+
+
+def test_options_are_prepared_with_their_data(tmp_path, monkeypatch):
+    path = tmp_path / "mnist.txt"
+    path.write_text("mcrgnet,1e-3,1\ntoothless_real,1e-4,1\n")
+    asked = []
+
+    def load(spec, image_size):
+        asked.append((spec.name, image_size))
+        return handwritten(1200, 297)
+
+    monkeypatch.setattr(mnist, "VALIDATION", 200)
+    monkeypatch.setattr("rgbench.runs.original.load_dataset", load)
+    prepared = prepare_original(OriginalOptions(path, mnist=True))
+    assert asked == [("mnist", (300, 300))]
+    assert prepared.study.networks == ("mcrgnet",)
+    (reason,) = prepared.left_out
+    assert reason.startswith("toothless_real is left out")
+    with pytest.raises(DataError, match="no network of this file is stored; train without --only_test first"):
+        trained_before(prepared, Store(tmp_path / "store"))
+    with pytest.raises(DataError, match="--num_classes is 4, but the data have 10"):
+        prepare_original(OriginalOptions(path))
 
 
 def test_the_mnist_control_learns_digits(tmp_path, monkeypatch):

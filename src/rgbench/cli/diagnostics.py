@@ -1,14 +1,21 @@
-"""The commands that look again at stored runs, or set them beside published numbers; `rgbench.cli.app` adds them."""
+"""The commands that look again at stored runs, or set them beside published numbers."""
 
 from __future__ import annotations
 
-from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from rgbench.cli.options import DEFAULT_STORE, DeviceOption, ModelOption, StoreOption, console
+from rgbench.cli.options import (
+    DEFAULT_STORE,
+    DeviceOption,
+    ModelOption,
+    OverwriteOption,
+    RunOption,
+    StoreOption,
+)
+from rgbench.cli.screen import console
 
 
 def replicate(
@@ -18,17 +25,17 @@ def replicate(
     store: StoreOption = DEFAULT_STORE,
     device: DeviceOption = "auto",
 ) -> None:
-    """Rerun what a paper reports, and say of each number whether ours agrees; without a name, list the papers."""
+    """Rerun what a paper reports, and say of each number whether ours agrees; without a name, list papers."""
+    from rgbench.cli.work import papers as work
+
     if paper is None:
-        _work().list_papers(console())
+        work.list_papers(console())
     else:
-        _work().replicate(paper, store, device, console())
+        work.replicate(paper, store, device, console())
 
 
 def stress(
-    run_id: Annotated[
-        str | None, typer.Option("--run", help="Id of a stored run, or its beginning; by default all.")
-    ] = None,
+    run_id: RunOption = None,
     surveys: Annotated[
         list[str] | None,
         typer.Option(
@@ -39,22 +46,27 @@ def stress(
     store: StoreOption = DEFAULT_STORE,
     device: DeviceOption = "auto",
 ) -> None:
-    """Test stored runs on turned, noisier, blurred, shifted, coarser images, and another survey's, for the report."""
-    _work().stress_runs(store, run_id, surveys or [], device, console())
+    """Test stored runs on worse images for the report: turned, noisier, blurred, shifted, coarser, another survey's."""
+    from rgbench.cli.work import diagnostics as work
+
+    work.stress_runs(store, run_id, surveys or [], device, console())
 
 
-def doubt(
-    run_id: Annotated[
-        str | None, typer.Option("--run", help="Id of a stored run, or its beginning; by default all.")
-    ] = None,
+def uncertainty(
+    run_id: RunOption = None,
     passes: Annotated[
         int, typer.Option("--passes", help="How often each source is asked again; 2 or more.")
     ] = 20,
     store: StoreOption = DEFAULT_STORE,
     device: DeviceOption = "auto",
 ) -> None:
-    """Ask stored runs again and again with dropout left on (Monte-Carlo dropout), for the report."""
-    _work().doubt_runs(store, run_id, passes, device, console())
+    """Measure how sure stored runs are of each source, by Monte-Carlo dropout, for the report.
+
+    Each run is asked again and again with its dropout left on. The old name of this command, doubt, works too.
+    """
+    from rgbench.cli.work import diagnostics as work
+
+    work.doubt_runs(store, run_id, passes, device, console())
 
 
 def explain(
@@ -74,8 +86,9 @@ def explain(
     store: StoreOption = DEFAULT_STORE,
     device: DeviceOption = "auto",
 ) -> None:
-    """See what stored networks look at: maps of sources, embeddings, receptive field; for the report."""
-    work = _work()
+    """See what stored networks look at, for the report: maps of sources, embeddings, receptive field."""
+    from rgbench.cli.work import diagnostics as work
+
     work.explain_runs(store, work.ExplainChoice(run_id, method, sources), device, console())
 
 
@@ -88,18 +101,9 @@ def suspects(
     ] = "",
     model: ModelOption = "best",
     store: StoreOption = DEFAULT_STORE,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the table if it is there.")] = False,
+    overwrite: OverwriteOption = False,
 ) -> None:
     """List sources whose labels are likely wrong, by what stored runs say of sources that they held out."""
-    commands = _work()
-    choice = commands.SuspectsChoice(out, overwrite, data_name, model)
-    commands.list_suspects(store, choice, console())
+    from rgbench.cli.work import suspects as work
 
-
-def _work() -> Any:
-    """Give the module that does the work; importing it loads torch, which help need not wait for."""
-    return import_module("rgbench.cli.work.diagnostics")
-
-
-COMMANDS = (replicate, stress, doubt, explain, suspects)
-"""In the order of the help."""
+    work.list_suspects(store, work.SuspectsChoice(out, overwrite, data_name, model), console())

@@ -1,4 +1,4 @@
-"""Options that several commands share, and where they print."""
+"""Options that several commands share."""
 
 from __future__ import annotations
 
@@ -6,11 +6,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 DEFAULT_STORE = Path("rgbench-results")
-LOG_WIDTH = 140
-"""Characters of a line where the output is no terminal."""
 StoreOption = Annotated[
     Path, typer.Option("--store", envvar="RGBENCH_STORE", help="Folder of the runs; made if it is not there.")
 ]
@@ -23,9 +20,7 @@ DeviceOption = Annotated[
 ModelOption = Annotated[
     str, typer.Option("--model", help="Which weights: best (lowest validation loss) or final.")
 ]
-
-
-def console() -> Console:
-    """Give a console on standard output: as wide as the terminal, or wide enough for a log."""
-    found = Console()
-    return found if found.is_terminal else Console(width=LOG_WIDTH)
+RunOption = Annotated[
+    str | None, typer.Option("--run", help="Id of a stored run, or its beginning; by default all.")
+]
+OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace the table if it is there.")]

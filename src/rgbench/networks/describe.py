@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import asdict, fields
-from typing import Any
+from typing import Any, cast
 
 from rgbench.networks.cards import NetworkCard, NetworkFactory
 from rgbench.networks.catalogue import networks
+from rgbench.networks.facts import NetworkFacts
 from rgbench.networks.notation.analysis import Analysis, ImageSize, analyse, check_outputs, image_shape
 from rgbench.networks.notation.layers import Activation, Dense
 from rgbench.networks.notation.notation import parse_layers
@@ -15,7 +16,7 @@ from rgbench.references import Paper
 
 def describe_network(
     name: str, image_size: ImageSize = 300, n_classes: int = 4, channels: int = 1, layers: str = ""
-) -> dict[str, Any]:
+) -> NetworkFacts:
     """Describe a network at one image size.
 
     Networks of the catalogue are not built for it. Of a network whose layers are not known, a shadow
@@ -34,8 +35,8 @@ def describe_network(
 
     Returns
     -------
-    dict
-        ``name``, ``title``, ``paper`` (``citation``, ``doi``, ``arxiv``), ``aliases``, ``notes``,
+    NetworkFacts
+        A dict with ``name``, ``title``, ``paper`` (``citation``, ``doi``, ``arxiv``), ``aliases``, ``notes``,
         ``base``, ``change`` and ``factory`` (see `NetworkCard`), ``activation`` (of the output), ``layers`` (the
         line of text), ``layer_table`` (one dict per layer), and the attributes of
         `rgbench.networks.notation.analysis.Analysis`: ``parameters``, ``macs``,
@@ -63,7 +64,7 @@ def describe_network(
     described = asdict(card)
     described["activation"] = last.activation if isinstance(last, Dense) else activation
     described["layer_table"] = list(facts.pop("layers"))
-    return {**described, **facts}
+    return cast(NetworkFacts, {**described, **facts})
 
 
 def _find(name: str, layers: str) -> NetworkCard | NetworkFactory | None:
@@ -75,14 +76,14 @@ def _find(name: str, layers: str) -> NetworkCard | NetworkFactory | None:
 
 def _describe_foreign(
     name: str, item: Any, image_size: ImageSize, n_classes: int, channels: int
-) -> dict[str, Any]:
+) -> NetworkFacts:
     """Describe a network whose layers are not known; only this loads torch. No weight is made."""
     from rgbench.networks.modules import build, foreign
 
     model = build.build_network(name, image_size, n_classes, channels, seed=0, device="meta")
     card = item if isinstance(item, NetworkCard) else NetworkCard(model.name, model.name, Paper(""), "")
     keys = {field.name for field in fields(Analysis)} - {"layers"}
-    return {
+    described = {
         **dict.fromkeys(sorted(keys)),
         **asdict(card),
         "activation": model.activation_name,
@@ -91,3 +92,4 @@ def _describe_foreign(
         "channels": channels,
         **foreign.count_foreign(model),
     }
+    return cast(NetworkFacts, described)

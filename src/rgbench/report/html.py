@@ -20,12 +20,12 @@ from rgbench.report.material import Beside, ReportOptions, Runs
 from rgbench.store.files import write_bytes
 from rgbench.store.store import RunRecord
 
-__all__ = ["Images", "ReportOptions", "write_report"]
+__all__ = ["Images", "ReportOptions", "write_page"]
 
 Images = Callable[[str], NDArray[Any] | None] | Mapping[str, NDArray[Any]]
 
 
-def write_report(
+def write_page(
     path: Path | str,
     comparisons: Mapping[str, Comparison],
     records: Sequence[RunRecord],

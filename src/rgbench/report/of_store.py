@@ -1,56 +1,314 @@
-"""The report of a store: runs grouped, what lies beside them gathered, files named."""
+"""The report of a store: runs grouped, what lies beside them gathered, files named and written.
+
+`rgbench.write_report` makes here what the command ``rgbench report`` makes.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from rich.console import Console
+import numpy as np
+from numpy.typing import NDArray
 
 from rgbench.comparison.groups import families
 from rgbench.comparison.shared_sources import set_names
 from rgbench.comparison.summary import Comparison, compare
 from rgbench.data.catalogue import DataSet
 from rgbench.data.load import load_dataset
-from rgbench.errors import DataError
+from rgbench.errors import DataError, SpecError
+from rgbench.measures.cards import MAIN
+from rgbench.measures.catalogue import find_metric
 from rgbench.report.blocks import file_name
-from rgbench.report.material import Beside
+from rgbench.report.files.export import NO_PDF, can_write_pdf
+from rgbench.report.files.text import write_csv, write_latex
+from rgbench.report.html import ReportOptions, write_page
+from rgbench.report.material import Beside, Setting
 from rgbench.store.attributions import read_looks
 from rgbench.store.conditions import read_conditions
 from rgbench.store.store import RunRecord, Store, read_doubt
 from rgbench.store.tables import MODELS
 
+_TABLE_WRITERS: Mapping[str, Callable[[Path, Comparison], None]] = {".csv": write_csv, ".tex": write_latex}
 
-def _beside(
-    records: list[RunRecord],
-    smaller: list[RunRecord],
+
+@dataclass(frozen=True)
+class ReportSpec:
+    """What a report of a store shows, and where its files go.
+
+    Where a store holds several groups of comparable runs, each has a report of its own: the first has the names
+    given here, the others have these names with that of their group in them.
+
+    Attributes
+    ----------
+    out : Path, optional
+        HTML file; by default ``report.html`` in the store. It is replaced if it is there.
+    metric : str
+        Metric that sorts the networks and that pairs are compared in, as `rgbench.measures` names it; ``-`` may
+        stand for ``_``.
+    model : {"best", "final"}
+        Model of whose comparison `table` is.
+    weights : mapping of str to float, optional
+        What weighs in the ranking, and how much; see `rgbench.comparison.ranking`.
+    figures : Path, optional
+        Folder for every figure and table as files of their own.
+    table : Path, optional
+        The comparison as a table, ``.csv`` or ``.tex``.
+    title : str
+        Title of the page; by default the name of the data set is in it.
+
+    Raises
+    ------
+    SpecError
+        If the metric, the model or the ending of the table is not legal.
+
+    Examples
+    --------
+    >>> ReportSpec(metric="macro-f1").metric
+    'macro_f1'
+    """
+
+    out: Path | None = None
+    metric: str = MAIN
+    model: str = MODELS[0]
+    weights: Mapping[str, float] | None = None
+    figures: Path | None = None
+    table: Path | None = None
+    title: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "metric", find_metric(self.metric).name)
+        if self.model not in MODELS:
+            raise SpecError(f"model: found {self.model!r}; legal are {', '.join(MODELS)}")
+        if self.table is not None and self.table.suffix not in _TABLE_WRITERS:
+            raise SpecError(f"table {self.table}: the ending is none of {', '.join(_TABLE_WRITERS)}")
+
+
+@dataclass(frozen=True)
+class WrittenReport:
+    """The report of one group of comparable runs.
+
+    Attributes
+    ----------
+    name : str
+        What tells the group from the others of its store.
+    path : Path
+        The HTML file.
+    comparisons : mapping of str to Comparison
+        Comparison of each model, "best" and "final".
+    records : tuple of RunRecord
+        The runs compared.
+    figures, table : Path or None
+        Folder of figures, and table, if they were asked for.
+    warnings : tuple of str
+        What is missing in it, in sentences.
+    """
+
+    name: str
+    path: Path
+    comparisons: Mapping[str, Comparison]
+    records: tuple[RunRecord, ...]
+    figures: Path | None = None
+    table: Path | None = None
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class WrittenReports:
+    """The reports of a store.
+
+    Attributes
+    ----------
+    reports : tuple of WrittenReport
+        One of each group of comparable runs; that with most runs first.
+    warnings : tuple of str
+        What all of them lack, in sentences; each has warnings of its own too.
+    """
+
+    reports: tuple[WrittenReport, ...]
+    warnings: tuple[str, ...] = ()
+
+
+def write_report(store: Store | Path | str, spec: ReportSpec | None = None) -> WrittenReports:
+    """Compare all runs of a store and write the report: the files that ``rgbench report`` writes.
+
+    Runs on different data, or under different protocols, are not compared with each other: each group of
+    comparable runs has a file of its own. Imported models take no part.
+
+    Parameters
+    ----------
+    store : Store or path
+        The store, or its folder.
+    spec : ReportSpec, optional
+        What to show, and where to write.
+
+    Returns
+    -------
+    WrittenReports
+        The files written, the comparisons in them, and what could not be had.
+
+    Raises
+    ------
+    SpecError
+        If there is no such folder, or a weight of the ranking is not legal.
+    DataError
+        If the store holds no run to compare.
+    StoreError
+        If a run cannot be read or a file cannot be written.
+
+    Examples
+    --------
+    >>> write_report("no-such-folder")
+    Traceback (most recent call last):
+        ...
+    rgbench.errors.SpecError: no-such-folder: there is no such store; rgbench quickstart makes one
+    """
+    if not isinstance(store, Store):
+        if not Path(store).exists():
+            raise SpecError(f"{store}: there is no such store; rgbench quickstart makes one")
+        store = Store(store)
+    records = [record for record in store.records() if record.status != "imported"]
+    return report_records(records, store, spec)
+
+
+def report_records(
+    records: Sequence[RunRecord],
     store: Store,
-    dataset: DataSet | None,
-    elsewhere: Mapping[str, Comparison] | None = None,
-) -> Beside:
-    """Gather what stands beside runs."""
-    found = {record.run_id: read_conditions(store, record.run_id) for record in records}
-    conditions = {key: table for key, table in found.items() if table is not None}
-    doubt = {record.run_id: read_doubt(store, record.run_id) for record in records}
-    # The report asks the model that leads it; the rows of the other would only take memory.
-    led = {
-        key: table.select(None, MODELS[0], None, None) for key, table in doubt.items() if table is not None
-    }
-    seen = {record.run_id: read_looks(store, record.run_id) for record in records}
-    looks = {key: each for key, each in seen.items() if each is not None}
-    return Beside(tuple(smaller), conditions, dataset, elsewhere or {}, led, looks)
+    spec: ReportSpec | None = None,
+    dataset: DataSet | None = None,
+) -> WrittenReports:
+    """Write the report of some runs of a store, e.g. of those of one study.
+
+    Parameters
+    ----------
+    records : sequence of RunRecord
+        The runs, failed ones among them.
+    store : Store
+        The store that they are in, with what was added to them later.
+    spec : ReportSpec, optional
+        What to show, and where to write.
+    dataset : DataSet, optional
+        The data of all of them, if they are loaded already.
+
+    Returns
+    -------
+    WrittenReports
+        As `write_report` gives it.
+
+    Raises
+    ------
+    DataError
+        If there is no run.
+    """
+    if not records:
+        raise DataError(f"{store.root}: the store holds no run to compare; begin with rgbench quickstart")
+    spec = spec or ReportSpec()
+    groups = _groups(records, spec.metric, dataset)
+    settings = {group.name: Setting.of(group.records, group.data) for group in groups}
+    written = []
+    for group, files in zip(groups, _files(spec, store, [group.name for group in groups]), strict=True):
+        elsewhere = {each.name: each.comparisons[MODELS[0]] for each in groups if each is not group}
+        beside = _beside(group, store, _Around(elsewhere, settings, spec.weights))
+        title = f"{spec.title} ({group.name})" if spec.title and elsewhere else spec.title
+        options = ReportOptions(title=title, figures=files.figures)
+        write_page(files.page, group.comparisons, group.records, _images(group.data), options, beside)
+        if files.table is not None:
+            _TABLE_WRITERS[files.table.suffix](files.table, group.comparisons[spec.model])
+        written.append(group.written(files))
+    lacking = (NO_PDF,) if spec.figures is not None and not can_write_pdf() else ()
+    return WrittenReports(tuple(written), lacking)
 
 
-def _comparisons(records: list[RunRecord]) -> dict[str, Comparison]:
-    return {model: compare(records, model=model) for model in MODELS}
+@dataclass(frozen=True)
+class _Files:
+    """Where the report of one group goes."""
+
+    page: Path
+    figures: Path | None
+    table: Path | None
 
 
-def _groups(records: Sequence[RunRecord]) -> dict[str, tuple[list[RunRecord], list[RunRecord]]]:
-    """Part runs into those that may be compared, by names that tell them apart; most runs first."""
+@dataclass(frozen=True)
+class _Around:
+    """What a report is told of the other groups, and how it ranks."""
+
+    elsewhere: Mapping[str, Comparison]
+    settings: Mapping[str, Setting]
+    weights: Mapping[str, float] | None
+
+
+@dataclass(frozen=True)
+class _Group:
+    """Runs that may be compared, by a name that tells them apart, and those on fewer training sources."""
+
+    name: str
+    records: list[RunRecord]
+    smaller: list[RunRecord]
+    comparisons: dict[str, Comparison]
+    data: DataSet | None
+    warnings: tuple[str, ...]
+
+    def written(self, files: _Files) -> WrittenReport:
+        """Say what was written of it."""
+        return WrittenReport(
+            self.name,
+            files.page,
+            self.comparisons,
+            tuple(self.records),
+            files.figures,
+            files.table,
+            self.warnings,
+        )
+
+
+def _groups(records: Sequence[RunRecord], metric: str, dataset: DataSet | None) -> list[_Group]:
+    """Part runs into those that may be compared; most runs first."""
     found = sorted(families(records), key=lambda group: (-len(group[0]), group[0][0].spec.data.name))
     names = set_names([lead[0].spec for lead, _ in found])
-    return dict(zip(names, found, strict=True))
+    groups = []
+    for name, (lead, smaller) in zip(names, found, strict=True):
+        comparisons = {model: compare(lead, metric=metric, model=model) for model in MODELS}
+        data, warnings = (dataset, ()) if dataset is not None else _stored_data(lead[0])
+        groups.append(_Group(name, lead, smaller, comparisons, data, warnings))
+    return groups
+
+
+def _stored_data(record: RunRecord) -> tuple[DataSet | None, tuple[str, ...]]:
+    """Load the data of a run; None, and why, if they cannot be had: what is compared stands in the store."""
+    data = record.spec.data
+    try:
+        if data.path is not None and not Path(data.path).exists():
+            raise DataError(f"{data.path} is no longer there")
+        return load_dataset(data), ()
+    except DataError as error:
+        return None, (f"The report on {data.name} has no images and no properties of sources: {error}",)
+
+
+def _beside(group: _Group, store: Store, around: _Around) -> Beside:
+    """Gather what stands beside runs."""
+    ids = [record.run_id for record in group.records]
+    conditions = {key: table for key in ids if (table := read_conditions(store, key)) is not None}
+    doubt = {key: table for key in ids if (table := read_doubt(store, key)) is not None}
+    return Beside(
+        smaller=tuple(group.smaller),
+        conditions=conditions,
+        data=group.data,
+        elsewhere=around.elsewhere,
+        # The report asks the model that leads it; the rows of the other would only take memory.
+        doubt={key: table.select(None, MODELS[0], None, None) for key, table in doubt.items()},
+        looks={key: each for key in ids if (each := read_looks(store, key)) is not None},
+        weights=around.weights,
+        settings=around.settings,
+    )
+
+
+def _files(spec: ReportSpec, store: Store, names: Sequence[str]) -> list[_Files]:
+    pages = _paths(spec.out or store.root / "report.html", names)
+    figures, tables = (
+        [None] * len(names) if path is None else _paths(path, names) for path in (spec.figures, spec.table)
+    )
+    return [_Files(*each) for each in zip(pages, figures, tables, strict=True)]
 
 
 def _paths(path: Path, names: Sequence[str]) -> list[Path]:
@@ -62,21 +320,8 @@ def _paths(path: Path, names: Sequence[str]) -> list[Path]:
     return found
 
 
-def _images(dataset: DataSet | None) -> Callable[[str], Any] | None:
+def _images(dataset: DataSet | None) -> Callable[[str], NDArray[np.generic] | None] | None:
     if dataset is None:
         return None
     place = {name: i for i, name in enumerate(dataset.catalogue.source_id.tolist())}
     return lambda source_id: dataset.images[place[source_id]] if source_id in place else None
-
-
-def _stored_data(records: list[RunRecord], console: Console) -> DataSet | None:
-    """Load the data of runs; None, said aloud, if they cannot be had: what is compared stands in the store."""
-    data = records[0].spec.data
-    try:
-        if data.path is not None and not Path(data.path).exists():
-            raise DataError(f"{data.path} is no longer there")
-        return load_dataset(data)
-    except DataError as error:
-        text = f"The report on {data.name} has no images and no properties of sources: {error}"
-        console.print(text, style="yellow", highlight=False, markup=False, soft_wrap=True)
-        return None

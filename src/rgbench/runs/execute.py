@@ -187,7 +187,8 @@ def _cost(place: _Workplace, data: TrainingData, progress: Progress) -> dict[str
     """Collect the run's cost; every rate is a median, its batch size and device beside it."""
     spec, network = place.spec, place.network
     wanted = spec.network
-    facts = describe_network(wanted.name, place.source.size, network.n_classes, layers=wanted.layers)
+    size, layers = place.source.size, wanted.layers
+    facts: dict[str, Any] = {**describe_network(wanted.name, size, network.n_classes, layers=layers)}
     batch = next(iter(data.validation.epoch(0)))[0][:TIMING_BATCH]
     keys = ("parameters", "trainable_parameters", "macs", "receptive_field", "stride", "coverage")
     return {key: facts[key] for key in keys if facts[key] is not None} | {

@@ -15,14 +15,21 @@ from typing import Any
 
 import numpy as np
 
+from rgbench.data.catalogue import DataSet
+from rgbench.data.load import load_dataset
 from rgbench.errors import DataError, SpecError, StoreError
 from rgbench.measures.classification import confusion_matrix, per_class
 from rgbench.measures.classification import mpca as mean_per_class_accuracy
 from rgbench.networks import describe_network, networks
+from rgbench.runs.predict import inference_rate
+from rgbench.runs.reopen import load_network, timing_batch
+from rgbench.runs.study import stored_records
 from rgbench.spec import DataSpec, ScheduleLine, Study, validate
 from rgbench.store.store import RunRecord, Store
 from rgbench.store.tables import MODELS
 
+TIMING_PASSES = 5
+"""Passes of the original's timing test."""
 _ORIGINAL_CLASSES = {"Compact": "Comp"}
 MNIST_CONTROL: dict[str, Any] = {
     "data": {"name": "mnist", "split": "published"},
@@ -170,6 +177,76 @@ def check_classes(num_classes: int, classes: tuple[str, ...]) -> None:
         raise DataError(
             f"--num_classes is {num_classes}, but the data have {len(classes)}: {', '.join(classes)}"
         )
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What the original's options ask for, ready to be run.
+
+    Attributes
+    ----------
+    study : Study
+        The networks that can be built, with their schedule.
+    dataset : DataSet
+        The data.
+    left_out : tuple of str
+        Networks of the file that cannot be built, each with the reason.
+    """
+
+    study: Study
+    dataset: DataSet
+    left_out: tuple[str, ...] = ()
+
+
+def prepare_original(options: OriginalOptions) -> Prepared:
+    """Make the study of the original's options and load its data.
+
+    Raises
+    ------
+    SpecError
+        If an option is not legal, or no network can be built.
+    DataError
+        If the data cannot be had, or have another number of classes than the options say.
+    """
+    study = original_study(options)
+    dataset = load_dataset(study.data, options.img_size)
+    if options.mnist:
+        study, reasons = buildable(study, len(dataset.classes))
+        return Prepared(study, dataset, reasons)
+    check_classes(options.num_classes, dataset.classes)
+    return Prepared(study, dataset)
+
+
+def trained_before(prepared: Prepared, store: Store) -> list[RunRecord]:
+    """Give the runs of the original's options that are complete in the store.
+
+    Raises
+    ------
+    DataError
+        If there is none.
+    """
+    records = stored_records(prepared.study, prepared.dataset, store)
+    if not records:
+        raise DataError(f"{store.root}: no network of this file is stored; train without --only_test first")
+    return records
+
+
+@dataclass(frozen=True)
+class Timing:
+    """How fast a stored network is: images/s of each pass, images in a batch."""
+
+    record: RunRecord
+    rates: tuple[float, ...]
+    batch_size: int
+
+
+def time_model(record: RunRecord, dataset: DataSet, store: Store, device: str) -> Timing:
+    """Time the best model of a run on test images, in as many passes as the original made."""
+    batch = timing_batch(record, dataset, device)
+    network = load_network(record, store, "best", device)
+    precision = record.spec.recipe.precision
+    rates = tuple(inference_rate(network, batch, precision, 1) for _ in range(TIMING_PASSES))
+    return Timing(record, rates, len(batch))
 
 
 def final_results(record: RunRecord) -> Iterator[str]:

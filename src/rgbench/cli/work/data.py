@@ -6,9 +6,8 @@ import csv
 import difflib
 import io
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,23 +22,23 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from rgbench.cli.screen import say
 from rgbench.data.catalogue import Card, DataSet, Flag
-from rgbench.data.overlap import Labelled, overlap
+from rgbench.data.overlap import overlap
 from rgbench.data.own.check import check_folder, summary
 from rgbench.data.own.plan import FolderOptions
-from rgbench.data.own.sources import LabelRule, SourceColumns, read_sources
+from rgbench.data.own.sources import LabelRule, SourceColumns
 from rgbench.data.public.fetch import PublicFile, locate, where
 from rgbench.data.sets import Entry, data_sets, load_data, load_labels
 from rgbench.data.split import SIDES, published_split
 from rgbench.data.surveys.cutouts import build_cutouts
-from rgbench.data.surveys.surveys import SERVICES, BuildSpec, parse_size
+from rgbench.data.surveys.surveys import SERVICES, BuildSpec
+from rgbench.data.surveys.targets import find_targets
 from rgbench.data.twins import identical_groups
 from rgbench.errors import DataError, SpecError
 from rgbench.images.cutout import CutoutSpec
 from rgbench.report.draw.contact import contact_sheet
-from rgbench.simulate import FIRST, SimulationSpec, simulate, write_simulation
-
-__all__ = ["BuildSpec", "parse_size"]
+from rgbench.simulate import SimulationSpec, simulate, write_simulation
 
 NAMED = 5
 """Sources named of each kind of defect."""
@@ -70,11 +69,11 @@ def show_data(name: str, outputs: Outputs, console: Console) -> None:
     """Show a data set's card, count its sources, and draw a contact sheet."""
     card = data_sets().get(name).card
     for line in _card_lines(card):
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+        say(console, line)
     try:
         dataset = load_data(name)
     except DataError as error:
-        console.print(f"images: {error}", highlight=False, markup=False, soft_wrap=True)
+        say(console, f"images: {error}")
         return
     console.print(_size(dataset), highlight=False)
     console.print(_counts(dataset))
@@ -124,7 +123,7 @@ def _check_set(name: str, console: Console) -> None:
     console.print(_size(dataset), highlight=False)
     console.print(_counts(dataset))
     for line in _oddities(dataset):
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+        say(console, line)
     _say_aside(dataset, console)
     for split in dataset.splits:
         removed = published_split(dataset, split).removed
@@ -146,7 +145,7 @@ def _check_folder(folder: Path, manifest: Path | None, options: FolderOptions, c
             told = finding.action.removeprefix(f"{finding.status}: ")
             said = (*finding.problems, *([] if told in finding.problems else [told]))
             line = f"{finding.status}: {finding.path}: {'; '.join(said)}"
-            console.print(line, highlight=False, markup=False, soft_wrap=True)
+            say(console, line)
     counts = summary(findings)
     odd = sum(bool(finding.problems) for finding in findings if finding.status == "ok")
     console.print(
@@ -162,7 +161,7 @@ def show_overlap(first: str, second: str, radius: float, console: Console) -> No
         raise SpecError(f"--radius: found {radius}; it must be above 0 arcsec")
     shared = overlap(load_labels(first), load_labels(second), radius)
     title = f"Pairs within {radius:g} arcsec: {first} (rows) and {second} (columns)"
-    console.print(title, highlight=False, markup=False, soft_wrap=True)
+    say(console, title)
     table = Table("", *shared.second.classes, box=None)
     for label, counts in zip(shared.first.classes, shared.matrix(), strict=True):
         table.add_row(label, *(str(count) for count in counts))
@@ -192,7 +191,7 @@ def build_data(
     catalogue: str, folder: Path, spec: BuildSpec, options: FolderOptions, console: Console
 ) -> None:
     """Fetch cutouts at the positions of a table, or of a public catalogue by its name."""
-    names, ra, dec, labels = _positions(catalogue, options)
+    targets = find_targets(catalogue, options)
     card = spec.card
     service = SERVICES[card.service]
     console.print(
@@ -207,14 +206,14 @@ def build_data(
     with Progress(
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), console=console
     ) as bar:
-        task = bar.add_task("cutouts", total=len(names))
+        task = bar.add_task("cutouts", total=len(targets.names))
         result = build_cutouts(
-            names,
-            ra,
-            dec,
+            targets.names,
+            targets.ra,
+            targets.dec,
             folder,
             spec,
-            labels,
+            targets.labels,
             progress=lambda done, failed, total: bar.update(task, completed=done + failed, total=total),
         )
     console.print(
@@ -227,39 +226,13 @@ def build_data(
         )
     console.print(f"table of the sources: {result.manifest}", soft_wrap=True)
     for words in (f"Please cite {card.citation}.", service.acknowledgement, card.licence):
-        console.print(words, highlight=False, markup=False, soft_wrap=True)
+        say(console, words)
 
 
-def _positions(
-    catalogue: str, options: FolderOptions
-) -> tuple[list[str], NDArray[np.float64], NDArray[np.float64], list[str] | None]:
-    """Give names, positions and labels of a table, of a public catalogue, or of one side of its published split."""
-    name, colon, side = catalogue.partition(":")
-    if name in data_sets():
-        known = _side(name, side) if colon else load_labels(name)
-        table = known.catalogue
-        return table.source_id.tolist(), table.ra, table.dec, known.words.tolist()
-    rule = replace(options.labels, classes=()) if not options.labels.mapping else options.labels
-    sources = read_sources(Path(catalogue), options.columns, rule)
-    labels = sources.label.tolist()
-    return sources.name.tolist(), sources.ra, sources.dec, labels if any(labels) else None
-
-
-def _side(name: str, side: str) -> Labelled:
-    dataset = load_data(name)
-    if "published" not in dataset.splits:
-        raise SpecError(f"{name}:{side}: {name} has no published split; legal is {name}, all its sources")
-    sides = dataset.splits["published"]
-    if side not in sides:
-        raise SpecError(f"{name}:{side}: legal sides are {', '.join(sorted(set(sides.tolist())))}")
-    return Labelled(name, dataset.classes, dataset.catalogue.take(sides == side))
-
-
-def simulate_sky(folder: Path, options: dict[str, Any], side: int, console: Console) -> None:
+def simulate_sky(folder: Path, spec: SimulationSpec, console: Console) -> None:
     """Simulate sources, write them, and say what was made."""
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise DataError(f"{folder}: exists and is not an empty folder; give a new one")
-    spec = SimulationSpec(survey=replace(FIRST, side=side), **options)
     dataset = simulate(spec)
     table = write_simulation(dataset, folder)
     console.print(_size(dataset), highlight=False)
@@ -355,7 +328,7 @@ def _say_aside(dataset: DataSet, console: Console) -> None:
         reasons.setdefault(reason, []).append(name)
     for reason, names in reasons.items():
         line = f"{len(names)} set aside, {reason}: {_some(names)}"
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+        say(console, line)
 
 
 def _write(path: Path, text: str, overwrite: bool, console: Console) -> None:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +15,13 @@ from rich.text import Text
 
 from rgbench.errors import DataError, SpecError
 from rgbench.networks import NetworkCard, describe_network, networks
+from rgbench.networks.facts import LayerRow, NetworkFacts
 from rgbench.networks.notation.analysis import CONVOLUTIONS, analyse
 from rgbench.networks.notation.notation import parse_layers
+
+if TYPE_CHECKING:
+    from rgbench.data.catalogue import DataSet
+    from rgbench.runs.import_keras import ImportChoice
 
 SOURCES = 400
 """Sources whose angular sizes are measured, drawn evenly over the data set."""
@@ -87,16 +91,17 @@ def _numbers(card: NetworkCard | None, image_size: int) -> tuple[str, str, str, 
 
 def show_network(name: str, view: View, console: Console) -> None:
     """Show one network: paper, layers with their numbers, what it sees of the data set's sources."""
+    from rgbench.data.sets import describe_data, load_data
+
     facts = describe_network(name, view.image_size, view.n_classes)
     console.print(f"{facts['title']} ({facts['name']})", style="bold", markup=False, highlight=False)
     for line in _heading(facts):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
-    sets = import_module("rgbench.data.sets")
-    scale = float(sets.describe_data(view.data)["pixel_scale"])
+    scale = float(describe_data(view.data)["pixel_scale"])
     console.print(_layer_table(facts, scale))
     for line in _totals(facts):
         console.print(line, highlight=False, soft_wrap=True)
-    dataset = sets.load_data(view.data)
+    dataset = load_data(view.data)
     for line in _coverage(facts, scale, _extents(dataset), dataset.card.title):
         console.print(line, highlight=False, soft_wrap=True)
     if view.picture is not None:
@@ -104,13 +109,12 @@ def show_network(name: str, view: View, console: Console) -> None:
         console.print(effective, highlight=False, soft_wrap=True)
 
 
-def import_model(path: Path, store_path: Path, choice: dict[str, Any], console: Console) -> None:
+def import_model(path: Path, store_path: Path, choice: ImportChoice, console: Console) -> None:
     """Store a Keras model file as a run, and say how to use it."""
-    importing, store = (
-        import_module("rgbench.runs.import_keras"),
-        import_module("rgbench.store.store").Store(store_path),
-    )
-    record = importing.import_keras(path, store, importing.ImportChoice(**choice))
+    from rgbench.runs.import_keras import import_keras
+    from rgbench.store.store import Store
+
+    record = import_keras(path, Store(store_path), choice)
     network = record.spec.network
     console.print(
         f"{path.name}: {network.name}, {record.cost['parameters']:,} parameters, run {record.run_id}"
@@ -118,7 +122,8 @@ def import_model(path: Path, store_path: Path, choice: dict[str, Any], console: 
     if network.layers:
         line = f"  not one of the registered networks: {network.layers}"
         console.print(line, markup=False, highlight=False, soft_wrap=True)
-    console.print(f"  classes: {', '.join(record.predictions.classes)}", highlight=False)
+    if record.predictions is not None:
+        console.print(f"  classes: {', '.join(record.predictions.classes)}", highlight=False)
     console.print(
         f"  rgbench predict FITS_FOLDER --run {record.run_id[:8]} --store {store_path}",
         highlight=False,
@@ -126,7 +131,7 @@ def import_model(path: Path, store_path: Path, choice: dict[str, Any], console: 
     )
 
 
-def _heading(facts: dict[str, Any]) -> Iterable[str]:
+def _heading(facts: NetworkFacts) -> Iterable[str]:
     paper = facts["paper"]
     links = [f"doi:{paper['doi']}"] * bool(paper["doi"]) + [f"arXiv:{paper['arxiv']}"] * bool(paper["arxiv"])
     if paper["citation"]:
@@ -139,7 +144,7 @@ def _heading(facts: dict[str, Any]) -> Iterable[str]:
         yield f"  {' '.join(facts['notes'].split())}"
 
 
-def _layer_table(facts: dict[str, Any], scale: float) -> Table:
+def _layer_table(facts: NetworkFacts, scale: float) -> Table:
     rows, columns = facts["image_size"]
     table = Table(
         box=None, title=f"{rows} x {columns} pixels, {facts['n_classes']} classes", title_justify="left"
@@ -166,7 +171,7 @@ def _layer_table(facts: dict[str, Any], scale: float) -> Table:
     return table
 
 
-def _is_map(layer: dict[str, Any]) -> bool:
+def _is_map(layer: LayerRow) -> bool:
     return len(layer["output_shape"]) == 3 and layer["kind"] in (
         *CONVOLUTIONS,
         "MaxPool",
@@ -175,7 +180,7 @@ def _is_map(layer: dict[str, Any]) -> bool:
     )
 
 
-def _totals(facts: dict[str, Any]) -> Iterable[str]:
+def _totals(facts: NetworkFacts) -> Iterable[str]:
     yield (
         f"{facts['parameters']:,} parameters ({facts['trainable_parameters']:,} trained), "
         f"{facts['macs'] / 1e6:,.1f} million multiply-accumulates per image"
@@ -184,49 +189,50 @@ def _totals(facts: dict[str, Any]) -> Iterable[str]:
         yield f"{facts['flops_2021'] / 1e6:,.1f} million operations by the rule of the 2021 testbed"
 
 
-def _coverage(facts: dict[str, Any], scale: float, sizes: NDArray[np.float64], title: str) -> Iterable[str]:
+def _coverage(facts: NetworkFacts, scale: float, sizes: NDArray[np.float64], title: str) -> Iterable[str]:
     """Say what the last map sees of the image, and of how many sources it sees the whole."""
     low, median, high = np.percentile(sizes, [10, 50, 90])
     yield (
         f"{title}: {scale} arcsec per pixel; angular sizes {low:.0f} to {high:.0f} arcsec (10 to 90 %), "
         f"median {median:.0f}"
     )
-    field = facts["receptive_field"]
-    if field is None:
+    field, share = facts["receptive_field"], facts["coverage"]
+    if field is None or share is None:
         yield "Its receptive field is not known from layers; --picture measures the effective one."
         return
     whole = 100 * float((sizes <= field * scale).mean())
     yield (
-        f"The last map sees {field} px = {field * scale:.0f} arcsec: {100 * facts['coverage']:.0f} % of the image, "
+        f"The last map sees {field} px = {field * scale:.0f} arcsec: {100 * share:.0f} % of the image, "
         f"at least the extent of {whole:.0f} % of the sources; stride {facts['stride']} px"
     )
 
 
-def _extents(dataset: Any) -> NDArray[np.float64]:
+def _extents(dataset: DataSet) -> NDArray[np.float64]:
     """Give the largest angular size of sources in arcsec, from an even sample of the data set; 0 for none."""
-    measure = import_module("rgbench.images.measure").measure_sources
+    from rgbench.images.measure import measure_sources
+
     step = max(1, len(dataset.images) // SOURCES)
-    found = measure(dataset.images[::step], dataset.card.pixel_scale, np.nan, unit="")
+    found = measure_sources(dataset.images[::step], dataset.card.pixel_scale, np.nan, unit="")
     return np.asarray(np.nan_to_num(found.largest_angular_size))
 
 
-def _draw(name: str, view: View, facts: dict[str, Any], dataset: Any, scale: float) -> str:
+def _draw(name: str, view: View, facts: NetworkFacts, dataset: DataSet, scale: float) -> str:
     """Draw the effective receptive field, averaged over real images; say its size."""
+    from rgbench.diagnostics.receptive_field import IMAGES, Subject, look
+    from rgbench.report.draw.receptive import receptive_figure
+
     if view.picture is None or view.picture.suffix != ".svg":
         raise SpecError(f"--picture {view.picture}: the ending must be .svg")
     if view.picture.exists():
         raise SpecError(f"--picture {view.picture}: is there already; choose another name")
-    seeing = import_module("rgbench.diagnostics.receptive_field")
-    subject = seeing.Subject(name, view.image_size, view.n_classes, view.store, view.run_id)
-    seen = seeing.look(subject, dataset)
-    figure = import_module("rgbench.report.draw.receptive").receptive_figure(
-        seen.field, scale, facts["receptive_field"], facts["title"]
-    )
+    subject = Subject(name, view.image_size, view.n_classes, view.store, view.run_id)
+    seen = look(subject, dataset)
+    figure = receptive_figure(seen.field, scale, facts["receptive_field"], facts["title"])
     try:
         view.picture.write_text(figure, encoding="utf8")
     except OSError as error:
         raise DataError(f"{view.picture}: cannot be written: {error.strerror or error}") from error
     return (
-        f"Effective receptive field ({seen.weights}, {seeing.IMAGES} real images): "
+        f"Effective receptive field ({seen.weights}, {IMAGES} real images): "
         f"{seen.size:.0f} px = {seen.size * scale:.0f} arcsec; {view.picture}"
     )

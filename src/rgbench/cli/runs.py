@@ -1,0 +1,174 @@
+"""The commands ``rgbench quickstart | run | report | predict``: train, compare, classify."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rgbench.cli.options import DEFAULT_STORE, DeviceOption, ModelOption, OverwriteOption, StoreOption
+from rgbench.cli.screen import console
+
+
+def quickstart(
+    architectures: Annotated[
+        Path | None,
+        typer.Option(
+            "-a", "--architectures", help="File of lines name,learning rate,epochs. Runs the 2021 protocol."
+        ),
+    ] = None,
+    num_classes: Annotated[int, typer.Option("-c", "--num_classes", help="Number of classes.")] = 4,
+    data_path: Annotated[
+        Path | None, typer.Option("-d", "--data_path", help="Folder of images, <CLASS>/<name>.fits.")
+    ] = None,
+    data_manifest: Annotated[
+        Path | None,
+        typer.Option("-f", "--data_manifest", help="CSV of names and labels, with a header line."),
+    ] = None,
+    img_size: Annotated[
+        str, typer.Option("-i", "--img_size", help="Pixels: one number, or rows,columns.")
+    ] = "300,300",
+    model_path: Annotated[
+        Path | None, typer.Option("-m", "--model_path", help="Folder to copy the trained models to.")
+    ] = None,
+    only_test: Annotated[
+        str,
+        typer.Option("-o", "--only_test", help="False, True (test stored models only) or time (time them)."),
+    ] = "False",
+    results_path: Annotated[
+        Path, typer.Option("-p", "--results_path", envvar="RGBENCH_STORE", help="Folder of runs and results.")
+    ] = DEFAULT_STORE,
+    rotate: Annotated[int, typer.Option("-r", "--rotate", help="Step of the rotations, in degrees.")] = 15,
+    seed: Annotated[
+        int, typer.Option("-s", "--seed", help="The seed: 8901, 1826 and 4915 were published.")
+    ] = 8901,
+    train_size: Annotated[
+        int, typer.Option("-t", "--train_size", help="Training sources per class (with -d).")
+    ] = 250,
+    val_size: Annotated[
+        int, typer.Option("-v", "--val_size", help="Validation sources per class (with -d).")
+    ] = 100,
+    mnist: Annotated[
+        bool,
+        typer.Option("-X", "--mnist", help="The original's control: MNIST, 28 pixels, 10 classes (with -a)."),
+    ] = False,
+    protocol: Annotated[
+        str, typer.Option("--protocol", help="becker2021, rg-benchmarker-2021-11 or modern (with -a).")
+    ] = "becker2021",
+    device: DeviceOption = "auto",
+) -> None:
+    """Train and compare three networks on real images; with -a, run the 2021 study's protocol.
+
+    Without options: ConvXpress and two more networks, three seeds, on the embedded data set, in
+    minutes. With -a FILE: the original's quickstart, all its options with their meaning.
+    """
+    from rgbench.cli.work import runs as work
+    from rgbench.runs.original import OriginalOptions, parse_image_size
+
+    if architectures is None:
+        if data_path is not None or data_manifest is not None or mnist:
+            raise typer.BadParameter("-d, -f and -X go with -a FILE, the networks to train", param_hint="-a")
+        work.run_and_report("quickstart", results_path, device, console())
+        return
+    options = OriginalOptions(
+        architectures=architectures,
+        num_classes=num_classes,
+        data_path=data_path,
+        data_manifest=data_manifest,
+        img_size=parse_image_size(img_size),
+        rotate=rotate,
+        seed=seed,
+        train_size=train_size,
+        val_size=val_size,
+        protocol=protocol,
+        mnist=mnist,
+    )
+    work.run_original(options, only_test, work.Places(results_path, model_path, device), console())
+
+
+def run(
+    study: Annotated[
+        str, typer.Argument(help="A study's TOML file, or the name of one that ships: quickstart.")
+    ],
+    store: StoreOption = DEFAULT_STORE,
+    device: DeviceOption = "auto",
+) -> None:
+    """Run a study, print its table and write its report; what the store holds is not computed again."""
+    from rgbench.cli.work import runs as work
+
+    work.run_and_report(study, store, device, console())
+
+
+def report(
+    store: StoreOption = DEFAULT_STORE,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="HTML file to write; by default report.html in the store.")
+    ] = None,
+    metric: Annotated[
+        str | None,
+        typer.Option(
+            "--metric",
+            help="Metric that sorts the networks and is compared in pairs: macro-f1, accuracy, ...; by default MPCA.",
+        ),
+    ] = None,
+    model: ModelOption = "best",
+    table: Annotated[
+        Path | None, typer.Option("--table", help="Also write the table, as .csv or .tex by the ending.")
+    ] = None,
+    figures: Annotated[
+        Path | None,
+        typer.Option(
+            "--figures",
+            help="Folder for every figure as SVG, PDF and CSV and every table as CSV and LaTeX. "
+            "Files of the same names are replaced, as the report is.",
+        ),
+    ] = None,
+    weights: Annotated[
+        str | None,
+        typer.Option(
+            "--weights",
+            help="What weighs in the ranking, and how much: mpca=3,inference_images_per_second=1. By default "
+            "mpca, inference_images_per_second, parameters and macs, in equal parts.",
+        ),
+    ] = None,
+) -> None:
+    """Compare the runs in the store, averaged over their seeds: table and HTML report."""
+    from rgbench.cli.work import report as work
+    from rgbench.cli.work.stored import check_model
+    from rgbench.comparison.ranking import parse_weights
+    from rgbench.measures.cards import MAIN
+    from rgbench.report.of_store import ReportSpec
+
+    spec = ReportSpec(
+        out=out,
+        metric=metric or MAIN,
+        model=check_model(model),
+        weights=None if weights is None else parse_weights(weights),
+        figures=figures,
+        table=table,
+    )
+    work.report(store, spec, console())
+
+
+def predict(
+    paths: Annotated[list[Path], typer.Argument(help="FITS files, or folders of them.")],
+    out: Annotated[
+        Path, typer.Option("--out", help="Table to write: .csv, .parquet, .vot (VOTable) or .fits.")
+    ] = Path("predictions.csv"),
+    run_id: Annotated[
+        str | None,
+        typer.Option(
+            "--run", help="Id of a stored run, or its beginning; by default the best on validation data."
+        ),
+    ] = None,
+    model: ModelOption = "best",
+    store: StoreOption = DEFAULT_STORE,
+    device: DeviceOption = "auto",
+    overwrite: OverwriteOption = False,
+) -> None:
+    """Classify FITS images with a stored run; write source, class and probabilities to a table."""
+    from rgbench.cli.work import runs as work
+
+    choice = work.PredictChoice(run_id, model, out, overwrite)
+    work.predict(paths, choice, work.Places(store, None, device), console())

@@ -1,0 +1,55 @@
+"""The command ``rgbench replicate``: published numbers beside ours."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from rgbench.cli.screen import say
+from rgbench.comparison.published import find_paper, paper_names
+from rgbench.comparison.replication import compare_with, found_in
+from rgbench.data.load import load_dataset
+from rgbench.store.store import RunRecord, Store
+from rgbench.words import replication
+
+
+def replicate(name: str, store_path: Path, device: str, console: Console) -> None:
+    """Run the study of a paper, and say of each of its numbers whether ours agrees."""
+    from rgbench.cli.progress import TerminalListener
+    from rgbench.runs.device import choose_device
+    from rgbench.runs.study import run_study
+
+    paper = find_paper(name)
+    console.print(paper.citation, style="bold", markup=False, highlight=False)
+    say(console, *filter(None, (paper.note,)))
+    if not paper.studies:
+        say(console, "None of its test sets can be had here: there is nothing to run.")
+        return
+    store, device = Store(store_path), choose_device(device)
+    records: list[RunRecord] = []
+    for study in paper.studies:
+        dataset = load_dataset(study.data)
+        with TerminalListener(console, device) as listener:
+            records += run_study(study, store, device, listener, dataset)
+    verdicts = compare_with(paper, found_in(records))
+    for verdict in verdicts:
+        style = {"agrees": "", "cannot be said": "dim"}.get(verdict.kind, "yellow")
+        say(console, f"{replication.verdict(verdict)} ({verdict.value.where})", style=style)
+    say(console, replication.summary(verdicts))
+
+
+def list_papers(console: Console) -> None:
+    """List the papers that ship, with how many numbers each holds and what there is to run."""
+    table = Table("paper", "citation", "numbers", "rgbench replicate")
+    for paper in map(find_paper, paper_names()):
+        numbers = sum(len(test.values) for test in paper.tests)
+        runs = [
+            f"{len(s.networks) * len(s.seeds) * max(1, len(s.splits))} runs on {s.data.name}"
+            for s in paper.studies
+        ]
+        table.add_row(
+            paper.name, paper.citation, str(numbers), ", ".join(runs) or "its test sets cannot be had"
+        )
+    console.print(table)

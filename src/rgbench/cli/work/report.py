@@ -1,0 +1,56 @@
+"""The command ``rgbench report``, and how ``rgbench run`` says what it found; nothing here loads torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from rgbench.cli.screen import say, warn
+from rgbench.cli.work.stored import open_store
+from rgbench.comparison.summary import Comparison
+from rgbench.report.files.text import comparison_tables
+from rgbench.report.of_store import ReportSpec, WrittenReport, write_report
+from rgbench.store.store import RunRecord
+
+
+def report(store_path: Path, spec: ReportSpec, console: Console) -> None:
+    """Compare what is in the store; one report for each group of comparable runs."""
+    written = write_report(open_store(store_path), spec)
+    for each in written.reports:
+        warn(console, *each.warnings)
+    for each in written.reports:
+        if len(written.reports) > 1:
+            console.print(f"\n{each.name}", style="bold", highlight=False, markup=False)
+        say_results(each.comparisons[spec.model], each.records, console)
+        console.print(f"Report: {each.path}", highlight=False, soft_wrap=True)
+        if each.figures is not None:
+            console.print(f"Figures and tables: {each.figures}", highlight=False, soft_wrap=True)
+    say_reports(written.reports, console)
+    warn(console, *written.warnings)
+
+
+def say_results(comparison: Comparison, records: Sequence[RunRecord], console: Console) -> None:
+    """Print the table of a comparison, its answer, and the sources that were left out."""
+    console.print()
+    for table in comparison_tables(comparison, console.width):
+        console.print(table)
+    for line in comparison.words:
+        console.print(f"  {line}", highlight=False)
+    removed = records[0].notes
+    if removed:
+        console.print(
+            f"  {len(removed)} sources removed or set aside: {'; '.join(removed[:3])}", highlight=False
+        )
+
+
+def say_reports(reports: Sequence[WrittenReport], console: Console) -> None:
+    """Say which report is of which data, if there are several."""
+    if len(reports) < 2:
+        return
+    console.print(
+        f"\nRuns on different data, or under different protocols, are not compared run by run: {len(reports)} reports"
+    )
+    width = max(len(each.name) for each in reports)
+    say(console, *(f"  {each.name:{width}}  {each.path}" for each in reports))

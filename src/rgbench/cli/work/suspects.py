@@ -1,0 +1,39 @@
+"""The command ``rgbench suspects``; it loads no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from rgbench.cli.screen import say, warn
+from rgbench.cli.work.stored import check_model, open_store
+from rgbench.comparison.label_errors import write_suspects
+from rgbench.comparison.label_review import review_labels
+from rgbench.words.failures import suspects
+
+
+@dataclass(frozen=True)
+class SuspectsChoice:
+    """Where the list goes, of which data set, and which model of each run is asked."""
+
+    out: Path
+    overwrite: bool = False
+    data: str = ""
+    model: str = "best"
+
+
+def list_suspects(store_path: Path, choice: SuspectsChoice, console: Console) -> None:
+    """Write a table of the sources whose labels are likely wrong, by what stored runs say of sources held out."""
+    model = check_model(choice.model)
+    found = review_labels(open_store(store_path), choice.data, model)
+    for record, why in found.left_out:
+        warn(console, f"left out: {record.spec.network.name}, seed {record.spec.seed}: {why}")
+    write_suspects(choice.out, found.suspects, choice.overwrite)
+    said = suspects(found.held, found.share, found.suspects, found.labelled)
+    say(
+        console,
+        f"{found.data}, {len(found.records)} runs: {said}.",
+        f"{choice.out}: {len(found.suspects)} sources, likeliest first; the column verdict is for those who look.",
+    )

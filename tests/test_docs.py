@@ -1,0 +1,74 @@
+"""The documents point at what is there: files, modules, names, and every room of the house."""
+
+from __future__ import annotations
+
+import configparser
+import importlib
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("benchmarks/*.md")])
+PACKAGE = ROOT / "src" / "rgbench"
+ROOMS = sorted(
+    p.stem for p in PACKAGE.iterdir() if (p.is_dir() and (p / "__init__.py").exists()) or p.suffix == ".py"
+)
+
+
+def ids(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=ids)
+def test_links_lead_to_files(path):
+    links = re.findall(r"\]\(([^)#\s]+)", path.read_text(encoding="utf8"))
+    lost = [link for link in links if "://" not in link and not (path.parent / link).exists()]
+    assert lost == []
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=ids)
+def test_paths_and_names_exist(path):
+    text = path.read_text(encoding="utf8")
+    paths = re.findall(r"`((?:src|tests|docs|benchmarks|studies|examples|papers)/[\w./-]+)`", text)
+    assert [name for name in paths if not (ROOT / name).exists()] == []
+    names = re.findall(r"`(rgbench(?:\.\w+)+)(?:\([^`]*\))?`", text)
+    assert [name for name in names if not _resolves(name)] == []
+
+
+def _resolves(name: str) -> bool:
+    if name.count(".") == 1 and (PACKAGE / name.partition(".")[2]).exists():
+        return True
+    parts = name.split(".")
+    for end in range(len(parts), 0, -1):
+        try:
+            found = importlib.import_module(".".join(parts[:end]))
+        except ModuleNotFoundError:
+            continue
+        for part in parts[end:]:
+            if not hasattr(found, part):
+                return False
+            found = getattr(found, part)
+        return True
+    return False
+
+
+def test_every_room_has_a_line_on_the_map():
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf8")
+    described = re.findall(r"^\| `(\w+)` \|", text, flags=re.MULTILINE)
+    assert sorted(described) == [room for room in ROOMS if not room.startswith("__")]
+
+
+def test_the_map_has_the_floors_of_the_import_contract():
+    contract = configparser.ConfigParser()
+    contract.read(ROOT / ".importlinter")
+    layers = contract["importlinter:contract:layers"]["layers"].split("\n")
+    floors = [sorted(re.split(r"[|:]", line.replace(" ", ""))) for line in layers if line.strip()]
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf8")
+    drawn = re.search(r"<!-- floors -->\n```\n(.*?)```", text, flags=re.DOTALL)
+    assert drawn is not None, (
+        "docs/architecture.md draws the floors between <!-- floors --> and the next fence"
+    )
+    lines = [line.split("  ")[0] for line in drawn.group(1).splitlines() if line.strip()]
+    assert [sorted(re.split(r"[|:]", line.replace(" ", ""))) for line in lines] == floors
