@@ -15,7 +15,8 @@ import pytest
 from rgbench.comparison.groups import families
 from rgbench.comparison.summary import compare
 from rgbench.report import page
-from rgbench.report.blocks import Cell, Figure, Section, Table, to_csv
+from rgbench.report.blocks import Figure, Section, Table, to_csv
+from rgbench.report.cells import Cell
 from rgbench.report.draw.plots import Axes, Line, lines_figure
 from rgbench.report.html import write_page
 from rgbench.report.material import Beside, Runs

@@ -15,7 +15,8 @@ from sklearn.metrics import balanced_accuracy_score, log_loss
 from rgbench.comparison.summary import compare
 from rgbench.measures.catalogue import metrics
 from rgbench.measures.uncertainty import with_members
-from rgbench.report.blocks import Cell, Section, Table
+from rgbench.report.blocks import Section, Table
+from rgbench.report.cells import Cell
 from rgbench.report.html import write_page
 from rgbench.report.material import Beside, Runs
 from rgbench.report.sections import calibration, ensembles, uncertainty

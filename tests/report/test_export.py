@@ -15,7 +15,8 @@ from rgbench.comparison.summary import compare
 from rgbench.errors import StoreError
 from rgbench.numbers import PERCENT
 from rgbench.report import page
-from rgbench.report.blocks import Cell, Figure, Table, file_name
+from rgbench.report.blocks import Figure, Table, file_name
+from rgbench.report.cells import Cell
 from rgbench.report.draw import svg
 from rgbench.report.files import export
 from rgbench.report.files.export import can_write_pdf, pdf_writer, write_figures

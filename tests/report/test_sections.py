@@ -16,7 +16,8 @@ from rgbench.errors import SpecError
 from rgbench.measures.catalogue import find_metric
 from rgbench.registry import Registry
 from rgbench.report import page, sections
-from rgbench.report.blocks import Cell, Code, Figure, Fold, Grid, Section, Table
+from rgbench.report.blocks import Code, Figure, Fold, Grid, Section, Table
+from rgbench.report.cells import Cell
 from rgbench.report.draw import svg
 from rgbench.report.html import write_page
 from rgbench.report.material import Beside, Runs

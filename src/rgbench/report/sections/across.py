@@ -14,7 +14,8 @@ from rgbench import numbers
 from rgbench.comparison.shared_sources import SetSources, Shared, distinct_sets, shared_sources
 from rgbench.comparison.summary import Comparison, Row
 from rgbench.numbers import Scale, listed
-from rgbench.report.blocks import NO_CELL, Cell, Figure, Section, Table, chance, difference, span
+from rgbench.report.blocks import Figure, Section, Table
+from rgbench.report.cells import NO_CELL, Cell, chance, difference, span
 from rgbench.report.draw.cd_diagram import cd_diagram
 from rgbench.report.material import Runs, Setting
 from rgbench.report.sections.differences import EQUAL, LARGEST

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rgbench import numbers
-from rgbench.report.blocks import NO_CELL, Cell, Figure, Section, Table, number
+from rgbench.report.blocks import Figure, Section, Table
+from rgbench.report.cells import NO_CELL, Cell, number
 from rgbench.report.draw import svg
 from rgbench.report.draw.figures import WIDTH
 from rgbench.report.draw.overlay import overlay

@@ -20,7 +20,8 @@ from rgbench.measures.calibration import (
 from rgbench.measures.cards import MAIN
 from rgbench.measures.catalogue import metrics
 from rgbench.numbers import PERCENT, PLAIN, Scale, signed
-from rgbench.report.blocks import Cell, Figure, Section, Table, Value, difference, number, span
+from rgbench.report.blocks import Figure, Section, Table
+from rgbench.report.cells import Cell, Value, difference, number, span
 from rgbench.report.draw.plots import Axes, Line, lines_figure
 from rgbench.report.material import Runs
 from rgbench.seeds import numpy_generator

@@ -10,20 +10,8 @@ from numpy.typing import NDArray
 
 from rgbench import numbers
 from rgbench.comparison.summary import Comparison, Row
-from rgbench.report.blocks import (
-    Cell,
-    Figure,
-    Fold,
-    Gallery,
-    Grid,
-    Heading,
-    Section,
-    Table,
-    Text,
-    Value,
-    file_name,
-    number,
-)
+from rgbench.report.blocks import Figure, Fold, Gallery, Grid, Heading, Section, Table, Text, file_name
+from rgbench.report.cells import Cell, Value, number
 from rgbench.report.draw import figures
 from rgbench.report.material import Runs
 from rgbench.report.tiles import Behind, behind_cells

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from rgbench import numbers
 from rgbench.comparison.members import Side
 from rgbench.numbers import Scale
-from rgbench.report.blocks import Cell, Section, Table, chance, count, difference, number, p_cell, span
+from rgbench.report.blocks import Section, Table
+from rgbench.report.cells import Cell, chance, count, difference, number, p_cell, span
 from rgbench.report.material import Runs
 from rgbench.seeds import numpy_generator
 from rgbench.statistics.paired import PairedDifference

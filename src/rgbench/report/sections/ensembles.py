@@ -19,7 +19,8 @@ from rgbench.measures.cards import MetricCard
 from rgbench.measures.catalogue import metrics
 from rgbench.measures.combine import combine
 from rgbench.numbers import PERCENT
-from rgbench.report.blocks import Cell, Section, Table, count, difference, number, span
+from rgbench.report.blocks import Section, Table
+from rgbench.report.cells import Cell, count, difference, number, span
 from rgbench.report.material import Runs
 
 TITLE = "Is more than one network better?"

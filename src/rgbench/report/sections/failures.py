@@ -25,7 +25,8 @@ from rgbench.comparison.failures import (
 from rgbench.data.catalogue import Catalogue, DataSet
 from rgbench.errors import DataError
 from rgbench.numbers import PERCENT, capital
-from rgbench.report.blocks import Cell, Figure, Section, Table, Value, chance, count, number, p_cell, span
+from rgbench.report.blocks import Figure, Section, Table
+from rgbench.report.cells import Cell, Value, chance, count, number, p_cell, span
 from rgbench.report.draw.figures import Interval, interval_figure
 from rgbench.report.draw.plots import Axes, Line, lines_figure
 from rgbench.report.material import Runs

@@ -17,7 +17,8 @@ from rgbench.comparison.label_errors import (
 )
 from rgbench.data.catalogue import DataSet
 from rgbench.errors import DataError
-from rgbench.report.blocks import Cell, Section, Table, chance
+from rgbench.report.blocks import Section, Table
+from rgbench.report.cells import Cell, chance
 from rgbench.report.material import Runs
 from rgbench.report.sections.failures import PLACE, SKY, place_cells, sky_cell
 from rgbench.words.failures import suspects as suspect_words

@@ -7,7 +7,8 @@ import numpy as np
 from rgbench import numbers
 from rgbench.errors import DataError
 from rgbench.numbers import Scale
-from rgbench.report.blocks import Cell, Figure, Section, Table, Value, number, span
+from rgbench.report.blocks import Figure, Section, Table
+from rgbench.report.cells import Cell, Value, number, span
 from rgbench.report.draw.plots import Axes, Line, lines_figure
 from rgbench.report.material import Runs
 from rgbench.statistics.learning_curve import LearningCurve, fit_learning_curve

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from rgbench.comparison.summary import Row
-from rgbench.report.blocks import NO_CELL, Cell, Section, Table, difference, span
+from rgbench.report.blocks import Section, Table
+from rgbench.report.cells import NO_CELL, Cell, difference, span
 from rgbench.report.files import text
 from rgbench.report.material import Runs
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from rgbench.comparison.overfitting import OverSeeds, Spread, over_seeds, overfitting
-from rgbench.report.blocks import NO_CELL, Cell, Figure, Section, Table, count
+from rgbench.report.blocks import Figure, Section, Table
+from rgbench.report.cells import NO_CELL, Cell, count
 from rgbench.report.draw.plots import Axes, Line, lines_figure
 from rgbench.report.material import Runs
 

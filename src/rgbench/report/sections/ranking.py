@@ -21,7 +21,8 @@ from rgbench.comparison.ranking import (
 )
 from rgbench.comparison.summary import Row
 from rgbench.measures.cards import MAIN
-from rgbench.report.blocks import NO_CELL, Cell, Section, Table, number, share
+from rgbench.report.blocks import Section, Table
+from rgbench.report.cells import NO_CELL, Cell, number, share
 from rgbench.report.material import Runs
 from rgbench.seeds import numpy_generator
 

@@ -17,7 +17,8 @@ from rgbench.errors import SpecError
 from rgbench.measures.cards import MAIN, MetricCard
 from rgbench.measures.catalogue import metrics
 from rgbench.numbers import PERCENT
-from rgbench.report.blocks import Cell, Figure, Section, Table, Value, difference, number, p_cell, span
+from rgbench.report.blocks import Figure, Section, Table
+from rgbench.report.cells import Cell, Value, difference, number, p_cell, span
 from rgbench.report.draw.plots import Axes, Line, lines_figure
 from rgbench.report.material import Runs
 from rgbench.store.conditions import FAMILIES, SURVEY

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from rgbench import numbers
-from rgbench.report.blocks import Cell, Fold, Listing, Section, Table
+from rgbench.report.blocks import Fold, Listing, Section, Table
+from rgbench.report.cells import Cell
 from rgbench.report.material import Runs
 from rgbench.store.store import RunRecord
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from rgbench import numbers
 from rgbench.comparison.summary import Comparison
-from rgbench.report.blocks import Cell, Section, Table, file_name
+from rgbench.report.blocks import Section, Table, file_name
+from rgbench.report.cells import Cell
 from rgbench.report.files import text
 from rgbench.report.material import Runs
 

@@ -15,7 +15,8 @@ from rgbench.measures.cards import MAIN
 from rgbench.measures.conformal import ConformalRule, conformal, expected_coverage
 from rgbench.measures.uncertainty import RejectionCurve, areas, certainty, rejection_curve
 from rgbench.numbers import PERCENT
-from rgbench.report.blocks import Cell, Figure, Section, Table, difference, number, span
+from rgbench.report.blocks import Figure, Section, Table
+from rgbench.report.cells import Cell, difference, number, span
 from rgbench.report.draw.plots import Axes, Line, lines_figure
 from rgbench.report.material import Runs
 from rgbench.report.sections.calibration import mean_answer, rows_of
