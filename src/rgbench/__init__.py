@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from rgbench.report.of_store import ReportSpec as ReportSpec
     from rgbench.report.of_store import write_report as write_report
     from rgbench.runs.classify import classify as classify
+    from rgbench.runs.reopen import StoredRun as StoredRun
     from rgbench.runs.study import run_study as run_study
     from rgbench.spec import Study as Study
     from rgbench.spec import read_study as read_study
@@ -33,6 +34,7 @@ _HOMES = {
     "ReportSpec": "rgbench.report.of_store",
     "RgbenchError": "rgbench.errors",
     "Store": "rgbench.store.store",
+    "StoredRun": "rgbench.runs.reopen",
     "Study": "rgbench.spec",
     "becker2021_split": "rgbench.data.split",
     "build_network": "rgbench.networks.modules.build",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -20,18 +19,19 @@ from rgbench.diagnostics.attribution import (
     gradcam,
     hirescam,
     map_layers,
-    maps_for,
     occlusion,
-    plane_for,
 )
 from rgbench.diagnostics.embedding import embed, principal_plane
+from rgbench.diagnostics.explain import look_again
 from rgbench.errors import DataError, SpecError
 from rgbench.networks.modules.build import build_layers, build_network
 from rgbench.networks.modules.foreign import ForeignNetwork
 from rgbench.networks.notation.notation import parse_layers
+from rgbench.runs.reopen import StoredRun
 from rgbench.runs.study import run_study
 from rgbench.spec import DataSpec, Study
-from rgbench.store.store import RunRecord, Store
+from rgbench.store.attributions import read_looks
+from rgbench.store.store import Store
 
 REGISTERED = (
     "mcrgnet",
@@ -400,7 +400,7 @@ def dataset() -> DataSet:
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory, dataset) -> tuple[RunRecord, Store]:
+def run(tmp_path_factory, dataset) -> StoredRun:
     study = Study(
         name="toy",
         networks=("lenet",),
@@ -413,75 +413,49 @@ def trained(tmp_path_factory, dataset) -> tuple[RunRecord, Store]:
     store = Store(tmp_path_factory.mktemp("store"))
     (record,) = run_study(study, store, dataset=dataset)
     assert record.error is None
-    return record, store
+    return StoredRun(record, store, dataset=dataset)
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_maps_of_a_run_lie_over_its_images(trained, dataset, method):
-    record, store = trained
-    names = ["s041", "s003", "s043"]
-    found = maps_for(record, dataset, store, names, method)
-    assert list(found.maps) == list(found.inputs) == list(found.targets) == names
-    assert found.field_arcsec == (FIELD * 1.8, FIELD * 1.8)
-    assert (found.layers == ()) == (method == "occlusion")
-    for name in names:
-        assert found.maps[name].shape == found.inputs[name].shape == (FIELD // 2, FIELD // 2)
-    stored = record.predictions.select("test", "best")
+def test_maps_of_a_run_lie_over_its_images(run, dataset, method):
+    found = look_again(run, ["s041", "s003", "s043"], method)
+    assert found.shown.tolist() == ["s041", "s003", "s043"]
+    assert found.maps.shape == found.inputs.shape == (3, FIELD // 2, FIELD // 2)
+    assert found.pixel_scale == 2 * 1.8
+    assert found.label.tolist() == [1, 1, -1]
+    stored = run.record.predictions.select("test", "best")
     row = stored.source_id.tolist().index("s041")
-    assert found.targets["s041"] == dataset.classes[stored.logits[row].argmax()]
-    alone = maps_for(record, dataset, store, ["s003"], method).maps["s003"]
-    np.testing.assert_allclose(alone, found.maps["s003"], atol=1e-5)
-
-
-def test_the_frame_is_the_image_s(trained, dataset):
-    """The source that the map is laid over stands where it stands in the raw image."""
-    record, store = trained
-    seen = maps_for(record, dataset, store, ["s003"]).inputs["s003"]
+    assert found.target[0] == stored.logits[row].argmax()
+    alone = look_again(run, ["s003"], method).maps[0]
+    np.testing.assert_allclose(alone, found.maps[1], atol=1e-5)
+    # The source that the map is laid over stands where it stands in the raw image.
     raw = dataset.images[3][6:54, 6:54].reshape(24, 2, 24, 2).mean((1, 3))
-    assert np.corrcoef(seen.ravel(), raw.ravel())[0, 1] > 0.95
+    assert np.corrcoef(found.inputs[1].ravel(), raw.ravel())[0, 1] > 0.95
+    np.testing.assert_array_equal(read_looks(run.store, run.run_id).maps[0], alone)
 
 
-def test_targets_may_be_chosen(trained, dataset):
-    record, store = trained
-    names = ["s000", "s001"]
-    assert list(maps_for(record, dataset, store, names, target="true").targets.values()) == ["one", "two"]
-    assert set(maps_for(record, dataset, store, names, target="two").targets.values()) == {"two"}
-    with pytest.raises(SpecError, match="unknown target 'three'; legal are predicted, true, one, two"):
-        maps_for(record, dataset, store, names, target="three")
-    with pytest.raises(DataError, match="source 's043' has no label"):
-        maps_for(record, dataset, store, ["s000", "s043"], target="true")
-
-
-def test_wrong_requests_are_named(trained, dataset):
-    record, store = trained
+def test_wrong_requests_are_named(run):
     with pytest.raises(
         SpecError, match="unknown method 'lime'; the methods are gradcam, gradcam-fine, hirescam"
     ):
-        maps_for(record, dataset, store, ["s000"], "lime")
+        look_again(run, ["s000"], "lime")
     with pytest.raises(SpecError, match="toy has no source 's999'"):
-        maps_for(record, dataset, store, ["s000", "s999"])
+        look_again(run, ["s000", "s999"])
     with pytest.raises(SpecError, match="no source given"):
-        plane_for(record, dataset, store, [])
-    with pytest.raises(DataError, match="source 's042' has no usable image"):
-        maps_for(record, dataset, store, ["s000", "s042"])
-    with pytest.raises(SpecError, match=r"has classes \('one', 'two'\), toy \('one', 'many'\)"):
-        maps_for(
-            record, replace(dataset, card=replace(dataset.card, classes=("one", "many"))), store, ["s000"]
-        )
+        look_again(run, [])
+    with pytest.raises(DataError, match="source 's042' of toy has no usable image"):
+        look_again(run, ["s000", "s042"])
 
 
-def test_sources_have_their_places_in_the_plane(trained, dataset):
-    record, store = trained
-    names = [f"s{i:03d}" for i in range(30)]
-    plane = plane_for(record, dataset, store, names)
-    assert plane.source_id.tolist() == names
-    assert plane.points.shape == (30, 2)
-    assert plane.classes == ("one", "two")
-    np.testing.assert_array_equal(plane.label, np.arange(30) % 2)
-    assert 0 < plane.explained.sum() <= 1 + 1e-9
-    centres = [plane.points[plane.label == k].mean(0) for k in (0, 1)]
-    spread = plane.points.std()
-    assert np.hypot(*(centres[0] - centres[1])) > 0.5 * spread
+def test_test_sources_have_their_places_in_the_plane(run):
+    found = look_again(run, ["s000"])
+    assert sorted(found.sources.tolist()) == [f"s{i:03d}" for i in range(32, 42)]
+    assert found.points.shape == (10, 2)
+    assert found.classes.tolist() == ["one", "two"]
+    assert found.source_label.tolist() == [int(name[1:]) % 2 for name in found.sources]
+    assert 0 < found.explained.sum() <= 1 + 1e-9
+    centres = [found.points[found.source_label == k].mean(0) for k in (0, 1)]
+    assert np.hypot(*(centres[0] - centres[1])) > 0.5 * found.points.std()
 
 
 @pytest.mark.slow

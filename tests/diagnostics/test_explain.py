@@ -23,7 +23,7 @@ from rgbench.errors import DataError, SpecError
 from rgbench.report.draw.overlay import AGAINST, FOR, overlay
 from rgbench.report.draw.scatter import marker, scatter_figure
 from rgbench.report.of_store import ReportSpec
-from rgbench.runs.reopen import make_split
+from rgbench.runs.reopen import StoredRun, make_split
 from rgbench.runs.study import run_study
 from rgbench.spec import DataSpec, Study
 from rgbench.store.attributions import read_looks
@@ -102,13 +102,13 @@ def test_wrong_requests_are_named(store):
     dataset = load_dataset(record.spec.data)
     some = [str(dataset.catalogue.source_id[0])]
     with pytest.raises(SpecError, match="the methods are gradcam"):
-        look_again(record, dataset, store, some, "saliency")
+        look_again(StoredRun(record, store, dataset=dataset), some, "saliency")
     with pytest.raises(SpecError, match="has no source"):
-        look_again(record, dataset, store, ["nobody"], "gradcam")
+        look_again(StoredRun(record, store, dataset=dataset), ["nobody"], "gradcam")
     other = load_dataset(DataSpec(split="fold-0"))
     if other.checksum != dataset.checksum:
         with pytest.raises(DataError, match="checksum"):
-            look_again(record, other, store, some, "gradcam")
+            StoredRun(record, store, dataset=other)
 
 
 def test_likeness_is_spearman_s():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,13 +15,18 @@ from torch import nn
 from rgbench.cli.app import main
 from rgbench.data.catalogue import Card, Catalogue, DataSet
 from rgbench.diagnostics import mc_dropout as ours
+from rgbench.diagnostics.explain import look_again
+from rgbench.diagnostics.stress import stress
 from rgbench.errors import DataError, SpecError, StoreError
 from rgbench.measures.uncertainty import member_doubt, stack_members
 from rgbench.networks.modules.build import Network, build_layers, build_network
 from rgbench.networks.notation.notation import parse_layers
 from rgbench.runs.predict import predict_logits
+from rgbench.runs.reopen import StoredRun
 from rgbench.runs.study import run_study
 from rgbench.spec import DataSpec, RecipeSpec, Study
+from rgbench.store.attributions import LOOKS_FILE
+from rgbench.store.conditions import CONDITIONS_FILE, Condition
 from rgbench.store.store import DOUBT_FILE, MC_DROPOUT, RunRecord, Store, read_doubt
 
 SIDE = 32
@@ -177,7 +183,7 @@ def test_rows_stand_beside_the_run_with_their_mean_and_are_computed_once(trained
     folder = store.run_path(record.run_id)
     before = (folder / "predictions.parquet").read_bytes()
     assert read_doubt(store, record.run_id) is None
-    table = ours.mc_dropout(record, dataset, store, passes=4)
+    table = ours.mc_dropout(StoredRun(record, store, dataset=dataset), passes=4)
     assert (folder / "predictions.parquet").read_bytes() == before
     assert len(table) == 2 * (10 + 20) * (4 + 1)
     for split in ("validation", "test"):
@@ -194,27 +200,33 @@ def test_rows_stand_beside_the_run_with_their_mean_and_are_computed_once(trained
 
     stored = read_doubt(store, record.run_id)
     np.testing.assert_array_equal(stored.logits, table.logits)
-    more = ours.mc_dropout(record, dataset, store, passes=6)
+    more = ours.mc_dropout(StoredRun(record, store, dataset=dataset), passes=6)
     for member in (1, 4):
         np.testing.assert_array_equal(
             more.select("test", "best", member, MC_DROPOUT).logits,
             table.select("test", "best", member, MC_DROPOUT).logits,
         )
     monkeypatch.setattr(ours, "predict_passes", None)  # nothing may be predicted now
-    assert ours.mc_dropout(record, dataset, store, passes=3).member.max() == 6
+    assert ours.mc_dropout(StoredRun(record, store, dataset=dataset), passes=3).member.max() == 6
     assert not list(folder.glob("*.tmp"))
 
 
 def test_passes_centre_on_what_the_run_says_without_dropout(trained, dataset):
     """With the rate of every layer near 0, the passes are the stored predictions."""
     record, store = trained
-    network = ours._network(record, store, "best", "cpu")
+    run = StoredRun(record, store, dataset=dataset)
+    network = run.network(dropout=True)
     for layer in ours.dropout_layers(network):
         layer.p = 1e-9
-    batches, like = ours._side(record, dataset, "test", "cpu")
+    index = run.side("test")
+    batches = run.images(index).plain(np.arange(len(index)))
     found = ours.predict_passes(network, batches.images(), ours.Masks(1, 2), record.spec.recipe)
     clean = record.predictions.select("test", "best")
-    assert like.source_id.tolist() == clean.source_id.tolist() == [f"s{i:03d}" for i in range(40, 60)]
+    assert (
+        dataset.catalogue.source_id[index].tolist()
+        == clean.source_id.tolist()
+        == [f"s{i:03d}" for i in range(40, 60)]
+    )
     np.testing.assert_allclose(found[0], clean.logits, atol=1e-5)
 
 
@@ -224,11 +236,11 @@ def test_only_the_dropout_that_it_was_trained_with_is_on(tmp_path, dataset):
         for where in ("all", "dense")
     )
     rates = [
-        [layer.p for layer in ours.dropout_layers(ours._network(record, Store(tmp_path), "best", "cpu"))]
+        [layer.p for layer in ours.dropout_layers(StoredRun(record, Store(tmp_path)).network(dropout=True))]
         for record in (everywhere, dense)
     ]
     assert rates == [[0.25, 0.25, 0.5], [0.5]]
-    table = ours.mc_dropout(dense, dataset, Store(tmp_path), passes=3)  # ends in sigmoids
+    table = ours.mc_dropout(StoredRun(dense, Store(tmp_path), dataset=dataset), passes=3)  # ends in sigmoids
     assert dense.predictions.activation == "sigmoid"
     assert table.activation == "softmax"
     np.testing.assert_allclose(table.probabilities().sum(axis=1), 1, atol=1e-6)
@@ -238,28 +250,51 @@ def test_only_the_dropout_that_it_was_trained_with_is_on(tmp_path, dataset):
     np.testing.assert_allclose(mean, each.mean(axis=0), atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("file", "write"),
+    [
+        (DOUBT_FILE, lambda run: ours.mc_dropout(run, passes=2)),
+        (CONDITIONS_FILE, lambda run: stress(run, [Condition("noise", 1)])),
+        (LOOKS_FILE, lambda run: look_again(run, ["s041"])),
+    ],
+)
+def test_who_writes_beside_a_run_waits_until_nobody_else_does(trained, dataset, file, write):
+    record, store = trained
+    run = StoredRun(record, store, dataset=dataset)
+    path = store.run_path(record.run_id) / file
+    writer = threading.Thread(target=write, args=(run,))
+    with store.lock(record.run_id):
+        writer.start()
+        writer.join(1)
+        assert writer.is_alive()
+        assert not path.exists()
+    writer.join(60)
+    assert path.exists()
+
+
 def test_what_cannot_be_asked_again_says_why(trained, dataset, tmp_path):
     record, store = trained
     with pytest.raises(SpecError, match="passes: found 1; 2 or more are needed"):
-        ours.mc_dropout(record, dataset, store, passes=1)
+        ours.mc_dropout(StoredRun(record, store, dataset=dataset), passes=1)
     with pytest.raises(SpecError, match="is failed; only complete runs"):
-        ours.mc_dropout(replace(record, status="failed"), dataset, store)
+        ours.mc_dropout(StoredRun(replace(record, status="failed"), store, dataset=dataset))
     other = replace(dataset, images=dataset.images + 1)
     with pytest.raises(DataError, match="was trained on data with checksum"):
-        ours.mc_dropout(record, other, store)
-    other_id = replace(ours.mc_dropout(record, dataset, store, passes=2), run_id="0" * 16)
+        StoredRun(record, store, dataset=other)
+    other_id = replace(ours.mc_dropout(StoredRun(record, store, dataset=dataset), passes=2), run_id="0" * 16)
     ours.write_predictions(store.run_path(record.run_id) / DOUBT_FILE, other_id)
     with pytest.raises(StoreError, match="is of run 0000000000000000"):
-        ours.mc_dropout(record, dataset, store)
+        ours.mc_dropout(StoredRun(record, store, dataset=dataset))
     for network, dropout, reason in (
         ("cosmodeep", "all", "cosmodeep has no dropout layer to leave on: it has none"),
         ("simplenet", "dense", "recipe.dropout is 'dense', which leaves none of its 2 on"),
     ):
         study = toy_study(network, dropout=dropout, epochs=1)
         (bare,) = run_study(study, Store(tmp_path / network), dataset=dataset)
-        assert reason in ours.no_dropout(bare)
+        run = StoredRun(bare, Store(tmp_path / network), dataset=dataset)
+        assert reason in ours.no_dropout(run)
         with pytest.raises(SpecError, match=reason):
-            ours.mc_dropout(bare, dataset, Store(tmp_path / network))
+            ours.mc_dropout(run)
 
 
 # --- the command ------------------------------------------------------------------------------------------
@@ -269,7 +304,7 @@ def test_the_command_asks_every_run_and_says_which_it_leaves_out(tmp_path, datas
     store = Store(tmp_path / "store")
     (asked,) = run_study(toy_study(epochs=1), store, dataset=dataset)
     (skipped,) = run_study(toy_study("cosmodeep", epochs=1), store, dataset=dataset)
-    monkeypatch.setattr("rgbench.cli.work.diagnostics.load_dataset", lambda data: dataset)
+    monkeypatch.setattr("rgbench.runs.reopen.load_dataset", lambda data: dataset)
     with pytest.raises(SystemExit) as end:
         main(["doubt", "--store", str(store.root), "--passes", "2", "--device", "cpu"])
     assert end.value.code == 0

@@ -31,6 +31,7 @@ from rgbench.diagnostics.stress import stress
 from rgbench.errors import DataError, SpecError, StoreError
 from rgbench.images.noise import mad_noise
 from rgbench.images.preprocess import central_crop, preprocess_batch
+from rgbench.runs.reopen import StoredRun
 from rgbench.runs.study import run_study
 from rgbench.spec import DataSpec, Study
 from rgbench.store.conditions import CONDITIONS_FILE, Condition, read_conditions
@@ -243,7 +244,9 @@ def test_rows_are_kept_beside_the_run_and_computed_once(trained, dataset, monkey
     before = (path / "predictions.parquet").read_bytes()
     told = []
     first = stress(
-        record, dataset, store, ASKED[:3], on_condition=lambda c, known: told.append((c.name, known))
+        StoredRun(record, store, dataset=dataset),
+        ASKED[:3],
+        on_condition=lambda c, known: told.append((c.name, known)),
     )
     assert told == [(name, False) for name in WORDS[:3]]
     assert (path / "predictions.parquet").read_bytes() == before
@@ -255,11 +258,15 @@ def test_rows_are_kept_beside_the_run_and_computed_once(trained, dataset, monkey
     np.testing.assert_array_equal(rows.label, clean.label)
     assert (rows.logits != clean.logits).any()
 
-    again = stress(record, dataset, store, ASKED, on_condition=lambda c, known: told.append((c.name, known)))
+    again = stress(
+        StoredRun(record, store, dataset=dataset),
+        ASKED,
+        on_condition=lambda c, known: told.append((c.name, known)),
+    )
     assert told[3:] == [(name, name in WORDS[:3]) for name in WORDS]
     assert set(again.condition) == set(WORDS)
     monkeypatch.setattr("rgbench.diagnostics.stress.predict_logits", None)  # nothing may be predicted now
-    third = stress(record, dataset, store, ASKED[2:])
+    third = stress(StoredRun(record, store, dataset=dataset), ASKED[2:])
     assert set(third.condition) == set(WORDS[2:])
     np.testing.assert_array_equal(
         first.select("test", "best", condition="shift-4px").logits,
@@ -276,12 +283,12 @@ def test_what_was_done_before_a_kill_is_kept(trained, dataset):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        stress(record, dataset, store, ASKED[:4], on_condition=stop)
+        stress(StoredRun(record, store, dataset=dataset), ASKED[:4], on_condition=stop)
     assert set(read_conditions(store, record.run_id).condition) == set(WORDS[:2])
 
 
 def check_turns(record: RunRecord, store: Store, dataset: DataSet, quarters_alike: bool) -> None:
-    rows = stress(record, dataset, store, [Condition("rotation", a) for a in (0, 90, 45)])
+    rows = stress(StoredRun(record, store, dataset=dataset), [Condition("rotation", a) for a in (0, 90, 45)])
     clean = record.predictions.select("test", "best").logits
     none, quarter, eighth = (
         rows.select("test", "best", condition=f"rotation-{a}").logits for a in ("000", "090", "045")
@@ -311,7 +318,7 @@ def test_a_turned_image_is_skimage_s(trained, dataset, monkeypatch):
         return np.zeros((20, 2), dtype=np.float32)
 
     monkeypatch.setattr("rgbench.diagnostics.stress.predict_logits", keep)
-    stress(record, dataset, store, [Condition("rotation", 45)])
+    stress(StoredRun(record, store, dataset=dataset), [Condition("rotation", 45)])
     whole = preprocess_batch(dataset.images[40:], "becker2021")
     wanted = central_crop(np.stack([skimage_rotate(image, 45) for image in whole]), FIELD)
     np.testing.assert_allclose(seen[0].numpy()[:, 0], wanted, atol=1e-4)
@@ -324,7 +331,9 @@ def test_a_blob_is_told_from_two_until_the_beam_blends_them(trained, dataset):
     spread = {}
     for name in ("beam-1.0x", "beam-9.0x"):
         logits = (
-            stress(record, dataset, store, [Condition.of(name)]).select("test", "best", condition=name).logits
+            stress(StoredRun(record, store, dataset=dataset), [Condition.of(name)])
+            .select("test", "best", condition=name)
+            .logits
         )
         spread[name] = np.ptp(logits[:, 0] - logits[:, 1])
     assert spread["beam-9.0x"] < spread["beam-1.0x"]
@@ -333,18 +342,18 @@ def test_a_blob_is_told_from_two_until_the_beam_blends_them(trained, dataset):
 def test_wrong_requests_are_named(trained, dataset):
     record, store = trained
     with pytest.raises(DataError, match="was trained on data with checksum"):
-        stress(record, toy_dataset(62), store)
+        StoredRun(record, store, dataset=toy_dataset(62))
     with pytest.raises(SpecError, match="is failed; only complete runs"):
-        stress(replace(record, status="failed"), dataset, store)
+        stress(StoredRun(replace(record, status="failed"), store, dataset=dataset))
     with pytest.raises(SpecError, match="no condition is asked for"):
-        stress(record, dataset, store, [])
+        stress(StoredRun(record, store, dataset=dataset), [])
     blind = replace(dataset, card=replace(CARD, beam=float("nan")))
     with pytest.raises(SpecError, match="tells no beam"):
-        stress(record, blind, store, [Condition("beam", 2)])
+        stress(StoredRun(record, store, dataset=blind), [Condition("beam", 2)])
     path = store.run_path(record.run_id) / CONDITIONS_FILE
     path.write_bytes(b"no table")
     with pytest.raises(StoreError, match="cannot be read"):
-        stress(record, dataset, store, ASKED)
+        stress(StoredRun(record, store, dataset=dataset), ASKED)
     assert path.read_bytes() == b"no table"
 
 

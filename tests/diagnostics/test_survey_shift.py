@@ -30,7 +30,7 @@ from rgbench.diagnostics.disturbances import FWHM_TO_SIGMA, disturb, missing, se
 from rgbench.diagnostics.stress import stress
 from rgbench.diagnostics.survey_shift import match_sources, parse_survey, seen_by
 from rgbench.errors import DataError, SpecError
-from rgbench.runs.reopen import make_split
+from rgbench.runs.reopen import StoredRun, make_split
 from rgbench.runs.study import run_study
 from rgbench.spec import DataSpec, Study
 from rgbench.store.conditions import Condition, read_conditions
@@ -288,9 +288,9 @@ def test_only_the_survey_is_asked_where_no_condition_is(trained, nvss):
     index = make_split(record.spec, dataset).indices("test")
     condition = Condition("survey", survey="nvss")
     seen = {condition: seen_by(condition, nvss, dataset, index, field=64).data}
-    rows = stress(record, dataset, trained, (), seen=seen)
+    rows = stress(StoredRun(record, trained, dataset=dataset), (), seen=seen)
     assert set(rows.condition) == {"survey-nvss"}
     (again,) = [{condition: replace(data, images=data.images[::-1])} for data in seen.values()]
-    other = stress(record, dataset, trained, (), seen=again)
+    other = stress(StoredRun(record, trained, dataset=dataset), (), seen=again)
     assert len(other) == len(rows), "rows of images that are given anew are replaced"
     assert not np.array_equal(other.logits, rows.logits)

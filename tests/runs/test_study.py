@@ -354,7 +354,7 @@ def test_a_network_of_ones_own_stands_in_the_study(study, tmp_path):
     assert [first.status, second.status] == ["complete", "complete"]
     assert first.spec.network.layers == "C3x3-4 s2 same relu · GAP · FC{classes} softmax <gu>"
     assert first.cost["parameters"] == 4 * 10 + 4 * 5
-    assert rgbench.runs.reopen.load_network(first, store).name == "tiny"
+    assert rgbench.StoredRun(first, store).network().name == "tiny"
     other = own.model_copy(update={"layers": {"tiny": TINY.replace("-4", "-5")}})
     assert run_study(other, store)[0].run_id != first.run_id
 

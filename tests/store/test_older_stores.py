@@ -1,8 +1,8 @@
 """A store and a report written by 0.1.0, before its modules moved, are read and made again with the same numbers.
 
 `tests/fixtures/store-0.1` holds two tiny networks with two seeds each, trained on 80 simulated sources (``rgbench
-simulate sky -n 80 --side 72 -s 7``, then ``study.toml``), with disturbed images, dropout passes and maps beside some of them, a
-model imported from Keras, the report of all without the images, and the classes of the 80 sources.
+simulate sky -n 80 --side 72 -s 7``, then ``study.toml``), with disturbed images, dropout passes and maps beside some of
+them, a model imported from Keras, the report of all without the images, and the classes of the 80 sources.
 """
 
 from __future__ import annotations

@@ -7,8 +7,7 @@ when the weights are drawn anew tells of the image alone (Adebayo et al. 2018, a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from functools import partial
 from types import MappingProxyType
 from typing import Any
@@ -19,15 +18,9 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from rgbench.data.catalogue import DataSet, Flag
-from rgbench.diagnostics.embedding import embed, principal_plane
 from rgbench.errors import DataError, SpecError
 from rgbench.networks.modules.build import Network
-from rgbench.runs.device import check_device
-from rgbench.runs.inputs import ImageSource, prepare
-from rgbench.runs.predict import predict_logits, quiet
-from rgbench.runs.reopen import load_network
-from rgbench.store.store import RunRecord, Store
+from rgbench.runs.predict import quiet
 
 BATCH = 64
 """Images, or occluded copies of one, that go through a network together."""
@@ -39,51 +32,6 @@ PATCHES = 12
 Floats = NDArray[np.float64]
 Named = list[tuple[str, Tensor]]
 Weight = Callable[[Tensor, Tensor], Tensor]
-
-
-@dataclass(frozen=True)
-class Maps:
-    """Maps of some sources, with what a reader needs to see them over the images.
-
-    Attributes
-    ----------
-    maps : dict of str to ndarray of float64, shape (h, w)
-        By source; see `gradcam`, `hirescam` and `occlusion` for the units.
-    inputs : dict of str to ndarray of float32, shape (h, w)
-        The prepared image that the network saw, in the same frame; the mean over channels.
-    targets : dict of str to str
-        The class that each map explains.
-    method, layers : str, tuple of str
-        One of `METHODS`; as from `map_layers`, empty for occlusion.
-    field_arcsec : (float, float)
-        Height and width of the frame; NaN where the pixel scale is not known.
-    """
-
-    maps: dict[str, Floats]
-    inputs: dict[str, NDArray[np.float32]]
-    targets: dict[str, str]
-    method: str
-    layers: tuple[str, ...]
-    field_arcsec: tuple[float, float]
-
-
-@dataclass(frozen=True)
-class Plane:
-    """Sources in the plane of the two largest principal components of their embeddings.
-
-    Attributes
-    ----------
-    source_id, label, classes : ndarray (n,), ndarray (n,), tuple
-        Sources, true classes (-1 where not known), and the names of the classes.
-    points, explained : ndarray (n, 2), ndarray (2,)
-        As from `principal_plane`.
-    """
-
-    source_id: NDArray[Any]
-    label: NDArray[np.int64]
-    classes: tuple[str, ...]
-    points: Floats
-    explained: Floats
 
 
 def gradcam(network: Network, images: Tensor, targets: Tensor, smallest: int = 2) -> Floats:
@@ -188,117 +136,6 @@ def map_layers(network: Network, images: Tensor, smallest: int = 2) -> tuple[str
     with quiet(network), torch.enable_grad():
         maps, _ = _last_maps(network, images[:1].clone().requires_grad_(True), smallest)
     return tuple(f"{name}, {each.shape[2]} x {each.shape[3]}" for name, each in maps)
-
-
-def maps_for(
-    record: RunRecord,
-    dataset: DataSet,
-    store: Store,
-    source_ids: Sequence[str],
-    method: str = "gradcam",
-    target: str = "predicted",
-    model: str = "best",
-    device: str = "cpu",
-) -> Maps:
-    """Make maps of sources with the network of a stored run.
-
-    Parameters
-    ----------
-    record, store : RunRecord, Store
-        A run, and the store that holds its weights.
-    dataset, source_ids, method : DataSet, sequence of str, str
-        Where the sources are, and which; one of `METHODS`.
-    target : str
-        What is explained: "predicted", the class that the network gives (to the image as it is, without
-        averaging over views), "true", or the name of a class.
-    model, device : str
-        Which weights, "best" or "final"; a torch device.
-
-    Raises
-    ------
-    SpecError
-        If a name, the method or the target is not known.
-    DataError
-        If a source is unusable, has no label while "true" is asked for, or the network has no map.
-    """
-    if method not in METHODS:
-        raise SpecError(f"unknown method {method!r}; the methods are {', '.join(METHODS)}")
-    network, source, index = ready(record, dataset, store, source_ids, (model, device))
-    batches = source.plain(np.arange(len(index)))
-    images = torch.cat(list(batches.images())).contiguous()
-    smallest = FINE if method.endswith("-fine") else 2
-    layers = () if method == "occlusion" else map_layers(network, images, smallest)
-    if target == "predicted":
-        label = predict_logits(network, batches.images()).argmax(axis=1)
-    else:
-        label = _label(dataset, index, target)
-    wanted = torch.from_numpy(label).to(images.device)
-    parts = [
-        METHODS[method](network, images[start : start + BATCH], wanted[start : start + BATCH])
-        for start in range(0, len(images), BATCH)
-    ]
-    scale = record.spec.data.pixel_scale or dataset.card.pixel_scale
-    height, width = (min(source.field, side) * scale for side in dataset.images.shape[1:])
-    return Maps(
-        dict(zip(source_ids, np.concatenate(parts), strict=True)),
-        dict(zip(source_ids, images.mean(dim=1).cpu().numpy(), strict=True)),
-        {name: dataset.classes[k] for name, k in zip(source_ids, wanted.tolist(), strict=True)},
-        method,
-        layers,
-        (height, width),
-    )
-
-
-def plane_for(
-    record: RunRecord,
-    dataset: DataSet,
-    store: Store,
-    source_ids: Sequence[str],
-    model: str = "best",
-    device: str = "cpu",
-) -> Plane:
-    """Place sources in the plane of the last hidden layer of a stored run; arguments as in `maps_for`."""
-    network, source, index = ready(record, dataset, store, source_ids, (model, device))
-    points, explained = principal_plane(embed(network, source.plain(np.arange(len(index))).images()))
-    names, label = dataset.catalogue.source_id[index], dataset.catalogue.label[index]
-    return Plane(names, label, dataset.classes, points, explained)
-
-
-def ready(
-    record: RunRecord, dataset: DataSet, store: Store, source_ids: Sequence[str], how: tuple[str, str]
-) -> tuple[Network, ImageSource, NDArray[np.int64]]:
-    """Load the network of a run, prepare the images of sources, and give their rows; arguments as in `maps_for`."""
-    model, device = how
-    check_device(device)
-    have = () if record.predictions is None else record.predictions.classes
-    if have != dataset.classes:
-        raise SpecError(f"run {record.run_id} has classes {have}, {dataset.card.name} {dataset.classes}")
-    catalogue = dataset.catalogue
-    place = {name: row for row, name in enumerate(catalogue.source_id.tolist())}
-    unknown = [name for name in source_ids if name not in place]
-    if unknown or not source_ids:
-        raise SpecError(f"{dataset.card.name} has no source {unknown[0]!r}" if unknown else "no source given")
-    index = np.array([place[name] for name in source_ids], dtype=np.int64)
-    bad = catalogue.source_id[index[(catalogue.flags[index] & Flag.UNUSABLE) != 0]].tolist()
-    if bad:
-        raise DataError(f"source {bad[0]!r} has no usable image")
-    pixels = prepare(dataset.images[index], record.spec)
-    source = ImageSource(pixels, catalogue.label[index], record.spec, torch.device(device))
-    return load_network(record, store, model, device), source, index
-
-
-def _label(dataset: DataSet, index: NDArray[np.int64], target: str) -> NDArray[np.int64]:
-    """Give the class to explain: the true one of each source, or the one named."""
-    if target in dataset.classes:
-        return np.full(len(index), dataset.classes.index(target))
-    if target != "true":
-        legal = ", ".join(("predicted", "true", *dataset.classes))
-        raise SpecError(f"unknown target {target!r}; legal are {legal}")
-    label = dataset.catalogue.label[index]
-    unknown = dataset.catalogue.source_id[index[label < 0]].tolist()
-    if unknown:
-        raise DataError(f"source {unknown[0]!r} has no label; explain the class that is predicted")
-    return label
 
 
 def _averaged(gradient: Tensor, each: Tensor) -> Tensor:

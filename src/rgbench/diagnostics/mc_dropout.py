@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -20,43 +19,33 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from rgbench.data.catalogue import DataSet
-from rgbench.errors import DataError, SpecError
+from rgbench.errors import SpecError
 from rgbench.images.augment import views
 from rgbench.measures.uncertainty import with_members
 from rgbench.networks.modules.build import Network
 from rgbench.networks.modules.modules import LayeredNetwork
-from rgbench.runs.device import check_device
-from rgbench.runs.inputs import ImageSource, PlainBatches, prepare
-from rgbench.runs.reopen import load_network, make_network, make_split
+from rgbench.runs.predict import Asked
+from rgbench.runs.reopen import StoredRun, make_network
 from rgbench.seeds import derive_seed
 from rgbench.spec import RecipeSpec
-from rgbench.store.store import DOUBT_FILE, MC_DROPOUT, SIDES, RunRecord, Store, read_doubt
-from rgbench.store.tables import MODELS, Predictions, concatenate, write_predictions
+from rgbench.store.store import DOUBT_FILE, MC_DROPOUT, SIDES, read_doubt
+from rgbench.store.tables import MODELS, Predictions, concatenate, log_probabilities, write_predictions
 from rgbench.training.loop import autocast, keep_dropout
 
 PASSES = 20
 """Passes where nothing else is asked for."""
 
 
-def mc_dropout(
-    record: RunRecord, dataset: DataSet, store: Store, passes: int = PASSES, device: str = "cpu"
-) -> Predictions:
+def mc_dropout(run: StoredRun, passes: int = PASSES) -> Predictions:
     """Predict the validation and test sources of a stored run with dropout on; keep the rows beside the run.
 
     Parameters
     ----------
-    record : RunRecord
-        A complete run.
-    dataset : DataSet
-        The data it was trained on.
-    store : Store
-        The store that holds its weights. ``doubt.parquet`` in the directory of the run is written; where it is
-        there already with as many passes or more, nothing is computed.
+    run : StoredRun
+        A complete run. ``doubt.parquet`` in its directory is written; where it is there already with as many
+        passes or more, nothing is computed. Another process that asks the run meanwhile is waited for.
     passes : int
         Number of passes, 2 or more. Pass i is the same whatever their number.
-    device : str
-        A torch device.
 
     Returns
     -------
@@ -67,38 +56,41 @@ def mc_dropout(
     Raises
     ------
     SpecError
-        If the run is not complete, was trained without dropout, or there are too few passes.
+        If the run was imported or trained without dropout, or there are too few passes.
     DataError
-        If the data are not those of the run.
+        If its data are not to be had.
     StoreError
         If the table cannot be read or written.
-    DeviceError
-        If the device is not there.
 
     References
     ----------
     Gal & Ghahramani 2016, arXiv:1506.02142; the same mask for all sources: Kirsch et al. 2019, arXiv:1906.08158.
     """
-    check_device(device)
     if passes < 2:
         raise SpecError(f"passes: found {passes}; 2 or more are needed, their differences are the doubt")
-    _check(record, dataset)
-    known = read_doubt(store, record.run_id)
-    if known is not None and int(known.member.max(initial=0)) >= passes:
-        return known
-    networks = {model: _network(record, store, model, device) for model in MODELS}
-    parts = []
-    for side in SIDES:
-        batches, like = _side(record, dataset, side, device)
-        for model, network in networks.items():
-            masks = Masks(record.spec.seed, passes)
-            logits = predict_passes(network, batches.images(), masks, record.spec.recipe)
-            rows = replace(like, model=np.full(len(like), model))
-            scores = np.stack([replace(rows, logits=own).log_probabilities() for own in logits])
-            parts.append(with_members(rows, MC_DROPOUT, scores))
-    table = concatenate(parts)
-    write_predictions(store.run_path(record.run_id) / DOUBT_FILE, table)
+    if why := no_dropout(run):
+        raise SpecError(f"run {run.run_id}: {why}")
+    with run.store.lock(run.run_id):
+        known = read_doubt(run.store, run.run_id)
+        if known is not None and int(known.member.max(initial=0)) >= passes:
+            return known
+        table = concatenate(list(_answers(run, passes)))
+        write_predictions(run.store.run_path(run.run_id) / DOUBT_FILE, table)
     return table
+
+
+def _answers(run: StoredRun, passes: int) -> Iterator[Predictions]:
+    """Give the rows of each side and model: the mean, and the passes."""
+    networks = {model: run.network(model, dropout=True, channels_last=True) for model in MODELS}
+    for side in SIDES:
+        index = run.side(side)
+        batches = run.images(index).plain(np.arange(len(index)))
+        for model, network in networks.items():
+            masks = Masks(run.spec.seed, passes)
+            logits = predict_passes(network, batches.images(), masks, run.spec.recipe)
+            scores = log_probabilities(logits, run.activation)
+            rows = Asked(run.run_id, run.outputs, side, model).rows(run.dataset, index, logits[0])
+            yield with_members(rows, MC_DROPOUT, scores)
 
 
 class Masks:
@@ -181,64 +173,20 @@ def predict_passes(
     return torch.cat(parts, dim=1).numpy()
 
 
-def no_dropout(record: RunRecord) -> str:
-    """Say why a complete run cannot be asked again with dropout on; "" if it can."""
-    classes = record.predictions.classes if record.predictions is not None else ()
-    network, where = make_network(record.spec, len(classes)), record.spec.recipe.dropout
+def no_dropout(run: StoredRun) -> str:
+    """Say why a run cannot be asked again with dropout on; "" if it can."""
+    network, where = make_network(run.spec, len(run.classes)), run.spec.recipe.dropout
     has = len(dropout_layers(network))
     keep_dropout(network, where)
     if dropout_layers(network):
         return ""
     why = f"recipe.dropout is {where!r}, which leaves none of its {has} on" if has else "it has none"
-    return f"{record.spec.network.name} has no dropout layer to leave on: {why}"
+    return f"{run.spec.network.name} has no dropout layer to leave on: {why}"
 
 
 def dropout_layers(network: nn.Module) -> list[nn.Module]:
     """List the dropout layers of a network that are on."""
     return [module for module in network.modules() if isinstance(module, nn.Dropout) and module.p > 0]
-
-
-def _check(record: RunRecord, dataset: DataSet) -> None:
-    if record.status != "complete" or record.predictions is None:
-        raise SpecError(f"run {record.run_id} is {record.status}; only complete runs can be asked again")
-    if dataset.checksum != record.spec.data.checksum:
-        raise DataError(
-            f"run {record.run_id} was trained on data with checksum {record.spec.data.checksum[:16]}, "
-            f"those of {dataset.card.name} have {dataset.checksum[:16]}"
-        )
-    if why := no_dropout(record):
-        raise SpecError(f"run {record.run_id}: {why}")
-
-
-def _network(record: RunRecord, store: Store, model: str, device: str) -> Network:
-    """Load a network with the dropout that it was trained with."""
-    network = load_network(record, store, model, device)
-    keep_dropout(network, record.spec.recipe.dropout)
-    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
-
-
-def _side(record: RunRecord, dataset: DataSet, side: str, device: str) -> tuple[PlainBatches, Predictions]:
-    """Give the images of a side, and its rows without answers."""
-    index, catalogue = make_split(record.spec, dataset).indices(side), dataset.catalogue
-    source = ImageSource(
-        prepare(dataset.images[index], record.spec), catalogue.label[index], record.spec, torch.device(device)
-    )
-    if record.predictions is None:  # which `_check` has refused
-        raise SpecError(f"run {record.run_id}: has no predictions")
-    nothing = np.full(len(index), "")
-    like = replace(
-        record.predictions,
-        classes=dataset.classes,
-        label_version=dataset.card.version,
-        source_id=catalogue.source_id[index],
-        split=np.full(len(index), side),
-        model=nothing,
-        condition=nothing,
-        member=np.zeros(len(index), dtype=np.int64),
-        label=catalogue.label[index],
-        logits=np.zeros((len(index), len(dataset.classes)), dtype=np.float32),
-    )
-    return source.plain(np.arange(len(index))), like
 
 
 def _cut(network: Network) -> tuple[nn.Module, nn.Module]:

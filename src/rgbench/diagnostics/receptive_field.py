@@ -17,8 +17,8 @@ from rgbench.errors import SpecError
 from rgbench.images.preprocess import central_crop, preprocess_batch
 from rgbench.networks import canonical_name
 from rgbench.networks.modules.build import Network, build_network
-from rgbench.runs.inputs import ImageSource, prepare
-from rgbench.runs.reopen import load_network
+from rgbench.runs.inputs import prepare
+from rgbench.runs.reopen import StoredRun
 from rgbench.seeds import derive_seed, numpy_generator
 from rgbench.spec import PUBLISHED_SEEDS
 from rgbench.store.store import Store
@@ -75,7 +75,7 @@ def look(subject: Subject, dataset: DataSet) -> Seen:
     Raises
     ------
     SpecError
-        If the images are smaller than the network's input, or the stored run is of another network.
+        If the images are smaller than the network's input, or the stored run is of another network or not complete.
     """
     usable = np.flatnonzero((dataset.catalogue.flags & Flag.UNUSABLE) == 0)
     chosen = numpy_generator(PUBLISHED_SEEDS[0], "order", sample="receptive field").choice(
@@ -104,11 +104,9 @@ def _fresh(subject: Subject, raw: NDArray[Any]) -> tuple[Network, Tensor, str]:
 
 def _stored(subject: Subject, run_id: str, raw: NDArray[Any]) -> tuple[Network, Tensor, str]:
     """Load a stored run's network, and prepare images as it had them."""
-    store = Store(subject.store)
-    record = store.record(store.find(run_id))
-    spec = record.spec
-    if spec.network.name not in (subject.name, canonical_name(subject.name)):
-        raise SpecError(f"--run {run_id}: is a run of {spec.network.name}, not of {subject.name}")
-    source = ImageSource(prepare(raw, spec), np.full(len(raw), -1), spec, torch.device("cpu"))
+    run = StoredRun(run_id, Store(subject.store))
+    if run.spec.network.name not in (subject.name, canonical_name(subject.name)):
+        raise SpecError(f"--run {run_id}: is a run of {run.spec.network.name}, not of {subject.name}")
+    source = run.prepared(prepare(raw, run.spec))
     images = torch.cat(list(source.plain(np.arange(len(raw))).images()))
-    return load_network(record, store), images, f"run {record.run_id[:8]}"
+    return run.network(), images, f"run {run.run_id[:8]}"

@@ -9,20 +9,17 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
-import torch
 from astropy.table import Table
 from numpy.typing import NDArray
 
-from rgbench.errors import DataError, SpecError, StoreError
+from rgbench.errors import DataError, SpecError
 from rgbench.images.fits import FitsImage, read_fits
 from rgbench.images.preprocess import central_crop, usable
-from rgbench.runs.inputs import ImageSource, prepare
-from rgbench.runs.predict import predict_logits
-from rgbench.runs.reopen import load_network
+from rgbench.runs.inputs import prepare
+from rgbench.runs.reopen import StoredRun
 from rgbench.spec import RunSpec
+from rgbench.store.files import into_place, write_parquet
 from rgbench.store.store import RunRecord, Store
-from rgbench.store.tables import Predictions
 
 CHUNK = 256
 """Images that are read and classified together; bounds the memory."""
@@ -93,31 +90,27 @@ def classify(
 
     Raises
     ------
+    SpecError
+        If the run is not complete, or there is no such model.
     DataError
         If no FITS file is found, or none can be classified.
+    DeviceError
+        If the device is not there.
     """
-    if record.status not in ("complete", "imported") or record.predictions is None:
-        raise StoreError(
-            f"run {record.run_id} is {record.status}; only a complete or imported run can classify"
-        )
+    run = StoredRun(record, store, model, device)
     files = find_fits(paths)
-    network = load_network(record, store, model, device)
     rows: list[NDArray[np.float64]] = []
     done: list[str] = []
     aside: list[tuple[str, str]] = []
     for start in range(0, len(files), CHUNK):
-        pixels, kept = _read(files[start : start + CHUNK], record.spec, aside)
-        if not kept:
-            continue
-        source = ImageSource(pixels, np.full(len(pixels), -1), record.spec, torch.device(device))
-        recipe, index = record.spec.recipe, np.arange(len(pixels))
-        logits = predict_logits(network, source.plain(index).images(), recipe.precision, recipe.views)
-        rows.append(_probabilities(record, logits))
-        done += kept
+        pixels, kept = _read(files[start : start + CHUNK], run.spec, aside)
+        if kept:
+            rows.append(run.predict(pixels, prepared=True))
+            done += kept
     if not done:
         name, reason = aside[0]
         raise DataError(f"none of {len(files)} files could be classified; the first, {name}: {reason}")
-    return Classified(done, record.predictions.classes, np.concatenate(rows), aside)
+    return Classified(done, run.classes, np.concatenate(rows), aside)
 
 
 def find_fits(paths: Sequence[Path | str]) -> list[Path]:
@@ -142,19 +135,17 @@ def write_table(path: Path, result: Classified, overwrite: bool = False) -> None
     ------
     SpecError
         If the ending is none of those, or the file is there and `overwrite` is false.
+    StoreError
+        If it cannot be written.
     """
     check_table_path(path, overwrite)
     columns = result.columns()
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        if path.suffix == ".parquet":
-            pq.write_table(pa.table({k: pa.array(v.tolist()) for k, v in columns.items()}), temporary)
-        else:
-            formats = {".csv": "ascii.csv", ".vot": "votable", ".xml": "votable", ".fits": "fits"}
-            Table(columns).write(temporary, format=formats[path.suffix], overwrite=True)
-        temporary.replace(path)
-    except OSError as error:
-        raise StoreError(f"{path}: the table cannot be written: {error.strerror or error}") from error
+    if path.suffix == ".parquet":
+        write_parquet(path, pa.table({k: pa.array(v.tolist()) for k, v in columns.items()}))
+        return
+    formats = {".csv": "ascii.csv", ".vot": "votable", ".xml": "votable", ".fits": "fits"}
+    with into_place(path) as temporary:
+        Table(columns).write(temporary, format=formats[path.suffix], overwrite=True)
 
 
 def check_table_path(path: Path, overwrite: bool) -> None:
@@ -214,25 +205,3 @@ def _other_scale(image: FitsImage, spec: RunSpec) -> str | None:
     if abs(np.log(image.pixel_scale / ours)) <= SCALE_TOLERANCE:
         return None
     return f"has pixels of {image.pixel_scale:.2f} arcsec; the network was trained on {ours:.2f} arcsec"
-
-
-def _probabilities(record: RunRecord, logits: NDArray[np.float32]) -> NDArray[np.float64]:
-    like = record.predictions
-    assert like is not None
-    n = len(logits)
-    text = np.full(n, "")
-    numbers = np.zeros(n, dtype=np.int64)
-    table = Predictions(
-        record.run_id,
-        like.classes,
-        like.activation,
-        like.label_version,
-        text,
-        text,
-        text,
-        text,
-        numbers,
-        numbers,
-        logits,
-    )
-    return table.probabilities()

@@ -17,12 +17,12 @@ from rgbench.networks import describe_network
 from rgbench.networks.modules.build import Network
 from rgbench.runs.device import _device_name, _peak_memory, check_device
 from rgbench.runs.inputs import ImageSource, kept_side, prepare
-from rgbench.runs.predict import inference_rate, predict_logits
+from rgbench.runs.predict import Asked, inference_rate, predict_logits
 from rgbench.runs.reopen import TIMING_BATCH, make_network, make_split
 from rgbench.seeds import derive_seed, numpy_generator
 from rgbench.spec import RunSpec
 from rgbench.store.store import RunDirectory, RunRecord, Store
-from rgbench.store.tables import MODELS, Predictions, concatenate, write_history, write_predictions
+from rgbench.store.tables import MODELS, Outputs, Predictions, concatenate, write_history, write_predictions
 from rgbench.training.checkpoint import load_weights, save_weights
 from rgbench.training.loop import Progress, TrainingData, TrainingFiles, evaluate, fit, keep_dropout
 
@@ -63,6 +63,11 @@ class _Workplace:
     source: ImageSource
     network: Network
 
+    @property
+    def outputs(self) -> Outputs:
+        """What the network's outputs mean."""
+        return Outputs(self.dataset.classes, self.network.activation_name)
+
 
 def execute(spec: RunSpec, bench: Bench, on_step: OnStep = _ignore) -> RunRecord:
     """Compute one run, or take it from the store if it is complete.
@@ -96,18 +101,18 @@ def execute(spec: RunSpec, bench: Bench, on_step: OnStep = _ignore) -> RunRecord
             return store.record(spec.run_id)
         directory.write_status("running", device=bench.device)
         try:
-            notes = _compute(spec, bench, directory, on_step)
+            place = _compute(spec, bench, directory, on_step)
         except StoreError:
             raise
         except (RgbenchError, torch.OutOfMemoryError, MemoryError) as error:
             directory.write_status("failed", f"{type(error).__name__}: {error}", device=bench.device)
         else:
-            directory.write_status("complete", notes=notes, device=bench.device)
+            directory.write_status("complete", None, _notes(place), bench.device, place.outputs)
             directory.checkpoint.unlink(missing_ok=True)
     return store.record(spec.run_id)
 
 
-def _compute(spec: RunSpec, bench: Bench, directory: RunDirectory, on_step: OnStep) -> tuple[str, ...]:
+def _compute(spec: RunSpec, bench: Bench, directory: RunDirectory, on_step: OnStep) -> _Workplace:
     place = _prepare(spec, bench)
     data = _training_data(place.source, place.split)
     files = TrainingFiles(directory.weights("best"), directory.checkpoint)
@@ -122,7 +127,7 @@ def _compute(spec: RunSpec, bench: Bench, directory: RunDirectory, on_step: OnSt
         tables += [_predict(place, part, model) for part in ("validation", "test")]
     write_predictions(directory.predictions, concatenate(tables))
     directory.write_cost(cost)
-    return _notes(place)
+    return place
 
 
 def _prepare(spec: RunSpec, bench: Bench) -> _Workplace:
@@ -165,22 +170,10 @@ def _evaluate_rotated(place: _Workplace) -> dict[str, float]:
 
 
 def _predict(place: _Workplace, split: str, model: str) -> Predictions:
-    spec, catalogue = place.spec, place.dataset.catalogue
-    index = place.split.indices(split)
+    recipe, index = place.spec.recipe, place.split.indices(split)
     batches = place.source.plain(index).images()
-    return Predictions(
-        run_id=spec.run_id,
-        classes=place.dataset.classes,
-        activation=place.network.activation_name,
-        label_version=place.dataset.card.version,
-        source_id=catalogue.source_id[index],
-        split=np.full(len(index), split),
-        model=np.full(len(index), model),
-        condition=np.full(len(index), "clean"),
-        member=np.zeros(len(index), dtype=np.int64),
-        label=catalogue.label[index],
-        logits=predict_logits(place.network, batches, spec.recipe.precision, spec.recipe.views),
-    )
+    logits = predict_logits(place.network, batches, recipe.precision, recipe.views)
+    return Asked(place.spec.run_id, place.outputs, split, model).rows(place.dataset, index, logits)
 
 
 def _cost(place: _Workplace, data: TrainingData, progress: Progress) -> dict[str, Any]:

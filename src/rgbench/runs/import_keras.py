@@ -6,15 +6,12 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from rgbench.data.catalogue import CLASSES
 from rgbench.errors import SpecError
 from rgbench.networks import NetworkCard, networks
 from rgbench.networks.keras.file import KerasModel, read_keras_file, unseeded
 from rgbench.networks.keras.weights import load_keras_weights
 from rgbench.networks.modules.build import build_layers
-from rgbench.networks.modules.modules import LayeredNetwork
 from rgbench.networks.notation.analysis import resolve_classes
 from rgbench.networks.notation.layers import Layer
 from rgbench.networks.notation.notation import parse_layers, to_text
@@ -29,7 +26,7 @@ from rgbench.spec import (
     validate,
 )
 from rgbench.store.store import RunRecord, Store
-from rgbench.store.tables import MODELS, Predictions, write_predictions
+from rgbench.store.tables import MODELS, Outputs
 from rgbench.training.checkpoint import save_weights
 
 ORIGINAL_CLASSES = {4: CLASSES, 2: ("FRI", "FRII")}
@@ -89,13 +86,13 @@ def import_keras(path: Path | str, store: Store, choice: ImportChoice | None = N
         )
     network = build_layers(model.layers, model.image_size, model.n_classes, model.channels)
     load_keras_weights(network, model.arrays)
+    outputs = Outputs(classes, network.activation_name)
     spec = _run_spec(path, model, choice)
     with store.claim(spec) as directory:
         for name in MODELS:
             save_weights(directory.weights(name), network)
-        write_predictions(directory.predictions, _no_predictions(spec, classes, network))
         directory.write_cost({"parameters": sum(array.size for array in model.arrays)})
-        directory.write_status("imported", notes=(f"imported from {path.name}",))
+        directory.write_status("imported", notes=(f"imported from {path.name}",), outputs=outputs)
     return store.record(spec.run_id)
 
 
@@ -129,11 +126,3 @@ def _registered(model: KerasModel) -> str | None:
 
 def _comparable(layers: tuple[Layer, ...], n_classes: int) -> tuple[Layer, ...]:
     return tuple(unseeded(layer) for layer in resolve_classes(layers, n_classes))
-
-
-def _no_predictions(spec: RunSpec, classes: tuple[str, ...], network: LayeredNetwork) -> Predictions:
-    """Make an empty table, which still says what the classes and the output activation are."""
-    text, numbers = np.zeros(0, dtype="U1"), np.zeros(0, dtype=np.int64)
-    logits = np.zeros((0, len(classes)), dtype=np.float32)
-    columns = (text, text, text, text, numbers, numbers, logits)
-    return Predictions(spec.run_id, classes, network.activation_name, "unknown", *columns)

@@ -22,7 +22,7 @@ from rgbench.measures.classification import confusion_matrix, per_class
 from rgbench.measures.classification import mpca as mean_per_class_accuracy
 from rgbench.networks import describe_network, networks
 from rgbench.runs.predict import inference_rate
-from rgbench.runs.reopen import load_network, timing_batch
+from rgbench.runs.reopen import StoredRun
 from rgbench.runs.study import stored_records
 from rgbench.spec import DataSpec, ScheduleLine, Study, validate
 from rgbench.store.store import RunRecord, Store
@@ -242,9 +242,8 @@ class Timing:
 
 def time_model(record: RunRecord, dataset: DataSet, store: Store, device: str) -> Timing:
     """Time the best model of a run on test images, in as many passes as the original made."""
-    batch = timing_batch(record, dataset, device)
-    network = load_network(record, store, "best", device)
-    precision = record.spec.recipe.precision
+    run = StoredRun(record, store, device=device, dataset=dataset)
+    batch, network, precision = run.timing_batch(), run.network(), run.spec.recipe.precision
     rates = tuple(inference_rate(network, batch, precision, 1) for _ in range(TIMING_PASSES))
     return Timing(record, rates, len(batch))
 

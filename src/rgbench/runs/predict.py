@@ -5,14 +5,17 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from rgbench.data.catalogue import DataSet
 from rgbench.images.augment import views
 from rgbench.networks.modules.build import Network
+from rgbench.store.tables import Outputs, Predictions
 
 
 def predict_logits(
@@ -47,6 +50,34 @@ def predict_logits(
     if not parts:
         return np.zeros((0, network.n_classes), dtype=np.float32)
     return torch.cat(parts).numpy()
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Of what the rows of a predictions table are: run, outputs, split, model and condition."""
+
+    run_id: str
+    outputs: Outputs
+    split: str
+    model: str
+    condition: str = "clean"
+
+    def rows(self, dataset: DataSet, index: NDArray[np.int64], logits: NDArray[np.float32]) -> Predictions:
+        """Give the rows of some sources, by their rows in a data set and their logits (n, n_classes)."""
+        catalogue, n = dataset.catalogue, len(index)
+        return Predictions(
+            run_id=self.run_id,
+            classes=self.outputs.classes,
+            activation=self.outputs.activation,
+            label_version=dataset.card.version,
+            source_id=catalogue.source_id[index],
+            split=np.full(n, self.split),
+            model=np.full(n, self.model),
+            condition=np.full(n, self.condition),
+            member=np.zeros(n, dtype=np.int64),
+            label=catalogue.label[index],
+            logits=logits,
+        )
 
 
 def inference_rate(network: Network, images: Tensor, precision: str, repeats: int = 3) -> float:

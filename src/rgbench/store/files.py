@@ -1,38 +1,124 @@
-"""One way to write a file into place."""
+"""One way to write a file into place, and one way to keep other processes out meanwhile."""
 
 from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from filelock import FileLock
 
 from rgbench.errors import StoreError
 
 
-def write_json(path: Path, content: Any) -> None:
-    """Write JSON atomically: beside its place, flushed to disk, then moved there."""
-    write_bytes(path, (json.dumps(content, indent=1, sort_keys=True) + "\n").encode())
+@contextmanager
+def into_place(path: Path) -> Iterator[Path]:
+    """Give a path to write to; what stands there at the end is flushed to disk and moved to its place.
 
+    A reader sees the old file or the whole new one. If anything fails, the old file stays and nothing is
+    left beside it.
 
-def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file atomically; raise `StoreError` naming it and the reason if that fails."""
+    Parameters
+    ----------
+    path : path
+        The place; its folder is there.
+
+    Yields
+    ------
+    path
+        A hidden name beside the place, ending in ``.tmp``; whoever writes there names the format.
+
+    Raises
+    ------
+    StoreError
+        If writing fails with an `OSError`: it names the place and the reason.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     with into_place(Path(folder) / "notes.txt") as there:
+    ...         _ = there.write_text("FRII")
+    ...     [(each.name, each.read_text()) for each in Path(folder).iterdir()]
+    [('notes.txt', 'FRII')]
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
+        yield temporary
+        with temporary.open("rb+") as file:
             os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise StoreError(f"{path}: cannot be written: {error.strerror or error}") from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
-def _read_json(path: Path) -> Any:
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write bytes as `into_place` does."""
+    with into_place(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write JSON, keys sorted, as `into_place` does."""
+    write_bytes(path, (json.dumps(content, indent=1, sort_keys=True) + "\n").encode())
+
+
+def write_parquet(path: Path, table: pa.Table) -> None:
+    """Write an Arrow table to a Parquet file as `into_place` does."""
+    with into_place(path) as temporary:
+        pq.write_table(table, temporary)
+
+
+def read_json(path: Path) -> Any:
+    """Read JSON; raise `StoreError` naming the file if it is not there or cannot be read."""
     try:
         return json.loads(path.read_text(encoding="utf8"))
     except FileNotFoundError:
         raise StoreError(f"{path}: there is no such run") from None
-    except (OSError, json.JSONDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise StoreError(f"{path}: cannot be read: {error}") from error
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold a lock file; wait while another process, or another thread, holds it.
+
+    The lock is the operating system's (``flock``), not the file, which is empty and stays: it ends with the
+    process, so what a killed one held can be had at once.
+
+    Parameters
+    ----------
+    path : path
+        The lock file; made if it is not there.
+
+    Raises
+    ------
+    StoreError
+        If the file cannot be made or locked.
+
+    Notes
+    -----
+    On network file systems the lock is as good as theirs. NFS keeps apart processes of all machines if its
+    lock service runs. Lustre does so if it is mounted with ``flock``; with ``localflock``, and on NFS with
+    ``local_lock``, only processes of one machine are kept apart. Where the file system knows no locks,
+    `filelock` warns and takes the file itself as a marker, which may outlive a killed process. Two machines
+    that compute one run in spite of it all lose time, not data: every file is moved into place whole.
+    """
+    lock = FileLock(path)
+    try:
+        lock.acquire()
+    except (OSError, NotImplementedError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise StoreError(f"{path}: cannot be locked: {reason}") from error
+    try:
+        yield
+    finally:
+        lock.release()

@@ -4,33 +4,74 @@
 ``history.parquet``, ``predictions.parquet``, ``best.safetensors``, ``final.safetensors`` and
 ``cost.json``; while a run is under way also ``checkpoint.safetensors``. Every file is written
 beside its place and moved there, so that a reader never sees half a file, and a lock keeps two
-processes from computing the same run.
+processes from working in one directory.
 """
 
 from __future__ import annotations
 
-import fcntl
 import os
 import platform
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rgbench.errors import DataError, SpecError, StoreError
 from rgbench.spec import RunSpec, validate
-from rgbench.store.files import _read_json, write_json
-from rgbench.store.tables import Predictions, read_history, read_predictions
+from rgbench.store.files import locked, read_json, write_json
+from rgbench.store.tables import Outputs, Predictions, read_history, read_predictions
 
 STATUSES = ("running", "complete", "failed", "imported")
 _PACKAGES = ("rgbench", "torch", "numpy", "scipy", "astropy", "pyarrow")
+_KEYS = ("spec", "status", "error", "provenance", "notes")
+T = TypeVar("T")
+
+
+class Later(Generic[T]):
+    """A field of a frozen dataclass that is given as a value, or as a function that gives it at first use.
+
+    Parameters
+    ----------
+    default : callable
+        Gives the value where none is given.
+    """
+
+    def __init__(self, default: Callable[[], T]) -> None:
+        self._default = default
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = f"_{name}"
+
+    @overload
+    def __get__(self, instance: None, owner: type) -> Callable[[], T]: ...
+    @overload
+    def __get__(self, instance: object, owner: type) -> T: ...
+    def __get__(self, instance: object | None, owner: type) -> T | Callable[[], T]:
+        if instance is None:  # dataclasses ask the class for the default
+            return self._default
+        value = vars(instance)[self._name]
+        if callable(value):
+            value = vars(instance)[self._name] = value()
+        return value  # type: ignore[no-any-return]
+
+    def __set__(self, instance: object, value: T | Callable[[], T]) -> None:
+        vars(instance)[self._name] = value
+
+
+def _no_predictions() -> Predictions | None:
+    return None
+
+
+def _no_history() -> dict[str, NDArray[np.float64]]:
+    return {}
 
 
 @dataclass(frozen=True)
@@ -49,7 +90,8 @@ class RunRecord:
     error : str or None
         Why the run failed.
     predictions : Predictions or None
-        The predictions table, once it is there.
+        The predictions table, once it is there. The store reads it when it is first asked for, and so the
+        history; `StoreError` is raised then if the file cannot be read.
     history : dict of str to ndarray
         Columns of the history, empty before the first is written.
     cost : dict
@@ -58,17 +100,32 @@ class RunRecord:
         Versions, machine, dates.
     notes : tuple of str
         What the run wants known, e.g. sources set aside.
+    outputs : Outputs or None
+        Classes and activation as ``run.json`` tells them; None in a store of before it did.
     """
 
     run_id: str
     spec: RunSpec
     status: str
     error: str | None = None
-    predictions: Predictions | None = None
-    history: dict[str, NDArray[np.float64]] = field(default_factory=dict)
+    predictions: Later[Predictions | None] = Later(_no_predictions)
+    history: Later[dict[str, NDArray[np.float64]]] = Later(_no_history)
     cost: dict[str, Any] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    outputs: Outputs | None = None
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names in the order of the outputs; empty where nothing tells them, as in a failed run."""
+        meant = self.predictions if self.outputs is None else self.outputs
+        return () if meant is None else meant.classes
+
+    @property
+    def activation(self) -> str:
+        """The output activation, "softmax" or "sigmoid"; "" where nothing tells it."""
+        meant = self.predictions if self.outputs is None else self.outputs
+        return "" if meant is None else meant.activation
 
 
 @dataclass(frozen=True)
@@ -98,9 +155,14 @@ class RunDirectory:
         return self.path / f"{model}.safetensors"
 
     def write_status(
-        self, status: str, error: str | None = None, notes: tuple[str, ...] = (), device: str = "cpu"
+        self,
+        status: str,
+        error: str | None = None,
+        notes: tuple[str, ...] = (),
+        device: str = "cpu",
+        outputs: Outputs | None = None,
     ) -> None:
-        """Write ``run.json``: spec, status, error, notes, provenance."""
+        """Write ``run.json``: spec, status, error, notes, provenance; classes and activation once they are known."""
         content = {
             "run_id": self.spec.run_id,
             "spec": self.spec.model_dump(mode="json"),
@@ -109,6 +171,8 @@ class RunDirectory:
             "notes": list(notes),
             "provenance": _provenance(device),
         }
+        if outputs is not None:
+            content |= {"classes": list(outputs.classes), "activation": outputs.activation}
         write_json(self.path / "run.json", content)
 
     def write_cost(self, cost: dict[str, Any]) -> None:
@@ -160,10 +224,10 @@ class Store:
     def is_complete(self, run_id: str) -> bool:
         """Tell whether a run is in the store and complete."""
         path = self.run_path(run_id) / "run.json"
-        return path.exists() and _read_json(path)["status"] == "complete"
+        return path.exists() and _read_run(path)["status"] == "complete"
 
     def record(self, run_id: str) -> RunRecord:
-        """Read what the store knows of a run.
+        """Read what the store knows of a run: ``run.json`` and ``cost.json`` now, its tables when they are used.
 
         Raises
         ------
@@ -171,20 +235,18 @@ class Store:
             If the run is not there or one of its files cannot be read.
         """
         path = self.run_path(run_id)
-        content = _read_json(path / "run.json")
-        predictions, history, cost = (
-            path / name for name in ("predictions.parquet", "history.parquet", "cost.json")
-        )
+        content, cost = _read_run(path / "run.json"), path / "cost.json"
         return RunRecord(
             run_id=run_id,
             spec=validate(RunSpec, content["spec"], str(path / "run.json")),
             status=content["status"],
             error=content["error"],
-            predictions=read_predictions(predictions) if predictions.exists() else None,
-            history=read_history(history) if history.exists() else {},
-            cost=_read_json(cost) if cost.exists() else {},
+            predictions=partial(_predictions, path / "predictions.parquet"),
+            history=partial(_history, path / "history.parquet"),
+            cost=read_json(cost) if cost.exists() else {},
             provenance=content["provenance"],
             notes=tuple(content["notes"]),
+            outputs=_outputs(path / "run.json", content),
         )
 
     def records(self, run_ids: list[str] | None = None) -> list[RunRecord]:
@@ -207,21 +269,50 @@ class Store:
             raise StoreError(f"{path}: is of run {table.run_id}, not of {run_id}")
         return table
 
+    def lock(self, run_id: str) -> AbstractContextManager[None]:
+        """Hold the lock of a run's directory, which is there; wait while another process holds it.
+
+        Whoever writes beside a run holds it from before reading what is there. It ends with the process, so a
+        killed run can be claimed at once; on network file systems see `rgbench.store.files.locked`.
+        """
+        return locked(self.run_path(run_id) / ".lock")
+
     @contextmanager
     def claim(self, spec: RunSpec) -> Iterator[RunDirectory]:
-        """Hold the lock of a run's directory; wait while another process holds it.
-
-        The lock ends with the process, so a killed run can be claimed at once.
-        """
+        """Make a run's directory, if it is not there, and hold its lock."""
         path = self.run_path(spec.run_id)
         try:
             path.mkdir(exist_ok=True)
-            lock = (path / ".lock").open("a")
         except OSError as error:
             raise StoreError(f"{path}: cannot be written: {error.strerror or error}") from error
-        with lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with self.lock(spec.run_id):
             yield RunDirectory(path, spec)
+
+
+def _read_run(path: Path) -> dict[str, Any]:
+    content = read_json(path)
+    missing = [key for key in _KEYS if key not in content] if isinstance(content, dict) else list(_KEYS)
+    if missing:
+        raise StoreError(f"{path}: cannot be read: it lacks {', '.join(missing)}")
+    return dict(content)
+
+
+def _outputs(path: Path, content: dict[str, Any]) -> Outputs | None:
+    classes, activation = content.get("classes"), content.get("activation")
+    if classes is None or activation is None:
+        return None
+    try:
+        return Outputs(tuple(classes), activation)
+    except StoreError as error:
+        raise StoreError(f"{path}: {error}") from None
+
+
+def _predictions(path: Path) -> Predictions | None:
+    return read_predictions(path) if path.exists() else None
+
+
+def _history(path: Path) -> dict[str, NDArray[np.float64]]:
+    return read_history(path) if path.exists() else {}
 
 
 def _provenance(device: str) -> dict[str, Any]:

@@ -8,7 +8,6 @@ condition, with the logits as float32; probabilities are derived on reading, in 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,6 +19,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from rgbench.errors import StoreError
+from rgbench.store.files import write_parquet
 
 PREDICTIONS_VERSION = 1
 HISTORY_VERSION = 1
@@ -111,20 +111,72 @@ class Predictions:
         return self.take(keep)
 
     def log_probabilities(self) -> NDArray[np.float64]:
-        """Give the logarithms of the class probabilities, shape (n, n_classes), float64.
-
-        For a softmax output they are log-softmax of the logits; for a sigmoid output each row of
-        sigmoids is divided by its sum, as Keras' categorical cross-entropy does.
-        """
-        scores = self.logits.astype(np.float64)
-        with np.errstate(invalid="ignore"):  # a diverged run's logits stay NaN
-            if self.activation == "sigmoid":
-                scores = -np.logaddexp(0.0, -scores)
-            return np.asarray(scores - np.logaddexp.reduce(scores, axis=1, keepdims=True))
+        """Give the logarithms of the class probabilities, shape (n, n_classes), float64."""
+        return log_probabilities(self.logits, self.activation)
 
     def probabilities(self) -> NDArray[np.float64]:
         """Give the class probabilities, shape (n, n_classes), float64; rows sum to 1."""
         return np.exp(self.log_probabilities())
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What the outputs of a network mean.
+
+    Attributes
+    ----------
+    classes : tuple of str
+        Class names in the order of the outputs.
+    activation : {"softmax", "sigmoid"}
+        How logits become class probabilities.
+
+    Raises
+    ------
+    StoreError
+        If there is no class, or one is named twice, or there is no such activation.
+    """
+
+    classes: tuple[str, ...]
+    activation: str
+
+    def __post_init__(self) -> None:
+        names = self.classes
+        if not names or len(set(names)) != len(names):
+            raise StoreError(
+                f"classes: found {', '.join(names) or 'none'}; one or more different names are legal"
+            )
+        if self.activation not in ACTIVATIONS:
+            raise StoreError(f"activation {self.activation!r} is not one of {', '.join(ACTIVATIONS)}")
+
+
+def log_probabilities(logits: NDArray[np.floating[Any]], activation: str) -> NDArray[np.float64]:
+    """Apply a network's output activation to its logits.
+
+    Parameters
+    ----------
+    logits : ndarray, shape (..., n_classes)
+        Outputs before the activation.
+    activation : {"softmax", "sigmoid"}
+        For a softmax the result is log-softmax of the logits; for a sigmoid each row of sigmoids is divided by
+        its sum, as Keras' categorical cross-entropy does.
+
+    Returns
+    -------
+    ndarray of float64, shape (..., n_classes)
+        Logarithms of the class probabilities; NaN where logits are.
+
+    Examples
+    --------
+    >>> np.exp(log_probabilities(np.array([[0.0, 0.0], [np.log(3), 0.0]]), "softmax")).round(6).tolist()
+    [[0.5, 0.5], [0.75, 0.25]]
+    >>> np.exp(log_probabilities(np.array([[np.log(3), 0.0]]), "sigmoid")).round(6).tolist()  # 3/4 and 1/2
+    [[0.6, 0.4]]
+    """
+    scores = logits.astype(np.float64)
+    with np.errstate(invalid="ignore"):  # a diverged run's logits stay NaN
+        if activation == "sigmoid":
+            scores = -np.logaddexp(0.0, -scores)
+        return np.asarray(scores - np.logaddexp.reduce(scores, axis=-1, keepdims=True))
 
 
 def write_predictions(path: Path, predictions: Predictions) -> None:
@@ -245,18 +297,13 @@ def _check_predictions(path: Path, p: Predictions) -> None:
 
 def _write(path: Path, columns: Mapping[str, Any], metadata: Mapping[str, Any]) -> None:
     table = pa.table(dict(columns)).replace_schema_metadata({"rgbench": json.dumps(metadata)})
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        pq.write_table(table, temporary)
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise StoreError(f"{path}: cannot be written: {error.strerror or error}") from error
+    write_parquet(path, table)
 
 
 def _read(path: Path, version: int) -> tuple[Any, dict[str, Any]]:
     try:
-        table = pq.read_table(path)
+        with pq.ParquetFile(path) as file:  # not read_table, which takes columns from folders named "a=b" too
+            table = file.read()
     except (OSError, pa.ArrowInvalid) as error:
         raise StoreError(f"{path}: cannot be read: {error}") from error
     raw = (table.schema.metadata or {}).get(b"rgbench")

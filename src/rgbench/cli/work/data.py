@@ -159,6 +159,8 @@ def show_overlap(first: str, second: str, radius: float, console: Console) -> No
     """Print how two data sets label the sources that both hold."""
     if not radius > 0:
         raise SpecError(f"--radius: found {radius}; it must be above 0 arcsec")
+    for name in (first, second):
+        data_sets().canonical(name)
     shared = overlap(load_labels(first), load_labels(second), radius)
     title = f"Pairs within {radius:g} arcsec: {first} (rows) and {second} (columns)"
     say(console, title)

@@ -12,15 +12,13 @@ from rich.console import Console
 from rgbench.cli.screen import say, warn
 from rgbench.cli.work.stored import open_store
 from rgbench.comparison.failures import choose_sources
-from rgbench.data.catalogue import DataSet
-from rgbench.data.load import load_dataset
 from rgbench.diagnostics.explain import METHOD, look_again
 from rgbench.diagnostics.mc_dropout import mc_dropout, no_dropout
 from rgbench.diagnostics.stress import stress
 from rgbench.diagnostics.survey_shift import SeenBy, parse_survey, seen_by
 from rgbench.errors import SpecError
 from rgbench.runs.device import choose_device
-from rgbench.runs.reopen import make_split
+from rgbench.runs.reopen import StoredRun, open_runs
 from rgbench.store.choose import complete_runs, one_of_each_network
 
 
@@ -39,23 +37,16 @@ def stress_runs(
     """Test stored runs on disturbed test images, and on other surveys' images of them, where there are none yet."""
     store, device = open_store(store_path), choose_device(device)
     folders = [parse_survey(text) for text in surveys]
-    complete = complete_runs(store, run_id)
-    loaded: dict[str, DataSet] = {}
-    for record in complete:
-        data = record.spec.data
-        if data.checksum not in loaded:
-            loaded = {data.checksum: load_dataset(data)}
+    for run in open_runs(complete_runs(store, run_id), store, device):
         began = time.perf_counter()
-        dataset = loaded[data.checksum]
         seen = {}
         for condition, folder in folders:
-            tested = make_split(record.spec, dataset).indices("test")
-            found = seen_by(condition, folder, dataset, tested, record.spec.images.field)
+            found = seen_by(condition, folder, run.dataset, run.side("test"), run.spec.images.field)
             _say_survey(found, console)
             seen[condition] = found.data
-        rows = stress(record, dataset, store, device=device, seen=seen)
+        rows = stress(run, seen=seen)
         console.print(
-            f"{record.spec.network.name}, seed {record.spec.seed}: {len(set(rows.condition.tolist()))} conditions, "
+            f"{run.spec.network.name}, seed {run.spec.seed}: {len(set(rows.condition.tolist()))} conditions, "
             f"{time.perf_counter() - began:.0f} s",
             highlight=False,
         )
@@ -76,16 +67,12 @@ def explain_runs(store_path: Path, choice: ExplainChoice, device: str, console: 
     store, device = open_store(store_path), choose_device(device)
     complete = complete_runs(store)
     chosen = [store.record(store.find(choice.run_id))] if choice.run_id else one_of_each_network(complete)
-    loaded: dict[str, DataSet] = {}
-    for record in chosen:
-        data = record.spec.data
-        alike = [r for r in complete if r.spec.data.checksum == data.checksum]
-        if data.checksum not in loaded:
-            loaded = {data.checksum: load_dataset(data)}
+    for run in open_runs(chosen, store, device):
+        alike = [r for r in complete if r.spec.data.checksum == run.spec.data.checksum]
         began = time.perf_counter()
         shown = choose_sources(one_of_each_network(alike), choice.per_class)
-        looks = look_again(record, loaded[data.checksum], store, shown, choice.method, device)
-        named = f"{record.spec.network.name}, seed {record.spec.seed}"
+        looks = look_again(run, shown, choice.method)
+        named = f"{run.spec.network.name}, seed {run.spec.seed}"
         say(
             console,
             f"{named}: {looks.method} of {len(looks.shown)} sources, {time.perf_counter() - began:.0f} s",
@@ -96,20 +83,17 @@ def explain_runs(store_path: Path, choice: ExplainChoice, device: str, console: 
 def doubt_runs(store_path: Path, run_id: str | None, passes: int, device: str, console: Console) -> None:
     """Ask stored runs, or one, again with their dropout left on; what is there already is not computed again."""
     store, device = open_store(store_path), choose_device(device)
-    loaded: dict[str, DataSet] = {}
-    records = complete_runs(store, run_id)
-    without = {record.run_id: why for record in records if (why := no_dropout(record))}
-    if len(without) == len(records):
+    opened = [StoredRun(record, store, device=device) for record in complete_runs(store, run_id)]
+    without = {run.run_id: why for run in opened if (why := no_dropout(run))}
+    if len(without) == len(opened):
         raise SpecError("; ".join(dict.fromkeys(without.values())))
-    for record in records:
-        named = f"{record.spec.network.name}, seed {record.spec.seed}"
-        if record.run_id in without:
-            warn(console, f"{named}: left out: {without[record.run_id]}")
-            continue
-        data = record.spec.data
-        if data.checksum not in loaded:
-            loaded = {data.checksum: load_dataset(data)}
+    for run in opened:
+        if run.run_id in without:
+            named = f"{run.spec.network.name}, seed {run.spec.seed}"
+            warn(console, f"{named}: left out: {without[run.run_id]}")
+    for run in open_runs([run.record for run in opened if run.run_id not in without], store, device):
         began = time.perf_counter()
-        rows = mc_dropout(record, loaded[data.checksum], store, passes, device)
+        rows = mc_dropout(run, passes)
+        named = f"{run.spec.network.name}, seed {run.spec.seed}"
         say(console, f"{named}: {rows.member.max()} passes, {time.perf_counter() - began:.0f} s")
     say(console, f"rgbench report --store {store_path}   shows them")

@@ -122,8 +122,7 @@ def import_model(path: Path, store_path: Path, choice: ImportChoice, console: Co
     if network.layers:
         line = f"  not one of the registered networks: {network.layers}"
         console.print(line, markup=False, highlight=False, soft_wrap=True)
-    if record.predictions is not None:
-        console.print(f"  classes: {', '.join(record.predictions.classes)}", highlight=False)
+    console.print(f"  classes: {', '.join(record.classes)}", highlight=False)
     console.print(
         f"  rgbench predict FITS_FOLDER --run {record.run_id[:8]} --store {store_path}",
         highlight=False,
