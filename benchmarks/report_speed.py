@@ -21,9 +21,9 @@ from rgbench.comparison.summary import compare
 from rgbench.data.catalogue import Card, Catalogue, DataSet
 from rgbench.diagnostics.disturbances import CONDITIONS
 from rgbench.measures.uncertainty import with_members
-from rgbench.report import sections as analysis
 from rgbench.report.html import ReportOptions, write_page
-from rgbench.report.material import Beside, Setting
+from rgbench.report.material import Beside, Runs, Setting
+from rgbench.report.sections import sections
 from rgbench.spec import Study, resolve
 from rgbench.store.attributions import Looks
 from rgbench.store.store import MC_DROPOUT, SIDES, RunRecord
@@ -244,9 +244,9 @@ def measure(size: Size, folder: Path, clock: Clock = time.perf_counter) -> dict[
         seconds[f"comparison, {model} model"], comparisons[model] = timed(
             partial(compare, records, model=model), clock
         )
-    runs = analysis.Runs.of(comparisons["best"], records, beside)
-    for maker in analysis.MAKERS:
-        seconds[f"section, {maker.__module__.rpartition('.')[2]}"], _ = timed(partial(maker, runs), clock)
+    runs = Runs.of(comparisons, records, beside)
+    for name, card in sections():
+        seconds[f"section, {name}"], _ = timed(partial(card.maker, runs), clock)
     find = lambda name: data.images[place[name]] if name in place else None  # noqa: E731
     path = folder / "report.html"
     seconds["whole page"], _ = timed(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TypeGuard
 
 NONE = "–"
@@ -28,7 +29,7 @@ def significant(value: float | None, digits: int = 3) -> str:
         return "0"
     rounded = float(f"{value:.{digits - 1}e}")
     decimals = max(0, digits - 1 - math.floor(math.log10(abs(rounded))))
-    return f"{value:.{decimals}f}"
+    return _minus(f"{value:.{decimals}f}")
 
 
 def count(value: float | None, unit: str = "") -> str:
@@ -55,7 +56,7 @@ def percent(value: float | None, decimals: int = 1) -> str:
     >>> percent(0.7792), percent(float("nan"))
     ('77.9', '–')
     """
-    return f"{100 * value:.{decimals}f}" if is_number(value) else NONE
+    return _minus(f"{100 * value:.{decimals}f}") if is_number(value) else NONE
 
 
 def signed_percent(value: float | None) -> str:
@@ -69,7 +70,20 @@ def signed_percent(value: float | None) -> str:
     if not is_number(value):
         return NONE
     text = f"{100 * value:+.1f}"
-    return "0.0" if text in ("+0.0", "-0.0") else text.replace("-", "−")
+    return "0.0" if text in ("+0.0", "-0.0") else _minus(text)
+
+
+def signed(value: float | None, digits: int = 2) -> str:
+    """Write a difference with so many significant digits, always with its sign.
+
+    Examples
+    --------
+    >>> signed(0.0312), signed(-0.5), signed(0.0), signed(None)
+    ('+0.031', '−0.50', '0', '–')
+    """
+    if not is_number(value) or value == 0:
+        return significant(value)
+    return f"{'−' if value < 0 else '+'}{significant(abs(value), digits)}"
 
 
 def duration(seconds: float | None) -> str:
@@ -124,6 +138,35 @@ def p_value(value: float) -> str:
     return significant(value, 2) if not 0 <= value < 1e-4 else "< 0.0001"
 
 
+def interval(
+    low: float | None,
+    high: float | None,
+    confidence: float = 0.95,
+    show: Callable[[float], str] = percent,
+) -> str:
+    """Name an interval within a sentence, its ends in percent unless told otherwise.
+
+    Examples
+    --------
+    >>> interval(0.701, 0.802), interval(float("nan"), float("nan")), interval(0.51, 0.62, 0.9, PLAIN.show)
+    ('95 % interval 70.1 to 80.2', 'no interval', '90 % interval 0.510 to 0.620')
+    """
+    if not (is_number(low) and is_number(high)):
+        return "no interval"
+    return f"{100 * confidence:g} % interval {show(low)} to {show(high)}"
+
+
+def capital(words: str) -> str:
+    """Begin words with a capital letter, and leave the others as they are.
+
+    Examples
+    --------
+    >>> capital("mean per-class accuracy (MPCA)")
+    'Mean per-class accuracy (MPCA)'
+    """
+    return words[:1].upper() + words[1:]
+
+
 def is_number(value: object) -> TypeGuard[float]:
     """Tell whether a value is a finite number."""
     return isinstance(value, (int, float)) and math.isfinite(value)
@@ -156,3 +199,134 @@ def points(fraction: float) -> str:
     """
     number = f"{100 * fraction:g}"
     return f"{number} point" if number == "1" else f"{number} points"
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How a quantity is written: a fraction in percent and its differences in points, or plainly as it is.
+
+    Attributes
+    ----------
+    name : str
+        "percent" or "plain", as the cards of metrics have it.
+    factor : float
+        By which a value is multiplied to be shown.
+    unit, points : str
+        Unit of a value, and of a difference of two; "" for none.
+    """
+
+    name: str
+    factor: float
+    unit: str = ""
+    points: str = ""
+
+    def show(self, value: float | None) -> str:
+        """Write a value without its unit.
+
+        Examples
+        --------
+        >>> PERCENT.show(0.7792), PLAIN.show(0.7792)
+        ('77.9', '0.779')
+        """
+        return percent(value) if self.unit else significant(value)
+
+    def signed(self, value: float | None) -> str:
+        """Write a difference without its unit, always with its sign.
+
+        Examples
+        --------
+        >>> PERCENT.signed(-0.0312), PLAIN.signed(-0.0312)
+        ('−3.1', '−0.031')
+        """
+        return signed_percent(value) if self.unit else signed(value)
+
+    def whole(self, value: float | None) -> str:
+        """Write a value with its unit.
+
+        Examples
+        --------
+        >>> PERCENT.whole(0.7792), PLAIN.whole(0.7792), PERCENT.whole(None)
+        ('77.9 %', '0.779', '–')
+        """
+        return f"{self.show(value)} {self.unit}".strip() if is_number(value) else NONE
+
+    def step(self, value: float) -> str:
+        """Write a difference without its unit, with a sign only where it is below zero.
+
+        Examples
+        --------
+        >>> PERCENT.step(-0.031), PLAIN.step(0.0312)
+        ('−3.1', '0.031')
+        """
+        return percent(value) if self.unit else significant(value, 2)
+
+    def amount(self, value: float) -> str:
+        """Write the size of a difference, with its unit.
+
+        Examples
+        --------
+        >>> PERCENT.amount(-0.031), PLAIN.amount(-0.031)
+        ('3.1 points', '0.031')
+        """
+        return f"{self.step(abs(value))} {self.points}".strip()
+
+    def difference(self, value: float) -> str:
+        """Write a difference with its sign and unit.
+
+        Examples
+        --------
+        >>> PERCENT.difference(-0.031), PLAIN.difference(0.031)
+        ('−3.1 points', '+0.031')
+        """
+        return f"{self.signed(value)} {self.points}".strip()
+
+    def heading(self, words: str) -> str:
+        """Head a column of values.
+
+        Examples
+        --------
+        >>> PERCENT.heading("MPCA"), PLAIN.heading("NLL")
+        ('MPCA %', 'NLL')
+        """
+        return f"{words} {self.unit}".strip()
+
+    def axis(self, words: str) -> str:
+        """Name an axis, or a column of numbers behind a figure.
+
+        Examples
+        --------
+        >>> PERCENT.axis("MPCA"), PLAIN.axis("NLL")
+        ('MPCA / %', 'NLL')
+        """
+        return f"{words} / {self.unit}" if self.unit else words
+
+    def differences(self, words: str) -> str:
+        """Name an axis, or head a column, of differences.
+
+        Examples
+        --------
+        >>> PERCENT.differences("lost"), PLAIN.differences("lost")
+        ('lost / points', 'lost')
+        """
+        return f"{words} / {self.points}" if self.points else words
+
+
+PERCENT = Scale("percent", 100.0, "%", "points")
+PLAIN = Scale("plain", 1.0)
+SCALES = (PERCENT, PLAIN)
+
+
+def scale(name: str) -> Scale:
+    """Give the scale of a name, as the cards of metrics have it.
+
+    Examples
+    --------
+    >>> scale("percent").unit
+    '%'
+    """
+    return next(each for each in SCALES if each.name == name)
+
+
+def _minus(text: str) -> str:
+    """Write a minus sign where there is a hyphen."""
+    return text.replace("-", "−")

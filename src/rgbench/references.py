@@ -1,120 +1,103 @@
-"""Publications as data, and their BibTeX."""
+"""Publications: their BibTeX is data, in ``references.bib``; cards and sections of the report name its keys."""
 
 from __future__ import annotations
 
-import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from types import MappingProxyType
+
+STUDY = "Becker2021"
+"""Key of the study whose networks and protocol are reproduced; it is always cited."""
 
 
 @dataclass(frozen=True)
 class Paper:
-    """Where a network was published; `doi` and `arxiv` are empty if there is none."""
-
-    citation: str
-    doi: str = ""
-    arxiv: str = ""
-
-
-_YEAR = re.compile(r"\b(1[89]\d\d|20\d\d)\b")
-
-
-_CITATION = re.compile(r"(?P<authors>\D+?) (?P<year>1[89]\d\d|20\d\d)(, (?P<place>.*))?$")
-
-
-_ARTICLE = re.compile(r"(?P<journal>\D+) (?P<volume>\d+), (?P<pages>\d+)( \((?P<more>.*)\))?$")
-
-
-@dataclass(frozen=True)
-class Reference:
-    """A publication: how it is named in a sentence, and where it is to be found.
+    """Where a network was published; what is not known is empty.
 
     Attributes
     ----------
     citation : str
-        "Authors year, journal volume, page", authors by family name.
+        "Authors year, journal volume, page", authors by family name, as sentences have it.
     doi, arxiv : str
-        Where known.
-    title : str
-        In BibTeX, capitals in braces; the cards of networks and data sets hold none.
-    data : str
-        DOI of the data that it describes.
+        Where to find it.
+    key : str
+        Of its entry in ``references.bib``.
     """
 
     citation: str
     doi: str = ""
     arxiv: str = ""
-    title: str = ""
-    data: str = ""
-
-    @property
-    def key(self) -> str:
-        """Key of the BibTeX entry: first author and year.
-
-        Examples
-        --------
-        >>> Reference("Ma et al. 2019, ApJS 240, 34").key
-        'Ma2019'
-        """
-        author = re.sub(r"[^A-Za-z]", "", re.split(r"[ ,&]", self.citation, maxsplit=1)[0])
-        year = _YEAR.search(self.citation)
-        return f"{author}{year[1] if year else ''}"
-
-    def bibtex(self, key: str = "") -> str:
-        """Give the entry; what is no article in a journal has its place as a note.
-
-        Examples
-        --------
-        >>> print(Reference("Ma et al. 2019, ApJS 240, 34", arxiv="1812.07190").bibtex())
-        @article{Ma2019,
-          author = {Ma and others},
-          journal = {ApJS},
-          volume = {240},
-          pages = {34},
-          year = {2019},
-          eprint = {1812.07190},
-          archivePrefix = {arXiv}
-        }
-        """
-        fields = self._fields()
-        kind = "article" if "journal" in fields else "misc"
-        lines = [f"  {name} = {{{value}}}" for name, value in fields.items() if value]
-        return f"@{kind}{{{key or self.key},\n" + ",\n".join(lines) + "\n}"
-
-    def _fields(self) -> dict[str, str]:
-        """Take the citation apart."""
-        found = _CITATION.match(self.citation)
-        people = {"author": _authors(found["authors"])} if found else {}
-        place, _, more = (found["place"] or "" if found else self.citation).partition("; ")
-        article = _ARTICLE.match(place)
-        where = article.groupdict() if article else {}
-        notes = [
-            where.pop("more", "") if article else place,
-            more,
-            f"data: doi:{self.data}" if self.data else "",
-        ]
-        return {
-            **people,
-            "title": self.title,
-            **where,
-            "year": found["year"] if found else "",
-            "doi": self.doi,
-            "eprint": self.arxiv,
-            "archivePrefix": "arXiv" if self.arxiv else "",
-            "note": _escaped("; ".join(note for note in notes if note)),
-        }
+    key: str = ""
 
 
-def _authors(names: str) -> str:
-    """Give authors as BibTeX has them.
+@cache
+def library() -> Mapping[str, str]:
+    """Give the BibTeX entries that ship, by key.
+
+    Entries of the file are parted by empty lines, and hold none.
 
     Examples
     --------
-    >>> _authors("Tang, Scaife & Leahy"), _authors("Lukic et al.")
-    ('Tang and Scaife and Leahy', 'Lukic and others')
+    >>> print(library()["Ma2019"].splitlines()[0])
+    @article{Ma2019,
     """
-    people = re.split(r", | & ", names.replace(" et al.", " & others"))
-    return " and ".join(f"{{{name}}}" if " " in name else name for name in people)
+    text = (files("rgbench") / "references.bib").read_text(encoding="utf8")
+    entries = (part.strip() for part in text.split("\n\n"))
+    return MappingProxyType({entry.partition("{")[2].partition(",")[0]: entry for entry in entries if entry})
+
+
+def entry(name: str, paper: Paper) -> str:
+    r"""Give the BibTeX entry of a paper: of its key, or, without one, its citation as a note under a name.
+
+    Examples
+    --------
+    >>> print(entry("my-net", Paper("Nobody & Friend, in preparation", arxiv="2101.00001")))
+    @misc{my-net,
+      note = {Nobody \& Friend, in preparation},
+      eprint = {2101.00001},
+      archivePrefix = {arXiv}
+    }
+    """
+    if paper.key:
+        return library()[paper.key]
+    fields = {
+        "note": _escaped(paper.citation),
+        "doi": paper.doi,
+        "eprint": paper.arxiv,
+        "archivePrefix": "arXiv" if paper.arxiv else "",
+    }
+    lines = [f"  {key} = {{{value}}}" for key, value in fields.items() if value]
+    return f"@misc{{{name},\n" + ",\n".join(lines) + "\n}"
+
+
+def bibliography(entries: Iterable[str]) -> str:
+    """Join entries to a BibTeX file, the study's first and each once.
+
+    Parameters
+    ----------
+    entries : iterable of str
+        Keys of ``references.bib``, or whole entries, which begin with "@".
+
+    Raises
+    ------
+    KeyError
+        If a key is not in the file.
+
+    Examples
+    --------
+    >>> bibliography(["Holm1979", "Becker2021", "Holm1979"]).count("@article")
+    2
+    """
+    texts = [each if each.startswith("@") else library()[each] for each in (STUDY, *entries)]
+    return "\n\n".join(dict.fromkeys(texts)) + "\n"
 
 
 def _escaped(text: str) -> str:
-    return text.replace("&", r"\&").replace("_", r"\_").replace("%", r"\%")
+    """Escape what means something in TeX; braces and backslashes, which would end or run a field, become spaces."""
+    for each in "{}\\":
+        text = text.replace(each, " ")
+    for each in "&_%#$":
+        text = text.replace(each, f"\\{each}")
+    return text.strip()

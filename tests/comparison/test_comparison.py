@@ -221,7 +221,9 @@ def test_losses_are_said_in_their_unit_and_lower_is_better(make_run):
     records = [make_run(n, s, k) for n, k in (("mcrgnet", 0.5), ("convxpress", 0.95)) for s in (1, 2, 3)]
     comparison = compare(records, metric="nll")
     leader, pair = comparison.words[0], comparison.words[1]
-    assert re.match(r"convxpress has the best NLL, \d\.\d{3} \(95 % interval", leader)
+    best = r"convxpress has the best negative log-likelihood \(NLL\), \d\.\d{3} \(95 % interval"
+    assert re.match(best, leader)
+    assert not any("ceiling" in sentence for sentence in comparison.words), "that is of shares of sources"
     found = re.fullmatch(r"convxpress beats mcrgnet in NLL by (\S+) \(95 % interval (\S+) to (\S+)\)\.", pair)
     value, low, high = map(float, found.groups())
     assert 0 < low < value < high
@@ -230,7 +232,7 @@ def test_losses_are_said_in_their_unit_and_lower_is_better(make_run):
 def test_equal_networks_share_the_first_place(make_run):
     one = make_run("mcrgnet", 1, 0.8)
     other = replace(make_run("toothless", 1, 0.8), predictions=one.predictions)
-    assert "share the best MPCA" in compare([one, other]).words[0]
+    assert "share the best mean per-class accuracy (MPCA)" in compare([one, other]).words[0]
 
 
 def test_one_network_with_two_recipes_has_two_rows(make_run):

@@ -30,6 +30,8 @@ from rgbench.data.sets import load_data
 from rgbench.data.surveys.links import sky_link
 from rgbench.errors import DataError, SpecError
 from rgbench.statistics.trend import trend
+from rgbench.words.curves import trend as trend_words
+from rgbench.words.failures import group as group_words
 
 
 def table(names, **extra):
@@ -112,7 +114,7 @@ def test_slopes_of_one_run_are_those_of_statsmodels(rng, scale, stratified):
     assert found.slope == pytest.approx(expected.params[0], abs=1e-6)
     assert (found.low, found.high) == pytest.approx(tuple(expected.conf_int()[0]), abs=1e-6)
     assert found.p_value == pytest.approx(expected.pvalues[0], rel=1e-4)
-    assert found.words.startswith("accuracy falls")
+    assert trend_words(found).startswith("accuracy falls")
 
 
 def test_slopes_of_several_runs_have_the_sandwich_error_with_leverage(rng):
@@ -172,8 +174,8 @@ def test_intervals_of_slopes_hold_the_truth():
 def test_where_no_trend_can_be_fitted_it_says_why(values, right, reason):
     found = trend(values, right)
     assert np.isnan(found.slope)
-    assert found.words.startswith("no trend can be fitted: ")
-    assert reason in found.words
+    assert trend_words(found).startswith("no trend can be fitted: ")
+    assert reason in trend_words(found)
 
 
 def test_runs_are_gathered_source_by_source_and_what_all_miss_is_found(make_run):
@@ -224,7 +226,9 @@ def test_planted_failures_are_found_and_chance_is_not(rng):
     assert all("faint" not in dict(group.conditions) for group in found), "it has no part in it"
     (first, *_) = failing_groups({"angular size / arcsec": size, "parent": parent}, right)
     said = {"angular size / arcsec": "angular size {} arcsec", "parent": "parent {}"}
-    assert first.words.startswith(" and ".join(said[name].format(part) for name, part in first.conditions))
+    assert group_words(first).startswith(
+        " and ".join(said[name].format(part) for name, part in first.conditions)
+    )
     false = 0
     for _ in range(60):
         false += bool(

@@ -17,13 +17,13 @@ from rgbench.comparison.label_errors import (
     noise,
     out_of_sample,
     suspects,
-    words,
     write_suspects,
     wrong_share,
 )
 from rgbench.data.catalogue import Catalogue
 from rgbench.errors import DataError, SpecError, StoreError
 from rgbench.store.tables import concatenate
+from rgbench.words.failures import suspects as words
 
 CLASSES = ("Compact", "FRI", "FRII", "Bent")
 

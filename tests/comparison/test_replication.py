@@ -10,7 +10,9 @@ import pytest
 from statsmodels.stats.proportion import confint_proportions_2indep
 
 from rgbench.comparison.published import Paper, Test, Value, find_paper
-from rgbench.comparison.replication import Found, _difference, compare_with, found_in, summary
+from rgbench.comparison.replication import Found, _difference, compare_with, found_in
+from rgbench.words.replication import summary
+from rgbench.words.replication import verdict as sentence
 
 FOLDS = tuple(f"fold-{k}" for k in range(5))
 
@@ -41,16 +43,16 @@ def test_the_interval_without_runs_is_that_of_newcombe():
     low, high = confint_proportions_2indep(332, 400, 300, 400, method="newcomb")
     assert (verdict.difference.low, verdict.difference.high) == pytest.approx((low, high), abs=1e-9)
     assert verdict.kind == "above"
-    assert "above, i.e. better, by 0.080" in verdict.words
+    assert "above, i.e. better, by 0.080" in sentence(verdict)
 
 
 def test_a_test_source_that_is_set_aside_widens_the_interval_by_all_that_it_could_change():
     whole, fewer = one(paper(value()), ours(0.78)), one(paper(value()), ours(0.78, n=399))
-    assert "399 of the 400 sources, the others are unusable" in fewer.words
+    assert "399 of the 400 sources, the others are unusable" in sentence(fewer)
     assert fewer.difference.low == pytest.approx(whole.difference.low - 1 / 400, abs=1e-4)
     assert fewer.difference.high == pytest.approx(whole.difference.high + 1 / 400, abs=1e-4)
     for n in (395, 401):
-        assert "the splits differ" in one(paper(value()), ours(0.78, n=n)).words
+        assert "the splits differ" in sentence(one(paper(value()), ours(0.78, n=n)))
 
 
 @pytest.mark.parametrize(
@@ -60,8 +62,8 @@ def test_kinds(mean, kind):
     verdict = one(paper(value()), ours(mean))
     assert verdict.kind == kind
     assert (verdict.p_value < 0.05) == (kind != "agrees")
-    assert f"): {kind}" in verdict.words
-    assert "400 sources, one run" in verdict.words
+    assert f"): {kind}" in sentence(verdict)
+    assert "400 sources, one run" in sentence(verdict)
 
 
 def test_p_values_are_where_the_interval_ends_at_zero():
@@ -94,7 +96,7 @@ def test_lower_is_better_for_the_brier_score():
     brier = value(metric="brier", value=0.3, uncertainty=0.01, uncertainty_is="standard error")
     verdict = one(paper(brier), ours(0.4, metric="brier", source_error=0.012))
     assert verdict.kind == "above"
-    assert "above, i.e. worse" in verdict.words
+    assert "above, i.e. worse" in sentence(verdict)
     error = np.sqrt(0.012**2 * 2 + 0.01**2)
     assert verdict.difference.high - 0.1 == pytest.approx(1.959964 * error, rel=1e-6)
 
@@ -116,8 +118,8 @@ def test_lower_is_better_for_the_brier_score():
 def test_what_cannot_be_said_says_why(published, more, found, reason):
     (verdict,) = compare_with(paper(value(**published), **more), {"mcrgnet": [ours(**found)]})
     assert verdict.kind == "cannot be said"
-    assert "cannot be said because" in verdict.words
-    assert re.search(reason, verdict.words), verdict.words
+    assert "cannot be said because" in sentence(verdict)
+    assert re.search(reason, sentence(verdict)), sentence(verdict)
     assert verdict.ours is None
 
 

@@ -15,6 +15,7 @@ from rgbench.errors import SpecError, StoreError
 from rgbench.store.conditions import CONDITIONS_FILE, FAMILIES, Condition, read_conditions
 from rgbench.store.store import Store
 from rgbench.store.tables import Predictions, concatenate, write_predictions
+from rgbench.words.robustness import condition, rotation
 
 K = 4
 NAMES = np.array([f"s{i:03d}" for i in range(200)])
@@ -90,7 +91,7 @@ def test_accuracy_drop_and_test_are_those_of_the_counts():
     half = z * np.sqrt(p * (1 - p) / n + z**2 / (4 * n**2)) / (1 + z**2 / n)
     middle = (p + z**2 / (2 * n)) / (1 + z**2 / n)
     assert score.values["accuracy"][1:] == pytest.approx((middle - half, middle + half), abs=1e-8)
-    assert f"MPCA falls by {100 * score.drops['mpca'][0]:.1f} points" in score.words
+    assert f"MPCA falls by {100 * score.drops['mpca'][0]:.1f} points" in condition(score)
 
 
 def test_the_interval_of_the_drop_is_paired():
@@ -111,7 +112,8 @@ def test_no_change_is_no_loss():
         assert drop == 0
         assert -0.03 < low < 0 < high == -low
     assert (score.p_value, score.changed) == (1.0, 0.0)
-    assert "no loss of MPCA can be shown" in score.words
+    assert "no loss of MPCA can be shown" in condition(score)
+    assert "no loss of accuracy can be shown" in condition(score, "accuracy")
 
 
 def test_runs_are_averaged_and_p_values_corrected():
@@ -144,7 +146,7 @@ def test_a_diverged_run_says_nothing():
     assert np.isnan(score.values["accuracy"][0])
     assert np.isnan(score.changed)
     assert score.p_value == 1.0
-    assert "not finite" in score.words
+    assert "not finite" in condition(score)
     assert np.isnan(rotation_consistency([run]).same[0])
 
 
@@ -182,7 +184,7 @@ def test_rotation_consistency_by_hand():
     two_to_one = -(np.log(1 / 3) / 3 + 2 * np.log(2 / 3) / 3) / np.log(3)
     np.testing.assert_allclose(found.entropy, [0.0] * 190 + [two_to_one] * 8 + [1.0] * 2, atol=1e-12)
     assert found.mean_agreement[0] == pytest.approx(found.agreement.mean())
-    assert found.words.startswith("95.0 % of 200 sources")
+    assert rotation(found).startswith("95.0 % of 200 sources")
 
 
 def test_agreement_is_the_share_of_pairs():

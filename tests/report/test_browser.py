@@ -32,7 +32,7 @@ from rgbench.measures.uncertainty import with_members
 from rgbench.report import page
 from rgbench.report.files.standalone import standalone
 from rgbench.report.html import write_page
-from rgbench.report.material import Beside, Setting
+from rgbench.report.material import Beside, Runs, Setting
 from rgbench.store.attributions import Looks
 from rgbench.store.store import MC_DROPOUT, SIDES
 from rgbench.store.tables import concatenate
@@ -285,7 +285,7 @@ def filled(runs, tmp_path_factory):
     images = dict(zip(names.tolist(), data.images, strict=True))
     path = tmp_path_factory.mktemp("filled") / "report.html"
     write_page(path, comparisons, [*whole, failed], images, beside=beside)
-    return path, page.context(comparisons, [*whole, failed], beside=beside)
+    return path, page.make(Runs.of(comparisons, [*whole, failed], beside))
 
 
 @pytest.fixture(scope="module")
@@ -439,7 +439,7 @@ def test_saved_figures_are_those_of_the_page_in_light_colours(browser, filled):
     path, content = filled
     browser.open(path, dark=True)
     dark = browser.run(SAVED)
-    figures = {figure.name: figure for figure in page.figures_of(content)}
+    figures = {figure.name: figure for figure in content.figures}
     shown = browser.run(
         "[...document.querySelectorAll('figure[data-name]')].map((each) => each.dataset.name)"
     )

@@ -15,7 +15,8 @@ from sklearn.metrics import balanced_accuracy_score, log_loss
 from rgbench.comparison.summary import compare
 from rgbench.measures.catalogue import metrics
 from rgbench.measures.uncertainty import with_members
-from rgbench.report.blocks import Cell, Section, Table
+from rgbench.report.blocks import Section, Table
+from rgbench.report.cells import Cell
 from rgbench.report.html import write_page
 from rgbench.report.material import Beside, Runs
 from rgbench.report.sections import calibration, ensembles, uncertainty
@@ -217,7 +218,7 @@ def test_the_ensemble_that_is_spoken_of_is_chosen_on_validation_sources(made):
         table = record.predictions
         moved = np.where(table.split == "test", (table.label + 1) % 4, table.label)
         other.append(replace(record, predictions=replace(table, label=moved)))
-    moved_runs = Runs(runs.main, tuple(other), runs.networks, runs.beside)
+    moved_runs = replace(runs, complete=tuple(other))
     said, moved_said = (ensembles.section(each).sentences for each in (runs, moved_runs))
     assert len(said) == len(moved_said) == 3
     for sentence, again in zip(said[:2], moved_said[:2], strict=True):

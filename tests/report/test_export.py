@@ -13,8 +13,10 @@ import pytest
 
 from rgbench.comparison.summary import compare
 from rgbench.errors import StoreError
+from rgbench.numbers import PERCENT
 from rgbench.report import page
-from rgbench.report.blocks import Cell, Figure, Table, file_name
+from rgbench.report.blocks import Figure, Table, file_name
+from rgbench.report.cells import Cell
 from rgbench.report.draw import svg
 from rgbench.report.files import export
 from rgbench.report.files.export import can_write_pdf, pdf_writer, write_figures
@@ -22,6 +24,7 @@ from rgbench.report.files.latex import latex_table
 from rgbench.report.files.standalone import standalone
 from rgbench.report.files.text import comparison_latex
 from rgbench.report.html import ReportOptions, write_page
+from rgbench.report.material import Runs
 
 needs_pdf = pytest.mark.skipif(not can_write_pdf(), reason="needs svglib and reportlab")
 SVG = "{http://www.w3.org/2000/svg}"
@@ -55,18 +58,19 @@ def check_tabular(text: str) -> list[list[str]]:
 
 @pytest.fixture(scope="module")
 def content(made):
-    return page.context(made.comparisons, made.records)
+    options = ReportOptions(galleries=0, cells=0, hard=0)
+    return page.make(Runs.of(made.comparisons, made.records, options=options))
 
 
 @pytest.fixture(scope="module")
 def folder(content, tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("figures") / "new"
-    write_figures(path, page.figures_of(content), page.tables_of(content))
+    write_figures(path, content.figures, content.tables)
     return path
 
 
 def test_every_figure_and_table_of_the_page_is_in_the_folder(content, folder, made, tmp_path):
-    names = [figure.name for figure in page.figures_of(content)]
+    names = [figure.name for figure in content.figures]
     assert len(names) == len(set(names))
     for stem in (
         "mpca",
@@ -79,7 +83,7 @@ def test_every_figure_and_table_of_the_page_is_in_the_folder(content, folder, ma
     for name in names:
         assert (folder / f"{name}.svg").exists()
         assert (folder / f"{name}.csv").read_text().count("\n") > 1
-    tables = [table.name for table in page.tables_of(content)]
+    tables = [table.name for table in content.tables]
     for stem in (
         "rgbench-first-galaxy-data",
         "best-and-final",
@@ -104,7 +108,7 @@ def test_every_figure_and_table_of_the_page_is_in_the_folder(content, folder, ma
 def test_other_files_of_the_folder_are_left_alone_and_the_same_names_replaced(folder, content):
     (folder / "mine.txt").write_text("mine")
     (folder / "mpca.svg").write_text("old")
-    write_figures(folder, page.figures_of(content)[:1], [])
+    write_figures(folder, content.figures[:1], [])
     assert (folder / "mine.txt").read_text() == "mine"
     assert (folder / "mpca.svg").read_text().startswith("<svg")
     (folder / "mine.txt").unlink()
@@ -132,7 +136,7 @@ def test_names_of_files_are_plain():
 
 def test_without_the_extra_pdf_files_are_left_out(tmp_path, content, monkeypatch):
     monkeypatch.setattr(export, "can_write_pdf", lambda: False)
-    written = write_figures(tmp_path, page.figures_of(content)[:2], [])
+    written = write_figures(tmp_path, content.figures[:2], [])
     assert {path.suffix for path in written} == {".svg", ".csv"}
     assert "rgbench[figures]" in export.NO_PDF
 
@@ -189,10 +193,10 @@ def test_pdf_of_text_that_is_no_latin():
 
 
 def test_latex_tables_are_whole(content):
-    for table in page.tables_of(content):
+    for table in content.tables:
         rows = check_tabular(table.latex())
         assert len(rows) == len(table.rows) + 1
-    (head, *rows) = check_tabular(content["table"].latex())
+    (head, *rows) = check_tabular(content.tables[0].latex())
     assert head[1] == head[2] == head[3] == r"\multicolumn{3}{c}{MPCA \%}"
     assert all(re.fullmatch(r"\d\d\.\d", row[1]) and row[2] == r"${}\pm{}$" for row in rows)
 
@@ -236,8 +240,8 @@ def test_latex_numbers_stand_below_each_other():
 def test_csv_has_both_ends_of_every_interval_in_the_units_shown():
     cells = (
         Cell("a"),
-        Cell("77.9 ± 1.2", 0.77912, spread=0.0123),
-        Cell("−1.2 – +3.4", -0.01234, 0.0341),
+        Cell("77.9 ± 1.2", 0.77912, spread=0.0123, scale=PERCENT),
+        Cell("−1.2 – +3.4", -0.01234, 0.0341, scale=PERCENT),
         Cell("0.5", 0.5),
     )
     table = Table(
@@ -253,11 +257,13 @@ def test_csv_has_both_ends_of_every_interval_in_the_units_shown():
     ]
 
 
-def test_an_upper_end_that_is_only_shown_is_in_the_csv():
-    table = Table(
-        "t", "T", ("n", "interval"), ((Cell("a"), Cell("−1.2 – +3.4", -0.01234)), (Cell("b"), Cell("–")))
-    )
-    assert table.csv().splitlines() == ["n,interval low,interval high", "a,-1.234,3.4", "b,,"]
+def test_a_cell_says_its_scale_and_nothing_is_guessed_from_its_text():
+    rows = ((Cell("a"), Cell("0.5 – 1", 0.005, 0.01), Cell("1.0", 0.01)), (Cell("b"), Cell("–"), Cell("–")))
+    assert Table("t", "T", ("n", "interval", "p"), rows).csv().splitlines() == [
+        "n,interval low,interval high,p",
+        "a,0.005,0.01,0.01",
+        "b,,,",
+    ]
     ranks = Table("t", "T", ("n", "ranks"), ((Cell("a"), Cell("2 – 3", "2-3")),))
     assert ranks.csv() == "n,ranks\na,2-3\n"
 
@@ -265,7 +271,7 @@ def test_an_upper_end_that_is_only_shown_is_in_the_csv():
 def test_every_table_shows_what_its_csv_holds(content):
     """Shown numbers are the unrounded ones, rounded: compared by Python's own formatting."""
     checked = 0
-    for table in page.tables_of(content)[1:]:
+    for table in content.tables[1:]:
         lines = list(csv.reader(io.StringIO(table.csv())))
         for i, row in enumerate(table.rows):
             for j, cell in enumerate(row):
@@ -281,7 +287,7 @@ def test_every_table_shows_what_its_csv_holds(content):
 
 
 def test_the_figure_of_the_pairs_holds_all_pairs_in_its_data(content, made):
-    figure = next(figure for figure in page.figures_of(content) if figure.name == "paired-differences")
+    figure = next(figure for figure in content.figures if figure.name == "paired-differences")
     pairs = made.comparisons["best"].pairs
     assert [row[1] / 100 for row in figure.rows] == pytest.approx([pair.difference for pair in pairs])
     assert all(low <= difference <= high for _, difference, low, high in figure.rows)

@@ -19,7 +19,7 @@ from rgbench.comparison.summary import compare
 from rgbench.data.catalogue import Card, Catalogue, DataSet
 from rgbench.data.sets import load_data
 from rgbench.errors import SpecError
-from rgbench.report.blocks import Cell
+from rgbench.report.cells import Cell
 from rgbench.report.html import write_page
 from rgbench.report.material import Beside, Runs
 from rgbench.report.measured import MEASURED, measured

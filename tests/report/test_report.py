@@ -20,7 +20,7 @@ from rgbench.comparison.summary import compare
 from rgbench.report import page
 from rgbench.report.files.text import comparison_csv, comparison_latex, comparison_lines, comparison_tables
 from rgbench.report.html import write_page
-from rgbench.report.sections import answer as words
+from rgbench.report.material import Runs
 
 NETWORKS = ("convxpress", "mcrgnet", "radio-galaxy-zoo")
 BROWSER = next((b for b in ("chromium", "chromium-browser", "google-chrome") if shutil.which(b)), None)
@@ -90,7 +90,7 @@ def test_everything_is_in_one_file(report, made):
 def test_the_answer_says_who_is_told_apart_from_whom(runs, n, some_tied):
     records = runs(names=np.array([f"J{i:04d}" for i in range(n)]))
     main = compare(records)
-    lead, *rest = words.answer(main, records[0].spec.data)
+    lead, *rest = main.words
     best = main.rows[0]
     assert lead.startswith(f"{best.network} has the best mean per-class accuracy (MPCA), ")
     assert f"{100 * best.metrics['mpca'].mean:.1f} %" in lead
@@ -116,7 +116,7 @@ def test_the_answer_says_which_run_makes_the_resolution_poor(runs):
     main = compare(records)
     pairs = {p.second: p.resolvable for p in main.pairs if p.first == main.rows[0].network}
     assert main.rows[0].network != "mcrgnet"
-    (sentence,) = [s for s in words.answer(main, records[0].spec.data) if "a true difference of" in s]
+    (sentence,) = [s for s in main.words if "a true difference of" in s]
     assert f"a true difference of {100 * pairs['mcrgnet']:.1f} points" in sentence
     without = f"Without mcrgnet (seed {stuck.spec.seed} did not learn) it would be "
     assert f"{without}{100 * pairs['radio-galaxy-zoo']:.1f} points." in sentence
@@ -130,20 +130,23 @@ def test_the_first_of_many_networks_is_said_to_be_picked(runs, many, said):
         spec = record.spec.model_copy(update={"network": network, "seed": 1})
         records.append(replace(record, spec=spec))
     main = compare(records)
-    told = " ".join(words.answer(main, records[0].spec.data))
+    told = " ".join(main.words)
     assert (f"{main.rows[0].network} is the first of {many} networks on these very" in told) == said
 
 
 def test_the_answer_of_one_network_of_unknown_data_and_of_failed_runs(runs):
     good, bad = runs(networks=("mcrgnet", "convxpress"), seeds=(1,))
     bad = replace(bad, status="failed", error="no room", predictions=None, history={}, cost={})
-    own = good.spec.data.model_copy(update={"name": "mine"})
-    said = words.answer(compare([good, bad]), own)
+    good, bad = (
+        replace(r, spec=r.spec.model_copy(update={"data": r.spec.data.model_copy(update={"name": "mine"})}))
+        for r in (good, bad)
+    )
+    said = compare([good, bad]).words
     assert said[0].endswith(").")
     assert "told apart" not in " ".join(said)
     assert said[1].startswith("What score wrong labels allow is not known for mine")
     assert said[2] == "convxpress failed: seed 1 failed: no room."
-    assert words.answer(compare([bad]), own)[0] == "No network has learnt anything."
+    assert compare([bad]).words[0] == "No network has learnt anything."
 
 
 def test_cells_of_the_confusion_matrix_lead_to_their_sources(report, made):
@@ -177,17 +180,21 @@ def test_every_recipe_of_a_network_has_its_training_curves(tmp_path, runs):
         spec = record.spec.model_copy(update={"recipe": recipe})
         records.append(replace(record, spec=spec, run_id=spec.run_id))
     main = compare(records)
-    content = page.context({"best": main}, records)
-    groups = {group["name"]: [figure.title for figure in group["figures"]] for group in content["curves"]}
+    content = page.make(Runs.of(main, records))
+    blocks = content.section("training").blocks[1:]
+    groups = {
+        head.text: [figure.title for figure in grid.figures]
+        for head, grid in zip(blocks[::2], blocks[1::2], strict=True)
+    }
     assert set(groups) == {"convxpress", "mcrgnet", "radio-galaxy-zoo"}
     assert groups["convxpress"] == ["seed 1", "seed 2"]
     (rate,) = {record.spec.recipe.learning_rate for record in own}
     size = own[0].spec.recipe.batch_size
     ways = [f", batch size {size}, learning rate {rate}", ", batch size 8, learning rate 0.5"]
     assert sorted(groups["mcrgnet"]) == sorted(f"seed {seed}{way}" for seed in (1, 2) for way in ways)
-    names = [figure.name for figure in page.figures_of(content)]
+    names = [figure.name for figure in content.figures]
     assert len(set(names)) == len(names)
-    (warning,) = content["problems"]
+    (warning,) = content.problems
     assert warning.startswith("mcrgnet was trained under several recipes")
 
 

@@ -9,8 +9,6 @@ from hypothesis import strategies as st
 
 from rgbench.errors import SpecError
 from rgbench.statistics import power as ours
-from rgbench.statistics.recognition import Difference, Part, Resolution
-from rgbench.statistics.significance import Interval
 
 # Labels
 
@@ -43,42 +41,6 @@ def test_a_ceiling_lies_between_agreement_and_one(agreement, k):
     assert found.ceiling <= 1 + 1e-9
     assert -1e-9 <= found.shrinkage <= 1 + 1e-9
     assert found.ceiling**2 + (1 - found.ceiling) ** 2 / (k - 1) == pytest.approx(agreement)
-
-
-# Words
-
-
-def found(interval, n, error, single=(False, False), parts=()):
-    return Difference(interval, 0.5, Resolution(n, error, parts, 0.95), single)
-
-
-def test_answers_in_words():
-    beats = found(Interval(0.031, 0.004, 0.058), 800, 0.0138)
-    said = "ConvXpress beats MCRGNet by 3.1 points (95 % interval 0.4 to 5.8)"
-    assert ours.answer(("ConvXpress", "MCRGNet"), beats, True) == said
-    turned = found(Interval(-0.031, -0.058, -0.004), 800, 0.0138)
-    assert ours.answer(("MCRGNet", "ConvXpress"), turned, True) == said
-    assert ours.answer(("ConvXpress", "MCRGNet"), beats, False, pairs=6) == (
-        "ConvXpress and MCRGNet cannot be told apart with 800 test sources when all 6 pairs are counted "
-        "(3.1 points (95 % interval 0.4 to 5.8) for this pair alone)"
-    )
-    alone = found(Interval(0.031, 0.004, 0.058), 800, 0.0138, (False, True))
-    assert ours.answer(("a", "b"), alone, True).endswith(
-        "(95 % interval 0.4 to 5.8), of one trained run of b"
-    )
-    tied = found(Interval(0.01, -0.02, 0.04), 200, 0.0167)
-    # (1.96 + 0.84)^2 (0.0167 / 0.02)^2 200 = 1094
-    assert ours.answer(("ConvXpress", "FR-Deep"), tied, False) == (
-        "ConvXpress and FR-Deep cannot be told apart with 200 test sources; "
-        "about 1,100 would be needed to resolve a difference of 2 points"
-    )
-    many = found(Interval(0.001, -0.002, 0.004), 5000, 0.0015)
-    assert ours.answer(("a", "b"), many, False, wanted=0.01) == (
-        "a and b cannot be told apart with 5,000 test sources, "
-        "which would most likely have shown a difference of 1 point"
-    )
-    noisy = found(Interval(0.01, -0.02, 0.04), 5000, 0.0015, parts=(Part(0.01, 2),))
-    assert "more seeds are needed, not only more sources" in ours.answer(("a", "b"), noisy, False)
 
 
 def test_impossible_agreement_is_refused():

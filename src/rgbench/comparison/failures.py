@@ -23,9 +23,9 @@ from rgbench.data.surveys.links import sky_link
 from rgbench.errors import DataError, SpecError
 from rgbench.statistics.significance import Interval, holm, score_mean_interval
 from rgbench.store.store import RunRecord
+from rgbench.words.failures import NOT_KNOWN
 
 Floats = NDArray[np.float64]
-NOT_KNOWN = "not known"
 _Conditions = tuple[tuple[str, str], ...]
 
 
@@ -131,8 +131,6 @@ class Group:
         Sources missed beyond those that would be at the rate outside.
     p_value : float
         As in the notes of `failing_groups`, corrected for all groups that were looked at.
-    words : str
-        The same in a sentence.
     """
 
     conditions: _Conditions
@@ -141,7 +139,6 @@ class Group:
     elsewhere: Interval
     excess: float
     p_value: float
-    words: str
 
 
 def collect(records: Sequence[RunRecord], model: str = "best") -> Answered:
@@ -235,9 +232,9 @@ def by_number(
     Examples
     --------
     >>> for part in by_number(np.arange(100.0), np.arange(100) < 80, bins=2):
-    ...     print(part.name, part.n, part.accuracy.words)
-    0 to 49 50 100.0 points (95 % interval 92.9 to 100.0)
-    50 to 99 50 60.0 points (95 % interval 46.2 to 72.4)
+    ...     print(part.name, part.n, part.accuracy.value, round(part.accuracy.low, 3), round(part.accuracy.high, 3))
+    0 to 49 50 1.0 0.929 1.0
+    50 to 99 50 0.6 0.462 0.724
     """
     values, right = np.asarray(values, dtype=np.float64), _checked(values, right)
     if bins < 1:
@@ -312,7 +309,7 @@ def failing_groups(
     ----------
     of : mapping of str to ndarray, shape (n,)
         Properties, e.g. of `properties`; numbers are parted into bins of equal numbers of sources. A name may end in
-        a unit, as "angular size / arcsec" does, which `Group.words` puts behind the numbers.
+        a unit, as "angular size / arcsec" does, which sentences put behind the numbers.
     right : ndarray of bool or float64, shape (n,)
         Whether each source is recognised, or by which share of the runs; it counts as recognised if more than
         half of the runs do.
@@ -417,18 +414,7 @@ def _group(conditions: _Conditions, mask: NDArray[np.bool_], hit: NDArray[np.boo
     inside, outside = _accuracy(hit[mask]), _accuracy(hit[~mask])
     n = int(mask.sum())
     excess = n * (outside.value - inside.value)
-    named = " and ".join(_condition(name, part) for name, part in conditions)
-    words = (
-        f"{named}: {100 * inside.value:.1f} % of {n} sources are recognised, {100 * outside.value:.1f} % "
-        f"elsewhere, {excess:.0f} missed in excess (Fisher's exact test, p = {p:.2g} after Holm)"
-    )
-    return Group(conditions, n, inside, outside, excess, p, words)
-
-
-def _condition(name: str, part: str) -> str:
-    """Write a condition in words, the unit behind the numbers."""
-    quantity, _, unit = name.partition(" / ")
-    return f"{quantity} {part} {'' if part == NOT_KNOWN else unit}".rstrip()
+    return Group(conditions, n, inside, outside, excess, p)
 
 
 def _rows(source_id: NDArray[Any], catalogue: Catalogue) -> NDArray[np.int64]:

@@ -422,38 +422,6 @@ def write_suspects(path: Path | str, found: Suspects, overwrite: bool = False) -
     write_bytes(path, buffer.getvalue())
 
 
-def words(held: OutOfSample, share: Interval, found: Suspects, of: int = 0) -> str:
-    """Say in a few sentences what was found, and of how many of the `of` labelled sources (0: not known).
-
-    Examples
-    --------
-    >>> p = np.array([[0.9, 0.1], [0.2, 0.8]])
-    >>> held = OutOfSample(("FRI", "FRII"), np.array(["a", "b"]), np.array([0, 1]), p, np.array(["test"] * 2))
-    >>> words(held, Interval(0.0, 0.0, 0.1), suspects(held))
-    'for 0 of 2 sources the networks are surer of another class than of the label: worth a second look; how many of
-    these labels are wrong only looking can tell'
-    """
-    said = (
-        f"for {len(found)} of {len(held.label):,} sources the networks are surer of another class than of the label: "
-        "worth a second look; how many of these labels are wrong only looking can tell"
-    )
-    if share.value > 0:
-        said += (
-            f" (confident learning estimates {100 * share.value:.1f} % of all labels, {100 * share.confidence:g} % "
-            f"interval {100 * share.low:.1f} to {100 * share.high:.1f}: a number that leans high where classes are "
-            "hard to tell apart)"
-        )
-    if held.validated:
-        said += f". {held.validated:,} of the {len(held.label):,} took part in choosing the best epoch"
-    n = len(held.label)
-    if of > n:
-        said += (
-            f". Only {n:,} of the {of:,} labelled sources ({100 * n / of:.0f} %) could be looked at: every run was "
-            "trained on the others, or left them out"
-        )
-    return said
-
-
 _WHY = "a network repeats the labels that it has learnt, so that errors among training sources stay hidden"
 _COLUMNS = {
     "source_id": "source_id",

@@ -1,4 +1,4 @@
-"""Do our runs agree with what a paper reports? A verdict in words for each published number.
+"""Do our runs agree with what a paper reports? A verdict for each published number.
 
 The rule stands in the notes of `compare_with`. Values are fractions; a difference is ours minus the published one.
 """
@@ -77,22 +77,32 @@ class Verdict:
         The published number.
     kind : {"agrees", "below", "above", "cannot be said"}
         Ours against the published one, as numbers: below is better where lower is better.
-    words : str
-        The verdict in a sentence.
+    reason : str
+        Why it cannot be said, if so.
     ours, difference : Interval or None
         Ours, and ours minus the published one; None if it cannot be said.
     p_value : float
         Two-sided; NaN if it cannot be said.
+    resolvable : float
+        Smallest difference that this would have shown in 80 % of the cases; NaN if it cannot be said.
+    n_test, n_published : int, int or None
+        Test sources here, and those that are published; None where their number is not said.
+    runs : int
+        Runs, or folds, of ours.
     """
 
     title: str
     network: str
     value: Value
     kind: _Kind
-    words: str
+    reason: str = ""
     ours: Interval | None = None
     difference: Interval | None = None
     p_value: float = float("nan")
+    resolvable: float = float("nan")
+    n_test: int = 0
+    n_published: int | None = None
+    runs: int = 0
 
 
 def compare_with(
@@ -127,7 +137,7 @@ def compare_with(
     most, were all of them right or all wrong, is added to the interval on both sides.
 
     Both sides may have the same test sources, which would make the difference less uncertain, but one would need the
-    paper's answers to each source. So this test is rather too cautious, and the words say what it could have seen in
+    paper's answers to each source. So this test is rather too cautious, and `resolvable` is what it could have seen in
     80 % of the cases. It is applied to each number by itself: of numbers that agree in truth, up to one in twenty will
     not seem to.
 
@@ -137,7 +147,8 @@ def compare_with(
     >>> folds = ("fold-0", "fold-1", "fold-2", "fold-3", "fold-4")
     >>> ours = Found("first-galaxy-data", folds, "accuracy", 0.79, 400, (0.78, 0.79, 0.79, 0.79, 0.80))
     >>> verdicts = compare_with(find_paper("rustige2023"), {"convxpress": [ours]})
-    >>> next(v.words for v in verdicts if v.kind != "cannot be said")
+    >>> from rgbench.words.replication import verdict
+    >>> next(verdict(v) for v in verdicts if v.kind != "cannot be said")
     'Accuracy of CNN + wGAN (lambda 3): published 0.8135 ± 0.008; ours (convxpress) 0.790 (95 % interval 0.745 to
     0.829, 400 sources, 5 runs): agrees; 0.084 is the smallest difference that this would most likely have shown'
     """
@@ -148,29 +159,11 @@ def compare_with(
                 own = found.get(network, ())
                 reason = _why_not(value, test, own) if network else "this network is not registered here"
                 if reason:
-                    words = f"{_said(value)}: cannot be said because {reason}"
-                    verdicts.append(Verdict(value.title, network, value, "cannot be said", words))
+                    verdicts.append(Verdict(value.title, network, value, "cannot be said", reason))
                 else:
                     ours = next(f for f in own if _same(value, test, f))
                     verdicts.append(_judged(value, network, ours, _n_test(value, test), confidence))
     return verdicts
-
-
-def summary(verdicts: Sequence[Verdict]) -> str:
-    """Say in a sentence how a paper's numbers fare.
-
-    Examples
-    --------
-    >>> from rgbench.comparison.published import find_paper
-    >>> summary(compare_with(find_paper("ndungu2024"), {}))
-    'none of 1 number can be compared'
-    """
-    judged = [v for v in verdicts if v.kind != "cannot be said"]
-    said = f"{len(verdicts)} number{'s' if len(verdicts) != 1 else ''}"
-    if not judged:
-        return f"none of {said} can be compared"
-    agree = sum(v.kind == "agrees" for v in judged)
-    return f"{len(judged)} of {said} can be compared, of which {agree} agree{'s' if agree == 1 else ''}"
 
 
 def found_in(records: Sequence[RunRecord], model: str = "best") -> dict[str, list[Found]]:
@@ -250,29 +243,20 @@ def _judged(value: Value, network: str, found: Found, n: int | None, confidence:
     kind: _Kind = "agrees"
     if difference.separable:
         kind = "above" if difference.value > 0 else "below"
-    p_value = _p_value(value, found, n)
-    runs = f"{len(found.values)} runs" if len(found.values) > 1 else "one run"
-    said = (
-        f"{_said(value)}; ours ({network}) {ours.value:.3f} ({100 * confidence:g} % interval {ours.low:.3f} to "
-        f"{ours.high:.3f}, {_sources(found, n)}, {runs}): {kind}"
+    half = (difference.high - difference.low) / 2
+    return Verdict(
+        value.title,
+        network,
+        value,
+        kind,
+        ours=ours,
+        difference=difference,
+        p_value=_p_value(value, found, n),
+        resolvable=half * float(1 + norm.ppf(POWER) / norm.ppf((1 + confidence) / 2)),
+        n_test=found.n_test,
+        n_published=n,
+        runs=len(found.values),
     )
-    if kind == "agrees":
-        wide = (difference.high - difference.low) / 2 * (1 + norm.ppf(POWER) / norm.ppf((1 + confidence) / 2))
-        said += f"; {wide:.3f} is the smallest difference that this would most likely have shown"
-    else:
-        low, high = sorted((abs(difference.low), abs(difference.high)))
-        better = (kind == "above") == _higher_is_better(value.metric)
-        said += (
-            f", i.e. {'better' if better else 'worse'}, by {abs(difference.value):.3f} ({low:.3f} to {high:.3f}, "
-            f"p = {p_value:.2g})"
-        )
-    return Verdict(value.title, network, value, kind, said, ours, difference, p_value)
-
-
-def _sources(found: Found, n: int | None) -> str:
-    if n is None or n == found.n_test:
-        return f"{found.n_test} sources"
-    return f"{found.n_test} of the {n} sources, the others are unusable"
 
 
 def _difference(value: Value, found: Found, n: int | None, confidence: float) -> Interval:
@@ -409,15 +393,3 @@ def _same(value: Value, test: Test, found: Found) -> bool:
 
 def _n_test(value: Value, test: Test) -> int | None:
     return value.n_test or (None if value.of_class else test.n_test)
-
-
-def _said(value: Value) -> str:
-    title = metrics().get(value.metric).title if value.metric in metrics() else value.metric
-    of_class = f" of {value.of_class}" if value.of_class else ""
-    about = {"exactly": "", "about": "about ", "above": "more than "}[value.relation]
-    spread = f" ± {value.uncertainty:g}" if value.uncertainty is not None else ""
-    return f"{title}{of_class} of {value.title}: published {about}{value.value:g}{spread}"
-
-
-def _higher_is_better(metric: str) -> bool:
-    return metrics().get(metric).higher_is_better if metric in metrics() else True

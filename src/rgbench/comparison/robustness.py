@@ -67,8 +67,8 @@ class ConditionScore:
         test), Holm-corrected over the conditions; 1 where the logits are not finite.
     changed : float
         Share of the sources whose predicted class is another than on the clean image.
-    words : str
-        The drop in MPCA in a sentence.
+    confidence : float
+        Coverage of the intervals.
     """
 
     condition: Condition
@@ -79,7 +79,7 @@ class ConditionScore:
     drops: dict[str, tuple[float, float, float]]
     p_value: float
     changed: float
-    words: str = ""
+    confidence: float = 0.95
 
 
 @dataclass(frozen=True)
@@ -176,8 +176,7 @@ def score_conditions(
     values, drops = _paired(shared, bases, confidence)
     scores = [_score(*each, confidence) for each in zip(shared, bases, values, drops, strict=True)]
     corrected = holm([score.p_value for score in scores])
-    scores = [replace(score, p_value=p) for score, p in zip(scores, corrected, strict=True)]
-    return [replace(score, words=_sentence(score, confidence)) for score in scores]
+    return [replace(score, p_value=p) for score, p in zip(scores, corrected, strict=True)]
 
 
 def strength_curves(scores: Sequence[ConditionScore], metric: str = "accuracy") -> list[FamilyCurve]:
@@ -325,6 +324,7 @@ def _score(
         drops,
         _p_value(base, condition) if finite else 1.0,
         float(changed) if finite else float("nan"),
+        confidence,
     )
 
 
@@ -388,15 +388,3 @@ def _curve(family: str, metric: str, own: Sequence[ConditionScore]) -> FamilyCur
     if points[0][0] != FAMILIES[family].clean:
         points.insert(0, (FAMILIES[family].clean, own[0].clean[metric], (0.0, 0.0, 0.0)))
     return FamilyCurve(family, metric, *(np.array(column) for column in zip(*points, strict=True)))
-
-
-def _sentence(score: ConditionScore, confidence: float) -> str:
-    (drop, low, high), name = (100 * np.array(score.drops["mpca"])).tolist(), score.condition.name
-    if not np.isfinite(drop):
-        return f"{name}: logits that are not finite, nothing can be said"
-    p = "p < 0.001" if score.p_value < 0.001 else f"p = {score.p_value:.3f}"
-    span = f"{100 * confidence:.0f} % interval {low:.1f} to {high:.1f}, {score.n_sources} test sources"
-    span += f"; of these runs, corrected {p}"
-    if low <= 0 <= high:
-        return f"{name}: no loss of MPCA can be shown, {drop:+.1f} points ({span})"
-    return f"{name}: MPCA {'falls' if drop > 0 else 'rises'} by {abs(drop):.1f} points ({span})"

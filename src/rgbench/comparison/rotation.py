@@ -47,15 +47,6 @@ class RotationConsistency:
     mean_agreement: tuple[float, float, float]
     mean_entropy: tuple[float, float, float]
 
-    @property
-    def words(self) -> str:
-        """The same in a sentence."""
-        share, low, high = (100 * value for value in self.same)
-        return (
-            f"{share:.1f} % of {len(self.source_id)} sources ({low:.1f} to {high:.1f} %) get the same class at "
-            f"all {len(self.angles)} angles"
-        )
-
 
 def rotation_consistency(
     runs: Sequence[StressedRun], confidence: float = 0.95, weights: Weights | None = None

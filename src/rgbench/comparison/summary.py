@@ -1,4 +1,4 @@
-"""The summary of a study: one row per network, the pairs, and the answer in words."""
+"""The summary of a study: one row per network, and the pairs; `rgbench.words.answer` says what it means."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rgbench.comparison.groups import _why_not, group_records
+from rgbench.data.sets import data_sets
 from rgbench.errors import SpecError
 from rgbench.measures.cards import MAIN, MetricCard
 from rgbench.measures.catalogue import Measured, find_metric, measure, metrics
@@ -25,9 +26,11 @@ from rgbench.statistics.paired import (
     recognition_differences,
     widened,
 )
+from rgbench.statistics.power import LabelCeiling, label_ceiling
 from rgbench.statistics.recognition import Answers, mean_interval
 from rgbench.store.store import RunRecord
 from rgbench.store.tables import Predictions
+from rgbench.words.answer import answer
 
 COSTS = (
     "parameters",
@@ -87,6 +90,8 @@ class Row:
         What is wrong with its runs, if anything.
     status : str
         "ok", "did not learn" (every run), or "failed" (no run is complete).
+    name : str
+        The network's registered name, whatever else stands in `network`.
     """
 
     network: str
@@ -99,6 +104,7 @@ class Row:
     per_class: dict[str, NDArray[np.float64]]
     notes: tuple[str, ...]
     status: str
+    name: str
 
 
 @dataclass(frozen=True)
@@ -117,8 +123,6 @@ class Comparison:
         Networks, best first; those that did not learn or failed come last.
     pairs : tuple of PairedDifference
         All pairs of networks that have complete runs on the same test sources.
-    words : tuple of str
-        The answer in sentences.
     classes : tuple of str
         Class names.
     resamples : dict of str to ndarray
@@ -126,6 +130,10 @@ class Comparison:
         where a network has several runs, of these.
     failed : dict of str to str
         Metrics that could not be worked out for some network, and why; their values are NaN there.
+    data : str
+        Name of the data set whose sources were tested.
+    ceiling : LabelCeiling or None
+        What its labels allow; None where they were never held against others.
     """
 
     metric: str
@@ -133,10 +141,16 @@ class Comparison:
     confidence: float
     rows: tuple[Row, ...]
     pairs: tuple[PairedDifference, ...]
-    words: tuple[str, ...]
     classes: tuple[str, ...]
     resamples: dict[str, NDArray[np.float64]] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
+    data: str = ""
+    ceiling: LabelCeiling | None = None
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The answer in sentences: the best network, its pairs, what limits the comparison, what went wrong."""
+        return answer(self)
 
 
 @dataclass(frozen=True)
@@ -252,10 +266,29 @@ def compare(
     able = _able(rows, by_name, metric)
     pairs = _pairs(able, by_name, metric, confidence)
     classes = next((t.classes for each in tested for t in each.tests), ())
-    words = _words(rows, pairs, metric, confidence, {row.network for row in able})
     drawn = {row.network: _drawn(by_name[row.network], metric, seed) for row in able}
     lost = {name: why for each in tested for own in each.measured for name, why in own.failed.items()}
-    return Comparison(metric, model, confidence, tuple(rows), tuple(pairs), words, classes, drawn, lost)
+    data = groups[0][0].spec.data.test or groups[0][0].spec.data.name
+    return Comparison(
+        metric,
+        model,
+        confidence,
+        tuple(rows),
+        tuple(pairs),
+        classes,
+        drawn,
+        lost,
+        data,
+        _ceiling(data),
+    )
+
+
+def _ceiling(name: str) -> LabelCeiling | None:
+    """Give what the labels of a data set allow; None where another catalogue's labels are not known."""
+    card = data_sets().get(name).card if name in data_sets() else None
+    if card is None or not card.agreement:
+        return None
+    return label_ceiling(card.agreement, len(card.classes))
 
 
 def _labels(records: Sequence[RunRecord]) -> list[str]:
@@ -362,6 +395,7 @@ def _row(each: _Tested, failed: Sequence[RunRecord], confidence: float) -> Row:
         per_class={key: np.mean([c[key] for c in classes], axis=0) for key in classes[0]} if classes else {},
         notes=tuple(notes),
         status=status,
+        name=(each.records or failed)[0].spec.network.name,
     )
 
 
@@ -439,7 +473,8 @@ def _pairs(
     if not able:
         return []
     if metrics().get(metric).is_recognition and tested[able[0].network].shared:
-        return recognition_differences([_answers(tested[row.network], metric) for row in able], confidence)
+        answers = [_answers(tested[row.network], metric) for row in able]
+        return recognition_differences(answers, confidence, metric)
     samples = [tested[row.network].sample(metric) for row in able]
     return paired_differences(samples, metrics().get(metric), confidence, able[0].n_test)
 
@@ -449,44 +484,3 @@ def _answers(each: _Tested, metric: str) -> Answers:
     y = each.tests[0].label
     right = np.stack([test.logits.argmax(axis=1) == y for test in each.tests])
     return Answers(each.name, metrics().get(metric).strata(y), right, each.splits)
-
-
-def _words(
-    rows: list[Row], pairs: list[PairedDifference], metric: str, confidence: float, able: set[str]
-) -> tuple[str, ...]:
-    sound = [row for row in rows if row.status == "ok"]
-    if not sound:
-        return ("No network has learnt anything.", *_warnings(rows))
-    best = sound[0]
-    first = [row.network for row in sound if row.metrics[metric].mean == best.metrics[metric].mean]
-    said = f"{best.network} has" if len(first) == 1 else f"{', '.join(first[:-1])} and {first[-1]} share"
-    seeds = "1 seed" if best.n_seeds == 1 else f"{best.n_seeds} seeds"
-    if len(set(best.seeds)) < best.n_seeds:
-        seeds = f"{best.n_seeds} runs over folds and seeds"
-    valued = _valued(best.metrics[metric], metric, confidence)
-    leader = f"{said} the best {valued}, {best.n_test} test sources, {seeds})."
-    mine = [pair for pair in pairs if pair.first == best.network]
-    apart = [
-        f"{row.network} was tested on other sources than {best.network}: the two are not compared."
-        for row in sound
-        if row.network not in able
-    ]
-    return (leader, *(f"{pair.words}." for pair in mine), *apart, *_warnings(rows))
-
-
-def _valued(estimate: Estimate, metric: str, confidence: float) -> str:
-    card = metrics().get(metric)
-    scale, digits, unit = (100.0, 1, " %") if card.value_range == (0.0, 1.0) else (1.0, 3, "")
-    value, low, high = (f"{scale * v:.{digits}f}" for v in (estimate.mean, estimate.low, estimate.high))
-    return f"{card.title}, {value}{unit} ({100 * confidence:.0f} % interval {low} to {high}"
-
-
-def _warnings(rows: list[Row]) -> list[str]:
-    """Say of rows, and of single runs that count in a mean, that they failed or did not learn."""
-    return [
-        f"{row.network} {row.status}: {row.notes[0]}."
-        if row.status != "ok"
-        else f"Among the runs of {row.network}: {'; '.join(row.notes)}. Those that ended count in its mean."
-        for row in rows
-        if row.notes
-    ]

@@ -119,6 +119,8 @@ class Card:
         position; 0 where it is not known. It bounds what a network can reach.
     agreement_with : str
         That catalogue, and how many sources.
+    keys : tuple of str
+        Its publications, by their keys in ``references.bib``.
     """
 
     name: str
@@ -135,6 +137,7 @@ class Card:
     defects: tuple[str, ...] = ()
     agreement: float = 0.0
     agreement_with: str = ""
+    keys: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

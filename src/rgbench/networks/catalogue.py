@@ -19,7 +19,7 @@ FILES = ("published.toml", "field.toml")
 """Where the networks stand: those of the 2021 testbed, and the field's others."""
 KEYS = (
     "title",
-    "paper (citation, doi, arxiv)",
+    "paper (key, citation, doi, arxiv)",
     "layers",
     "aliases",
     "notes",
@@ -50,10 +50,10 @@ def networks() -> Registry[NetworkCard | NetworkFactory]:
 def read_cards(text: str) -> list[NetworkCard]:
     """Read network cards from TOML text.
 
-    One table is one network: ``title``, ``paper`` (``citation``, ``doi``, ``arxiv``), ``layers``, ``aliases``,
-    ``notes``. A derived network has ``base`` (a table above it) and ``change`` in place of ``layers``, and takes
-    its base's paper if it names none. The table ``variants`` of a network holds short ones: the variant
-    ``relu`` of ``convnet-4`` is called ``convnet-4-relu``. Variants stand last in the list.
+    One table is one network: ``title``, ``paper`` (``citation``, ``doi``, ``arxiv``, ``key`` of references.bib),
+    ``layers``, ``aliases``, ``notes``. A derived network has ``base`` (a table above it) and ``change`` in place of
+    ``layers``, and takes its base's paper if it names none. The table ``variants`` of a network holds short ones: the
+    variant ``relu`` of ``convnet-4`` is called ``convnet-4-relu``. Variants stand last in the list.
 
     Raises
     ------

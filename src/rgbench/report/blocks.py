@@ -1,65 +1,23 @@
-"""What a section of the report is made of: figures and tables that carry their own data."""
+"""What a section of the report is made of: figures and tables that carry their own data, and blocks of other kinds.
+
+The page, the menu and the files of a report go through the blocks of its sections by their kind, and know no section
+by name.
+"""
 
 from __future__ import annotations
 
 import csv
 import io
-import re
 from base64 import b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from markupsafe import Markup
 
-from rgbench.errors import SpecError
-from rgbench.numbers import NONE
+from rgbench.report.cells import Cell, Value, scaled
 from rgbench.report.files.latex import latex_table
 from rgbench.store.tables import no_formula
-
-Value = float | int | str | None
-_ADDRESSES = ("https://", "http://")
-_SHOWN = re.compile(r"([+−-]?\d+(?:\.(\d+))?)(?: %)?(?: ± .*| – ([+−-]?[\d.]+))?")
-
-
-@dataclass(frozen=True)
-class Cell:
-    """A cell of a table: what is shown, and the unrounded values that sort and are downloaded.
-
-    Attributes
-    ----------
-    text : str
-        What is shown.
-    value : float, int or str, optional
-        What sorts and is downloaded; of an interval its lower end. Left out, the text.
-    high : float, optional
-        Upper end of an interval.
-    spread : float, optional
-        What stands behind "±".
-    link : str
-        Address that the text leads to when a reader follows it: http or https only.
-
-    Raises
-    ------
-    SpecError
-        If the address is another one, such as a script.
-    """
-
-    text: str
-    value: Value = None
-    high: float | None = None
-    spread: float | None = None
-    link: str = ""
-
-    def __post_init__(self) -> None:
-        if self.link and not self.link.startswith(_ADDRESSES):
-            raise SpecError(f"link: found {self.link!r}; legal are addresses of https and http")
-
-    @property
-    def data(self) -> Value:
-        """The value, or the text where there is none; None where there is nothing."""
-        if self.value is not None:
-            return self.value
-        return None if self.text in ("", NONE) else self.text
 
 
 @dataclass(frozen=True)
@@ -84,7 +42,13 @@ class Table:
         What each column is, in words; none, or one for each.
     folded : bool
         Whether the page shows its title only until a reader opens it.
+    headed : bool
+        Whether its title stands above it; not where that of the section says the same.
+    hint : str
+        What stands beneath, before the downloads.
     """
+
+    kind: ClassVar[str] = "table"
 
     name: str
     title: str
@@ -94,6 +58,8 @@ class Table:
     tags: Mapping[int, str] = field(default_factory=dict)
     meanings: tuple[str, ...] = ()
     folded: bool = field(default=False, kw_only=True)
+    headed: bool = field(default=True, kw_only=True)
+    hint: str = field(default="", kw_only=True)
 
     @property
     def downloads(self) -> list[tuple[str, str, str]]:
@@ -106,12 +72,13 @@ class Table:
     def csv(self) -> str:
         """Give the table as CSV, in the units that are shown but not rounded.
 
-        An interval has two columns, as has a value with its spread; an upper end that a cell only shows is
-        taken as shown.
+        An interval has two columns, as has a value with its spread.
 
         Examples
         --------
-        >>> row = (Cell("a"), Cell("77.9 ± 1.2", 0.779, spread=0.012), Cell("70.1 – 80.2", 0.701, 0.802))
+        >>> from rgbench.numbers import PERCENT
+        >>> from rgbench.report.cells import span
+        >>> row = (Cell("a"), Cell("77.9 ± 1.2", 0.779, spread=0.012, scale=PERCENT), span(0.701, 0.802))
         >>> print(Table("t", "T", ("network", "MPCA %", "interval"), (row,)).csv())
         network,MPCA %,MPCA % spread,interval low,interval high
         a,77.9,1.2,70.1,80.2
@@ -129,18 +96,16 @@ class Table:
     def _values(self, i: int) -> tuple[list[str], list[list[Value]]]:
         """Give the headings and values that a column has in the CSV file."""
         name, cells = self.columns[i], [row[i] for row in self.rows]
-        scale = _scale(cells)
-        ends = [_upper(cell, scale) for cell in cells]
-        if any(end is not None for end in ends):
-            lows = [_scaled(cell.value, scale) for cell in cells]
+        own: list[list[Value]] = [[cell.data] for cell in cells]
+        if any(cell.high is not None for cell in cells):
+            ends = [scaled(cell.high, cell.scale) for cell in cells]
             return [f"{name} low", f"{name} high"], [
-                [low, high] for low, high in zip(lows, ends, strict=True)
+                [*low, high] for low, high in zip(own, ends, strict=True)
             ]
-        own: list[list[Value]] = [[_scaled(cell.data, scale)] for cell in cells]
-        if not any(cell.spread is not None for cell in cells):
-            return [name], own
-        spreads = [_scaled(cell.spread, scale) for cell in cells]
-        return [name, f"{name} spread"], [[*one, two] for one, two in zip(own, spreads, strict=True)]
+        if any(cell.spread is not None for cell in cells):
+            spreads = [scaled(cell.spread, cell.scale) for cell in cells]
+            return [name, f"{name} spread"], [[*one, two] for one, two in zip(own, spreads, strict=True)]
+        return [name], own
 
 
 @dataclass(frozen=True)
@@ -182,6 +147,139 @@ class Figure:
 
 
 @dataclass(frozen=True)
+class Text:
+    """A paragraph.
+
+    Attributes
+    ----------
+    text : str
+        What it says.
+    small : bool
+        Whether it stands in small letters.
+    only : {"", "screen", "paper"}
+        Where it is shown; everywhere if empty.
+    more : str
+        A sentence at its end for the screen only.
+    download : (str, str, str), optional
+        Label, file name and address of a download at its end.
+    """
+
+    kind: ClassVar[str] = "text"
+    text: str
+    small: bool = False
+    only: str = ""
+    more: str = ""
+    download: tuple[str, str, str] | None = None
+
+
+@dataclass(frozen=True)
+class Heading:
+    """A heading within a section; `anchor` is its address within the page."""
+
+    kind: ClassVar[str] = "heading"
+    text: str
+    anchor: str = ""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Figures beside each other, as many as fit; wide ones have more room."""
+
+    kind: ClassVar[str] = "grid"
+    figures: tuple[Figure, ...]
+    wide: bool = False
+
+
+@dataclass(frozen=True)
+class Listing:
+    """A list of sentences."""
+
+    kind: ClassVar[str] = "listing"
+    items: tuple[str, ...]
+    small: bool = False
+
+
+@dataclass(frozen=True)
+class Terms:
+    """Terms with their meanings."""
+
+    kind: ClassVar[str] = "terms"
+    items: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Key:
+    """What the curves of the figures that follow are: samples of them (SVG) with words."""
+
+    kind: ClassVar[str] = "key"
+    items: tuple[tuple[str, str], ...]
+
+    @property
+    def swatches(self) -> list[tuple[Markup, str]]:
+        """The samples, marked as safe: the drawing functions escape what stands in them."""
+        return [(Markup(drawing), words) for drawing, words in self.items]
+
+
+@dataclass(frozen=True)
+class Code:
+    """Text that is shown as it is, such as BibTeX."""
+
+    kind: ClassVar[str] = "code"
+    text: str
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A source in a gallery.
+
+    Attributes
+    ----------
+    source_id : str
+        Its name.
+    picture : str or None
+        Its image as an address that needs no server; None if there is none.
+    right : bool
+        Whether the answer given is right.
+    verdict, lines : str, tuple of str
+        What stands first, in bold, and beneath; "" for no verdict.
+    place, link : str
+        Its position, and the address of a page that shows the sky there; "" if it is not known.
+    """
+
+    source_id: str
+    picture: str | None
+    right: bool
+    verdict: str = ""
+    lines: tuple[str, ...] = ()
+    place: str = ""
+    link: str = ""
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Pictures of sources, each at most so many pixels wide."""
+
+    kind: ClassVar[str] = "gallery"
+    tiles: tuple[Tile, ...]
+    size: int = 128
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Blocks of which only the title is seen until a reader opens it; on paper they are seen unless screen-only."""
+
+    kind: ClassVar[str] = "fold"
+    title: str
+    blocks: tuple[Block, ...]
+    opened: bool = False
+    only: str = ""
+
+
+Block = Text | Heading | Grid | Table | Listing | Terms | Key | Code | Gallery | Fold
+"""The kinds of blocks that the page can show."""
+
+
+@dataclass(frozen=True)
 class Section:
     """A section of the report.
 
@@ -195,10 +293,12 @@ class Section:
         Drawings.
     tables : tuple of Table
         Tables.
+    blocks : tuple of Block
+        What has an order of its own, such as galleries, after the tables.
     notes : tuple of str
         How it was done, in small letters at the end.
-    early : bool
-        Whether it follows the ranking, before confusion and training.
+    cites : tuple of str
+        What it rests on: keys of ``references.bib``, or whole BibTeX entries.
     """
 
     anchor: str
@@ -208,7 +308,40 @@ class Section:
     figures: tuple[Figure, ...] = ()
     tables: tuple[Table, ...] = ()
     notes: tuple[str, ...] = ()
-    early: bool = False
+    blocks: tuple[Block, ...] = ()
+    cites: tuple[str, ...] = ()
+
+    @property
+    def content(self) -> tuple[Block, ...]:
+        """Everything in it, in the order of the page."""
+        return (
+            *(Text(sentence) for sentence in self.sentences),
+            *((Grid(self.figures, wide=True),) if self.figures else ()),
+            *self.tables,
+            *self.blocks,
+            *(Text(note, small=True) for note in self.notes),
+        )
+
+    @property
+    def all_figures(self) -> list[Figure]:
+        """Every figure in it, in the order of the page."""
+        return [
+            figure for block in unfolded(self.content) if isinstance(block, Grid) for figure in block.figures
+        ]
+
+    @property
+    def all_tables(self) -> list[Table]:
+        """Every table in it, in the order of the page."""
+        return [block for block in unfolded(self.content) if isinstance(block, Table)]
+
+
+def unfolded(blocks: Sequence[Block]) -> Iterator[Block]:
+    """Go through blocks and all that is folded up in them."""
+    for block in blocks:
+        if isinstance(block, Fold):
+            yield from unfolded(block.blocks)
+        else:
+            yield block
 
 
 def to_csv(columns: Sequence[str], rows: Sequence[Sequence[Value]]) -> str:
@@ -245,32 +378,3 @@ def file_name(*parts: str) -> str:
     """
     plain = "".join(c if c.isascii() and c.isalnum() else " " for c in " ".join(parts).lower())
     return "-".join(plain.split())[:80] or "figure"
-
-
-def _scale(cells: Sequence[Cell]) -> int:
-    """Give 100 if a column shows its fractions in percent or points, else 1."""
-    fits = {1: True, 100: True}
-    for cell in cells:
-        match = _SHOWN.fullmatch(cell.text)
-        if match is None or not isinstance(cell.value, (int, float)):
-            continue
-        shown, half = float(match[1].replace("−", "-")), 0.51 * 10 ** -len(match[2] or "")
-        fits = {by: so_far and abs(by * cell.value - shown) <= half for by, so_far in fits.items()}
-    return 100 if fits[100] and not fits[1] else 1
-
-
-def _upper(cell: Cell, scale: int) -> Value:
-    """Give the upper end of an interval in the units shown, None if the cell holds none."""
-    if cell.high is not None:
-        return _scaled(cell.high, scale)
-    match = _SHOWN.fullmatch(cell.text)
-    if match is None or not match[3] or not isinstance(cell.value, (int, float)):
-        return None
-    return float(match[3].replace("−", "-"))
-
-
-def _scaled(value: Value, scale: int) -> Value:
-    """Give fractions in percent, without the last digits that only the multiplication makes."""
-    if scale == 1 or not isinstance(value, (int, float)):
-        return value
-    return float(f"{scale * value:.15g}")

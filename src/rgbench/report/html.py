@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,49 +13,16 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from rgbench.comparison.summary import Comparison
-from rgbench.data.catalogue import Catalogue
 from rgbench.report import page
 from rgbench.report.files.export import write_figures
 from rgbench.report.files.standalone import figure_style
-from rgbench.report.material import Beside
-from rgbench.report.sections import sources
+from rgbench.report.material import Beside, ReportOptions, Runs
 from rgbench.store.files import write_bytes
 from rgbench.store.store import RunRecord
 
+__all__ = ["Images", "ReportOptions", "write_page"]
+
 Images = Callable[[str], NDArray[Any] | None] | Mapping[str, NDArray[Any]]
-
-
-@dataclass(frozen=True)
-class ReportOptions:
-    """What a report shows.
-
-    Attributes
-    ----------
-    title : str
-        Title of the page; by default the data set's name is in it.
-    right, wrong : int
-        Examples of right and of wrong answers shown for each network.
-    hard : int
-        Sources shown that most runs miss.
-    galleries : int
-        Networks, from the top of the ranking, of which examples are shown.
-    cells, cell : int
-        Networks whose confusion matrices open the sources behind their cells, and sources shown of a cell.
-    picture_size : int
-        Longest side of an example's picture, in pixels.
-    figures : Path, optional
-        Folder into which every figure and table is written as files of its own (`rgbench.report.files.export`).
-    """
-
-    title: str = ""
-    right: int = 4
-    wrong: int = 8
-    hard: int = 8
-    galleries: int = 8
-    cells: int = 3
-    cell: int = 8
-    picture_size: int = 128
-    figures: Path | None = None
 
 
 def write_page(
@@ -99,40 +65,15 @@ def write_page(
     if not comparisons or not records:
         raise ValueError("a report needs at least one comparison and one record")
     path, options = Path(path), options or ReportOptions()
-    catalogue = beside.data.catalogue if beside is not None and beside.data is not None else None
-    pictures = _pictures(comparisons, records, images, options, catalogue)
-    content = page.context(comparisons, records, options.title, beside, pictures["cells"]) | pictures
+    find = images.get if isinstance(images, Mapping) else images
+    content = page.make(Runs.of(comparisons, records, beside, find, options))
     write_bytes(path, _render(content).encode("utf8"))
     if options.figures is not None:
-        write_figures(options.figures, page.figures_of(content), page.tables_of(content))
+        write_figures(options.figures, content.figures, content.tables)
     return path
 
 
-def _pictures(
-    comparisons: Mapping[str, Comparison],
-    records: Sequence[RunRecord],
-    images: Images | None,
-    options: ReportOptions,
-    catalogue: Catalogue | None,
-) -> dict[str, Any]:
-    model, main = next(iter(comparisons.items()))
-    order = [row.network for row in main.rows]
-    find = images.get if isinstance(images, Mapping) else images
-    look = sources.Look(find, options.picture_size, model, records[0].spec.images.field, catalogue)
-    return {
-        "picture_size": options.picture_size,
-        "hard": sources.hard_items(records, look, options.hard),
-        "galleries": [
-            gallery
-            for name in order[: options.galleries]
-            if (gallery := sources.gallery(name, records, look, (options.right, options.wrong)))
-        ],
-        "cells": {name: sources.cells(name, records, look, options.cell) for name in order[: options.cells]},
-        "gallery_words": sources.words(len(order), options.galleries),
-    }
-
-
-def _render(content: dict[str, Any]) -> str:
+def _render(content: page.Page) -> str:
     environment = Environment(
         loader=PackageLoader("rgbench.report"),
         autoescape=True,
@@ -141,7 +82,6 @@ def _render(content: dict[str, Any]) -> str:
     )
     looks = [_source(environment, name) for name in ("report.css", "figure.css")]
     style, script = "\n".join(looks), _source(environment, "report.js")
-    content = content | {"sections": page.sections(content)}
     return environment.get_template("report.html.j2").render(
         page=content,
         style=Markup(style),

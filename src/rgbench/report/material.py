@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rgbench.comparison.answer_modes import Answer, answers_of
 from rgbench.comparison.members import Side, side_of
 from rgbench.comparison.summary import Comparison
 from rgbench.data.catalogue import Catalogue, DataSet
 from rgbench.errors import RgbenchError, SpecError
+from rgbench.measures.cards import MetricCard
+from rgbench.measures.catalogue import metrics
+from rgbench.numbers import Scale, scale
 from rgbench.report.blocks import Section
 from rgbench.report.measured import measured
+from rgbench.report.tiles import Look
 from rgbench.store.attributions import Looks
 from rgbench.store.store import RunRecord
 from rgbench.store.tables import Predictions
+
+Find = Callable[[str], NDArray[Any] | None]
 
 
 @dataclass(frozen=True)
@@ -86,8 +96,41 @@ class Beside:
 
 
 @dataclass(frozen=True)
+class ReportOptions:
+    """What a report shows.
+
+    Attributes
+    ----------
+    title : str
+        Title of the page; by default the data set's name is in it.
+    right, wrong : int
+        Examples of right and of wrong answers shown for each network.
+    hard : int
+        Sources shown that most runs miss.
+    galleries : int
+        Networks, from the top of the ranking, of which examples are shown.
+    cells, cell : int
+        Networks whose confusion matrices open the sources behind their cells, and sources shown of a cell.
+    picture_size : int
+        Longest side of an example's picture, in pixels.
+    figures : Path, optional
+        Folder into which every figure and table is written as files of its own (`rgbench.report.files.export`).
+    """
+
+    title: str = ""
+    right: int = 4
+    wrong: int = 8
+    hard: int = 8
+    galleries: int = 8
+    cells: int = 3
+    cell: int = 8
+    picture_size: int = 128
+    figures: Path | None = None
+
+
+@dataclass(frozen=True)
 class Runs:
-    """What the sections are made from.
+    """What every section of a report is made from.
 
     Attributes
     ----------
@@ -99,22 +142,92 @@ class Runs:
         Their networks, best first.
     beside : Beside
         What stands beside them.
+    records : tuple of RunRecord
+        All runs, failed ones among them.
+    comparisons : mapping of str to Comparison
+        Comparison of each model; the first is `main`.
+    find : callable or None
+        Source id -> image, or None where there is none.
+    options : ReportOptions
+        What to show.
+    cited : tuple of str
+        What the sections that stand before rest on: keys of ``references.bib``, or whole entries.
     """
 
     main: Comparison
     complete: tuple[RunRecord, ...]
     networks: tuple[str, ...]
     beside: Beside = Beside()
+    records: tuple[RunRecord, ...] = ()
+    comparisons: Mapping[str, Comparison] = field(default_factory=dict)
+    find: Find | None = None
+    options: ReportOptions = ReportOptions()
+    cited: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, main: Comparison, records: Sequence[RunRecord], beside: Beside | None = None) -> Runs:
-        """Choose the runs of rows that are sound; a network with two recipes is left to the main table."""
+    def of(
+        cls,
+        comparisons: Comparison | Mapping[str, Comparison],
+        records: Sequence[RunRecord],
+        beside: Beside | None = None,
+        find: Find | None = None,
+        options: ReportOptions | None = None,
+    ) -> Runs:
+        """Choose the runs of rows that are sound; a network with two recipes is left to the main table.
+
+        Parameters
+        ----------
+        comparisons : Comparison or mapping of str to Comparison
+            One comparison, or that of each model, the leading one first.
+        records, beside, find, options
+            As the attributes; None for nothing beside, no images and the defaults.
+        """
+        if isinstance(comparisons, Comparison):
+            comparisons = {comparisons.model: comparisons}
+        main = next(iter(comparisons.values()))
         sound = [row.network for row in main.rows if row.status == "ok"]
         order = {name: i for i, name in enumerate(sound)}
         chosen = [r for r in records if r.status == "complete" and r.spec.network.name in order]
         chosen.sort(key=lambda r: (order[r.spec.network.name], r.spec.data.split, r.spec.seed))
         names = dict.fromkeys(r.spec.network.name for r in chosen)
-        return cls(main, tuple(chosen), tuple(names), beside or Beside())
+        return cls(
+            main,
+            tuple(chosen),
+            tuple(names),
+            beside or Beside(),
+            tuple(records),
+            comparisons,
+            find,
+            options or ReportOptions(),
+        )
+
+    def citing(self, cites: Iterable[str]) -> Runs:
+        """Give the same with more that is cited, keeping what has been worked out."""
+        other = copy(self)
+        object.__setattr__(other, "cited", (*self.cited, *cites))
+        return other
+
+    @property
+    def card(self) -> MetricCard:
+        """The metric in which networks are compared."""
+        return metrics().get(self.main.metric)
+
+    @property
+    def scale(self) -> Scale:
+        """How its values are written."""
+        return scale(self.card.scale)
+
+    @cached_property
+    def look(self) -> Look:
+        """How sources are shown."""
+        data = self.beside.data
+        return Look(
+            self.find,
+            self.options.picture_size,
+            self.main.model,
+            self.records[0].spec.images.field,
+            None if data is None else data.catalogue,
+        )
 
     def of_network(self, name: str) -> tuple[RunRecord, ...]:
         """Give the runs of one network."""

@@ -6,7 +6,6 @@ training sources takes away. For a given c it is linear in a and b, so the fit i
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,8 +23,6 @@ LEAST_FREEDOM = 2
 """Fewest seeds beyond the first of each size, over all sizes, that give an interval."""
 EXPONENTS = (0.05, 2.0)
 """Range of c."""
-FAR = 4.0
-"""An extrapolation beyond this many times the largest size is called a guess."""
 _GRID = np.geomspace(*EXPONENTS, 90)
 
 
@@ -44,13 +41,12 @@ class Law:
 
 @dataclass(frozen=True)
 class Extrapolation:
-    """The error expected of n training sources, with its interval, and the same in words."""
+    """The error expected of n training sources, with its interval."""
 
     n: float
     error: float
     low: float
     high: float
-    words: str
 
 
 @dataclass(frozen=True)
@@ -61,7 +57,6 @@ class Needed:
     n: float
     low: float
     high: float
-    words: str
 
 
 @dataclass(frozen=True)
@@ -113,10 +108,7 @@ class LearningCurve:
             raise DataError(f"the number of training sources is {n}; a positive one is needed")
         (low,), (high,) = self.band(n)
         error = float(self.law(n))
-        words = f"{n:,.0f} training sources: an error of {_percent(error)}{self._span(low, high, _percent)}"
-        if n > FAR * self.sizes[-1]:
-            words += f"; a guess, {n / self.sizes[-1]:.0f} times as many as the largest training set"
-        return Extrapolation(n, error, float(low), float(high), words)
+        return Extrapolation(n, error, float(low), float(high))
 
     def needed(self, error: float) -> Needed:
         """Find how many training sources an error needs."""
@@ -127,31 +119,7 @@ class LearningCurve:
             numbers = np.sort(_inverse(self.draws, error))
             last = len(numbers) - 1
             low, high = numbers[int(tail * last)], numbers[int(np.ceil((1 - tail) * last))]
-        words = (
-            f"an error of {_percent(error)} needs {_count(n)} training sources{self._span(low, high, _count)}"
-        )
-        if np.isinf(n):
-            words = f"no number of training sources is seen to bring the error to {_percent(error)}"
-            words += f"; at the least, {_count(low)} are needed" if np.isfinite(low) else ""
-        elif n > FAR * self.sizes[-1]:
-            words += f"; a guess, the largest training set has {self.sizes[-1]:,.0f}"
-        return Needed(error, float(n), float(low), float(high), words)
-
-    @property
-    def words(self) -> str:
-        """The curve in a sentence."""
-        first, last = self.sizes[0], self.sizes[-1]
-        less = 100 * float(self.law(last) - self.law(2 * last))
-        return (
-            f"from {first:,.0f} to {last:,.0f} training sources the error went from {_percent(self.mean[0])} to "
-            f"{_percent(self.mean[-1])}; the law error = {self.law.a:.3f} + {self.law.b:.3g} n^-{self.law.c:.2f} takes "
-            f"off {less:.1f} points for twice as many"
-        )
-
-    def _span(self, low: float, high: float, write: Callable[[float], str]) -> str:
-        if np.isnan(low):
-            return " (no interval: too few seeds)"
-        return f" ({100 * self.confidence:.0f} % interval {write(low)} to {write(high)})"
+        return Needed(error, float(n), float(low), float(high))
 
 
 def fit_learning_curve(
@@ -191,8 +159,8 @@ def fit_learning_curve(
     >>> curve = fit_learning_curve(n, 0.1 + 2 / np.sqrt(n))
     >>> round(curve.law.a, 3), round(curve.law.b, 3), round(curve.law.c, 3)
     (0.1, 2.0, 0.5)
-    >>> curve.needed(0.12).words.split(" (")[0]
-    'an error of 12.0 % needs 10,000 training sources'
+    >>> round(curve.needed(0.12).n)
+    10000
     """
     sizes, groups = _grouped(n_train, error)
     mean = np.array([group.mean() for group in groups])
@@ -291,14 +259,3 @@ def _inverse(laws: Floats, error: float) -> Floats:
     with np.errstate(divide="ignore", over="ignore"):
         n = np.where(above > 0, (b / np.where(above > 0, above, 1.0)) ** (1 / c), np.inf)
     return np.asarray(n)
-
-
-def _percent(error: float) -> str:
-    return f"{100 * error:.1f} %"
-
-
-def _count(n: float) -> str:
-    if np.isinf(n):
-        return "no limit"
-    digits = max(0, int(np.floor(np.log10(max(n, 1)))) - 1)
-    return f"{round(n, -digits):,.0f}"

@@ -16,14 +16,16 @@ from math import hypot, sqrt
 import numpy as np
 from numpy.typing import NDArray
 
-from rgbench.measures.cards import MetricCard
+from rgbench.measures.cards import MAIN, MetricCard
 from rgbench.statistics.intervals import interval
 from rgbench.statistics.losses import mean_ends
-from rgbench.statistics.power import answer
 from rgbench.statistics.recognition import Answers, Difference, Part, difference
 from rgbench.statistics.significance import holm
+from rgbench.words import pairs as words
 
 _HALVINGS = 40
+WANTED = 0.02
+"""Difference in recognition that one would like to resolve."""
 
 
 @dataclass(frozen=True)
@@ -42,8 +44,19 @@ class PairedDifference:
         Smallest difference that this test, its sources and its runs, would most likely have shown.
     separable : bool
         Whether the two are told apart: the corrected p-value is below 1 - confidence.
-    words : str
-        The same in a sentence.
+    metric : str
+        The metric.
+    confidence : float
+        Coverage of the interval.
+    n_test : int
+        Number of test sources.
+    pairs : int
+        Number of pairs that were looked at.
+    wanted, needed : float
+        A difference, and the number of test sources that would resolve it: infinite if these runs never would, NaN if
+        it is not known.
+    single : tuple of bool
+        Whether the first, and the second, is a single run whose seed the interval knows nothing of.
     """
 
     first: str
@@ -54,7 +67,18 @@ class PairedDifference:
     p_value: float
     resolvable: float
     separable: bool
-    words: str = ""
+    metric: str = MAIN
+    confidence: float = 0.95
+    n_test: int = 0
+    pairs: int = 1
+    wanted: float = WANTED
+    needed: float = float("nan")
+    single: tuple[bool, bool] = (False, False)
+
+    @property
+    def words(self) -> str:
+        """The same in a sentence, without its full stop."""
+        return words.pair(self)
 
 
 @dataclass(frozen=True)
@@ -139,7 +163,9 @@ def widened(
     return value - hypot(max(value - low, 0.0), *halves), value + hypot(max(high - value, 0.0), *halves)
 
 
-def recognition_differences(answers: list[Answers], confidence: float) -> list[PairedDifference]:
+def recognition_differences(
+    answers: list[Answers], confidence: float, metric: str = MAIN
+) -> list[PairedDifference]:
     """Compare every pair of networks by what they recognise, networks best first.
 
     Two networks are told apart where the p-value that belongs to the interval, corrected by Holm over all pairs, is
@@ -148,18 +174,29 @@ def recognition_differences(answers: list[Answers], confidence: float) -> list[P
     pairs = list(combinations(answers, 2))
     found = [difference(first, second, confidence) for first, second in pairs]
     corrected = holm([each.p_value for each in found])
-    return [
+    told = [
         _told(first.network, second.network, each, p)
-        for (first, second), each, p in zip(pairs, found, [(p, len(pairs)) for p in corrected], strict=True)
+        for (first, second), each, p in zip(pairs, found, corrected, strict=True)
     ]
+    return [replace(pair, metric=metric, pairs=len(pairs)) for pair in told]
 
 
-def _told(first: str, second: str, found: Difference, holm_of: tuple[float, int]) -> PairedDifference:
-    (p_value, pairs), span = holm_of, found.interval
-    apart = p_value < 1 - span.confidence
-    words = answer((first, second), found, apart, pairs)
-    least = found.resolution.smallest()
-    return PairedDifference(first, second, span.value, span.low, span.high, p_value, least, apart, words)
+def _told(first: str, second: str, found: Difference, p_value: float) -> PairedDifference:
+    span, resolution = found.interval, found.resolution
+    return PairedDifference(
+        first,
+        second,
+        span.value,
+        span.low,
+        span.high,
+        p_value,
+        resolution.smallest(),
+        p_value < 1 - span.confidence,
+        confidence=span.confidence,
+        n_test=resolution.n,
+        needed=resolution.needed(WANTED),
+        single=found.single,
+    )
 
 
 def paired_differences(
@@ -176,7 +213,7 @@ def paired_differences(
     confidence : float
         Coverage of the intervals, e.g. 0.95.
     n_test : int
-        Number of test sources, for the sentence.
+        Number of test sources.
 
     Returns
     -------
@@ -185,11 +222,18 @@ def paired_differences(
     """
     pairs = [_compare(first, second, confidence) for first, second in combinations(samples, 2)]
     corrected = holm([pair.p_value for pair in pairs])
-    told = [
-        replace(pair, p_value=p, separable=p < 1 - confidence)
+    return [
+        replace(
+            pair,
+            p_value=p,
+            separable=p < 1 - confidence,
+            metric=card.name,
+            confidence=confidence,
+            n_test=n_test,
+            pairs=len(pairs),
+        )
         for pair, p in zip(pairs, corrected, strict=True)
     ]
-    return [replace(pair, words=_sentence(pair, card, confidence, n_test)) for pair in told]
 
 
 def _compare(first: Sample, second: Sample, confidence: float) -> PairedDifference:
@@ -219,22 +263,3 @@ def _p_value(value: float, ends: Callable[[float], tuple[float, float]], parts: 
         separable = 0 < middle < 1 and not low <= 0 <= high
         inside, outside = (middle, outside) if separable else (inside, middle)
     return 1 - inside
-
-
-def _sentence(pair: PairedDifference, card: MetricCard, confidence: float, n_test: int) -> str:
-    share = card.value_range == (0.0, 1.0)
-    scale, unit = (100.0, " points") if share else (1.0, "")
-    digits = 1 if share else 3
-    sign = 1 if card.higher_is_better else -1
-    low, high = sorted((sign * scale * pair.low, sign * scale * pair.high))
-    value = sign * scale * pair.difference
-    span = f"{100 * confidence:.0f} % interval {low:.{digits}f} to {high:.{digits}f}"
-    if pair.separable:
-        first, second = (pair.first, pair.second) if value >= 0 else (pair.second, pair.first)
-        if value < 0:
-            span = f"{100 * confidence:.0f} % interval {-high:.{digits}f} to {-low:.{digits}f}"
-        return f"{first} beats {second} in {card.title} by {abs(value):.{digits}f}{unit} ({span})"
-    return (
-        f"{pair.first} and {pair.second} cannot be told apart in {card.title} with {n_test} test sources: "
-        f"{value:+.{digits}f}{unit} ({span})"
-    )

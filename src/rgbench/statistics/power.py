@@ -1,4 +1,4 @@
-"""What a test set can show: what its labels allow, and whether two networks are told apart, in a sentence.
+"""What a test set can show: what its labels allow.
 
 All differences are fractions.
 """
@@ -6,16 +6,9 @@ All differences are fractions.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import ceil, floor, log10, sqrt
-
-import numpy as np
+from math import sqrt
 
 from rgbench.errors import SpecError
-from rgbench.numbers import points
-from rgbench.statistics.recognition import Difference
-from rgbench.statistics.significance import Interval
-
-_FEWEST = 10
 
 
 @dataclass(frozen=True)
@@ -40,15 +33,6 @@ class LabelCeiling:
     def ceiling(self) -> float:
         """Accuracy that a network that is always right is expected to reach on these labels."""
         return self.label_accuracy
-
-    @property
-    def words(self) -> str:
-        """The ceiling in a sentence."""
-        return (
-            f"labels agree for {100 * self.agreement:.0f} % of the sources: if both err as often, a network that "
-            f"is always right would score about {100 * self.ceiling:.0f} %, and a true difference of 1 point shows "
-            f"as {self.shrinkage:.2f}"
-        )
 
 
 def label_ceiling(agreement: float, n_classes: int, other_is_true: bool = False) -> LabelCeiling:
@@ -78,9 +62,9 @@ def label_ceiling(agreement: float, n_classes: int, other_is_true: bool = False)
 
     Examples
     --------
-    >>> label_ceiling(0.68, 4).words
-    'labels agree for 68 % of the sources: if both err as often, a network that is always right would score
-    about 82 %, and a true difference of 1 point shows as 0.76'
+    >>> found = label_ceiling(0.68, 4)
+    >>> round(found.ceiling, 2), round(found.shrinkage, 2)
+    (0.82, 0.76)
     """
     k = n_classes
     if k < 2 or not 1 / k < agreement <= 1:
@@ -90,65 +74,3 @@ def label_ceiling(agreement: float, n_classes: int, other_is_true: bool = False)
         )
     q = agreement if other_is_true else (1 + sqrt((k - 1) * (k * agreement - 1))) / k
     return LabelCeiling(agreement, q, q - (1 - q) / (k - 1))
-
-
-def answer(
-    names: tuple[str, str], found: Difference, apart: bool, pairs: int = 1, wanted: float = 0.02
-) -> str:
-    """Say in a sentence whether two networks differ, and what would be needed to tell.
-
-    Parameters
-    ----------
-    names : (str, str)
-        The networks.
-    found : Difference
-        First minus second, as from `rgbench.statistics.recognition.difference`.
-    apart : bool
-        Whether they are told apart, all pairs counted.
-    pairs : int
-        Number of pairs that were looked at.
-    wanted : float
-        Difference that one would like to resolve.
-
-    Examples
-    --------
-    >>> from rgbench.statistics.recognition import Difference, Resolution
-    >>> sharp, dull = Resolution(800, 0.014, (), 0.95), Resolution(200, 0.017, (), 0.95)
-    >>> answer(("ConvXpress", "MCRGNet"), Difference(Interval(0.031, 0.004, 0.058), 0.02, sharp, (False, False)), True)
-    'ConvXpress beats MCRGNet by 3.1 points (95 % interval 0.4 to 5.8)'
-    >>> answer(("ConvXpress", "FR-Deep"), Difference(Interval(0.01, -0.02, 0.04), 0.5, dull, (False, False)), False)
-    'ConvXpress and FR-Deep cannot be told apart with 200 test sources; about 1,200 would be needed to
-    resolve a difference of 2 points'
-    """
-    first, second = names
-    span, n = found.interval, found.resolution.n
-    runs = {(True, True): ", of one trained run each", (True, False): f", of one trained run of {first}",
-            (False, True): f", of one trained run of {second}"}.get(found.single, "")  # fmt: skip
-    if apart and span.separable:
-        if span.value < 0:
-            first, second = second, first
-            span = Interval(-span.value, -span.high, -span.low, span.confidence)
-        return f"{first} beats {second} by {span.words}{runs}"
-    said = f"{first} and {second} cannot be told apart with {n:,} test sources"
-    if span.separable:
-        return f"{said} when all {pairs} pairs are counted ({span.words} for this pair alone{runs})"
-    needed = found.resolution.needed(wanted)
-    if np.isinf(needed):
-        return f"{said}; to resolve a difference of {points(wanted)}, more seeds are needed, not only more sources"
-    if needed <= n:
-        return f"{said}, which would most likely have shown a difference of {points(wanted)}"
-    return f"{said}; about {_rounded(ceil(needed)):,} would be needed to resolve a difference of {points(wanted)}"
-
-
-def _rounded(n: int) -> int:
-    """Round up to two digits; more would pretend to be known.
-
-    Examples
-    --------
-    >>> _rounded(1096), _rounded(7), _rounded(12345)
-    (1100, 7, 13000)
-    """
-    if n < _FEWEST:
-        return n
-    unit = 10 ** (floor(log10(n)) - 1)
-    return int(ceil(n / unit) * unit)

@@ -43,14 +43,6 @@ class Friedman:
     f_p_value: float
     n_sets: int
 
-    @property
-    def words(self) -> str:
-        """The test in a sentence."""
-        return (
-            f"{len(self.ranks)} networks on {self.n_sets} data sets: Friedman's test, p = {self.p_value:.2g} "
-            f"(Iman & Davenport: p = {self.f_p_value:.2g})"
-        )
-
 
 @dataclass(frozen=True)
 class Nemenyi:

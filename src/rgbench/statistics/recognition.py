@@ -153,8 +153,9 @@ def mean_interval(answers: Answers, confidence: float = 0.95) -> Interval:
     Examples
     --------
     >>> y, i, s = np.arange(400) % 4, np.arange(400), np.arange(3)[:, None]
-    >>> print(mean_interval(Answers("a", y, (i + s) % 10 > 0, ("published",) * 3)).words)
-    90.0 points (95 % interval 88.4 to 91.4)
+    >>> span = mean_interval(Answers("a", y, (i + s) % 10 > 0, ("published",) * 3))
+    >>> [round(x, 3) for x in (span.value, span.low, span.high)]
+    [0.9, 0.884, 0.914]
     """
     return mean_intervals([answers], confidence)[0]
 
@@ -200,8 +201,8 @@ def difference(first: Answers, second: Answers, confidence: float = 0.95) -> Dif
     >>> y, i, s = np.arange(400) % 4, np.arange(400), np.arange(3)[:, None]
     >>> one, other = ((i + s) % 10 > 0), ((i + 7 * s) % 5 > 0)
     >>> found = difference(*(Answers(name, y, right, ("published",) * 3) for name, right in (("a", one), ("b", other))))
-    >>> print(found.interval.words, found.p_value < 0.001)
-    10.0 points (95 % interval 8.0 to 12.1) True
+    >>> [round(x, 3) for x in (found.interval.value, found.interval.low, found.interval.high)], found.p_value < 0.001
+    ([0.1, 0.08, 0.121], True)
     """
     common = [fold for fold in first.folds if fold in second.folds]
     if common:

@@ -18,7 +18,6 @@ import numpy as np
 from scipy.stats import norm, t
 
 from rgbench.errors import SpecError
-from rgbench.numbers import points
 from rgbench.statistics.significance import (
     Flags,
     Floats,
@@ -50,14 +49,6 @@ class CorrectedT:
     degrees: int
     p_value: float
 
-    @property
-    def words(self) -> str:
-        """The test in a sentence."""
-        return (
-            f"{self.interval.words} over {self.degrees + 1} splits (corrected resampled t-test, "
-            f"p = {self.p_value:.2g})"
-        )
-
 
 @dataclass(frozen=True)
 class Posterior:
@@ -79,14 +70,6 @@ class Posterior:
     rope: float
     right: float
     region: float
-
-    @property
-    def words(self) -> str:
-        """The three chances in a sentence."""
-        return (
-            f"first better {100 * self.right:.0f} %, equal within {points(self.region)} "
-            f"{100 * self.rope:.0f} %, second better {100 * self.left:.0f} %"
-        )
 
 
 def corrected_t(differences: Floats, test_share: float, confidence: float = 0.95) -> CorrectedT:
@@ -156,8 +139,8 @@ def correlated_t(differences: Floats, test_share: float, rope: float = 0.01) -> 
     Examples
     --------
     >>> posterior = correlated_t(np.array([0.02, 0.03, 0.01, 0.04, 0.05]), test_share=0.2)
-    >>> posterior.words
-    'first better 93 %, equal within 1 point 6 %, second better 1 %'
+    >>> round(posterior.right, 2), round(posterior.rope, 2), round(posterior.left, 2)
+    (0.93, 0.06, 0.01)
     """
     if not rope >= 0:
         raise SpecError(f"rope: found {rope}; legal are 0 and more")

@@ -9,9 +9,10 @@ from rich.table import Table
 
 from rgbench.cli.screen import say
 from rgbench.comparison.published import find_paper, paper_names
-from rgbench.comparison.replication import compare_with, found_in, summary
+from rgbench.comparison.replication import compare_with, found_in
 from rgbench.data.load import load_dataset
 from rgbench.store.store import RunRecord, Store
+from rgbench.words import replication
 
 
 def replicate(name: str, store_path: Path, device: str, console: Console) -> None:
@@ -35,8 +36,8 @@ def replicate(name: str, store_path: Path, device: str, console: Console) -> Non
     verdicts = compare_with(paper, found_in(records))
     for verdict in verdicts:
         style = {"agrees": "", "cannot be said": "dim"}.get(verdict.kind, "yellow")
-        say(console, f"{verdict.words} ({verdict.value.where})", style=style)
-    say(console, summary(verdicts))
+        say(console, f"{replication.verdict(verdict)} ({verdict.value.where})", style=style)
+    say(console, replication.summary(verdicts))
 
 
 def list_papers(console: Console) -> None:

@@ -9,8 +9,9 @@ from rich.console import Console
 
 from rgbench.cli.screen import say, warn
 from rgbench.cli.work.stored import check_model, open_store
-from rgbench.comparison.label_errors import words, write_suspects
+from rgbench.comparison.label_errors import write_suspects
 from rgbench.comparison.label_review import review_labels
+from rgbench.words.failures import suspects
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ def list_suspects(store_path: Path, choice: SuspectsChoice, console: Console) ->
     for record, why in found.left_out:
         warn(console, f"left out: {record.spec.network.name}, seed {record.spec.seed}: {why}")
     write_suspects(choice.out, found.suspects, choice.overwrite)
-    said = words(found.held, found.share, found.suspects, found.labelled)
+    said = suspects(found.held, found.share, found.suspects, found.labelled)
     say(
         console,
         f"{found.data}, {len(found.records)} runs: {said}.",

@@ -34,6 +34,7 @@ CARD = Card(
     title="RadioGalaxyDataset: 2158 FIRST cutouts, Compact, FRI, FRII, Bent",
     paper="Griese, Kummer, Connor, Brueggen & Rustige 2023, Data in Brief 47, 108974",
     doi="10.5281/zenodo.7120632",
+    keys=("Griese2023",),
     url="https://zenodo.org/record/7689127",
     licence=f"Code: MIT, (c) 2022 Florian Griese. {FIRST_WORDS}",
     classes=CLASSES,

@@ -48,6 +48,7 @@ def _card(name: str, title: str, survey: str, scale: tuple[float, float], defect
         title=title,
         paper="Tang, Scaife & Leahy 2019, MNRAS 488, 3358",
         doi="10.1093/mnras/stz1883",
+        keys=("Tang2019",),
         url=_URL.format(file),
         licence=f"No licence file beside the batches; the authors ask to cite the paper. {words}",
         classes=CLASSES,

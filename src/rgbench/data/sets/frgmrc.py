@@ -31,6 +31,7 @@ CARD = Card(
     title="FRGMRC-221022: 960 FIRST images, Compact, FRI, FRII, Bent",
     paper="Brand, Grobler, Kleynhans, Vaccari, Prescott & Becker 2023, MNRAS 522, 292",
     doi="10.5281/zenodo.7645530",
+    keys=("Brand2023",),
     url="https://zenodo.org/records/7645530",
     licence=f"The words on the record at the DOI count; they were not seen here. {FIRST_WORDS}",
     classes=CLASSES,

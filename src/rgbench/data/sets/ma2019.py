@@ -57,6 +57,7 @@ def _card(name: str, title: str, version: str, defects: tuple[str, ...]) -> Card
         title=title,
         paper=_PAPER,
         doi="10.3847/1538-4365/aaf9a2",
+        keys=("Ma2019", "Becker2021"),
         url=f"{_MANIFESTS}/{version}",
         licence=_LICENCE,
         classes=CLASSES,

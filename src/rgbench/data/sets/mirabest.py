@@ -75,6 +75,7 @@ def _card(name: str, title: str, classes: tuple[str, ...], file: str, defects: t
         title=title,
         paper="Porter & Scaife 2023, RASTI 2, 293; labels of Miraghaei & Best 2017, MNRAS 466, 4346",
         doi="10.5281/zenodo.4288837",
+        keys=("Porter2023", "Miraghaei2017"),
         url=f"http://www.jb.man.ac.uk/research/MiraBest/{file}",
         licence=_LICENCE,
         classes=classes,

@@ -20,6 +20,7 @@ CARD = Card(
     title="MNIST: 70,000 handwritten digits, the 2021 testbed's control task",
     paper="LeCun, Bottou, Bengio & Haffner 1998, Proceedings of the IEEE 86, 2278",
     doi="10.1109/5.726791",
+    keys=("LeCun1998",),
     url="https://storage.googleapis.com/cvdf-datasets/mnist/",
     licence=(
         "No licence words in the files; Yann LeCun and Corinna Cortes hold the copyright, and the set is "

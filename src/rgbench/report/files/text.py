@@ -13,6 +13,8 @@ from rich.table import Table
 from rgbench import numbers
 from rgbench.comparison.summary import Comparison, Row
 from rgbench.errors import StoreError
+from rgbench.measures.cards import MAIN, MetricCard
+from rgbench.measures.catalogue import metrics
 from rgbench.report.blocks import to_csv
 from rgbench.report.files.latex import escaped, latex_table
 
@@ -44,13 +46,6 @@ class Column:
     value: Callable[[Row], Value]
 
 
-def metric(row: Row, name: str, part: str = "mean") -> Value:
-    """Give the mean, spread, low or high of a row's metric; None if it is not there or not finite."""
-    estimate = row.metrics.get(name)
-    value = getattr(estimate, part, None)
-    return float(value) if value is not None and numbers.is_number(float(value)) else None
-
-
 def cost(row: Row, name: str) -> Value:
     """Give a cost of a row; None if it is not there or not finite."""
     value = row.cost.get(name)
@@ -67,56 +62,94 @@ def remarks(row: Row) -> str:
     return "; ".join(row.notes)
 
 
-def _mean(name: str) -> tuple[Callable[[Row], str], Callable[[Row], Value]]:
-    return lambda row: numbers.percent(metric(row, name)), lambda row: metric(row, name)
+def columns(metric: str, confidence: float = 0.95) -> tuple[Column, ...]:
+    """Give the columns of the table after the network's name and before its notes: the metric compared leads.
 
-
-def _cost(name: str, show: Callable[[Value], str]) -> tuple[Callable[[Row], str], Callable[[Row], Value]]:
-    return lambda row: show(cost(row, name)), lambda row: cost(row, name)
-
-
-def _mean_spread(row: Row) -> str:
-    mean, spread = metric(row, "mpca"), metric(row, "mpca", "spread")
-    if mean is None or spread is None:
-        return numbers.percent(mean)
-    return f"{numbers.percent(mean)} ± {numbers.percent(spread)}"
-
-
-def _range(row: Row) -> str:
-    low, high = metric(row, "mpca", "low"), metric(row, "mpca", "high")
+    Examples
+    --------
+    >>> [column.heading for column in columns("nll")][:4]
+    ['NLL', '95 % interval', 'MPCA %', 'accuracy %']
+    """
+    lead = metrics().get(metric)
+    others = [name for name in BESIDE if name != metric]
+    interval = Column(
+        "interval",
+        f"{100 * confidence:g} % interval",
+        f"of the mean {lead.short}",
+        lambda row: _range(row, lead),
+        lambda row: value_of(row, metric, "low"),
+    )
     return (
-        numbers.NONE if low is None or high is None else f"{numbers.percent(low)} – {numbers.percent(high)}"
+        Column(
+            metric,
+            numbers.scale(lead.scale).heading(lead.short),
+            f"{lead.words}: mean over seeds ± their standard deviation",
+            lambda row: mean_spread(row, lead),
+            lambda row: value_of(row, metric),
+        ),
+        interval,
+        *(_mean(metrics().get(name)) for name in others),
+        *COSTS,
     )
 
 
-COLUMNS = (
-    Column(
-        "mpca",
-        "MPCA %",
-        "mean per-class accuracy: mean over seeds ± their standard deviation",
-        _mean_spread,
-        lambda row: metric(row, "mpca"),
-    ),
-    Column("interval", "95 % interval", "of the mean MPCA", _range, lambda row: metric(row, "mpca", "low")),
-    Column("accuracy", "accuracy %", "mean over seeds", *_mean("accuracy")),
-    Column("macro_f1", "macro F1 %", "mean over seeds", *_mean("macro_f1")),
-    Column("parameters", "parameters", "trainable or not", *_cost("parameters", numbers.count)),
-    Column("macs", "MACs", "multiply-accumulates per image", *_cost("macs", numbers.count)),
-    Column("time", "training time", "of one run, mean", *_cost("training_seconds", numbers.duration)),
-    Column(
+def value_of(row: Row, name: str, part: str = "mean") -> Value:
+    """Give the mean, spread, low or high of a row's metric; None if it is not there or not finite."""
+    estimate = row.metrics.get(name)
+    value = getattr(estimate, part, None)
+    return float(value) if value is not None and numbers.is_number(float(value)) else None
+
+
+def mean_spread(row: Row, card: MetricCard) -> str:
+    """Write the mean of a metric over the seeds, with their spread where there are several."""
+    show = numbers.scale(card.scale).show
+    mean, spread = value_of(row, card.name), value_of(row, card.name, "spread")
+    return show(mean) if mean is None or spread is None else f"{show(mean)} ± {show(spread)}"
+
+
+def _range(row: Row, card: MetricCard) -> str:
+    show = numbers.scale(card.scale).show
+    low, high = value_of(row, card.name, "low"), value_of(row, card.name, "high")
+    return numbers.NONE if low is None or high is None else f"{show(low)} – {show(high)}"
+
+
+def _mean(card: MetricCard) -> Column:
+    scale = numbers.scale(card.scale)
+    return Column(
+        card.name,
+        scale.heading(card.short),
+        "mean over seeds",
+        lambda row: scale.show(value_of(row, card.name)),
+        lambda row: value_of(row, card.name),
+    )
+
+
+def _cost(key: str, heading: str, meaning: str, name: str, show: Callable[[Value], str]) -> Column:
+    return Column(key, heading, meaning, lambda row: show(cost(row, name)), lambda row: cost(row, name))
+
+
+BESIDE = (MAIN, "accuracy", "macro_f1")
+"""Metrics that the table shows beside the one compared."""
+COSTS = (
+    _cost("parameters", "parameters", "trainable or not", "parameters", numbers.count),
+    _cost("macs", "MACs", "multiply-accumulates per image", "macs", numbers.count),
+    _cost("time", "training time", "of one run, mean", "training_seconds", numbers.duration),
+    _cost(
         "train_rate",
         "training images/s",
         "median over epochs",
-        *_cost("training_images_per_second", numbers.significant),
+        "training_images_per_second",
+        numbers.significant,
     ),
-    Column(
+    _cost(
         "rate",
         "inference images/s",
         "median of repeats",
-        *_cost("inference_images_per_second", numbers.significant),
+        "inference_images_per_second",
+        numbers.significant,
     ),
 )
-"""Columns of the table after the network's name and before its notes."""
+"""Columns of what a network costs."""
 
 
 WIDE = 116
@@ -127,27 +160,29 @@ def comparison_tables(comparison: Comparison, width: int) -> list[Table]:
     """Make the tables that a terminal so many characters wide shows: one, or scores and costs apart."""
     if width >= WIDE:
         return [comparison_table(comparison)]
-    scores = comparison_table(comparison, COLUMNS[:4])
+    whole = columns(comparison.metric, comparison.confidence)
+    scores = comparison_table(comparison, whole[: -len(COSTS)])
     scores.caption = None
-    return [scores, comparison_table(comparison, COLUMNS[4:])]
+    return [scores, comparison_table(comparison, COSTS)]
 
 
-def comparison_table(comparison: Comparison, columns: Sequence[Column] = COLUMNS) -> Table:
+def comparison_table(comparison: Comparison, shown: Sequence[Column] = ()) -> Table:
     """Make the table that the terminal shows; a network that did not learn is marked, with the reason.
 
     Parameters
     ----------
     comparison : Comparison
         The comparison of one model of every run.
-    columns : sequence of Column
-        Which columns stand behind the name.
+    shown : sequence of Column
+        Which columns stand behind the name; all of `columns` if there are none.
     """
+    shown = shown or columns(comparison.metric, comparison.confidence)
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), caption_justify="left", pad_edge=False)
     table.add_column("network", overflow="fold", min_width=12)
-    for column in columns:
+    for column in shown:
         table.add_column(column.heading.replace(" ", "\n", 1), justify="right", no_wrap=True)
     for row in comparison.rows:
-        cells = [column.show(row) for column in columns]
+        cells = [column.show(row) for column in shown]
         name = escape(row.network) if learned(row) else f"{escape(row.network)} [yellow]!"
         table.add_row(name, *cells, style="" if learned(row) else "dim")
     noted = [f"{row.network}: {remarks(row)}" for row in comparison.rows if row.notes]
@@ -157,10 +192,11 @@ def comparison_table(comparison: Comparison, columns: Sequence[Column] = COLUMNS
 
 def comparison_lines(comparison: Comparison) -> list[str]:
     """Give the table as lines of plain text, columns aligned, notes beneath."""
-    cells = [["network", *(column.heading for column in COLUMNS)]]
+    shown = columns(comparison.metric, comparison.confidence)
+    cells = [["network", *(column.heading for column in shown)]]
     for row in comparison.rows:
         name = row.network if learned(row) else f"{row.network} !"
-        cells.append([name, *(column.show(row) for column in COLUMNS)])
+        cells.append([name, *(column.show(row) for column in shown)])
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = [
         "  ".join(
@@ -181,7 +217,7 @@ def comparison_csv(comparison: Comparison) -> str:
     head += [f"{name}_{part}" for name in names for part in parts] + costs + ["notes"]
     rows: list[list[float | int | str | None]] = []
     for row in comparison.rows:
-        values = [metric(row, name, part) for name in names for part in parts]
+        values = [value_of(row, name, part) for name in names for part in parts]
         seeds = " ".join(str(seed) for seed in row.seeds)
         known = [row.cost.get(name, "") for name in costs]
         rows.append([row.network, row.status, seeds, row.n_test, *values, *known, remarks(row)])
@@ -190,12 +226,13 @@ def comparison_csv(comparison: Comparison) -> str:
 
 def comparison_latex(comparison: Comparison) -> str:
     r"""Give the table as a LaTeX ``tabular`` that needs the package ``booktabs``."""
+    shown = columns(comparison.metric, comparison.confidence)
     rows, notes = [], []
     for row in comparison.rows:
-        rows.append([row.network, *(column.show(row) for column in COLUMNS)])
+        rows.append([row.network, *(column.show(row) for column in shown)])
         if row.notes:
             notes.append(rf"\par\footnotesize {escaped(row.network)}: {escaped(remarks(row))}.")
-    return latex_table(["network", *(column.heading for column in COLUMNS)], rows, notes=notes)
+    return latex_table(["network", *(column.heading for column in shown)], rows, notes=notes)
 
 
 def write_csv(path: Path, comparison: Comparison) -> None:

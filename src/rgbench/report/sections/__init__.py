@@ -1,58 +1,194 @@
-"""The report's later sections, one file each: what the stored runs tell beyond their scores."""
+"""The report's sections, one module each, all of one kind: a function from the runs to a `Section`, or None.
+
+Another package adds one by an entry point of the group ``rgbench.sections`` that leads to a `SectionCard`; a script
+adds one with ``sections().register(name, card)``.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
 
-from rgbench.comparison.summary import Comparison
+from rgbench.errors import SpecError
+from rgbench.references import bibliography
+from rgbench.registry import Registry
 from rgbench.report.blocks import Section
-from rgbench.report.material import Beside, Runs
+from rgbench.report.material import Runs
 from rgbench.report.sections import (
     across,
     attribution,
     calibration,
+    cite,
+    confusion,
     differences,
     ensembles,
     failures,
     label_errors,
     learning_curve,
+    models,
     overfitting,
     ranking,
     robustness,
+    scores,
+    sources,
+    table,
+    terms,
+    training,
     uncertainty,
 )
-from rgbench.store.store import RunRecord
+from rgbench.report.sections import runs as runs_section
 
 Maker = Callable[[Runs], Section | None]
-MAKERS: tuple[Maker, ...] = (
-    differences.section,
-    ranking.section,
-    across.section,
-    overfitting.section,
-    learning_curve.section,
-    ensembles.section,
-    calibration.section,
-    uncertainty.section,
-    robustness.section,
-    attribution.section,
-    failures.section,
-    label_errors.section,
+LAST = "label_errors"
+"""Section after which those of other packages stand unless they say otherwise."""
+
+
+@dataclass(frozen=True)
+class SectionCard:
+    """A section of the report, and where it stands.
+
+    Attributes
+    ----------
+    name : str
+        Its name.
+    maker : callable
+        ``f(runs) -> Section or None``: None if the runs have nothing for it.
+    after : str
+        Name of the section after which it stands.
+    untrained : bool
+        Whether it is made even if no run has learnt anything.
+    """
+
+    name: str
+    maker: Maker
+    after: str = LAST
+    untrained: bool = False
+
+
+_ORDER: tuple[tuple[str, Maker, bool], ...] = (
+    ("table", table.section, True),
+    ("scores", scores.section, True),
+    ("differences", differences.section, False),
+    ("ranking", ranking.section, False),
+    ("across", across.section, False),
+    ("models", models.section, True),
+    ("confusion", confusion.section, True),
+    ("training", training.section, True),
+    ("overfitting", overfitting.section, False),
+    ("learning_curve", learning_curve.section, False),
+    ("ensembles", ensembles.section, False),
+    ("calibration", calibration.section, False),
+    ("uncertainty", uncertainty.section, False),
+    ("robustness", robustness.section, False),
+    ("attribution", attribution.section, False),
+    ("failures", failures.section, False),
+    ("label_errors", label_errors.section, False),
+    ("sources", sources.section, True),
+    ("runs", runs_section.section, True),
+    ("terms", terms.section, True),
+    ("cite", cite.section, True),
 )
-"""In the order of the page; each gives its section, or None if the runs have nothing for it."""
+"""Names and makers in the order of the page, and whether each is made even if no run has learnt anything."""
+ANCHORS = frozenset(
+    ("answer", "table", "ranking", "differences", "places", "across", "models", "confusion", "training", "overfitting",
+     "learning", "ensembles", "calibration", "doubt", "robustness", "looks", "failures", "labels", "sources", "runs",
+     "terms", "cite")
+)  # fmt: skip
+"""Addresses within the page that are taken; links of readers lead to them, so that they stay."""
+OWN = tuple(name for name, _, _ in _ORDER)
+"""Sections that ship, in the order of the page."""
 
 
-def parts(main: Comparison, records: Sequence[RunRecord], beside: Beside | None = None) -> list[Section]:
+@cache
+def sections() -> Registry[SectionCard]:
+    """Give the registry of sections; others join it by entry points ``rgbench.sections``.
+
+    Examples
+    --------
+    >>> sections().names()[:3]
+    ['table', 'scores', 'differences']
+    """
+    registry = Registry[SectionCard]("section of the report", entry_point_group="rgbench.sections")
+    before = ""
+    for name, maker, untrained in _ORDER:
+        registry.register(name, SectionCard(name, maker, before, untrained))
+        before = name
+    return registry
+
+
+def make(runs: Runs) -> tuple[list[Section], list[str]]:
     """Make the sections for which the runs have what is needed.
 
-    Parameters
-    ----------
-    main : Comparison
-        The comparison that leads the report.
-    records : sequence of RunRecord
-        Its runs.
-    beside : Beside, optional
-        What stands beside them.
+    Returns
+    -------
+    list of Section
+        In the order of the page.
+    list of str
+        What went wrong in sections of other packages: one that fails is left out, and the rest stand.
     """
-    runs = Runs.of(main, records, beside)
-    made = [maker(runs) for maker in MAKERS] if runs.complete else []
-    return [section for section in made if section is not None]
+    cards, problems = _cards()
+    made: list[Section] = []
+    for card in _ordered(cards, problems):
+        if not (runs.complete or card.untrained):
+            continue
+        section = card.maker(runs) if card.name in OWN else _guarded(card, runs, made, problems)
+        if section is not None:
+            made.append(section)
+            runs = runs.citing(section.cites)
+    return made, problems
+
+
+def _cards() -> tuple[list[SectionCard], list[str]]:
+    """Give all cards, and say which of other packages are none."""
+    cards, problems = [], []
+    found: list[tuple[str, object]] = [*sections()]  # whatever an entry point leads to
+    for name, card in found:
+        if isinstance(card, SectionCard):
+            cards.append(SectionCard(name, card.maker, card.after, card.untrained))
+        else:
+            problems.append(
+                f"The section {name!r} is left out: it is a {type(card).__name__}, no SectionCard."
+            )
+    problems += [f"The section {name!r} is left out: it {why}." for name, why in sections().broken().items()]
+    return cards, problems
+
+
+def _ordered(cards: list[SectionCard], problems: list[str]) -> list[SectionCard]:
+    """Put every section after the one that its card names; of several after the same, the first name first."""
+    ordered = [card for card in cards if card.name in OWN]
+    left = sorted((card for card in cards if card.name not in OWN), key=lambda card: card.name, reverse=True)
+    while left:
+        names = [card.name for card in ordered]
+        card = next((card for card in left if card.after in names), None)
+        if card is None:
+            card = left[0]
+            problems.append(
+                f"The section {card.name!r} is to stand after {card.after!r}, which is none of {', '.join(names)}: it "
+                f"stands after {LAST!r}."
+            )
+        left.remove(card)
+        ordered.insert(names.index(card.after if card.after in names else LAST) + 1, card)
+    return ordered
+
+
+def _guarded(card: SectionCard, runs: Runs, made: list[Section], problems: list[str]) -> Section | None:
+    """Make a section of another package; None if it fails, which is said."""
+    try:
+        section = card.maker(runs)
+        _check(section, made)
+    except Exception as error:  # whatever is wrong in another package must not cost the report
+        problems.append(f"The section {card.name!r} is left out: {type(error).__name__}: {error}")
+        return None
+    return section
+
+
+def _check(section: object, made: list[Section]) -> None:
+    """Refuse what the page could not show."""
+    if section is None:
+        return
+    if not isinstance(section, Section):
+        raise SpecError(f"its maker gave a {type(section).__name__}; legal are Section and None")
+    if section.anchor in {*ANCHORS, *(each.anchor for each in made)}:
+        raise SpecError(f"its anchor {section.anchor!r} is that of another section")
+    bibliography(section.cites)

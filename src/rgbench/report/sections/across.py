@@ -13,27 +13,27 @@ from scipy.stats import rankdata
 from rgbench import numbers
 from rgbench.comparison.shared_sources import SetSources, Shared, distinct_sets, shared_sources
 from rgbench.comparison.summary import Comparison, Row
-from rgbench.numbers import listed
-from rgbench.report.blocks import Cell, Figure, Section, Table
+from rgbench.numbers import Scale, listed
+from rgbench.report.blocks import Figure, Section, Table
+from rgbench.report.cells import NO_CELL, Cell, chance, difference, span
 from rgbench.report.draw.cd_diagram import cd_diagram
 from rgbench.report.material import Runs, Setting
 from rgbench.report.sections.differences import EQUAL, LARGEST
 from rgbench.seeds import numpy_generator
 from rgbench.statistics.rank_tests import friedman, friedman_permutation, nemenyi, sets_needed, signed_rank
-from rgbench.statistics.resampled import Posterior
 
 Floats = NDArray[np.float64]
 FEWEST = 3
 """Data sets, and networks, from which Friedman's test is made."""
 _DRAWS = 20_000
 _NOTES = (
-    "The unit is the data set: every network has one number on each, its MPCA, a mean over the seeds. Sets of one "
+    "The unit is the data set: every network has one number on each, its {metric}, a mean over the seeds. Sets of one "
     "protocol count, each with its own classes, so that ranks are compared, not percentages. A network that "
     "failed on a set has the lowest rank there.",
     "Friedman's test asks whether the networks differ at all; its p-value is by permutation of the ranks, as "
     "chi-squared and F are limits for many data sets. Nemenyi's critical difference is for all pairs at once "
     "(Demsar 2006, JMLR 7, 1). The Bayesian signed-rank test (Benavoli et al. 2017, JMLR 18, 77) gives the "
-    "chance that one network is better on a further data set like these, by more than 1 point, or that both are as "
+    "chance that one network is better on a further data set like these, by more than {region}, or that both are as "
     "good as equal. All three take data sets for independent draws: sets that share sources, labels or a survey "
     "are not, and the tests are then surer than they should be.",
 )
@@ -60,7 +60,7 @@ def section(runs: Runs) -> Section | None:
     networks = [row.network for row in runs.main.rows if all(_has(each, row.network) for each in sets)]
     if len(sets) < 2 or len(networks) < 2:
         return _nothing(sets, left)
-    scores = _scores(sets, networks)
+    scores = _scores(sets, networks, runs)
     ranks = rankdata(-scores, axis=1).mean(axis=0)
     order = np.argsort(ranks, kind="stable")
     networks, scores, ranks = [networks[i] for i in order], scores[:, order], ranks[order]
@@ -77,13 +77,29 @@ def section(runs: Runs) -> Section | None:
         ),
         figures=_figures(networks, scores),
         tables=(
-            _score_table(sets, networks, ranks),
-            _pair_table(networks, scores),
+            _score_table(sets, networks, ranks, runs),
+            _pair_table(networks, scores, runs.scale),
             _shared_table(shared),
         ),
-        notes=_NOTES,
-        early=True,
+        notes=(
+            *(note.format(metric=runs.card.short, region=_region(runs.scale)) for note in _NOTES),
+            *_sign(runs),
+        ),
+        cites=("Demsar2006", "Friedman1937", "Benavoli2017"),
     )
+
+
+def _sign(runs: Runs) -> tuple[str, ...]:
+    """Say which way differences are taken where a lower value is better."""
+    if runs.card.higher_is_better:
+        return ()
+    return (
+        f"{runs.card.short} is better where it is lower; a difference above 0 favours the first all the same.",
+    )
+
+
+def _region(scale: Scale) -> str:
+    return numbers.points(EQUAL) if scale is numbers.PERCENT else f"{EQUAL:g}"
 
 
 def _chosen(runs: Runs) -> tuple[list[_Set], list[str]]:
@@ -129,7 +145,6 @@ def _nothing(sets: Sequence[_Set], left: Sequence[str]) -> Section:
             *(f"Not counted: {reason}." for reason in left),
             f"Friedman's test needs {FEWEST} networks that were run on {FEWEST} data sets or more.",
         ),
-        early=True,
     )
 
 
@@ -137,16 +152,25 @@ def _has(each: _Set, network: str) -> bool:
     return any(row.network == network for row in each.comparison.rows)
 
 
-def _value(row: Row) -> float:
-    """Give a network's MPCA on a data set; NaN if all its runs failed."""
-    return row.metrics["mpca"].mean if "mpca" in row.metrics else float("nan")
+def _value(row: Row, metric: str) -> float:
+    """Give a network's score on a data set; NaN if all its runs failed."""
+    return row.metrics[metric].mean if metric in row.metrics else float("nan")
 
 
-def _scores(sets: Sequence[_Set], networks: Sequence[str]) -> Floats:
-    """Give the MPCA, shape (sets, networks); one that failed has that of chance, or the lowest if that is less."""
-    scores = np.array([[_value(each.row(name)) for name in networks] for each in sets])
-    chance = np.array([1 / max(len(each.comparison.classes), 1) for each in sets])
-    worst = np.minimum(chance, np.nanmin(np.column_stack([scores, chance]), axis=1) - 1e-6)
+def _scores(sets: Sequence[_Set], networks: Sequence[str], runs: Runs) -> Floats:
+    """Give the scores, shape (sets, networks), negative where lower is better: higher is better in all.
+
+    One that failed has the score of chance, or the lowest if that is less; the lowest, where chance has none.
+    """
+    sign = 1 if runs.card.higher_is_better else -1
+    scores = np.array(
+        [[sign * _value(each.row(name), runs.main.metric) for name in networks] for each in sets]
+    )
+    if runs.card.scale == numbers.PERCENT.name and sign > 0:
+        guess = np.array([1 / max(len(each.comparison.classes), 1) for each in sets])
+    else:
+        guess = np.where(np.isfinite(scores).any(axis=1), np.inf, 0.0)
+    worst = np.minimum(guess, np.nanmin(np.column_stack([scores, guess]), axis=1) - 1e-6)
     return np.where(np.isfinite(scores), scores, worst[:, None])
 
 
@@ -236,36 +260,36 @@ def _others(networks: Sequence[str], p_values: Floats, own: int) -> str:
     return ", ".join(name for j, name in enumerate(networks) if j != own and p_values[j] >= 0.05)
 
 
-def _score_table(sets: Sequence[_Set], networks: Sequence[str], ranks: Floats) -> Table:
-    columns = ["network", "mean rank"]
+def _score_table(sets: Sequence[_Set], networks: Sequence[str], ranks: Floats, runs: Runs) -> Table:
+    columns, short = ["network", "mean rank"], runs.card.short
     for each in sets:
-        columns += [f"{each.name}: MPCA %", f"{each.name}: 95 % interval"]
+        columns += [f"{each.name}: {runs.scale.heading(short)}", f"{each.name}: 95 % interval"]
     rows = [
         (
             Cell(name),
             Cell(f"{rank:.2f}", float(rank)),
-            *(cell for each in sets for cell in _mpca_cells(each.row(name))),
+            *(cell for each in sets for cell in _score_cells(each.row(name), runs)),
         )
         for name, rank in zip(networks, ranks, strict=True)
     ]
-    return Table("across-sets", "MPCA on every data set", tuple(columns), tuple(rows))
+    title = f"{numbers.capital(short)} on every data set"
+    return Table("across-sets", title, tuple(columns), tuple(rows))
 
 
-def _mpca_cells(row: Row) -> tuple[Cell, Cell]:
-    if "mpca" not in row.metrics:
-        return Cell(row.status), Cell(numbers.NONE)
-    found = row.metrics["mpca"]
+def _score_cells(row: Row, runs: Runs) -> tuple[Cell, Cell]:
+    if runs.main.metric not in row.metrics:
+        return Cell(row.status), NO_CELL
+    found = row.metrics[runs.main.metric]
     mark = "" if row.status == "ok" else f" ({row.status})"
-    interval = f"{numbers.percent(found.low)} – {numbers.percent(found.high)}"
     return (
-        Cell(f"{numbers.percent(found.mean)}{mark}", found.mean),
-        Cell(interval, found.low, found.high) if numbers.is_number(found.low) else Cell(numbers.NONE),
+        Cell(f"{runs.scale.show(found.mean)}{mark}", found.mean, scale=runs.scale),
+        span(found.low, found.high, runs.scale),
     )
 
 
-def _pair_table(networks: Sequence[str], scores: Floats) -> Table:
+def _pair_table(networks: Sequence[str], scores: Floats, scale: Scale) -> Table:
     columns = (
-        "first", "second", "mean difference / points", "first better", "practically equal", "second better",
+        "first", "second", scale.differences("mean difference"), "first better", "practically equal", "second better",
     )  # fmt: skip
     rows = []
     for i, j in combinations(range(min(len(networks), LARGEST)), 2):
@@ -273,14 +297,10 @@ def _pair_table(networks: Sequence[str], scores: Floats) -> Table:
         chances = signed_rank(
             d, numpy_generator(0, "bootstrap", first=networks[i], second=networks[j]), EQUAL, draws=_DRAWS
         )
-        mean = Cell(numbers.signed_percent(float(d.mean())), float(d.mean()))
-        rows.append((Cell(networks[i]), Cell(networks[j]), mean, *_chances(chances)))
+        shares = (chance(p) for p in (chances.right, chances.rope, chances.left))
+        rows.append((Cell(networks[i]), Cell(networks[j]), difference(float(d.mean()), scale), *shares))
     title = "Every pair, by the Bayesian signed-rank test"
     return Table("across-pairs", title, columns, tuple(rows), frozenset({1}))
-
-
-def _chances(found: Posterior) -> tuple[Cell, ...]:
-    return tuple(Cell(numbers.probability(p), p) for p in (found.right, found.rope, found.left))
 
 
 def _shared_table(shared: Sequence[Shared]) -> Table:

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rgbench import numbers
-from rgbench.report.blocks import Cell, Figure, Section, Table
+from rgbench.report.blocks import Figure, Section, Table
+from rgbench.report.cells import NO_CELL, Cell, number
 from rgbench.report.draw import svg
 from rgbench.report.draw.figures import WIDTH
 from rgbench.report.draw.overlay import overlay
@@ -55,6 +56,7 @@ def section(runs: Runs) -> Section | None:
             *([_size_figure(looks, sizes)] if len(sizes) and np.isfinite(first.pixel_scale) else []),
         ),
         tables=(fields,),
+        cites=("Zeiler2014", "Selvaraju2017", "Draelos2020", "Adebayo2018", "Luo2016"),
         notes=(
             f"Maps: {first.method}, of the best model of one run of each network, for the class that it gives. Of "
             "each class the source that most runs recognise and the one that fewest do. A map tells what moves "
@@ -204,8 +206,8 @@ def _fields(runs: Runs, looks: dict[str, Looks], sizes: NDArray[np.float64]) -> 
                 _arcsec(reach),
                 _arcsec(theory.get(name, float("nan")) * scale),
                 _arcsec(each.field.shape[0] * scale),
-                Cell(numbers.percent(larger), larger),
-                Cell(numbers.percent(each.neighbour), each.neighbour),
+                number(larger, numbers.PERCENT),
+                number(each.neighbour, numbers.PERCENT),
             )
         )
     columns = (
@@ -220,4 +222,4 @@ def _fields(runs: Runs, looks: dict[str, Looks], sizes: NDArray[np.float64]) -> 
 
 
 def _arcsec(value: float) -> Cell:
-    return Cell(f"{value:.0f}", value) if np.isfinite(value) else Cell(numbers.NONE)
+    return Cell(f"{value:.0f}", value) if np.isfinite(value) else NO_CELL

@@ -17,8 +17,11 @@ from rgbench.measures.calibration import (
     calibration_test,
     reliability_curve,
 )
+from rgbench.measures.cards import MAIN
 from rgbench.measures.catalogue import metrics
-from rgbench.report.blocks import Cell, Figure, Section, Table, Value
+from rgbench.numbers import PERCENT, PLAIN, Scale, signed
+from rgbench.report.blocks import Figure, Section, Table
+from rgbench.report.cells import Cell, Value, difference, number, span
 from rgbench.report.draw.plots import Axes, Line, lines_figure
 from rgbench.report.material import Runs
 from rgbench.seeds import numpy_generator
@@ -61,6 +64,7 @@ def section(runs: Runs) -> Section | None:
         figures=(_reliability(y, together), *_classes(y, together[runs.networks[0]], runs)),
         tables=(_scores(scores), _errors(scores, y)),
         notes=_notes(runs),
+        cites=("Guo2017",),
     )
 
 
@@ -96,7 +100,8 @@ def _notes(runs: Runs) -> tuple[str, ...]:
         "so of a seed ensemble only the size of the gain is news; passes of dropout are held against the run without "
         "dropout, which may be better.",
         "Intervals are over the test sources, for these runs, and not corrected for the number of rows: score "
-        "intervals of accuracy and MPCA, Hall's transformed t of NLL and Brier score. Calibration errors have none: "
+        f"intervals of accuracy and {metrics().get(MAIN).short}, Hall's transformed t of NLL and Brier score. "
+        "Calibration errors have none: "
         "they are never below 0 and biased upwards, and a resample adds the same bias again. Instead stands what a "
         "perfectly calibrated network would show with as many sources, which is not zero.",
         f"ECE, equal width: {metrics().get('ece').definition}. ECE, equal mass: "
@@ -132,7 +137,7 @@ def _gains(scores: Scores) -> tuple[str, ...]:
 def _gain(score: AnswerScore) -> str:
     value, low, high = score.nll_gain
     if low <= 0 <= high:
-        return f"{score.answer.name}, shows no change (95 % interval of the gain {_signed(low)} to {_signed(high)} nat)"
+        return f"{score.answer.name}, shows no change (95 % interval of the gain {signed(low)} to {signed(high)} nat)"
     ends = sorted(abs(end) for end in (low, high))
     amount, least, most = (numbers.significant(each, 2) for each in (abs(value), *ends))
     verb = "lowers" if value > 0 else "raises"
@@ -183,7 +188,7 @@ def _classes(y: Labels, scores: Floats, runs: Runs) -> tuple[Figure, ...]:
 
 
 def _scores(scores: Scores) -> Table:
-    rows = []
+    rows, lead = [], ("accuracy", MAIN)
     for name, own in scores.items():
         for each in own:
             gain = each.nll_gain if each.answer.kind != SINGLE else (float("nan"),) * 3
@@ -191,22 +196,16 @@ def _scores(scores: Scores) -> Table:
                 (
                     Cell(name),
                     Cell(each.answer.name),
-                    *_percents(each.values["accuracy"]),
-                    *_percents(each.values["mpca"]),
-                    *_plain(each.values["nll"]),
-                    Cell(_signed(gain[0]), gain[0] if np.isfinite(gain[0]) else None),
-                    _interval(gain, _signed),
-                    *_plain(each.values["brier"]),
+                    *(cell for name in lead for cell in _valued(each.values[name], PERCENT)),
+                    *_valued(each.values["nll"], PLAIN),
+                    difference(gain[0], PLAIN),
+                    span(gain[1], gain[2], PLAIN, signed=True),
+                    *_valued(each.values["brier"], PLAIN),
                 )
             )
-    columns: tuple[str, ...] = (
-        "network",
-        "answer",
-        "accuracy %",
-        "interval of accuracy",
-        "MPCA %",
-        "interval of MPCA",
-    )
+    shorts = [metrics().get(name).short for name in lead]
+    columns: tuple[str, ...] = ("network", "answer")
+    columns += tuple(head for short in shorts for head in (PERCENT.heading(short), f"interval of {short}"))
     columns += ("NLL / nat", "interval of NLL", "NLL gained / nat", "interval of gain")
     title = "Single runs, MC dropout and seeds on test sources"
     return Table(
@@ -225,13 +224,13 @@ def _errors(scores: Scores, y: Labels) -> Table:
                 (
                     Cell(name),
                     Cell(each.answer.name),
-                    Cell(numbers.significant(warm), warm),
-                    *(_number(side["nll"][0]) for side in (now, then)),
-                    *(_number(side["brier"][0]) for side in (now, then)),
-                    *(_number(each.part(part)) for part in _PARTS),
-                    *(_percent(side["ece"][0]) for side in (now, then)),
-                    *(_percent(side["ece_equal_mass"][0]) for side in (now, then)),
-                    *(_percent(value) for value in chance),
+                    number(warm),
+                    *(number(side["nll"][0]) for side in (now, then)),
+                    *(number(side["brier"][0]) for side in (now, then)),
+                    *(number(each.part(part)) for part in _PARTS),
+                    *(number(side["ece"][0], PERCENT) for side in (now, then)),
+                    *(number(side["ece_equal_mass"][0], PERCENT) for side in (now, then)),
+                    *(number(value, PERCENT) for value in chance),
                 )
             )
     columns: tuple[str, ...] = ("network", "answer", "temperature", "NLL / nat", "NLL after temperature")
@@ -245,32 +244,5 @@ def _errors(scores: Scores, y: Labels) -> Table:
 _PARTS = ("reliability", "resolution", "uncertainty")
 
 
-def _percents(estimate: tuple[float, float, float]) -> tuple[Cell, Cell]:
-    return _percent(estimate[0]), _interval(estimate, numbers.percent)
-
-
-def _plain(estimate: tuple[float, float, float]) -> tuple[Cell, Cell]:
-    return _number(estimate[0]), _interval(estimate, numbers.significant)
-
-
-def _percent(value: float) -> Cell:
-    return Cell(numbers.percent(value), value)
-
-
-def _number(value: float) -> Cell:
-    return Cell(numbers.significant(value), value)
-
-
-def _interval(estimate: tuple[float, float, float], write: Any) -> Cell:
-    _, low, high = estimate
-    if not np.isfinite([low, high]).all():
-        return Cell(numbers.NONE)
-    return Cell(f"{write(low)} – {write(high)}", low, high)
-
-
-def _signed(value: float) -> str:
-    """Write a difference of losses, always with its sign."""
-    if not numbers.is_number(value):
-        return numbers.NONE
-    text = numbers.significant(abs(value), 2)
-    return f"{'−' if value < 0 else '+'}{text}" if value else text
+def _valued(estimate: tuple[float, float, float], scale: Scale) -> tuple[Cell, Cell]:
+    return number(estimate[0], scale), span(estimate[1], estimate[2], scale)

@@ -10,8 +10,58 @@ from numpy.typing import NDArray
 
 from rgbench import numbers
 from rgbench.comparison.summary import Comparison, Row
-from rgbench.report.blocks import Cell, Figure, Table, Value, file_name
+from rgbench.report.blocks import Figure, Fold, Gallery, Grid, Heading, Section, Table, Text, file_name
+from rgbench.report.cells import Cell, Value, number
 from rgbench.report.draw import figures
+from rgbench.report.material import Runs
+from rgbench.report.tiles import Behind, behind_cells
+
+
+def section(runs: Runs) -> Section | None:
+    """Draw every network's confusion matrix, with the sources behind the cells of the first ones."""
+    shown = {row.network: _behind(runs, row, i) for i, row in enumerate(runs.main.rows)}
+    drawn = [
+        (figure, shown[row.network])
+        for row in runs.main.rows
+        if (figure := confusion(row, runs.main.classes, {b.place: b.anchor for b in shown[row.network]}))
+    ]
+    if not drawn:
+        return None
+    folds = [_fold(figure, behind, runs.options.picture_size) for figure, behind in drawn if behind]
+    said = (
+        "Rows are true classes. Blue is right, orange is wrong; the deeper, the larger the share of the row. Counts "
+        "are summed over the seeds."
+    )
+    select = (
+        "Select a cell of the first networks to see the sources behind it (by their mean probability over the "
+        "seeds)."
+    )
+    left_out = "The sources behind the cells are left out on paper; they are in the HTML file."
+    per_class = class_table(runs.main)
+    return Section(
+        "confusion",
+        "Confusion",
+        "Which classes are confused?",
+        blocks=(
+            Text(said, more=select if folds else ""),
+            Grid(tuple(figure for figure, _ in drawn)),
+            *([Text(left_out, small=True, only="paper"), *folds] if folds else ()),
+            *([per_class] if per_class is not None else ()),
+        ),
+    )
+
+
+def _behind(runs: Runs, row: Row, place: int) -> list[Behind]:
+    if place >= runs.options.cells:
+        return []
+    return behind_cells(row.network, runs.records, runs.look, runs.options.cell)
+
+
+def _fold(figure: Figure, behind: Sequence[Behind], size: int) -> Fold:
+    blocks = [
+        block for cell in behind for block in (Heading(cell.title, cell.anchor), Gallery(cell.tiles, size))
+    ]
+    return Fold(f"The sources behind the cells: {figure.title}", tuple(blocks), only="screen")
 
 
 def confusion(row: Row, classes: Sequence[str], links: Mapping[tuple[int, int], str]) -> Figure | None:
@@ -56,7 +106,7 @@ def class_table(main: Comparison) -> Table | None:
     ]
     columns = ("network", "class", *(f"{_class_heading(name)} %" for name in names))
     title = "Precision, recall and F1 of every class"
-    return Table("per-class", title, columns, tuple(rows), frozenset({1}))
+    return Table("per-class", title, columns, tuple(rows), frozenset({1}), folded=True)
 
 
 def _class_heading(name: str) -> str:
@@ -66,5 +116,4 @@ def _class_heading(name: str) -> str:
 
 
 def _share(table: Mapping[str, Any], name: str, k: int) -> Cell:
-    value = float(table[name][k]) if name in table else None
-    return Cell(numbers.percent(value), value)
+    return number(float(table[name][k]) if name in table else None, numbers.PERCENT)

@@ -9,23 +9,26 @@ from numpy.typing import NDArray
 
 from rgbench import numbers
 from rgbench.comparison.members import Side
-from rgbench.data.sets import data_sets
-from rgbench.measures.catalogue import metrics
-from rgbench.report.blocks import Cell, Section, Table
+from rgbench.numbers import Scale
+from rgbench.report.blocks import Section, Table
+from rgbench.report.cells import Cell, chance, count, difference, number, p_cell, span
 from rgbench.report.material import Runs
 from rgbench.seeds import numpy_generator
 from rgbench.statistics.paired import PairedDifference
-from rgbench.statistics.power import label_ceiling
 from rgbench.statistics.resampled import CorrectedT, Posterior, corrected_t, correlated_t
 from rgbench.statistics.significance import McNemar, class_weights, holm, mcnemar, permutation_test
+from rgbench.words.answer import shrinkage
+from rgbench.words.pairs import posterior
 
 Flags = NDArray[np.bool_]
 LARGEST = 12
 """Networks, from the top of the ranking, of which all pairs are compared."""
 EQUAL = 0.01
 """Half width of the region of practical equivalence: one point."""
+FOLDS = ("Nadeau2003", "Corani2015")
+"""Publications of the tests over splits."""
 _COMMON = (
-    "Interval: of the mean difference in MPCA for new test sources and, with two seeds or more, new seeds "
+    "Interval: of the mean difference in {metric} for new test sources and, with two seeds or more, new seeds "
     "(Student's t for the seeds: with three it is wide, as it must be) or new folds. It has been checked by simulation "
     "(benchmarks/coverage.py). p: where that interval would end at 0; it decides, corrected over all pairs by Holm, "
     "which networks are told apart. McNemar and permutation tests are of one answer per network, the mean "
@@ -41,7 +44,7 @@ _APART = (
 _OVER_SPLITS = (
     "Splits share training sources, so that Student's t-test over them is too sure. Corrected t: the resampled "
     "t-test of Nadeau & Bengio (2003), p-values corrected over all pairs by Holm. The chances of first better, "
-    "practically equal (within 1 point) and second better are of the Bayesian correlated t-test (Corani & "
+    "practically equal (within {region}) and second better are of the Bayesian correlated t-test (Corani & "
     "Benavoli 2015). Runs of several seeds on one split are averaged first. Folds that are all tested on the same "
     "sources tell what other training sources would change; what other test sources would change stands in the "
     "table above."
@@ -84,24 +87,28 @@ def section(runs: Runs) -> Section | None:
     if not main or (side is None and all(len(own) < 2 for own in scores.values())):
         return None
     right = {} if side is None else {name: _consensus(side, name) for name in shown}
-    share = _test_share(runs)
+    share, better = _test_share(runs), 1 if runs.card.higher_is_better else -1
     pairs = [
         _Pair(
             each,
             None if side is None else _tests(side, right[each.first], right[each.second]),
-            _over_splits(scores[each.first], scores[each.second], share),
+            _over_splits(scores[each.first], scores[each.second], share, better),
         )
         for each in main
     ]
-    resolved = (_resolution(main, runs.main.rows[0].n_test),)
+    resolved = _resolution(main, runs.main.rows[0].n_test, runs.scale)
     return Section(
         anchor="differences",
         menu="Differences",
         title="Are they different?",
-        sentences=(*resolved, *_split_words(pairs, side), *_ceiling(runs)),
-        tables=tuple(table for table in (_table(pairs), _split_table(pairs)) if table is not None),
-        notes=_notes(side, pairs),
-        early=True,
+        sentences=(*resolved, *_split_words(pairs, side, runs.scale), *shrinkage(runs.main)),
+        tables=tuple(
+            table
+            for table in (_table(pairs, runs.scale), _split_table(pairs, runs.scale))
+            if table is not None
+        ),
+        notes=_notes(runs, side, pairs),
+        cites=FOLDS if any(pair.splits for pair in pairs) else (),
     )
 
 
@@ -112,19 +119,30 @@ def _tests(side: Side, first: Flags, second: Flags) -> _Tests:
     )
 
 
-def _resolution(pairs: list[PairedDifference], n: int) -> str:
+def _resolution(pairs: list[PairedDifference], n: int, scale: Scale) -> tuple[str, ...]:
     """Say what differences could have been seen."""
-    known = [100 * pair.resolvable for pair in pairs]
-    span = f"{min(known):.1f}" if max(known) - min(known) < 0.05 else f"{min(known):.1f} to {max(known):.1f}"
+    known = [pair.resolvable for pair in pairs if numbers.is_number(pair.resolvable)]
+    if not known:
+        return ()
+    least, most = (scale.amount(value) for value in (min(known), max(known)))
+    span = most if least == most else f"{least.removesuffix(f' {scale.points}')} to {most}"
     upon = "" if len(known) == 1 else ", depending on the pair,"
-    return f"{n:,} test sources and these runs resolve differences from {span} points up{upon} in 80 % of the cases."
+    return (
+        f"{n:,} test sources and these runs resolve differences from {span} up{upon} in 80 % of the cases.",
+    )
 
 
-def _notes(side: Side | None, pairs: list[_Pair]) -> tuple[str, ...]:
-    said = [_COMMON if side is not None else _APART]
+def _notes(runs: Runs, side: Side | None, pairs: list[_Pair]) -> tuple[str, ...]:
+    said = [_COMMON.format(metric=runs.card.short) if side is not None else _APART]
+    if not runs.card.higher_is_better:
+        said.append(f"{runs.card.short} is better where it is lower: a difference below 0 favours the first.")
     if any(pair.splits for pair in pairs):
-        said.append(_OVER_SPLITS)
+        said.append(_OVER_SPLITS.format(region=_region(runs)))
     return tuple(said)
+
+
+def _region(runs: Runs) -> str:
+    return numbers.points(EQUAL) if runs.scale is numbers.PERCENT else f"{EQUAL:g}"
 
 
 def _consensus(side: Side, network: str) -> Flags:
@@ -134,14 +152,14 @@ def _consensus(side: Side, network: str) -> Flags:
 
 
 def _by_split(runs: Runs, network: str) -> dict[str, float]:
-    """Give the mean MPCA of a network's runs on each of its splits: a fold, or the random split of a seed."""
-    mpca, found = metrics().get("mpca").function, dict[str, list[float]]()
+    """Give the mean score of a network's runs on each of its splits: a fold, or the random split of a seed."""
+    found = dict[str, list[float]]()
     for record in runs.of_network(network):
         split, predictions = record.spec.data.split, record.predictions
         if predictions is not None and split != "published":
             test = predictions.select("test", runs.main.model)
             key = f"seed-{record.spec.seed}" if split == "becker2021" else split
-            found.setdefault(key, []).append(float(mpca(test.label, test.log_probabilities())))
+            found.setdefault(key, []).append(float(runs.card.function(test.label, test.log_probabilities())))
     return {split: float(np.mean(own)) for split, own in found.items()}
 
 
@@ -155,45 +173,34 @@ def _test_share(runs: Runs) -> float:
     return float(np.median([test / (test + train) for test, train in sizes])) if sizes else float("nan")
 
 
-def _over_splits(first: dict[str, float], second: dict[str, float], share: float) -> _Splits | None:
+def _over_splits(
+    first: dict[str, float], second: dict[str, float], share: float, better: int
+) -> _Splits | None:
     """Compare two networks over the splits that both were trained on; None if there are fewer than two."""
     splits = sorted(set(first) & set(second))
     if len(splits) < 2 or not np.isfinite(share):
         return None
     differences = np.array([first[split] - second[split] for split in splits])
-    return _Splits(corrected_t(differences, share), correlated_t(differences, share, EQUAL))
+    return _Splits(corrected_t(differences, share), correlated_t(better * differences, share, EQUAL))
 
 
-def _split_words(pairs: list[_Pair], side: Side | None) -> tuple[str, ...]:
+def _split_words(pairs: list[_Pair], side: Side | None, scale: Scale) -> tuple[str, ...]:
     """Say how the first pair stands over the splits."""
     pair = next((pair for pair in pairs if pair.splits is not None), None)
     if pair is None or pair.splits is None:
         return ()
     names = f"{pair.difference.first} against {pair.difference.second}"
     test = pair.splits.test
-    count = test.degrees + 1
+    count, own = test.degrees + 1, test.interval
+    within = numbers.interval(own.low, own.high, own.confidence, scale.step)
+    found = f"{scale.difference(own.value)} ({within})"
     if side is None:
-        return (f"{names} over {count} random splits: {test.interval.words}; {pair.splits.chances.words}.",)
+        return (f"{names} over {count} random splits: {found}; {posterior(pair.splits.chances)}.",)
     # One test set for all folds: what its luck does is not in the t-test, and no chance of being better follows.
-    return (
-        f"{names} over {count} folds, on these {len(side.y):,} test sources alone: {test.interval.words}.",
-    )
+    return (f"{names} over {count} folds, on these {len(side.y):,} test sources alone: {found}.",)
 
 
-def _ceiling(runs: Runs) -> tuple[str, ...]:
-    """Say what the labels of the test set allow, where another catalogue's labels are known."""
-    data = runs.complete[0].spec.data
-    name = data.test or data.name
-    if name not in data_sets():
-        return ()
-    card = data_sets().get(name).card
-    if not card.agreement:
-        return ()
-    ceiling = label_ceiling(card.agreement, len(card.classes))
-    return (f"Labels of {name} and {card.agreement_with}: {ceiling.words}.",)
-
-
-def _table(pairs: list[_Pair]) -> Table:
+def _table(pairs: list[_Pair], scale: Scale) -> Table:
     tests = [pair.test for pair in pairs if pair.test is not None]
     corrected = iter(
         zip(
@@ -203,12 +210,12 @@ def _table(pairs: list[_Pair]) -> Table:
         )
     )
     columns = (
-        "first", "second", "difference / points", "95 % interval", "p", "resolvable / points",
+        "first", "second", scale.differences("difference"), "95 % interval", "p", scale.differences("resolvable"),
         *(("only first right", "only second right", "McNemar p", "permutation p") if tests else ()),
     )  # fmt: skip
     rows = [
         (
-            *_cells(pair.difference),
+            *_cells(pair.difference, scale),
             *(() if pair.test is None else _tested(pair.test.mcnemar, *next(corrected))),
         )
         for pair in pairs
@@ -216,33 +223,28 @@ def _table(pairs: list[_Pair]) -> Table:
     return Table("differences", "Every pair", columns, tuple(rows), frozenset({1}))
 
 
-def _cells(each: PairedDifference) -> tuple[Cell, ...]:
+def _cells(each: PairedDifference, scale: Scale) -> tuple[Cell, ...]:
     return (
         Cell(each.first),
         Cell(each.second),
-        Cell(numbers.signed_percent(each.difference), each.difference),
-        _interval(each.low, each.high),
-        Cell(numbers.p_value(each.p_value), each.p_value),
-        Cell(numbers.percent(each.resolvable), each.resolvable),
+        difference(each.difference, scale),
+        span(each.low, each.high, scale, signed=True),
+        p_cell(each.p_value),
+        number(each.resolvable, scale),
     )
 
 
 def _tested(test: McNemar, p_value: float, permutation: float) -> tuple[Cell, ...]:
-    return (
-        Cell(str(test.first_only), test.first_only),
-        Cell(str(test.second_only), test.second_only),
-        Cell(numbers.p_value(p_value), p_value),
-        Cell(numbers.p_value(permutation), permutation),
-    )
+    return count(test.first_only), count(test.second_only), p_cell(p_value), p_cell(permutation)
 
 
-def _split_table(pairs: list[_Pair]) -> Table | None:
+def _split_table(pairs: list[_Pair], scale: Scale) -> Table | None:
     """Make the table of the tests over splits; None if there are none."""
     found = [(pair.difference, pair.splits) for pair in pairs if pair.splits is not None]
     if not found:
         return None
     columns = (
-        "first", "second", "splits", "mean difference / points", "95 % interval", "corrected t", "p (Holm)",
+        "first", "second", "splits", scale.differences("mean difference"), "95 % interval", "corrected t", "p (Holm)",
         "first better", "practically equal", "second better",
     )  # fmt: skip
     corrected = holm([splits.test.p_value for _, splits in found])
@@ -250,21 +252,13 @@ def _split_table(pairs: list[_Pair]) -> Table | None:
         (
             Cell(each.first),
             Cell(each.second),
-            Cell(str(splits.test.degrees + 1), splits.test.degrees + 1),
-            Cell(numbers.signed_percent(splits.test.interval.value), splits.test.interval.value),
-            _interval(splits.test.interval.low, splits.test.interval.high),
-            Cell(numbers.significant(splits.test.statistic), splits.test.statistic),
-            Cell(numbers.p_value(p_value), p_value),
-            *_chances(splits.chances),
+            count(splits.test.degrees + 1),
+            difference(splits.test.interval.value, scale),
+            span(splits.test.interval.low, splits.test.interval.high, scale, signed=True),
+            number(splits.test.statistic),
+            p_cell(p_value),
+            *(chance(p) for p in (splits.chances.right, splits.chances.rope, splits.chances.left)),
         )
         for (each, splits), p_value in zip(found, corrected, strict=True)
     ]
     return Table("differences-splits", "Every pair, over the splits", columns, tuple(rows), frozenset({1}))
-
-
-def _interval(low: float, high: float) -> Cell:
-    return Cell(f"{numbers.signed_percent(low)} – {numbers.signed_percent(high)}", low, high)
-
-
-def _chances(found: Posterior) -> tuple[Cell, ...]:
-    return tuple(Cell(numbers.probability(p), p) for p in (found.right, found.rope, found.left))

@@ -15,9 +15,12 @@ from rgbench.comparison.ensembles import (
     score_ensembles,
 )
 from rgbench.comparison.members import Group, Side, groups
+from rgbench.measures.cards import MetricCard
 from rgbench.measures.catalogue import metrics
 from rgbench.measures.combine import combine
-from rgbench.report.blocks import Cell, Section, Table
+from rgbench.numbers import PERCENT
+from rgbench.report.blocks import Section, Table
+from rgbench.report.cells import Cell, count, difference, number, span
 from rgbench.report.material import Runs
 
 TITLE = "Is more than one network better?"
@@ -45,7 +48,7 @@ def section(runs: Runs) -> Section | None:
         return runs.left_out("ensembles", "Ensembles", TITLE)
     if len(test.members) < 2:
         return None
-    metric = runs.main.metric
+    metric, card = runs.main.metric, runs.card
     natural = groups(test.members)
     choices = choose_subsets(validation, Blend(), metric, LARGEST, LIMIT)
     scored = score_ensembles(
@@ -63,22 +66,23 @@ def section(runs: Runs) -> Section | None:
         title=TITLE,
         sentences=_sentences(scored[len(natural) - 1], choices, scored[len(natural) :], test),
         tables=(
-            _scores(scored, names, kinds),
-            _rules(validation, test, metric),
-            _rules_of_groups(natural, validation, test, metric),
+            _scores(scored, names, kinds, card),
+            _rules(validation, test, card),
+            _rules_of_groups(natural, validation, test, card),
             _diversity(natural, test),
             *_pairs(test),
-            _members(validation, test, metric),
+            _members(validation, test, card),
         ),
+        cites=("Kuncheva2003",),
         notes=(
             "Members answer with their mean probability unless told otherwise. Subsets are chosen on validation "
             "sources and scored on test sources; the gain is against the one run that is best on validation "
-            "sources, with its paired 95 % score interval over test sources. Differences between members are "
-            "measured on test sources and choose nothing. Q (Yule): 1 if two members are right on the same sources, "
-            "0 if independently. Disagreement: share that they answer differently. Double fault: share that both get "
-            "wrong. Entropy of votes: 0 if all members say the same of every source, 100 % if they are as divided as "
-            "can be. Shapley value: a member's mean gain on validation sources over all orders in which members may "
-            "join.",
+            f"sources, with its paired 95 % {_kind(card)} over test sources{_way(card)}.",
+            "Differences between members are measured on test sources and choose nothing. Q (Yule): 1 if two members "
+            "are right on the same sources, 0 if independently. Disagreement: share that they answer differently. "
+            "Double fault: share that both get wrong. Entropy of votes: 0 if all members say the same of every "
+            "source, 100 % if they are as divided as can be. Shapley value: a member's mean gain on validation "
+            "sources over all orders in which members may join.",
         ),
     )
 
@@ -105,18 +109,37 @@ def _chosen(choice: Choice) -> str:
     return f"best {f'{choice.size} runs' if choice.size > 1 else 'run'} on validation sources"
 
 
-def _gain(name: str, score: EnsembleScore) -> str:
-    span = (
-        f"95 % interval {numbers.signed_percent(score.gain_low)} to {numbers.signed_percent(score.gain_high)}"
+def _kind(card: MetricCard) -> str:
+    return "score interval" if card.is_recognition else "interval"
+
+
+def _way(card: MetricCard) -> str:
+    """Say which way a gain is counted where a lower value is better."""
+    return (
+        ""
+        if card.higher_is_better
+        else f"; {card.short} is better where it is lower, and so is a gain below 0"
     )
-    single = f"the run that is best on validation sources ({score.single_name})"
-    if score.gain_low <= 0 <= score.gain_high:
-        return f"{name} cannot be told from {single}: {numbers.signed_percent(score.gain)} points ({span})."
-    verb = "gains" if score.gain > 0 else "loses"
-    return f"{name} {verb} {numbers.percent(abs(score.gain))} points against {single} ({span})."
 
 
-def _scores(scored: tuple[EnsembleScore, ...], names: list[str], kinds: list[str]) -> Table:
+def _gain(name: str, score: EnsembleScore) -> str:
+    card = metrics().get(score.metric)
+    scale, single = (
+        numbers.scale(card.scale),
+        f"the run that is best on validation sources ({score.single_name})",
+    )
+    low, high = score.gain_low, score.gain_high
+    if not (numbers.is_number(low) and numbers.is_number(high)):
+        return f"{name} against {single}: {scale.difference(score.gain)} ({card.short} has no interval)."
+    span = f"95 % interval {scale.signed(low)} to {scale.signed(high)}"
+    if low <= 0 <= high:
+        return f"{name} cannot be told from {single}: {scale.difference(score.gain)} ({span})."
+    verb = "gains" if (score.gain > 0) == card.higher_is_better else "loses"
+    return f"{name} {verb} {scale.amount(score.gain)} against {single} ({span})."
+
+
+def _scores(scored: tuple[EnsembleScore, ...], names: list[str], kinds: list[str], card: MetricCard) -> Table:
+    scale = numbers.scale(card.scale)
     return Table(
         name="ensembles",
         title="Ensembles on test sources",
@@ -124,26 +147,22 @@ def _scores(scored: tuple[EnsembleScore, ...], names: list[str], kinds: list[str
             "ensemble",
             "kind",
             "members",
-            "MPCA %",
+            scale.heading(card.short),
             "95 % interval",
-            "mean of its members %",
-            "gain / points",
+            scale.heading("mean of its members"),
+            scale.differences("gain"),
             "interval of the gain",
         ),
         rows=tuple(
             (
                 Cell(name),
                 Cell(kind),
-                Cell(str(len(each.members)), len(each.members)),
-                Cell(numbers.percent(each.value), each.value),
-                Cell(f"{numbers.percent(each.low)} – {numbers.percent(each.high)}", each.low, each.high),
-                Cell(numbers.percent(each.members_mean), each.members_mean),
-                Cell(numbers.signed_percent(each.gain), each.gain),
-                Cell(
-                    f"{numbers.signed_percent(each.gain_low)} – {numbers.signed_percent(each.gain_high)}",
-                    each.gain_low,
-                    each.gain_high,
-                ),
+                count(len(each.members)),
+                number(each.value, scale),
+                span(each.low, each.high, scale),
+                number(each.members_mean, scale),
+                difference(each.gain, scale),
+                span(each.gain_low, each.gain_high, scale, signed=True),
             )
             for name, kind, each in zip(names, kinds, scored, strict=True)
         ),
@@ -151,40 +170,33 @@ def _scores(scored: tuple[EnsembleScore, ...], names: list[str], kinds: list[str
     )
 
 
-def _rules(validation: Side, test: Side, metric: str) -> Table:
-    everything = [tuple(range(len(test.members)))]
+def _rules(validation: Side, test: Side, card: MetricCard) -> Table:
+    everything, scale = [tuple(range(len(test.members)))], numbers.scale(card.scale)
+    beside = () if card.name == "nll" else ("NLL / nat",)
     rows = []
     for words, blend in RULES:
-        (each,) = score_ensembles(everything, validation, test, blend, metric)
-        interval = f"{numbers.percent(each.low)} – {numbers.percent(each.high)}"
-        nll = each.metrics.get("nll")
-        rows.append(
-            (
-                Cell(words),
-                Cell(numbers.percent(each.value), each.value),
-                Cell(interval, each.low, each.high),
-                Cell(numbers.significant(nll), nll),
-            )
-        )
+        (each,) = score_ensembles(everything, validation, test, blend, card.name)
+        own = (number(each.value, scale), span(each.low, each.high, scale))
+        rows.append((Cell(words), *own, *([number(each.metrics.get("nll"))] if beside else [])))
     return Table(
         "ensemble-rules",
         f"All {len(test.members)} runs, combined in {len(RULES)} ways",
-        ("rule", "MPCA %", "95 % interval", "NLL / nat"),
+        ("rule", scale.heading(card.short), "95 % interval", *beside),
         tuple(rows),
     )
 
 
-def _rules_of_groups(natural: tuple[Group, ...], validation: Side, test: Side, metric: str) -> Table:
+def _rules_of_groups(natural: tuple[Group, ...], validation: Side, test: Side, card: MetricCard) -> Table:
     """Score each natural ensemble in each way; weights come from validation sources."""
-    function, rows = metrics().get(metric).function, []
+    function, rows, scale = card.function, [], numbers.scale(card.scale)
     for group in natural:
         own = validation.take(group.index), test.take(group.index)
         values = [
             function(test.y, combine(own[1].scores, blend.rule, member_weights(own[0], blend.weighting)))
             for _, blend in RULES
         ]
-        rows.append((Cell(group.name), *(Cell(numbers.percent(value), value) for value in values)))
-    columns = ("ensemble", *(f"{words}, MPCA %" for words, _ in RULES))
+        rows.append((Cell(group.name), *(number(value, scale) for value in values)))
+    columns = ("ensemble", *(scale.heading(f"{words}, {card.short}") for words, _ in RULES))
     title = "Ensembles of seeds, of networks and of everything, combined in each way"
     return Table("ensemble-groups", title, columns, tuple(rows), folded=True)
 
@@ -197,9 +209,9 @@ def _diversity(natural: tuple[Group, ...], test: Side) -> Table:
         rows.append(
             (
                 Cell(group.name),
-                Cell(str(len(group.index)), len(group.index)),
-                Cell(numbers.significant(found.mean_q), found.mean_q),
-                *(Cell(numbers.percent(value), value) for value in shares),
+                count(len(group.index)),
+                number(found.mean_q),
+                *(number(value, PERCENT) for value in shares),
             )
         )
     columns = ("ensemble", "members", "Q", "disagreement %", "double fault %", "entropy of votes %")
@@ -219,8 +231,8 @@ def _pairs(test: Side) -> tuple[Table, ...]:
             (
                 Cell(test.members[i].name),
                 Cell(test.members[j].name),
-                Cell(numbers.significant(q), q),
-                *(Cell(numbers.percent(value), value) for value in shares),
+                number(q),
+                *(number(value, PERCENT) for value in shares),
             )
         )
     columns = ("member", "other member", "Q", "disagreement %", "double fault %")
@@ -229,9 +241,9 @@ def _pairs(test: Side) -> tuple[Table, ...]:
     )
 
 
-def _members(validation: Side, test: Side, metric: str) -> Table:
-    spread = diversity(test)
-    parts = contributions(validation, Blend(), metric)
+def _members(validation: Side, test: Side, card: MetricCard) -> Table:
+    spread, scale = diversity(test), numbers.scale(card.scale)
+    parts = contributions(validation, Blend(), card.name)
     rows = []
     for i, part in enumerate(parts):
         others = [j for j in range(len(parts)) if j != i]
@@ -239,9 +251,9 @@ def _members(validation: Side, test: Side, metric: str) -> Table:
         rows.append(
             (
                 Cell(part.member.name),
-                Cell(numbers.signed_percent(part.leave_one_out), part.leave_one_out),
-                Cell(numbers.signed_percent(part.shapley), part.shapley),
-                Cell(numbers.percent(disagreement), disagreement),
+                difference(part.leave_one_out, scale),
+                difference(part.shapley, scale),
+                number(disagreement, PERCENT),
             )
         )
     return Table(
@@ -249,8 +261,8 @@ def _members(validation: Side, test: Side, metric: str) -> Table:
         "What each member adds",
         (
             "member",
-            "lost without it / points (validation)",
-            "Shapley value / points (validation)",
+            f"{scale.differences('lost without it')} (validation)",
+            f"{scale.differences('Shapley value')} (validation)",
             "answers other than another member's %",
         ),
         tuple(rows),

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from rgbench import numbers
 from rgbench.comparison.failures import (
-    NOT_KNOWN,
     Answered,
     Bin,
     Group,
@@ -25,12 +24,17 @@ from rgbench.comparison.failures import (
 )
 from rgbench.data.catalogue import Catalogue, DataSet
 from rgbench.errors import DataError
-from rgbench.report.blocks import Cell, Figure, Section, Table, Value
+from rgbench.numbers import PERCENT, capital
+from rgbench.report.blocks import Figure, Section, Table
+from rgbench.report.cells import Cell, Value, chance, count, number, p_cell, span
 from rgbench.report.draw.figures import Interval, interval_figure
 from rgbench.report.draw.plots import Axes, Line, lines_figure
 from rgbench.report.material import Runs
 from rgbench.statistics.significance import holm
 from rgbench.statistics.trend import Trend, trend
+from rgbench.words.curves import trend as trend_words
+from rgbench.words.failures import NOT_KNOWN
+from rgbench.words.failures import group as group_words
 
 SHOWN = 3
 """Networks of the figures, from the top of the ranking; the table has all."""
@@ -179,7 +183,7 @@ def _trends(tested: _Tested, confidence: float) -> dict[Kind, Trend]:
 
 
 def _trend_words(kind: Kind, found: Trend) -> str:
-    said = f"With {kind.title}, {found.words}"
+    said = f"With {kind.title}, {trend_words(found)}"
     if not found.reason and not found.low <= 0 <= found.high and found.p_value > LEVEL:
         said += ", no more than chance gives among so many trends"
     return f"{said}."
@@ -201,12 +205,8 @@ def _group_words(groups: Sequence[Group]) -> list[str]:
             "No group of 20 sources or more, by one property or two, fails more often than chance would have it."
         ]
     left = len(groups) - _GROUPS
-    said = [f"{_capital(group.words)}." for group in groups[:_GROUPS]]
+    said = [f"{capital(group_words(group))}." for group in groups[:_GROUPS]]
     return [*said, *([f"{left} more groups are in the table; they overlap."] if left > 0 else [])]
-
-
-def _capital(words: str) -> str:
-    return words[:1].upper() + words[1:]
 
 
 def _drawable(kind: Kind, parts: Mapping[str, Mapping[Kind, Sequence[Bin]]]) -> bool:
@@ -220,7 +220,7 @@ def _figure(kind: Kind, parts: Mapping[str, Mapping[Kind, Sequence[Bin]]]) -> Fi
     drawing, words = _curves(kind, shown) if kind.scale else _categories(kind, shown)
     rows = tuple(_numbers(name, part) for name, own in parts.items() for part in own[kind])
     columns = ("network", kind.name, "least", "greatest", "sources", "accuracy", "low", "high")
-    return Figure(f"failures-{_file(kind)}", _capital(kind.title), drawing, words, columns, rows)
+    return Figure(f"failures-{_file(kind)}", capital(kind.title), drawing, words, columns, rows)
 
 
 def _file(kind: Kind) -> str:
@@ -280,9 +280,9 @@ def _accuracies(parts: Mapping[str, Mapping[Kind, Sequence[Bin]]]) -> Table:
             Cell(name),
             Cell(kind.name),
             Cell(part.name),
-            Cell(str(part.n), part.n),
-            Cell(numbers.percent(part.accuracy.value), part.accuracy.value),
-            _interval(part.accuracy.low, part.accuracy.high),
+            count(part.n),
+            number(part.accuracy.value, PERCENT),
+            span(part.accuracy.low, part.accuracy.high),
         )
         for name, own in parts.items()
         for kind, found in own.items()
@@ -297,12 +297,12 @@ def _group_table(groups: Sequence[Group]) -> Table:
     rows = tuple(
         (
             Cell(" and ".join(f"{name} {part}" for name, part in group.conditions)),
-            Cell(str(group.n), group.n),
-            Cell(numbers.percent(group.accuracy.value), group.accuracy.value),
-            _interval(group.accuracy.low, group.accuracy.high),
-            Cell(numbers.percent(group.elsewhere.value), group.elsewhere.value),
+            count(group.n),
+            number(group.accuracy.value, PERCENT),
+            span(group.accuracy.low, group.accuracy.high),
+            number(group.elsewhere.value, PERCENT),
             Cell(f"{group.excess:.0f}", group.excess),
-            Cell(numbers.p_value(group.p_value), group.p_value),
+            p_cell(group.p_value),
         )
         for group in groups
     )
@@ -326,8 +326,8 @@ def _missed_table(missed: Sequence[Missed]) -> Table:
             sky_cell(each.link),
             Cell(each.label),
             Cell(", ".join(f"{name} ({number})" for name, number in each.answers)),
-            Cell(numbers.probability(each.probability), each.probability),
-            Cell(numbers.probability(each.of_label), each.of_label),
+            chance(each.probability),
+            chance(each.of_label),
             *place_cells(each.ra, each.dec),
         )
         for each in missed
@@ -351,7 +351,3 @@ def place_cells(ra: float, dec: float) -> tuple[Cell, Cell]:
     if not (np.isfinite(ra) and np.isfinite(dec)):
         return Cell(numbers.NONE, ""), Cell(numbers.NONE, "")
     return Cell(f"{ra:.5f}", ra), Cell(f"{dec:+.5f}".replace("-", "−"), dec)
-
-
-def _interval(low: float, high: float) -> Cell:
-    return Cell(f"{numbers.percent(low)} – {numbers.percent(high)}", low, high)

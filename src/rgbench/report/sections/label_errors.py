@@ -13,14 +13,15 @@ from rgbench.comparison.label_errors import (
     Suspects,
     out_of_sample,
     suspects,
-    words,
     wrong_share,
 )
 from rgbench.data.catalogue import DataSet
 from rgbench.errors import DataError
-from rgbench.report.blocks import Cell, Section, Table
+from rgbench.report.blocks import Section, Table
+from rgbench.report.cells import Cell, chance
 from rgbench.report.material import Runs
 from rgbench.report.sections.failures import PLACE, SKY, place_cells, sky_cell
+from rgbench.words.failures import suspects as suspect_words
 
 _EMPTY = Section(anchor="labels", menu="Labels", title="Which labels are likely wrong?")
 _UNFOLDED = 24
@@ -37,11 +38,12 @@ def section(runs: Runs) -> Section | None:
     data = runs.beside.data
     found = suspects(held, None if data is None else data.catalogue)
     labelled = 0 if data is None else int(np.sum(data.catalogue.label >= 0))
-    said = words(held, wrong_share(held, runs.main.confidence), found, labelled)
+    said = suspect_words(held, wrong_share(held, runs.main.confidence), found, labelled)
     return replace(
         _EMPTY,
-        sentences=(f"{said[:1].upper()}{said[1:]}.", *_commonest(found), *_others(data)),
+        sentences=(f"{numbers.capital(said)}.", *_commonest(found), *_others(data)),
         tables=(_table(found),) if len(found) else (),
+        cites=("Northcutt2021",),
         notes=(
             "Confident learning (Northcutt, Jiang & Chuang 2021, JAIR 70, 1373) on probabilities averaged over the "
             "runs that held a source out, as a validation or a test source. A source in the list is one to look at "
@@ -78,7 +80,7 @@ def _table(found: Suspects) -> Table:
             sky_cell(str(found.link[i])),
             Cell(str(found.given[i])),
             Cell(str(found.suggested[i])),
-            Cell(numbers.probability(float(found.self_confidence[i])), float(found.self_confidence[i])),
+            chance(float(found.self_confidence[i])),
             Cell(f"{found.normalised_margin[i]:.2f}".replace("-", "−"), float(found.normalised_margin[i])),
             Cell(str(found.side[i])),
             *place_cells(float(found.ra[i]), float(found.dec[i])),

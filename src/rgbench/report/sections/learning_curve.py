@@ -6,17 +6,21 @@ import numpy as np
 
 from rgbench import numbers
 from rgbench.errors import DataError
-from rgbench.measures.catalogue import metrics
-from rgbench.report.blocks import Cell, Figure, Section, Table, Value
+from rgbench.numbers import Scale
+from rgbench.report.blocks import Figure, Section, Table
+from rgbench.report.cells import Cell, Value, number, span
 from rgbench.report.draw.plots import Axes, Line, lines_figure
 from rgbench.report.material import Runs
 from rgbench.statistics.learning_curve import LearningCurve, fit_learning_curve
+from rgbench.words.curves import learning_curve as curve_words
 
 FAR = 4.0
 """How many times the largest training set the curves are drawn to."""
 SHOWN = 6
 """Networks of the figure, from the top of the ranking."""
 POINTS = 60
+LESS = 0.02
+"""What the error is to fall by in the table: two points."""
 
 
 def section(runs: Runs) -> Section | None:
@@ -32,40 +36,51 @@ def section(runs: Runs) -> Section | None:
             curves[name] = fit_learning_curve(sizes, errors)
         except DataError as error:
             refusals.append(f"{name}: {error}.")
-    title = metrics().get(runs.main.metric).title
+    title, scale = _error(runs), runs.scale
     return Section(
         anchor="learning",
         menu="Learning curves",
         title="Would more labels help?",
-        sentences=(*(f"{name}: {curve.words}." for name, curve in curves.items()), *refusals),
-        figures=(_figure(measured, curves, title),),
-        tables=(_table(curves),) if curves else (),
+        sentences=(*(f"{name}: {curve_words(curve, scale)}." for name, curve in curves.items()), *refusals),
+        figures=(_figure(measured, curves, title, scale),),
+        tables=(_table(curves, scale),) if curves else (),
         notes=(
-            f"Error: 100 % minus {title} on the same test sources. The law error = a + b n^-c is fitted to the "
-            "means over seeds; bands and intervals are those of the seeds, which choose the training sources too."
+            f"Error: {title.replace('−', 'minus')} on the same test sources. The law error = a + b n^-c is fitted to "
+            "the means over seeds; bands and intervals are those of the seeds, which choose the training sources too."
             " That the test set is a sample moves all numbers alike and is not in them. Beyond the largest "
             "training set the law is a guess.",
         ),
     )
 
 
+def _error(runs: Runs) -> str:
+    """Say what the error is, in words: what lacks to the best value, or a loss itself."""
+    best, short = runs.card.value_range[1], runs.card.short
+    if not runs.card.higher_is_better:
+        return short
+    return f"{runs.scale.heading(f'{runs.scale.factor * best:g}')} − {short}"
+
+
 def _errors(runs: Runs, network: str) -> list[tuple[float, float]]:
     """Give number of training sources and error of each run of a network, whole and limited ones."""
     records = [*runs.of_network(network), *(r for r in runs.beside.smaller if r.spec.network.name == network)]
-    function = metrics().get(runs.main.metric).function
-    found = []
+    card, found = runs.card, []
     for record in records:
         n = record.cost.get("training_sources") or record.spec.data.train_limit
         if n and record.status == "complete" and record.predictions is not None:
             test = record.predictions.select("test", runs.main.model)
-            found.append((float(n), 1 - function(test.label, test.log_probabilities())))
+            value = card.function(test.label, test.log_probabilities())
+            found.append((float(n), card.value_range[1] - value if card.higher_is_better else value))
     return [pair for pair in found if np.isfinite(pair[1])]
 
 
 def _figure(
-    measured: dict[str, list[tuple[float, float]]], curves: dict[str, LearningCurve], title: str
+    measured: dict[str, list[tuple[float, float]]],
+    curves: dict[str, LearningCurve],
+    title: str,
+    scale: Scale,
 ) -> Figure:
-    lines = []
+    lines, factor = [], scale.factor
     for style, (name, pairs) in enumerate(list(measured.items())[:SHOWN]):
         sizes = np.array(sorted({n for n, _ in pairs}))
         means = np.array([np.mean([e for n, e in pairs if n == size]) for size in sizes])
@@ -73,12 +88,13 @@ def _figure(
         if curve is not None:
             grid = np.geomspace(sizes[0], FAR * sizes[-1], POINTS)
             low, high = curve.band(grid)
-            lines.append(Line(name, grid, 100 * curve.law(grid), 100 * low, 100 * high, style=style))
-        lines.append(Line("" if curve else name, sizes, 100 * means, points=True, style=style))
+            law = factor * curve.law(grid)
+            lines.append(Line(name, grid, law, factor * low, factor * high, style=style))
+        lines.append(Line("" if curve else name, sizes, factor * means, points=True, style=style))
     rows: tuple[tuple[Value, ...], ...] = tuple(
         (name, n, e) for name, pairs in measured.items() for n, e in pairs
     )
-    axes = Axes("training sources", f"100 − {title} / %", log=True)
+    axes = Axes("training sources", scale.axis(title.replace(" % −", " −")), log=True)
     label = f"Error against the number of training sources for {', '.join(measured)}"
     words = (
         "Points: means over the seeds. Lines: the fitted law, drawn to four times the largest training set."
@@ -93,27 +109,27 @@ def _figure(
     )
 
 
-def _table(curves: dict[str, LearningCurve]) -> Table:
+def _table(curves: dict[str, LearningCurve], scale: Scale) -> Table:
     rows = []
     for name, curve in curves.items():
         double = curve.at(2 * curve.sizes[-1])
-        fewer = curve.needed(float(curve.law(curve.sizes[-1])) - 0.02)
+        fewer = curve.needed(float(curve.law(curve.sizes[-1])) - LESS)
         rows.append(
             (
                 Cell(name),
-                Cell(numbers.percent(curve.law.a), curve.law.a),
+                number(curve.law.a, scale),
                 Cell(numbers.significant(curve.law.c, 2), curve.law.c),
-                Cell(numbers.percent(double.error), double.error),
-                Cell(f"{numbers.percent(double.low)} – {numbers.percent(double.high)}", double.low),
+                number(double.error, scale),
+                span(double.low, double.high, scale),
                 Cell(f"{fewer.n:,.0f}" if np.isfinite(fewer.n) else "no number", fewer.n),
             )
         )
     columns = (
         "network",
-        "limit a %",
+        scale.heading("limit a"),
         "exponent c",
-        "error with twice the sources %",
+        scale.heading("error with twice the sources"),
         "interval",
-        "sources for 2 points less",
+        f"sources for {numbers.points(LESS) if scale is numbers.PERCENT else f'{LESS:g}'} less",
     )
     return Table("learning-curves", "The fitted laws", columns, tuple(rows))

@@ -2,28 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-from rgbench import numbers
-from rgbench.comparison.summary import Comparison
-from rgbench.report.blocks import Cell, Table
+from rgbench.comparison.summary import Row
+from rgbench.report.blocks import Section, Table
+from rgbench.report.cells import NO_CELL, Cell, difference, span
 from rgbench.report.files import text
-from rgbench.report.sections.scores import _score_cells
+from rgbench.report.material import Runs
 
 
-def models_table(comparisons: Mapping[str, Comparison]) -> Table | None:
+def section(runs: Runs) -> Section | None:
     """Compare two models of every run, best and final; None if there is only one."""
-    if len(comparisons) < 2:
+    if len(runs.comparisons) < 2:
         return None
-    names = list(comparisons)[:2]
-    found = [{row.network: row for row in comparisons[name].rows} for name in names]
+    return Section(
+        "models",
+        "Best and final",
+        "Best and final model",
+        sentences=(
+            f"All else in this report is about the {runs.main.model} model of each run. Here both are tested: a final "
+            "model that is worse than the best one is a sign of overfitting.",
+        ),
+        tables=(_table(runs),),
+    )
+
+
+def _table(runs: Runs) -> Table:
+    names, scale, short = list(runs.comparisons)[:2], runs.scale, runs.card.short
+    found = [{row.network: row for row in runs.comparisons[name].rows} for name in names]
     rows = []
     for network in found[0]:
         pair = [table.get(network) for table in found]
-        values = [text.metric(row, "mpca") if row else None for row in pair]
+        values = [text.value_of(row, runs.main.metric) if row else None for row in pair]
         change = values[1] - values[0] if values[0] is not None and values[1] is not None else None
-        cells = [cell for row in pair for cell in _score_cells(row)]
-        rows.append((Cell(network), *cells, Cell(numbers.signed_percent(change), change)))
-    heads = [head for name in names for head in (f"{name}: MPCA %", f"{name}: 95 % interval")]
-    columns = ("network", *heads, f"{names[1]} − {names[0]} / points")
-    return Table("best-and-final", "Best and final model", columns, tuple(rows))
+        cells = [cell for row in pair for cell in _cells(runs, row)]
+        rows.append((Cell(network), *cells, difference(change, scale)))
+    heads = [head for name in names for head in (f"{name}: {scale.heading(short)}", f"{name}: 95 % interval")]
+    columns = ("network", *heads, scale.differences(f"{names[1]} − {names[0]}"))
+    return Table("best-and-final", "Best and final model", columns, tuple(rows), headed=False)
+
+
+def _cells(runs: Runs, row: Row | None) -> list[Cell]:
+    if row is None:
+        return [NO_CELL, NO_CELL]
+    mean, spread, low, high = (
+        text.value_of(row, runs.main.metric, part) for part in ("mean", "spread", "low", "high")
+    )
+    shown = text.mean_spread(row, runs.card)
+    return [Cell(shown, mean, spread=spread, scale=runs.scale), span(low, high, runs.scale)]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from rgbench import numbers
 from rgbench.comparison.overfitting import OverSeeds, Spread, over_seeds, overfitting
-from rgbench.report.blocks import Cell, Figure, Section, Table
+from rgbench.report.blocks import Figure, Section, Table
+from rgbench.report.cells import NO_CELL, Cell, count
 from rgbench.report.draw.plots import Axes, Line, lines_figure
 from rgbench.report.material import Runs
 
@@ -100,10 +100,10 @@ def _table(found: dict[str, OverSeeds]) -> Table:
         rows=tuple(
             (
                 Cell(name),
-                Cell(str(each.n_seeds), each.n_seeds),
+                count(each.n_seeds),
                 _number(each.best_epoch, 1),
                 _number(each.opened_loss, 1),
-                Cell(str(each.opened_loss.n), each.opened_loss.n),
+                count(each.opened_loss.n),
                 _number(each.final_ratio, 2),
                 _number(each.final_ratio_l2, 2),
                 _number(each.loss_lost, 3),
@@ -116,7 +116,7 @@ def _table(found: dict[str, OverSeeds]) -> Table:
 
 def _number(value: Spread, decimals: int, scale: float = 1.0) -> Cell:
     if not value.n or not np.isfinite(value.mean):
-        return Cell(numbers.NONE, None)
+        return NO_CELL
     shown = f"{scale * value.mean:z.{decimals}f}".replace("-", "−")
     if not np.isfinite(value.spread):
         return Cell(shown, scale * value.mean)

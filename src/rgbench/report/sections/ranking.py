@@ -20,25 +20,14 @@ from rgbench.comparison.ranking import (
     rank_networks,
 )
 from rgbench.comparison.summary import Row
-from rgbench.report.blocks import Cell, Section, Table
+from rgbench.measures.cards import MAIN
+from rgbench.report.blocks import Section, Table
+from rgbench.report.cells import NO_CELL, Cell, number, share
 from rgbench.report.material import Runs
 from rgbench.seeds import numpy_generator
 
 COSTS = {"macs": "operations", "parameters": "parameters", "inference_images_per_second": "inference time"}
 """Costs against which the Pareto front is drawn, in words."""
-_SURE = ("rank by MPCA", "95 % interval", "best in resamples", "group")
-_NOTES = (
-    "Mean rank: the ranks in the measures, averaged with the weights. By default these are the four of the 2021 "
-    "study in equal parts; that study's exact formula could not be verified. Weights are a choice (rgbench report "
-    "--weights mpca=3,macs=1), and the measures say more than their mean. First of all weightings: share of all "
-    "weightings of these measures, drawn evenly, under which the network has the best mean rank (Lahdelma, "
-    "Hokkanen & Salminen 1998).",
-    "Ranks by MPCA, their intervals and the shares of resamples come from the same resampled test sources for all "
-    "networks and, where a network has several runs, from other runs drawn with Student's t. Networks that share a "
-    "letter are not told apart (Holm-corrected over all pairs). A network is on a Pareto front if no other "
-    "has a better MPCA for the same cost or less. Networks that failed or learnt nothing have no rank and come last; "
-    "the ranks of the others are among themselves.",
-)
 
 
 def section(runs: Runs) -> Section | None:
@@ -57,15 +46,36 @@ def section(runs: Runs) -> Section | None:
         title="Which network, all things considered?",
         sentences=(
             *_first_words(places, weights, runs.main.metric),
-            *([_best_words(sure, rows)] if sure else []),
+            *([_best_words(runs, sure, rows)] if sure else []),
             *_left_out(runs.main.rows, places),
         ),
         tables=(
             _ranking(runs, places, measured, {each.network: each for each in sure}),
             _orders(measured, places, weights, runs.main.metric),
         ),
-        early=True,
-        notes=_NOTES,
+        notes=_notes(runs),
+        cites=("Piepho2004",),
+    )
+
+
+def _notes(runs: Runs) -> tuple[str, ...]:
+    short = runs.card.short
+    default = (
+        "By default these are the four of the 2021 study in equal parts; that study's exact formula could not be "
+        "verified."
+        if runs.main.metric == MAIN
+        else f"By default these are {short} and the three costs of the 2021 study's ranking in equal parts."
+    )
+    return (
+        f"Mean rank: the ranks in the measures, averaged with the weights. {default} Weights are a choice (rgbench "
+        f"report --weights {runs.main.metric}=3,macs=1), and the measures say more than their mean. First of all "
+        "weightings: share of all weightings of these measures, drawn evenly, under which the network has the best "
+        "mean rank (Lahdelma, Hokkanen & Salminen 1998).",
+        f"Ranks by {short}, their intervals and the shares of resamples come from the same resampled test sources for "
+        "all networks and, where a network has several runs, from other runs drawn with Student's t. Networks that "
+        "share a letter are not told apart (Holm-corrected over all pairs). A network is on a Pareto front if no other "
+        f"has a better {short} for the same cost or less. Networks that failed or learnt nothing have no rank and "
+        "come last; the ranks of the others are among themselves.",
     )
 
 
@@ -102,13 +112,13 @@ def _weighed(weights: Mapping[str, float]) -> str:
     return f"{', '.join(names[:-1])} and {names[-1]}{' in equal parts' if equal else ''}"
 
 
-def _best_words(sure: Sequence[RankInterval], rows: Sequence[Row]) -> str:
+def _best_words(runs: Runs, sure: Sequence[RankInterval], rows: Sequence[Row]) -> str:
     best = sorted((each for each in sure if each.best >= 0.05), key=lambda each: -each.best)
     listed = ", ".join(f"{each.network} {numbers.percent(each.best, 0)} %" for each in best)
-    runs = "and of the runs" if any(row.n_seeds > 1 for row in rows) else "for these trained runs"
+    drawn = "and of the runs" if any(row.n_seeds > 1 for row in rows) else "for these trained runs"
     return (
-        f"Best MPCA in the joint resamples of the test sources {runs}: {listed}. That estimates how probably each "
-        "is the best, and is too sure of the first where the field is close."
+        f"Best {runs.card.short} in the joint resamples of the test sources {drawn}: {listed}. That estimates how "
+        "probably each is the best, and is too sure of the first where the field is close."
     )
 
 
@@ -135,19 +145,17 @@ def _ranking(
     weights = runs.beside.weights or default_weights(runs.main.metric)
     rows = {row.network: row for row in runs.main.rows}
     shares = first_shares(measured, list(weights), numpy_generator(0, "bootstrap", of="weights"))
-    fronts = _fronts([rows[name] for name in sure])
+    fronts = _fronts(runs, [rows[name] for name in sure])
     ranked = [name for name in weights if name != runs.main.metric]
     columns = (
-        "network", "mean rank", "first of all weightings", *(measures()[key].words for key in ranked), *_SURE,
-        "on the Pareto front of",
+        "network", "mean rank", "first of all weightings", *(measures()[key].words for key in ranked),
+        f"rank by {runs.card.short}", "95 % interval", "best in resamples", "group", "on the Pareto front of",
     )  # fmt: skip
     cells = [
         (
             Cell(place.network),
-            Cell(numbers.significant(place.score), place.score if np.isfinite(place.score) else None),
-            Cell(f"{numbers.percent(shares[place.network], 0)} %", shares[place.network])
-            if place.ranks
-            else Cell(numbers.NONE),
+            number(place.score),
+            share(shares[place.network], 0) if place.ranks else NO_CELL,
             *(_rank(place.ranks.get(key)) for key in ranked),
             *_sure(sure.get(place.network)),
             Cell(", ".join(fronts.get(place.network, ())) or numbers.NONE),
@@ -205,20 +213,24 @@ def _measures(row: Row) -> dict[str, float]:
 
 
 def _intervals(runs: Runs, rows: list[Row]) -> list[RankInterval]:
+    if not rows:
+        return []
     apart = [(p.first, p.second) for p in runs.main.pairs if p.p_value < 1 - runs.main.confidence]
     names = [row.network for row in rows]
-    values = {row.network: row.metrics[runs.main.metric].mean for row in rows}
-    drawn = {name: runs.main.resamples[name] for name in names}
+    sign = 1 if runs.card.higher_is_better else -1
+    values = {row.network: sign * row.metrics[runs.main.metric].mean for row in rows}
+    drawn = {name: sign * runs.main.resamples[name] for name in names}
     known = [pair for pair in apart if pair[0] in drawn and pair[1] in drawn]
     return rank_intervals(values, drawn, known, runs.main.confidence)
 
 
-def _fronts(rows: list[Row]) -> dict[str, list[str]]:
-    gains = np.array([row.metrics["mpca"].mean for row in rows], dtype=float)
+def _fronts(runs: Runs, rows: list[Row]) -> dict[str, list[str]]:
+    sign = 1 if runs.card.higher_is_better else -1
+    gains = np.array([sign * row.metrics[runs.main.metric].mean for row in rows], dtype=float)
     found: dict[str, list[str]] = {row.network: [] for row in rows}
     for key, words in COSTS.items():
-        sign = -1 if key == "inference_images_per_second" else 1
-        costs = np.array([sign * row.cost.get(key, np.nan) for row in rows])
+        less = -1 if key == "inference_images_per_second" else 1
+        costs = np.array([less * row.cost.get(key, np.nan) for row in rows])
         for row, on in zip(rows, pareto_front(gains, costs), strict=True):
             if on:
                 found[row.network].append(words)
@@ -231,10 +243,10 @@ def _rank(value: float | None) -> Cell:
 
 def _sure(each: RankInterval | None) -> tuple[Cell, ...]:
     if each is None:
-        return (Cell(numbers.NONE),) * len(_SURE)
+        return (NO_CELL,) * 4
     return (
         Cell(f"{each.rank:g}", each.rank),
         Cell(f"{each.low:g} – {each.high:g}", f"{each.low:g}-{each.high:g}"),
-        Cell(f"{numbers.percent(each.best, 0)} %", each.best),
+        share(each.best, 0),
         Cell(each.group),
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-from rgbench import numbers
 from rgbench.comparison.robustness import (
     ConditionScore,
     StressedRun,
@@ -15,10 +14,15 @@ from rgbench.comparison.robustness import (
 )
 from rgbench.comparison.rotation import RotationConsistency, rotation_consistency
 from rgbench.errors import SpecError
-from rgbench.report.blocks import Cell, Figure, Section, Table, Value
+from rgbench.measures.cards import MAIN, MetricCard
+from rgbench.measures.catalogue import metrics
+from rgbench.numbers import PERCENT
+from rgbench.report.blocks import Figure, Section, Table
+from rgbench.report.cells import Cell, Value, difference, number, p_cell, span
 from rgbench.report.draw.plots import Axes, Line, lines_figure
 from rgbench.report.material import Runs
 from rgbench.store.conditions import FAMILIES, SURVEY
+from rgbench.words.robustness import condition, rotation
 
 SHOWN = 6
 """Networks of the figures, from the top of the ranking."""
@@ -41,22 +45,24 @@ def section(runs: Runs) -> Section | None:
     scores = {name: score_conditions(own, runs.main.confidence) for name, own in stressed.items() if own}
     if not scores:
         return None
+    card = runs.card if runs.card.is_recognition else metrics().get(MAIN)
     turned = _turned({name: own for name, own in stressed.items() if own}, runs.main.confidence)
     return Section(
         anchor="robustness",
         menu="Robustness",
         title="What if the image were a little different?",
         sentences=(
-            *(f"{name}: {found.words}." for name, found in turned.items()),
+            *(f"{name}: {rotation(found)}." for name, found in turned.items()),
             *(
-                f"{name}, the largest of {len(own)} losses: {_worst(own).words}."
+                f"{name}, the largest of {len(own)} losses: {condition(_worst(own), card.name)}."
                 for name, own in scores.items()
             ),
-            *_surveys(scores),
+            *_surveys(scores, card),
         ),
-        figures=tuple(_figure(family, scores) for family in FAMILIES if _has(family, scores)),
-        tables=(_table(scores),),
+        figures=tuple(_figure(family, scores, card) for family in FAMILIES if _has(family, scores)),
+        tables=(_table(scores, card),),
         notes=(
+            *_measured(runs, card),
             "The test images are disturbed before they are prepared, and the networks answer as they were "
             "trained; clean and disturbed answers are compared on the same sources. “survey-NAME”: the same sources on "
             "that survey's images; “-simulated”: on these images, through its beam and on its pixels. Intervals "
@@ -64,6 +70,13 @@ def section(runs: Runs) -> Section | None:
             "test over sources, corrected by Holm over the conditions of a network.",
         ),
     )
+
+
+def _measured(runs: Runs, card: MetricCard) -> tuple[str, ...]:
+    """Say in what the conditions are scored, where that is not what the networks are compared in."""
+    if card.name == runs.main.metric:
+        return ()
+    return (f"Disturbed images are scored in {card.words}, and not in {runs.card.short}.",)
 
 
 def _stressed(runs: Runs, network: str) -> list[StressedRun]:
@@ -88,10 +101,10 @@ def _worst(scores: list[ConditionScore]) -> ConditionScore:
     return max(scores, key=lambda score: score.drops["accuracy"][0])
 
 
-def _surveys(scores: dict[str, list[ConditionScore]]) -> list[str]:
+def _surveys(scores: dict[str, list[ConditionScore]], card: MetricCard) -> list[str]:
     """Say what other surveys' images of the same sources do."""
     return [
-        f"{name}: {score.words}."
+        f"{name}: {condition(score, card.name)}."
         for name, own in scores.items()
         for score in own
         if score.condition.family == SURVEY and not score.condition.survey.endswith("-simulated")
@@ -102,11 +115,11 @@ def _has(family: str, scores: dict[str, list[ConditionScore]]) -> bool:
     return any(score.condition.family == family for own in scores.values() for score in own)
 
 
-def _figure(family: str, scores: dict[str, list[ConditionScore]]) -> Figure:
+def _figure(family: str, scores: dict[str, list[ConditionScore]], card: MetricCard) -> Figure:
     lines: list[Line] = []
     rows: list[tuple[Value, ...]] = []
     for name, own in list(scores.items())[:SHOWN]:
-        for curve in strength_curves(own, "mpca"):
+        for curve in strength_curves(own, card.name):
             if curve.family == family:
                 value, low, high = 100 * curve.values.T
                 band = {"low": low, "high": high} if not lines else {}
@@ -114,37 +127,38 @@ def _figure(family: str, scores: dict[str, list[ConditionScore]]) -> Figure:
                 for strength, each in zip(curve.strengths, curve.values, strict=True):
                     rows.append((name, float(strength), *(float(number) for number in each)))
     kind = FAMILIES[family]
-    label = f"MPCA against {kind.title} for {', '.join(scores)}"
+    label = f"{card.short} against {kind.title} for {', '.join(scores)}"
     ticks = _ANGLES if family == "rotation" else ()
-    drawing = lines_figure(lines, Axes(f"{kind.title} / {kind.unit}", "MPCA / %", x_ticks=ticks), label)
+    drawing = lines_figure(
+        lines, Axes(f"{kind.title} / {kind.unit}", PERCENT.axis(card.short), x_ticks=ticks), label
+    )
     words = f"{_STRENGTHS[family]} Band: 95 % interval of the first network."
-    columns = ("network", "strength", "mpca", "low", "high")
+    columns = ("network", "strength", card.name, "low", "high")
     return Figure(f"robustness-{family}", kind.title.capitalize(), drawing, words, columns, tuple(rows))
 
 
-def _table(scores: dict[str, list[ConditionScore]]) -> Table:
+def _table(scores: dict[str, list[ConditionScore]], card: MetricCard) -> Table:
     rows = []
     for name, own in scores.items():
         for score in own:
             if score.condition.family == "rotation":
                 continue
-            value, drop = score.values["mpca"], score.drops["mpca"]
-            span = f"{numbers.signed_percent(drop[1])} – {numbers.signed_percent(drop[2])}"
+            value, drop = score.values[card.name], score.drops[card.name]
             rows.append(
                 (
                     Cell(name),
                     Cell(score.condition.name),
-                    Cell(numbers.percent(value[0]), value[0]),
-                    Cell(numbers.signed_percent(drop[0]), drop[0]),
-                    Cell(span, drop[1]),
-                    Cell(numbers.p_value(score.p_value), score.p_value),
-                    Cell(numbers.percent(score.changed), score.changed),
+                    number(value[0], PERCENT),
+                    difference(drop[0]),
+                    span(drop[1], drop[2], signed=True),
+                    p_cell(score.p_value),
+                    number(score.changed, PERCENT),
                 )
             )
     columns = (
         "network",
         "condition",
-        "MPCA %",
+        PERCENT.heading(card.short),
         "lost / points",
         "95 % interval",
         "p of these runs",

@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 
 from rgbench import numbers
-from rgbench.report.blocks import Cell, Table
+from rgbench.report.blocks import Fold, Listing, Section, Table
+from rgbench.report.cells import Cell
+from rgbench.report.material import Runs
 from rgbench.store.store import RunRecord
 
 _PRIVATE = ("data.path", "data.manifest", "data.class_labels")
@@ -26,13 +28,28 @@ _ALWAYS = ("network", "run", "seed", "status", "time", "peak memory", "written")
 _MACHINE = ("device", "precision", "machine", "versions")
 
 
+def section(runs: Runs) -> Section:
+    """Tell how each run was made."""
+    notes = tuple(dict.fromkeys(note for record in runs.records for note in record.notes))
+    listed = Fold(f"{len(notes)} notes on the data", (Listing(notes, small=True),))
+    said = "The id of a run is the hash of its settings: the same settings have the same id everywhere."
+    return Section(
+        "runs",
+        "Runs",
+        "How it was made",
+        sentences=(f"{said} {machine_words(runs.records)}".strip(),),
+        tables=(runs_table(runs.records), settings_table(runs.records)),
+        blocks=(listed,) if notes else (),
+    )
+
+
 def runs_table(records: Sequence[RunRecord]) -> Table:
     """Tell how each run was made, as far as runs differ; what all share stands in `settings_table`."""
     rows = [{"network": Cell(record.spec.network.name)} | _made(record) for record in records]
     shared = _shared(rows)
     names = [name for name in rows[0] if name in _ALWAYS or name not in shared]
     cells = tuple(tuple(row.get(name, Cell("")) for name in names) for row in rows)
-    return Table("runs", "The runs", tuple(names), cells, frozenset(range(1, len(names))))
+    return Table("runs", "The runs", tuple(names), cells, frozenset(range(1, len(names))), headed=False)
 
 
 def settings_table(records: Sequence[RunRecord]) -> Table:
@@ -40,7 +57,7 @@ def settings_table(records: Sequence[RunRecord]) -> Table:
     shared = _shared([_made(record) for record in records])
     rows = tuple((Cell(name), cell) for name, cell in shared.items() if name not in _ALWAYS)
     title = "Settings that all runs share" if len(records) > 1 else "Settings of the run"
-    return Table("settings", title, ("setting", "value"), rows, frozenset({1}))
+    return Table("settings", title, ("setting", "value"), rows, frozenset({1}), folded=True)
 
 
 def machine_words(records: Sequence[RunRecord]) -> str:

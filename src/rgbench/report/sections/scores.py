@@ -1,4 +1,4 @@
-"""Figures and tables of the comparison itself: the scores, the pairs, confusion, training, the runs."""
+"""How sure the scores are: every network with its interval, the pairs, and scores against costs."""
 
 from __future__ import annotations
 
@@ -7,18 +7,21 @@ from collections.abc import Sequence
 import numpy as np
 
 from rgbench import numbers
-from rgbench.comparison.summary import Comparison, Row
-from rgbench.report.blocks import Cell, Figure, file_name
+from rgbench.comparison.summary import Row
+from rgbench.report.blocks import Figure, Fold, Listing, Section, file_name
 from rgbench.report.draw import figures
 from rgbench.report.files import text
+from rgbench.report.material import Runs
 
 _MAX_PAIRS = 15
+_OPEN = 3
+"""Most pairs whose sentences are seen at once."""
 _TRADEOFFS = (
     (
         "macs",
         "Score against cost",
         "MACs per image",
-        "Up is better, left is cheaper. Bars are 95 % intervals.",
+        "{better} is better, left is cheaper. Bars are 95 % intervals.",
     ),
     (
         "receptive_field",
@@ -30,72 +33,98 @@ _TRADEOFFS = (
 )
 
 
-def ranking_figures(main: Comparison) -> list[Figure]:
+def section(runs: Runs) -> Section:
     """Draw the scores with their intervals, the paired differences, and scores against costs."""
-    drawn = [_scores_figure(main), _pairs_figure(main), *(_tradeoff(main, *each) for each in _TRADEOFFS)]
-    return [figure for figure in drawn if figure is not None]
+    drawn = [_scores_figure(runs), _pairs_figure(runs), *(_tradeoff(runs, *each) for each in _TRADEOFFS)]
+    sentences = tuple(f"{pair.words}." for pair in runs.main.pairs)
+    paired = (
+        " Whether two networks differ is judged by their paired difference, not by whether the bars of their scores "
+        "overlap."
+    )
+    words = Fold("The differences in words", (Listing(sentences),), opened=len(sentences) <= _OPEN)
+    return Section(
+        "ranking",
+        "How sure?",
+        "How sure is the ranking?",
+        sentences=(
+            "Other test sources and other seeds would have given other scores: the bars show by how much."
+            + (paired if sentences else ""),
+        ),
+        figures=tuple(figure for figure in drawn if figure is not None),
+        blocks=(words,) if sentences else (),
+    )
 
 
-def _scores_figure(main: Comparison) -> Figure:
-    lines = [_line(row) for row in main.rows]
+def _scores_figure(runs: Runs) -> Figure:
+    lines = [_line(runs, row) for row in runs.main.rows]
     rows = [(line.name, line.middle, line.low, line.high, " ".join(map(repr, line.points))) for line in lines]
-    label = f"Mean per-class accuracy: {_said(lines)}"
+    card, axis = runs.card, runs.scale.axis
+    title = numbers.capital(card.words)
+    bars = (
+        "Bar: 95 % interval of the mean. " if card.interval != "none" else f"{card.short} has no interval. "
+    )
+    overlap = "Bars may overlap although the paired test tells two networks apart." if runs.main.pairs else ""
     return Figure(
-        "mpca",
-        "Mean per-class accuracy",
-        figures.interval_figure(lines, "MPCA / %", label),
-        "Dot: mean over the seeds. Rings: the seeds. Bar: 95 % interval of the mean. "
-        "Bars may overlap although the paired test tells two networks apart.",
-        ("network", "MPCA / %", "low / %", "high / %", "seeds / %"),
+        file_name(card.name),
+        title,
+        figures.interval_figure(lines, axis(card.short), f"{title}: {_said(lines)}"),
+        f"Dot: mean over the seeds. Rings: the seeds. {bars}{overlap}".strip(),
+        ("network", axis(card.short), *(axis(end) for end in ("low", "high", "seeds"))),
         tuple(rows),
     )
 
 
-def _pairs_figure(main: Comparison) -> Figure | None:
-    if not main.pairs:
+def _pairs_figure(runs: Runs) -> Figure | None:
+    if not runs.main.pairs:
         return None
+    scale, axis = runs.scale, runs.scale.differences
     lines = [
         figures.Interval(
             name=f"{pair.first} − {pair.second}",
-            middle=100 * pair.difference,
-            low=100 * pair.low,
-            high=100 * pair.high,
-            words=numbers.signed_percent(pair.difference),
+            middle=scale.factor * pair.difference,
+            low=scale.factor * pair.low,
+            high=scale.factor * pair.high,
+            words=scale.signed(pair.difference),
             dull=pair.low <= 0 <= pair.high,
         )
-        for pair in main.pairs
+        for pair in runs.main.pairs
     ]
-    shown, label = lines[:_MAX_PAIRS], f"Paired differences of MPCA: {_said(lines[:_MAX_PAIRS])}"
+    label = f"Paired differences of {runs.card.short}: {_said(lines[:_MAX_PAIRS])}"
     left = (
         f" The first {_MAX_PAIRS} of {len(lines)} pairs; all are in the data." if lines[_MAX_PAIRS:] else ""
     )
+    better = "" if runs.card.higher_is_better else " Below zero the first is better."
     return Figure(
         "paired-differences",
         "Paired differences",
-        figures.interval_figure(shown, "difference of MPCA / points", label, mark=0.0),
+        figures.interval_figure(
+            lines[:_MAX_PAIRS], axis(f"difference of {runs.card.short}"), label, mark=0.0
+        ),
         "The same test sources, answered by both. Bar: 95 % interval of the difference; grey where it "
-        f"contains zero, so that either network may be the better one.{left}",
-        ("pair", "difference / points", "low / points", "high / points"),
+        f"contains zero, so that either network may be the better one.{better}{left}",
+        ("pair", *(axis(each) for each in ("difference", "low", "high"))),
         tuple((line.name, line.middle, line.low, line.high) for line in lines),
     )
 
 
-def _tradeoff(main: Comparison, cost: str, title: str, axis: str, caption: str) -> Figure | None:
+def _tradeoff(runs: Runs, cost: str, title: str, axis: str, caption: str) -> Figure | None:
     """Draw scores against a cost; nothing if all networks cost the same."""
     spots = [
         figures.Spot(row.network, value, *scores)
-        for row in main.rows
-        if (value := text.cost(row, cost)) and (scores := _scores(row)) and text.learned(row)
+        for row in runs.main.rows
+        if (value := text.cost(row, cost)) and (scores := _scores(runs, row)) and text.learned(row)
     ]
     if len({spot.cost for spot in spots}) < 2:
         return None
-    label = f"MPCA against {axis}: " + "; ".join(f"{s.name} {s.middle:.1f} at {s.cost:g}" for s in spots)
+    short, scale = runs.card.short, runs.scale
+    middles = [f"{s.name} {scale.show(s.middle / scale.factor)} at {s.cost:g}" for s in spots]
+    label = f"{short} against {axis}: " + "; ".join(middles)
     return Figure(
-        file_name("mpca against", cost),
+        file_name(runs.card.name, "against", cost),
         title,
-        figures.tradeoff_figure(spots, axis, "MPCA / %", label),
-        caption,
-        ("network", axis, "MPCA / %", "low / %", "high / %"),
+        figures.tradeoff_figure(spots, axis, scale.axis(short), label),
+        caption.format(better="Up" if runs.card.higher_is_better else "Down"),
+        ("network", axis, scale.axis(short), scale.axis("low"), scale.axis("high")),
         tuple((spot.name, spot.cost, spot.middle, spot.low, spot.high) for spot in spots),
     )
 
@@ -104,33 +133,25 @@ def _said(lines: Sequence[figures.Interval]) -> str:
     return "; ".join(f"{line.name} {line.words}" for line in lines)
 
 
-def _line(row: Row) -> figures.Interval:
-    estimate = row.metrics.get("mpca")
-    middle, low, high = _scores(row) or (np.nan, np.nan, np.nan)
-    spread = text.metric(row, "mpca", "spread")
-    shown = numbers.percent(middle / 100) + (f" ± {numbers.percent(spread)}" if spread is not None else "")
+def _line(runs: Runs, row: Row) -> figures.Interval:
+    estimate = row.metrics.get(runs.main.metric)
+    middle, low, high = _scores(runs, row) or (np.nan, np.nan, np.nan)
+    shown, factor = text.mean_spread(row, runs.card), runs.scale.factor
     return figures.Interval(
         name=row.network,
         middle=middle,
         low=low,
         high=high,
-        points=tuple(100 * float(value) for value in estimate.values) if estimate is not None else (),
+        points=tuple(factor * float(value) for value in estimate.values) if estimate is not None else (),
         words=shown if text.learned(row) else f"{row.status}, {shown}",
         dull=not text.learned(row),
     )
 
 
-def _scores(row: Row) -> tuple[float, float, float] | None:
-    """Give the mean MPCA and the ends of its interval in percent; None if there is no mean."""
-    mean, low, high = (text.metric(row, "mpca", part) for part in ("mean", "low", "high"))
+def _scores(runs: Runs, row: Row) -> tuple[float, float, float] | None:
+    """Give the mean and the ends of its interval in the units shown; None if there is no mean."""
+    mean, low, high = (text.value_of(row, runs.main.metric, part) for part in ("mean", "low", "high"))
     if mean is None:
         return None
-    return 100 * mean, 100 * (mean if low is None else low), 100 * (mean if high is None else high)
-
-
-def _score_cells(row: Row | None) -> list[Cell]:
-    if row is None:
-        return [Cell(numbers.NONE), Cell(numbers.NONE)]
-    shown = {column.key: column.show(row) for column in text.COLUMNS}
-    mean, spread, low, high = (text.metric(row, "mpca", part) for part in ("mean", "spread", "low", "high"))
-    return [Cell(shown["mpca"], mean, spread=spread), Cell(shown["interval"], low, high)]
+    factor = runs.scale.factor
+    return factor * mean, factor * (mean if low is None else low), factor * (mean if high is None else high)

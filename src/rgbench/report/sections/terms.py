@@ -2,6 +2,20 @@
 
 from __future__ import annotations
 
+from rgbench import numbers
+from rgbench.report.blocks import Section, Terms
+from rgbench.report.material import Runs
+
+
+def section(runs: Runs) -> Section:
+    """Explain the terms; the metric compared first, if it is not among them."""
+    card = runs.card
+    named = {name.casefold() for term, _ in TERMS for name in term.split(", ")}
+    own = ((numbers.capital(card.short), f"{numbers.capital(card.definition)}."),)
+    terms = TERMS if card.short.casefold() in named else (*own, *TERMS)
+    return Section("terms", "Terms", "What the words mean", blocks=(Terms(terms),))
+
+
 TERMS = (
     (
         "MPCA",

@@ -9,11 +9,44 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rgbench import numbers
-from rgbench.report.blocks import Figure, file_name
+from rgbench.report.blocks import Figure, Grid, Heading, Key, Section, file_name
 from rgbench.report.draw import figures
+from rgbench.report.material import Runs
 from rgbench.store.store import RunRecord
 
 _HISTORY = ("train_loss", "validation_loss", "train_accuracy", "validation_accuracy", "l2", "learning_rate")
+
+
+def section(runs: Runs) -> Section | None:
+    """Draw loss and accuracy of every run against the epoch, networks in the order of the ranking."""
+    trained: dict[str, list[RunRecord]] = {}
+    for record in sorted(runs.records, key=lambda r: (r.spec.data.split, r.spec.seed)):
+        if len(record.history.get("epoch", ())):
+            trained.setdefault(record.spec.network.name, []).append(record)
+    if not trained:
+        return None
+    order = [row.name for row in runs.main.rows if row.name in trained]
+    key = Key(
+        (
+            (figures.legend_swatch("train"), "training sources"),
+            (figures.legend_swatch("valid"), "validation sources"),
+        )
+    )
+    drawn = [
+        block
+        for name in dict.fromkeys([*order, *trained])
+        for block in (Heading(name), Grid(tuple(training_figures(trained[name]))))
+    ]
+    return Section(
+        "training",
+        "Training",
+        "Training, and overfitting",
+        sentences=(
+            "Both curves are measured after each epoch, without dropout and without the L2 penalty. The dotted line "
+            "marks the best epoch, the one with the lowest validation loss.",
+        ),
+        blocks=(key, *drawn),
+    )
 
 
 def training_figures(records: Sequence[RunRecord]) -> list[Figure]:

@@ -11,9 +11,12 @@ from rgbench import numbers
 from rgbench.comparison.answer_modes import DROPOUT, SEEDS, Answer
 from rgbench.comparison.members import Side
 from rgbench.measures.calibration import wilson_intervals
+from rgbench.measures.cards import MAIN
 from rgbench.measures.conformal import ConformalRule, conformal, expected_coverage
 from rgbench.measures.uncertainty import RejectionCurve, areas, certainty, rejection_curve
-from rgbench.report.blocks import Cell, Figure, Section, Table
+from rgbench.numbers import PERCENT
+from rgbench.report.blocks import Figure, Section, Table
+from rgbench.report.cells import Cell, difference, number, span
 from rgbench.report.draw.plots import Axes, Line, lines_figure
 from rgbench.report.material import Runs
 from rgbench.report.sections.calibration import mean_answer, rows_of
@@ -67,6 +70,7 @@ def section(runs: Runs) -> Section | None:
         figures=(_networks(y, answers), *(figure for figure in orders if figure is not None)),
         tables=(*((parted,) if parted.rows else ()), _conformal(answers, validation, test)),
         notes=(*((_PARTS,) if parted.rows else (_NO_MEMBERS,)), _promise(runs, validation, test)),
+        cites=("Gal2016", "Lakshminarayanan2017", "Geifman2017", "Angelopoulos2021"),
     )
 
 
@@ -97,15 +101,15 @@ def _preferred(parted: Table) -> tuple[str, ...]:
     leading = [row for row in parted.rows if row[0].text == parted.rows[0][0].text]
     said = []
     for row in leading:
-        excess, span = row[-2], row[-1]
-        low, high = span.value, span.high
+        excess, ends = row[-2], row[-1]
+        low, high = ends.value, ends.high
         if not (isinstance(low, float) and isinstance(high, float)):
             continue
         verdict = "cannot be told from" if low <= 0 <= high else f"is {'worse' if low > 0 else 'better'} than"
         said.append(
             f"{row[0].text}, {row[1].text}: to reject errors by, mutual information {verdict} the largest probability "
             f"(area under the curve of errors {excess.text} points, less is better, 95 % interval "
-            f"{span.text.replace(' – ', ' to ')})."
+            f"{numbers.signed_percent(low)} to {numbers.signed_percent(high)})."
         )
     return tuple(said)
 
@@ -123,7 +127,7 @@ def _networks(y: Labels, answers: Answers) -> Figure:
         "The sources with the least probability of the most probable class (mean over the runs) are rejected first. "
         "Band: 95 % interval of the first network."
     )
-    columns: tuple[str, ...] = ("network", "rejected", "accuracy", "low", "high", "mpca")
+    columns: tuple[str, ...] = ("network", "rejected", "accuracy", "low", "high", MAIN)
     return Figure("rejection", "What doubt buys", lines_figure(lines, _AXES, label), words, columns, rows)
 
 
@@ -170,11 +174,11 @@ def _parted(y: Labels, answers: Answers, weights: Weights) -> Table:
                 (
                     Cell(name),
                     Cell(answer.name),
-                    *(Cell(numbers.significant(value), value) for value in means),
-                    *(Cell(numbers.percent(value), value) for value in (means[2] / means[0], error)),
-                    *(Cell(numbers.percent(float(d[0])), float(d[0])) for d in drawn.values()),
-                    Cell(numbers.signed_percent(float(excess[0])), float(excess[0])),
-                    Cell(f"{numbers.signed_percent(low)} – {numbers.signed_percent(high)}", low, high),
+                    *(number(value) for value in means),
+                    *(number(value, PERCENT) for value in (means[2] / means[0], error)),
+                    *(number(float(d[0]), PERCENT) for d in drawn.values()),
+                    difference(float(excess[0])),
+                    span(low, high, signed=True),
                 )
             )
     columns: tuple[str, ...] = (
@@ -247,12 +251,12 @@ def _conformal(answers: Answers, validation: Side, test: Side) -> Table:
                 (
                     Cell(name),
                     Cell(answer.name),
-                    Cell(numbers.percent(coverage), coverage),
-                    _range(float(low[0]), float(high[0])),
-                    _range(*expected),
-                    Cell(numbers.percent(worst), worst),
-                    Cell(numbers.significant(size), size),
-                    Cell(numbers.percent(one), one),
+                    number(coverage, PERCENT),
+                    span(float(low[0]), float(high[0])),
+                    span(*expected),
+                    number(worst, PERCENT),
+                    number(size),
+                    number(one, PERCENT),
                 )
             )
     columns: tuple[str, ...] = (
@@ -266,10 +270,6 @@ def _conformal(answers: Answers, validation: Side, test: Side) -> Table:
     columns += ("mean size", "sets of one class %")
     title = f"Sets of classes that hold the true one for {100 * (1 - RULE.alpha):.0f} % of the sources"
     return Table("conformal", title, columns, tuple(rows), frozenset({1}))
-
-
-def _range(low: float, high: float) -> Cell:
-    return Cell(f"{numbers.percent(low)} – {numbers.percent(high)}", low, high)
 
 
 def _promise(runs: Runs, validation: Side, test: Side) -> str:

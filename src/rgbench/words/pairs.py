@@ -1,0 +1,109 @@
+"""Two networks beside each other, in sentences."""
+
+from __future__ import annotations
+
+from math import ceil, floor, isinf, isnan, log10
+from typing import TYPE_CHECKING
+
+from rgbench import numbers
+from rgbench.measures.cards import MAIN
+from rgbench.measures.catalogue import metrics
+
+if TYPE_CHECKING:
+    from rgbench.statistics.paired import PairedDifference
+    from rgbench.statistics.resampled import Posterior
+    from rgbench.statistics.significance import Interval
+
+_FEWEST = 10
+
+
+def interval(span: Interval) -> str:
+    """Write a fraction with its interval, in points.
+
+    Examples
+    --------
+    >>> from rgbench.statistics.significance import Interval
+    >>> interval(Interval(0.031, 0.004, 0.058))
+    '3.1 points (95 % interval 0.4 to 5.8)'
+    """
+    return f"{numbers.percent(span.value)} points ({numbers.interval(span.low, span.high, span.confidence)})"
+
+
+def pair(found: PairedDifference) -> str:
+    """Say whether two networks are told apart, and what would be needed to tell; no full stop.
+
+    Examples
+    --------
+    >>> from rgbench.statistics.paired import PairedDifference
+    >>> pair(PairedDifference("a", "b", 0.031, 0.004, 0.058, 0.02, 0.038, True))
+    'a beats b by 3.1 points (95 % interval 0.4 to 5.8)'
+    >>> tied = PairedDifference("a", "b", 0.01, -0.02, 0.04, 0.5, 0.08, False, n_test=200, needed=1094)
+    >>> pair(tied)
+    'a and b cannot be told apart with 200 test sources; about 1,100 would be needed to resolve a difference of 2
+    points'
+    """
+    card = metrics().get(found.metric)
+    scale, sign = numbers.scale(card.scale), 1 if card.higher_is_better else -1
+    value, low, high = sign * found.difference, *sorted((sign * found.low, sign * found.high))
+    first, second, runs = found.first, found.second, _single(found)
+    within = "" if found.metric == MAIN else f" in {card.short}"
+    alone = not low <= 0 <= high
+    if found.separable and alone:
+        if value < 0:
+            (first, second), (value, low, high) = (second, first), (-value, -high, -low)
+        span = numbers.interval(low, high, found.confidence, scale.step)
+        return f"{first} beats {second}{within} by {scale.amount(value)} ({span}){runs}"
+    said = f"{first} and {second} cannot be told apart{within} with {found.n_test:,} test sources"
+    span = numbers.interval(found.low, found.high, found.confidence, scale.step)
+    span = f"{scale.difference(found.difference)} ({span})"
+    if alone:
+        return f"{said} when all {found.pairs} pairs are counted ({span} for this pair alone{runs})"
+    return f"{said}{_needed(found, span)}"
+
+
+def posterior(found: Posterior) -> str:
+    """Say how probably the first, neither or the second of two networks is better.
+
+    Examples
+    --------
+    >>> from rgbench.statistics.resampled import Posterior
+    >>> posterior(Posterior(0.01, 0.06, 0.93, 0.01))
+    'first better 93 %, equal within 1 point 6 %, second better 1 %'
+    """
+    right, rope, left = (numbers.percent(share, 0) for share in (found.right, found.rope, found.left))
+    region = numbers.points(found.region)
+    return f"first better {right} %, equal within {region} {rope} %, second better {left} %"
+
+
+def _single(found: PairedDifference) -> str:
+    """Say which of the two is one trained run, of which nothing is known of other seeds."""
+    names = [name for name, single in zip((found.first, found.second), found.single, strict=True) if single]
+    if len(names) == 2:
+        return ", of one trained run each"
+    return f", of one trained run of {names[0]}" if names else ""
+
+
+def _needed(found: PairedDifference, span: str) -> str:
+    """Say what would have told them apart; where that is not known, how they differ."""
+    wanted = numbers.points(found.wanted)
+    if isnan(found.needed):
+        return f": {span}"
+    if isinf(found.needed):
+        return f"; to resolve a difference of {wanted}, more seeds are needed, not only more sources"
+    if found.needed <= found.n_test:
+        return f", which would most likely have shown a difference of {wanted}"
+    return f"; about {_rounded(ceil(found.needed)):,} would be needed to resolve a difference of {wanted}"
+
+
+def _rounded(n: int) -> int:
+    """Round up to two digits; more would pretend to be known.
+
+    Examples
+    --------
+    >>> _rounded(1096), _rounded(7), _rounded(12345)
+    (1100, 7, 13000)
+    """
+    if n < _FEWEST:
+        return n
+    unit = 10 ** (floor(log10(n)) - 1)
+    return int(ceil(n / unit) * unit)

@@ -1,0 +1,37 @@
+"""What disturbed images do to a network, in sentences."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rgbench import numbers
+from rgbench.measures.cards import MAIN
+from rgbench.measures.catalogue import metrics
+
+if TYPE_CHECKING:
+    from rgbench.comparison.robustness import ConditionScore
+    from rgbench.comparison.rotation import RotationConsistency
+
+
+def condition(score: ConditionScore, metric: str = MAIN) -> str:
+    """Say what a network loses under a condition in a metric of recognition; no full stop."""
+    (drop, low, high), name = score.drops[metric], score.condition.name
+    if not numbers.is_number(drop):
+        return f"{name}: logits that are not finite, nothing can be said"
+    short = metrics().get(metric).short
+    p = "p < 0.001" if score.p_value < 0.001 else f"p = {score.p_value:.3f}"
+    span = f"{numbers.interval(low, high, score.confidence)}, {score.n_sources} test sources"
+    span += f"; of these runs, corrected {p}"
+    if low <= 0 <= high:
+        return f"{name}: no loss of {short} can be shown, {numbers.signed_percent(drop)} points ({span})"
+    verb = "falls" if drop > 0 else "rises"
+    return f"{name}: {short} {verb} by {numbers.percent(abs(drop))} points ({span})"
+
+
+def rotation(found: RotationConsistency) -> str:
+    """Say how many sources get the same class however they are turned; no full stop."""
+    share, low, high = (numbers.percent(value) for value in found.same)
+    return (
+        f"{share} % of {len(found.source_id)} sources ({low} to {high} %) get the same class at "
+        f"all {len(found.angles)} angles"
+    )
