@@ -25,13 +25,13 @@ from rgbench.comparison.failures import (
     missed_by_all,
     properties,
 )
+from rgbench.comparison.words.curves import trend as trend_words
+from rgbench.comparison.words.failures import group as group_words
 from rgbench.data.catalogue import Catalogue
 from rgbench.data.sets import load_data
 from rgbench.data.surveys.links import sky_link
 from rgbench.errors import DataError, SpecError
 from rgbench.statistics.trend import trend
-from rgbench.words.curves import trend as trend_words
-from rgbench.words.failures import group as group_words
 
 
 def table(names, **extra):

@@ -20,10 +20,10 @@ from rgbench.comparison.label_errors import (
     write_suspects,
     wrong_share,
 )
+from rgbench.comparison.words.failures import suspects as words
 from rgbench.data.catalogue import Catalogue
 from rgbench.errors import DataError, SpecError, StoreError
 from rgbench.store.tables import concatenate
-from rgbench.words.failures import suspects as words
 
 CLASSES = ("Compact", "FRI", "FRII", "Bent")
 

@@ -11,8 +11,8 @@ from statsmodels.stats.proportion import confint_proportions_2indep
 
 from rgbench.comparison.published import Paper, Test, Value, find_paper
 from rgbench.comparison.replication import Found, _difference, compare_with, found_in
-from rgbench.words.replication import summary
-from rgbench.words.replication import verdict as sentence
+from rgbench.comparison.words.replication import summary
+from rgbench.comparison.words.replication import verdict as sentence
 
 FOLDS = tuple(f"fold-{k}" for k in range(5))
 

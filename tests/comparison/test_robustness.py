@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from rgbench.comparison.robustness import StressedRun, score_conditions, strength_curves, stressed_run
 from rgbench.comparison.rotation import rotation_consistency
+from rgbench.comparison.words.robustness import condition, rotation
 from rgbench.errors import SpecError, StoreError
 from rgbench.store.conditions import CONDITIONS_FILE, FAMILIES, Condition, read_conditions
 from rgbench.store.store import Store
 from rgbench.store.tables import Predictions, concatenate, write_predictions
-from rgbench.words.robustness import condition, rotation
 
 K = 4
 NAMES = np.array([f"s{i:03d}" for i in range(200)])

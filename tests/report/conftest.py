@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from rgbench.comparison.summary import Comparison, compare
+from rgbench.comparison.results import Comparison
+from rgbench.comparison.summary import compare
 from rgbench.spec import Study, resolve
 from rgbench.store.store import RunRecord
 from rgbench.store.tables import MODELS, Predictions, concatenate

@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import curve_fit
 
+from rgbench.comparison.words import curves as words
 from rgbench.errors import DataError
 from rgbench.numbers import PLAIN
 from rgbench.statistics.learning_curve import EXPONENTS, Law, fit_learning_curve
-from rgbench.words import curves as words
 
 SIZES = np.array([50, 100, 200, 400, 800, 1600])
 

@@ -23,7 +23,6 @@ from rgbench.data.surveys.links import sky_link
 from rgbench.errors import DataError, SpecError
 from rgbench.statistics.significance import Interval, holm, score_mean_interval
 from rgbench.store.store import RunRecord
-from rgbench.words.failures import NOT_KNOWN
 
 Floats = NDArray[np.float64]
 _Conditions = tuple[tuple[str, str], ...]
@@ -471,3 +470,7 @@ def choose_sources(records: Sequence[RunRecord], per_class: int = 1, model: str 
         picked = (*ranked[:per_class], *ranked[::-1][:per_class])
         chosen |= dict.fromkeys(str(source[i]) for i in picked)
     return list(chosen)
+
+
+NOT_KNOWN = "not known"
+"""Name of the range of sources whose property is not known."""

@@ -147,7 +147,7 @@ def compare_with(
     >>> folds = ("fold-0", "fold-1", "fold-2", "fold-3", "fold-4")
     >>> ours = Found("first-galaxy-data", folds, "accuracy", 0.79, 400, (0.78, 0.79, 0.79, 0.79, 0.80))
     >>> verdicts = compare_with(find_paper("rustige2023"), {"convxpress": [ours]})
-    >>> from rgbench.words.replication import verdict
+    >>> from rgbench.comparison.words.replication import verdict
     >>> next(verdict(v) for v in verdicts if v.kind != "cannot be said")
     'Accuracy of CNN + wGAN (lambda 3): published 0.8135 ± 0.008; ours (convxpress) 0.790 (95 % interval 0.745 to
     0.829, 400 sources, 5 runs): agrees; 0.084 is the smallest difference that this would most likely have shown'

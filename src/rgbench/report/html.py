@@ -12,7 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from numpy.typing import NDArray
 
-from rgbench.comparison.summary import Comparison
+from rgbench.comparison.results import Comparison
 from rgbench.report import page
 from rgbench.report.files.export import write_figures
 from rgbench.report.files.standalone import figure_style

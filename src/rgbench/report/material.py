@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from rgbench.comparison.answer_modes import Answer, answers_of
 from rgbench.comparison.members import Side, side_of
-from rgbench.comparison.summary import Comparison
+from rgbench.comparison.results import Comparison
 from rgbench.data.catalogue import Catalogue, DataSet
 from rgbench.errors import RgbenchError, SpecError
 from rgbench.measures.cards import MetricCard

@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rgbench.comparison.groups import families
+from rgbench.comparison.results import Comparison
 from rgbench.comparison.shared_sources import set_names
-from rgbench.comparison.summary import Comparison, compare
+from rgbench.comparison.summary import compare
 from rgbench.data.catalogue import DataSet
 from rgbench.data.load import load_dataset
 from rgbench.errors import DataError, SpecError

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rgbench import numbers
-from rgbench.comparison.summary import Comparison
+from rgbench.comparison.results import Comparison
 from rgbench.report import sections
 from rgbench.report.blocks import Figure, Section, Table
 from rgbench.report.files import text

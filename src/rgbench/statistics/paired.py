@@ -21,7 +21,6 @@ from rgbench.statistics.intervals import interval
 from rgbench.statistics.losses import mean_ends
 from rgbench.statistics.recognition import Answers, Difference, Part, difference
 from rgbench.statistics.significance import holm
-from rgbench.words import pairs as words
 
 _HALVINGS = 40
 WANTED = 0.02
@@ -57,6 +56,8 @@ class PairedDifference:
         it is not known.
     single : tuple of bool
         Whether the first, and the second, is a single run whose seed the interval knows nothing of.
+    words : str
+        The same in a sentence, without its full stop; empty until `rgbench.compare` has filled it in.
     """
 
     first: str
@@ -74,11 +75,7 @@ class PairedDifference:
     wanted: float = WANTED
     needed: float = float("nan")
     single: tuple[bool, bool] = (False, False)
-
-    @property
-    def words(self) -> str:
-        """The same in a sentence, without its full stop."""
-        return words.pair(self)
+    words: str = ""
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ from rich.table import Table
 from rgbench.cli.screen import say
 from rgbench.comparison.published import find_paper, paper_names
 from rgbench.comparison.replication import compare_with, found_in
+from rgbench.comparison.words import replication
 from rgbench.data.load import load_dataset
 from rgbench.store.store import RunRecord, Store
-from rgbench.words import replication
 
 
 def replicate(name: str, store_path: Path, device: str, console: Console) -> None:

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from rgbench.cli.screen import say, warn
 from rgbench.cli.work.stored import open_store
-from rgbench.comparison.summary import Comparison
+from rgbench.comparison.results import Comparison
 from rgbench.report.files.text import comparison_tables
 from rgbench.report.of_store import ReportSpec, WrittenReport, write_report
 from rgbench.store.store import RunRecord

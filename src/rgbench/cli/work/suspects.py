@@ -11,7 +11,7 @@ from rgbench.cli.screen import say, warn
 from rgbench.cli.work.stored import check_model, open_store
 from rgbench.comparison.label_errors import write_suspects
 from rgbench.comparison.label_review import review_labels
-from rgbench.words.failures import suspects
+from rgbench.comparison.words.failures import suspects
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from rgbench import numbers
-from rgbench.comparison.summary import Comparison, Row
+from rgbench.comparison.results import Comparison, Row
 from rgbench.errors import StoreError
 from rgbench.measures.cards import MAIN, MetricCard
 from rgbench.measures.catalogue import metrics

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 
 from rgbench import numbers
+from rgbench.comparison.results import Comparison, Row
 from rgbench.comparison.shared_sources import SetSources, Shared, distinct_sets, shared_sources
-from rgbench.comparison.summary import Comparison, Row
 from rgbench.numbers import Scale, listed
 from rgbench.report.blocks import Figure, Section, Table
 from rgbench.report.cells import NO_CELL, Cell, chance, difference, span

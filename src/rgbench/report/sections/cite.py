@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from rgbench.comparison.summary import Comparison
+from rgbench.comparison.results import Comparison
 from rgbench.data.sets import data_sets
 from rgbench.measures.cards import MAIN
 from rgbench.measures.catalogue import metrics

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rgbench import numbers
-from rgbench.comparison.summary import Comparison, Row
+from rgbench.comparison.results import Comparison, Row
 from rgbench.report.blocks import Figure, Fold, Gallery, Grid, Heading, Section, Table, Text, file_name
 from rgbench.report.cells import Cell, Value, number
 from rgbench.report.draw import figures

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 from rgbench import numbers
 from rgbench.comparison.members import Side
+from rgbench.comparison.words.answer import shrinkage
+from rgbench.comparison.words.pairs import posterior
 from rgbench.numbers import Scale
 from rgbench.report.blocks import Section, Table
 from rgbench.report.cells import Cell, chance, count, difference, number, p_cell, span
@@ -17,8 +19,6 @@ from rgbench.seeds import numpy_generator
 from rgbench.statistics.paired import PairedDifference
 from rgbench.statistics.resampled import CorrectedT, Posterior, corrected_t, correlated_t
 from rgbench.statistics.significance import McNemar, class_weights, holm, mcnemar, permutation_test
-from rgbench.words.answer import shrinkage
-from rgbench.words.pairs import posterior
 
 Flags = NDArray[np.bool_]
 LARGEST = 12

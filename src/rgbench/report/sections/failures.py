@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from rgbench import numbers
 from rgbench.comparison.failures import (
+    NOT_KNOWN,
     Answered,
     Bin,
     Group,
@@ -22,6 +23,8 @@ from rgbench.comparison.failures import (
     missed_by_all,
     properties,
 )
+from rgbench.comparison.words.curves import trend as trend_words
+from rgbench.comparison.words.failures import group as group_words
 from rgbench.data.catalogue import Catalogue, DataSet
 from rgbench.errors import DataError
 from rgbench.numbers import PERCENT, capital
@@ -32,9 +35,6 @@ from rgbench.report.draw.plots import Axes, Line, lines_figure
 from rgbench.report.material import Runs
 from rgbench.statistics.significance import holm
 from rgbench.statistics.trend import Trend, trend
-from rgbench.words.curves import trend as trend_words
-from rgbench.words.failures import NOT_KNOWN
-from rgbench.words.failures import group as group_words
 
 SHOWN = 3
 """Networks of the figures, from the top of the ranking; the table has all."""

@@ -15,13 +15,13 @@ from rgbench.comparison.label_errors import (
     suspects,
     wrong_share,
 )
+from rgbench.comparison.words.failures import suspects as suspect_words
 from rgbench.data.catalogue import DataSet
 from rgbench.errors import DataError
 from rgbench.report.blocks import Section, Table
 from rgbench.report.cells import Cell, chance
 from rgbench.report.material import Runs
 from rgbench.report.sections.failures import PLACE, SKY, place_cells, sky_cell
-from rgbench.words.failures import suspects as suspect_words
 
 _EMPTY = Section(anchor="labels", menu="Labels", title="Which labels are likely wrong?")
 _UNFOLDED = 24

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from rgbench import numbers
+from rgbench.comparison.words.curves import learning_curve as curve_words
 from rgbench.errors import DataError
 from rgbench.numbers import Scale
 from rgbench.report.blocks import Figure, Section, Table
@@ -12,7 +13,6 @@ from rgbench.report.cells import Cell, Value, number, span
 from rgbench.report.draw.plots import Axes, Line, lines_figure
 from rgbench.report.material import Runs
 from rgbench.statistics.learning_curve import LearningCurve, fit_learning_curve
-from rgbench.words.curves import learning_curve as curve_words
 
 FAR = 4.0
 """How many times the largest training set the curves are drawn to."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rgbench.comparison.summary import Row
+from rgbench.comparison.results import Row
 from rgbench.report.blocks import Section, Table
 from rgbench.report.cells import NO_CELL, Cell, difference, span
 from rgbench.report.files import text

@@ -19,7 +19,7 @@ from rgbench.comparison.ranking import (
     rank_intervals,
     rank_networks,
 )
-from rgbench.comparison.summary import Row
+from rgbench.comparison.results import Row
 from rgbench.measures.cards import MAIN
 from rgbench.report.blocks import Section, Table
 from rgbench.report.cells import NO_CELL, Cell, number, share

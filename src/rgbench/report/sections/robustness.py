@@ -13,6 +13,7 @@ from rgbench.comparison.robustness import (
     stressed_run,
 )
 from rgbench.comparison.rotation import RotationConsistency, rotation_consistency
+from rgbench.comparison.words.robustness import condition, rotation
 from rgbench.errors import SpecError
 from rgbench.measures.cards import MAIN, MetricCard
 from rgbench.measures.catalogue import metrics
@@ -22,7 +23,6 @@ from rgbench.report.cells import Cell, Value, difference, number, p_cell, span
 from rgbench.report.draw.plots import Axes, Line, lines_figure
 from rgbench.report.material import Runs
 from rgbench.store.conditions import FAMILIES, SURVEY
-from rgbench.words.robustness import condition, rotation
 
 SHOWN = 6
 """Networks of the figures, from the top of the ranking."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from rgbench import numbers
-from rgbench.comparison.summary import Row
+from rgbench.comparison.results import Row
 from rgbench.report.blocks import Figure, Fold, Listing, Section, file_name
 from rgbench.report.draw import figures
 from rgbench.report.files import text

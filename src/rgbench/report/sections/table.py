@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from rgbench import numbers
-from rgbench.comparison.summary import Comparison
+from rgbench.comparison.results import Comparison
 from rgbench.report.blocks import Section, Table, file_name
 from rgbench.report.cells import Cell
 from rgbench.report.files import text

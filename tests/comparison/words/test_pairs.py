@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from rgbench.comparison.words.pairs import pair
 from rgbench.statistics.paired import PairedDifference
-from rgbench.words.pairs import pair
 
 NAN, INF = float("nan"), float("inf")
 

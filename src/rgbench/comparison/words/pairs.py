@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from math import ceil, floor, isinf, isnan, log10
-from typing import TYPE_CHECKING
 
 from rgbench import numbers
 from rgbench.measures.cards import MAIN
 from rgbench.measures.catalogue import metrics
-
-if TYPE_CHECKING:
-    from rgbench.statistics.paired import PairedDifference
-    from rgbench.statistics.resampled import Posterior
-    from rgbench.statistics.significance import Interval
+from rgbench.statistics.paired import PairedDifference
+from rgbench.statistics.resampled import Posterior
+from rgbench.statistics.significance import Interval
 
 _FEWEST = 10
 

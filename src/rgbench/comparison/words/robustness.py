@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from rgbench import numbers
+from rgbench.comparison.robustness import ConditionScore
+from rgbench.comparison.rotation import RotationConsistency
 from rgbench.measures.cards import MAIN
 from rgbench.measures.catalogue import metrics
-
-if TYPE_CHECKING:
-    from rgbench.comparison.robustness import ConditionScore
-    from rgbench.comparison.rotation import RotationConsistency
 
 
 def condition(score: ConditionScore, metric: str = MAIN) -> str:

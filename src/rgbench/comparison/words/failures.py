@@ -2,17 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from rgbench import numbers
-
-if TYPE_CHECKING:
-    from rgbench.comparison.failures import Group
-    from rgbench.comparison.label_errors import OutOfSample, Suspects
-    from rgbench.statistics.significance import Interval
-
-NOT_KNOWN = "not known"
-"""Name of the range of sources whose property is not known."""
+from rgbench.comparison.failures import NOT_KNOWN, Group
+from rgbench.comparison.label_errors import OutOfSample, Suspects
+from rgbench.statistics.significance import Interval
 
 
 def group(found: Group) -> str:

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from rgbench import numbers
+from rgbench.comparison.results import Comparison, Row
+from rgbench.comparison.words.pairs import pair as pair_words
 from rgbench.data.sets import data_sets
 from rgbench.measures.catalogue import metrics
 from rgbench.numbers import NAMED, Scale, listed
-from rgbench.words.pairs import pair as pair_words
-
-if TYPE_CHECKING:
-    from rgbench.comparison.summary import Comparison, Row
-    from rgbench.statistics.paired import PairedDifference
+from rgbench.statistics.paired import PairedDifference
 
 _MANY = 10
 """Networks from which on the first is said to have been picked from many."""

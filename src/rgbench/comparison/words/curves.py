@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from math import exp
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from rgbench.numbers import PERCENT, Scale
-
-if TYPE_CHECKING:
-    from rgbench.statistics.learning_curve import LearningCurve
-    from rgbench.statistics.trend import Trend
+from rgbench.statistics.learning_curve import LearningCurve
+from rgbench.statistics.trend import Trend
 
 _STEEP = 7
 """Logarithm of the odds from which on a factor is written in powers of ten."""

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
+from rgbench.comparison.published import Value
+from rgbench.comparison.replication import Verdict
 from rgbench.measures.catalogue import metrics
-
-if TYPE_CHECKING:
-    from rgbench.comparison.published import Value
-    from rgbench.comparison.replication import Verdict
 
 
 def verdict(found: Verdict) -> str:
