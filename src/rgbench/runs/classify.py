@@ -8,10 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
-from astropy.table import Table
 from numpy.typing import NDArray
 
 from rgbench.errors import DataError, SpecError, StoreError
@@ -20,6 +17,7 @@ from rgbench.images.preprocess import central_crop, usable
 from rgbench.runs.inputs import ImageSource, prepare
 from rgbench.runs.predict import predict_logits
 from rgbench.runs.reopen import load_network
+from rgbench.runs.tables import table_writer
 from rgbench.spec import RunSpec
 from rgbench.store.store import RunRecord, Store
 from rgbench.store.tables import Predictions
@@ -28,7 +26,6 @@ CHUNK = 256
 """Images that are read and classified together; bounds the memory."""
 SCALE_TOLERANCE = 0.1
 """Largest difference of pixel scales, as a share, at which a network still sees what it was trained on."""
-ENDINGS = (".csv", ".parquet", ".vot", ".xml", ".fits")
 FITS_ENDINGS = (".fits", ".fit", ".fits.gz", ".fit.gz")
 
 
@@ -136,7 +133,7 @@ def find_fits(paths: Sequence[Path | str]) -> list[Path]:
 
 
 def write_table(path: Path, result: Classified, overwrite: bool = False) -> None:
-    """Write the classes to a table: CSV, Parquet, VOTable or FITS, by the ending.
+    """Write the classes to a table: CSV, Parquet, VOTable, FITS or another of `rgbench.runs.tables`, by the ending.
 
     Raises
     ------
@@ -144,14 +141,12 @@ def write_table(path: Path, result: Classified, overwrite: bool = False) -> None
         If the ending is none of those, or the file is there and `overwrite` is false.
     """
     check_table_path(path, overwrite)
-    columns = result.columns()
-    temporary = path.with_name(f".{path.name}.tmp")
+    write = table_writer(path)
+    # The ending stays: some writers choose or add it themselves.
+    temporary = path.with_name(f".tmp-{path.name}")
+    temporary.unlink(missing_ok=True)
     try:
-        if path.suffix == ".parquet":
-            pq.write_table(pa.table({k: pa.array(v.tolist()) for k, v in columns.items()}), temporary)
-        else:
-            formats = {".csv": "ascii.csv", ".vot": "votable", ".xml": "votable", ".fits": "fits"}
-            Table(columns).write(temporary, format=formats[path.suffix], overwrite=True)
+        write(temporary, result.columns())
         temporary.replace(path)
     except OSError as error:
         raise StoreError(f"{path}: the table cannot be written: {error.strerror or error}") from error
@@ -159,8 +154,7 @@ def write_table(path: Path, result: Classified, overwrite: bool = False) -> None
 
 def check_table_path(path: Path, overwrite: bool) -> None:
     """Raise `SpecError` if a table cannot go to a path: before the work, not after it."""
-    if path.suffix not in ENDINGS:
-        raise SpecError(f"--out {path}: the ending is none of {', '.join(ENDINGS)}")
+    table_writer(path)
     if path.exists() and not overwrite:
         raise SpecError(f"--out {path}: is there already; choose another name, or give --overwrite")
 

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -19,44 +18,13 @@ from rgbench.networks import canonical_name, describe_network, networks
 from rgbench.networks.notation.notation import parse_layers, to_text
 from rgbench.runs.device import check_device
 from rgbench.runs.execute import Bench, execute
+from rgbench.runs.listeners import Listener, Silence
 from rgbench.runs.reopen import make_split
 from rgbench.spec import RecipeSpec, RunSpec, Study, read_study, resolve
 from rgbench.store.store import RunRecord, Store
 
 _OVERHEAD_MACS = 2e7
 """What a training image costs beside the network's arithmetic, in MACs: reading, turning, copying."""
-
-
-class Listener(Protocol):
-    """Who is told how a study goes."""
-
-    def starts(self, plan: Plan) -> None:
-        """Called once, before the first run."""
-
-    def run_starts(self, spec: RunSpec) -> None:
-        """Called before each run that must be computed."""
-
-    def step(self, spec: RunSpec, epoch: int, step: int) -> None:
-        """Called after each training step."""
-
-    def run_ends(self, record: RunRecord) -> None:
-        """Called after each run, computed or found in the store."""
-
-
-class Silence:
-    """A listener that says nothing."""
-
-    def starts(self, plan: Plan) -> None:
-        """Do nothing."""
-
-    def run_starts(self, spec: RunSpec) -> None:
-        """Do nothing."""
-
-    def step(self, spec: RunSpec, epoch: int, step: int) -> None:
-        """Do nothing."""
-
-    def run_ends(self, record: RunRecord) -> None:
-        """Do nothing."""
 
 
 @dataclass(frozen=True)
