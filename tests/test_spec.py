@@ -137,9 +137,13 @@ def test_a_protocol_that_is_wrong_says_what_is_legal(monkeypatch, item, message)
     registry = Registry("protocol", None, protocols()._adapt)
     registry.register("modern", protocols().get("modern"))
     monkeypatch.setattr("rgbench.spec.protocols", lambda: registry)
-    with pytest.raises(SpecError, match=message):
+
+    def use():
         registry.register("mine", item)
-        read_protocol("mine")
+        return read_protocol("mine")
+
+    with pytest.raises(SpecError, match=message):
+        use()
 
 
 def test_extensions_of_a_study_are_imported_once_and_change_no_id(tmp_path, monkeypatch):
@@ -190,7 +194,10 @@ def test_a_study_file_is_read(tmp_path):
         ('network = ["a"]', "unknown key 'network'; did you mean 'networks'"),
         ("networks = []", "key 'networks': .*at least 1 item"),
         ('networks = ["a"]\nseeds = [1, 1]', "key 'seeds': 1 is listed twice"),
-        ('networks = ["a"]\nprotocol = "becker"', "key 'protocol': unknown protocol 'becker'; did you mean becker2021"),
+        (
+            'networks = ["a"]\nprotocol = "becker"',
+            "key 'protocol': unknown protocol 'becker'; did you mean becker2021",
+        ),
         ('networks = ["a"]\n[data]\nsplit = "random"', "key 'data.split': .*'published' or 'becker2021'"),
         ('networks = ["a"]\n[data]\nfoo = 1', "unknown key 'data.foo'; the keys are name, split"),
         ('networks = ["a"', "is not TOML"),

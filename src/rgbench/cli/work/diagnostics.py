@@ -23,6 +23,7 @@ from rgbench.diagnostics.stress import stress
 from rgbench.diagnostics.survey_shift import SeenBy, parse_survey, seen_by
 from rgbench.errors import DataError, SpecError
 from rgbench.measures.health import check_history, check_predictions
+from rgbench.runs.check import check_study
 from rgbench.runs.device import choose_device
 from rgbench.runs.reopen import make_split
 from rgbench.runs.study import run_study
@@ -40,6 +41,8 @@ def replicate(name: str, store_path: Path, device: str, console: Console) -> Non
         return
     store, device = Store(store_path), choose_device(device)
     records: list[RunRecord] = []
+    for study in paper.studies:
+        check_study(study)
     for study in paper.studies:
         dataset = load_dataset(study.data)
         with TerminalListener(console, device) as listener:

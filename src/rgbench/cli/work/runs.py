@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,6 +23,7 @@ from rgbench.report.material import Setting
 from rgbench.report.of_store import _beside, _comparisons, _groups, _images, _paths, _stored_data
 from rgbench.runs import classify as apply
 from rgbench.runs import original as quickstart
+from rgbench.runs.check import check_study
 from rgbench.runs.device import choose_device
 from rgbench.runs.predict import inference_rate
 from rgbench.runs.reopen import load_network, timing_batch
@@ -55,6 +57,7 @@ class PredictChoice:
 def run_and_report(study_name: str, store_path: Path, device: str, console: Console) -> None:
     """Run a study, print its table, write its report, say what to try next."""
     study, store, device = find_study(study_name), Store(store_path), choose_device(device)
+    check_study(study)
     console.print(
         f"[bold]{study.name}[/bold]: protocol {study.protocol}, data {study.data.name}, on {device}"
     )
@@ -70,6 +73,7 @@ def run_and_report(study_name: str, store_path: Path, device: str, console: Cons
         _say_results(comparisons["best"], lead, console)
     _say_reports(paths, list(groups), console)
     _say_where(path, store, records, console)
+    _say_failed(records, console)
 
 
 def run_original(
@@ -78,6 +82,7 @@ def run_original(
     """Run the original's quickstart: split, training, both tests, results in the last lines."""
     mode = _only_test_mode(only_test)
     study, device = quickstart.original_study(options), choose_device(places.device)
+    check_study(study)
     store = Store(places.store)
     dataset = load_dataset(study.data, options.img_size)
     if options.mnist:
@@ -189,6 +194,19 @@ def _say_results(comparison: Comparison, records: list[RunRecord], console: Cons
         console.print(
             f"  {len(removed)} sources removed or set aside: {'; '.join(removed[:3])}", highlight=False
         )
+
+
+def _say_failed(records: list[RunRecord], console: Console) -> None:
+    """Name the runs that failed; if all did, end with exit code 1."""
+    failed = [record for record in records if record.status != "complete"]
+    if not failed:
+        return
+    console.print(f"{len(failed)} of {len(records)} runs failed:", style="red", highlight=False)
+    for record in failed:
+        line = f"  {record.spec.network.name}, seed {record.spec.seed}: {record.error}"
+        console.print(line, style="red", highlight=False, markup=False, soft_wrap=True)
+    if len(failed) == len(records):
+        sys.exit(1)
 
 
 def _say_where(path: Path, store: Store, records: list[RunRecord], console: Console) -> None:

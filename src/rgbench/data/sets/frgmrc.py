@@ -25,6 +25,7 @@ from rgbench.data.sets.first_galaxy_data import FIRST_WORDS
 from rgbench.errors import DataError
 from rgbench.images.preprocess import usable
 
+_SIDE = (300, 300)
 CARD = Card(
     name="frgmrc",
     title="FRGMRC-221022: 960 FIRST images, Compact, FRI, FRII, Bent",
@@ -42,9 +43,9 @@ CARD = Card(
         "loader has been tried on the published file",
         "no split is published",
     ),
+    image_size=_SIDE,
 )
 _CLASS_OF = {"COMPACT": "Compact", "COMP": "Compact", "FRI": "FRI", "FRII": "FRII", "BENT": "Bent"}
-_SIDE = (300, 300)
 _RECORD = "frgmrc.sha256"
 
 

@@ -18,21 +18,13 @@ from rgbench.errors import SpecError
 from rgbench.report.blocks import Cell, Figure, Section, Table, Value
 from rgbench.report.draw.plots import Axes, Line, lines_figure
 from rgbench.report.material import Runs
-from rgbench.store.conditions import FAMILIES, SURVEY
+from rgbench.store.conditions import SURVEY, disturbances, families
 
 SHOWN = 6
 """Networks of the figures, from the top of the ranking."""
 
 
 _ANGLES = (0.0, 90.0, 180.0, 270.0)
-_STRENGTHS = {
-    "rotation": "The image is turned about its middle.",
-    "noise": "Gaussian noise is added, its strength as a multiple of the image's own.",
-    "beam": "The image is smoothed to a beam so many times as wide.",
-    "shift": "The source is moved out of the middle.",
-    "resolution": "The image is averaged into pixels so many times as large.",
-}
-"""What is done to the images, by the kind of disturbance."""
 
 
 def section(runs: Runs) -> Section | None:
@@ -54,7 +46,7 @@ def section(runs: Runs) -> Section | None:
             ),
             *_surveys(scores),
         ),
-        figures=tuple(_figure(family, scores) for family in FAMILIES if _has(family, scores)),
+        figures=tuple(_figure(family, scores) for family in families() if _has(family, scores)),
         tables=(_table(scores),),
         notes=(
             "The test images are disturbed before they are prepared, and the networks answer as they were "
@@ -113,11 +105,11 @@ def _figure(family: str, scores: dict[str, list[ConditionScore]]) -> Figure:
                 lines.append(Line(name, curve.strengths, value, points=True, **band))
                 for strength, each in zip(curve.strengths, curve.values, strict=True):
                     rows.append((name, float(strength), *(float(number) for number in each)))
-    kind = FAMILIES[family]
+    kind = disturbances().get(family)
     label = f"MPCA against {kind.title} for {', '.join(scores)}"
     ticks = _ANGLES if family == "rotation" else ()
     drawing = lines_figure(lines, Axes(f"{kind.title} / {kind.unit}", "MPCA / %", x_ticks=ticks), label)
-    words = f"{_STRENGTHS[family]} Band: 95 % interval of the first network."
+    words = f"{kind.words} Band: 95 % interval of the first network."
     columns = ("network", "strength", "mpca", "low", "high")
     return Figure(f"robustness-{family}", kind.title.capitalize(), drawing, words, columns, tuple(rows))
 
