@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 
 from rgbench.cli import diagnostics as cli_analysis
+from rgbench.cli.names import PredictCommand, RunCommand, StressCommand
 from rgbench.cli.options import DEFAULT_STORE, DeviceOption, ModelOption, StoreOption, console
 from rgbench.errors import RgbenchError
 
@@ -109,7 +110,7 @@ def quickstart(
     _commands().run_original(options, only_test, _commands().Places(results_path, model_path, device), screen)
 
 
-@app.command()
+@app.command(cls=RunCommand)
 def run(
     study: Annotated[
         str, typer.Argument(help="A study's TOML file, or the name of one that ships: quickstart.")
@@ -204,7 +205,7 @@ def networks_show(
 
 
 for _command in cli_analysis.COMMANDS:
-    app.command()(_command)
+    app.command(cls=StressCommand if _command is cli_analysis.stress else None)(_command)
 
 
 @app.command("import-keras")
@@ -386,11 +387,14 @@ def simulate(
     _data_commands().simulate_sky(folder, options | {"classes": names}, side, console())
 
 
-@app.command()
+@app.command(cls=PredictCommand)
 def predict(
     paths: Annotated[list[Path], typer.Argument(help="FITS files, or folders of them.")],
     out: Annotated[
-        Path, typer.Option("--out", help="Table to write: .csv, .parquet, .vot (VOTable) or .fits.")
+        Path,
+        typer.Option(
+            "--out", help="Table to write; its ending says how: .csv, .parquet, .vot (VOTable), .fits."
+        ),
     ] = Path("predictions.csv"),
     run_id: Annotated[
         str | None,

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from rgbench.errors import SpecError
 from rgbench.registry import Registry
-from rgbench.spec import RunSpec
-from rgbench.store.store import RunRecord
 
 if TYPE_CHECKING:
     from rgbench.runs.study import Plan
+    from rgbench.spec import RunSpec
+    from rgbench.store.store import RunRecord
 
 
 class Listener(Protocol):
