@@ -35,6 +35,9 @@ protocol = "toy-protocol"
 tiny = "C3x3-4 s2 same relu · Toy2.0 · GAP · FC{classes} softmax"
 [data]
 name = "toy-set"
+[recipe]
+epochs = 15
+learning_rate = 0.03
 """
 
 

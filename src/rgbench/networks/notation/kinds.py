@@ -159,14 +159,7 @@ def kind_of(word: str) -> LayerKind:
     >>> kind_of("D0.25").form
     'D0.25'
     """
-    letters = NAME.match(word)
-    try:
-        kind = layer_kinds().get(letters[0] if letters else word)
-    except SpecError as error:
-        raise SpecError(f"{word!r} is not a layer: {error}") from None
-    if re.fullmatch(kind.pattern, word) is None:
-        raise SpecError(f"{word!r} is not a layer; it is written like {kind.form}")
-    return kind
+    return _find(word)[0]
 
 
 def read_layer(words: list[str]) -> Layer:
@@ -177,13 +170,24 @@ def read_layer(words: list[str]) -> Layer:
     >>> read_layer(["MP2x2", "valid"])
     MaxPool(size=(2, 2), stride=(2, 2), padding='valid')
     """
-    kind = kind_of(words[0])
-    head = re.fullmatch(kind.pattern, words[0])
-    assert head is not None
+    kind, head = _find(words[0])
     options = Options(words[1:])
     layer = kind.read(head, options)
     options.done()
     return layer
+
+
+def _find(word: str) -> tuple[LayerKind, re.Match[str]]:
+    """Find the kind of a word, and match the word with its pattern."""
+    letters = NAME.match(word)
+    try:
+        kind = layer_kinds().get(letters[0] if letters else word)
+    except SpecError as error:
+        raise SpecError(f"{word!r} is not a layer: {error}") from None
+    head = re.fullmatch(kind.pattern, word)
+    if head is None:
+        raise SpecError(f"{word!r} is not a layer; it is written like {kind.form}")
+    return kind, head
 
 
 def legal_forms() -> str:
