@@ -41,12 +41,12 @@ learning_rate = 0.03
 """
 
 
-def python(script: str, *arguments: str | Path, package: Path = PACKAGE) -> str:
+def python(script: str, *arguments: str | Path, package: Path = PACKAGE, **environment: str) -> str:
     """Run Python in a process of its own that finds the toy package; give what it printed."""
     path = os.pathsep.join([str(package), *sys.path])
     done = subprocess.run(
         [sys.executable, "-c", script, *map(str, arguments)],
-        env={**os.environ, "PYTHONPATH": path, "COLUMNS": "200"},
+        env={**os.environ, "PYTHONPATH": path, "COLUMNS": "200", **environment},
         capture_output=True,
         text=True,
         timeout=300,
@@ -178,9 +178,9 @@ for record in store.records():
     assert "'Toy2.0' is not a layer: unknown layer 'Toy'" in said
 
 
-@pytest.mark.parametrize("when", ["before", "after"])
-def test_one_call_does_what_an_entry_point_does(tmp_path, when):
-    """Before or after the first look at the registries, from a file that the study names."""
+@pytest.fixture
+def file(tmp_path):
+    """A file of one's own beside a study that names it, and what it needs; there is no package."""
     lines = [
         "import rgbench, toy",
         "for kind, name, item in (",
@@ -194,6 +194,12 @@ def test_one_call_does_what_an_entry_point_does(tmp_path, when):
     (tmp_path / "mine.py").write_text("\n".join(lines))
     (tmp_path / "toy.py").write_text((PACKAGE / "toy.py").read_text())
     (tmp_path / "s.toml").write_text('extensions = ["mine.py"]\n' + STUDY)
+    return tmp_path / "mine.py"
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_one_call_does_what_an_entry_point_does(file, when):
+    """Before or after the first look at the registries, from a file that the study names."""
     script = f"""
 import sys
 from rgbench.extensions import names, registry
@@ -206,7 +212,17 @@ study = check_study(read_study(sys.argv[1]))
 assert study.networks == ("tiny", "toy-network")
 assert all(name in names(kind) for kind, name in toys.items())
 """
-    python(script, tmp_path / "s.toml", when, package=tmp_path)
+    python(script, file.parent / "s.toml", when, package=file.parent)
+
+
+def test_other_commands_know_what_the_environment_names(file, place):
+    script = f"""{COMMAND}
+rgbench("predict", *sys.argv[1:])
+"""
+    out = file.parent / "p.toy"
+    words = (place[0] / "a.fits", "--store", place[0] / "store", "--out", out)
+    python(script, *words, package=file.parent, RGBENCH_EXTENSIONS=str(file))
+    assert out.read_text() == (place[0] / "p.toy").read_text()
 
 
 @pytest.mark.parametrize("kind", TOYS)

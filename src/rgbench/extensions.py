@@ -43,6 +43,9 @@ ENTRY_POINTS = {
     "listener": "rgbench.listeners",
 }
 """Each kind, and the group of entry points by which a package brings it."""
+EXTENSIONS = "RGBENCH_EXTENSIONS"
+"""Environment variable: modules and Python files, separated as in PATH, that the command line imports first. What a
+study's `extensions` bring, other commands (``predict``, ``stress``) know by it, or by a package's entry points."""
 
 
 def registry(kind: str) -> Registry[Any]:

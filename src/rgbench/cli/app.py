@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import traceback
 from importlib import import_module
@@ -15,6 +16,7 @@ from rgbench.cli import diagnostics as cli_analysis
 from rgbench.cli.names import PredictCommand, RunCommand, StressCommand
 from rgbench.cli.options import DEFAULT_STORE, DeviceOption, ModelOption, StoreOption, console
 from rgbench.errors import RgbenchError
+from rgbench.extensions import EXTENSIONS, load_extensions
 
 app = typer.Typer(
     add_completion=False,
@@ -432,6 +434,7 @@ def main(arguments: list[str] | None = None) -> None:
     arguments = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in arguments
     try:
+        load_extensions(filter(None, os.environ.get(EXTENSIONS, "").split(os.pathsep)))
         app([a for a in arguments if a != "--debug"], prog_name="rgbench", standalone_mode=True)
     except RgbenchError as error:
         if debug:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from click import Context, HelpFormatter
+from typing import Any
+
 from typer.core import TyperCommand
 
 from rgbench.extensions import names
@@ -16,13 +17,14 @@ class _NamingCommand(TyperCommand):
     kinds: tuple[str, ...] = ()
     prefix = ""
 
-    def format_help(self, ctx: Context, formatter: HelpFormatter) -> None:
+    # The context and the formatter are of click, or of typer's own copy of it, by the version of typer.
+    def format_help(self, *click: Any) -> None:
         """Write the help, with the names as its last paragraphs."""
         self.epilog = "\n\n".join(
             f"{kind.capitalize()}s: {', '.join(f'{self.prefix}{name}' for name in names(kind))}"
             for kind in self.kinds
         )
-        super().format_help(ctx, formatter)
+        super().format_help(*click)
 
 
 class RunCommand(_NamingCommand):

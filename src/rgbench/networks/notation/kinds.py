@@ -203,7 +203,37 @@ def _kind(name: str, item: Any) -> LayerKind:
         raise SpecError(f"layer {name!r} is a {type(item).__name__}; a LayerKind is legal")
     if not NAME.fullmatch(name):
         raise SpecError(f"layer {name!r}: the name is the letters that its word begins with, and no more")
+    if name not in _KINDS and name not in ACTIVATIONS:
+        _try(name, item)
     return item
+
+
+def _try(name: str, kind: LayerKind) -> None:
+    """Read the form of a kind from elsewhere; `SpecError` if what it gives is not written so that it is read again."""
+    if kind.module is None:
+        raise SpecError(f"layer {name!r}: its kind has no module")
+    layer = _read_text(name, kind, kind.form)
+    again = _read_text(name, kind, str(layer))
+    if again != layer:
+        raise SpecError(
+            f"layer {name!r}: {kind.form!r} is {layer!r}, written {layer}, which is read as {again!r}"
+        )
+
+
+def _read_text(name: str, kind: LayerKind, text: str) -> Layer:
+    """Read a text by a kind; `SpecError` if it is not a layer of that name."""
+    words = text.split() or [""]
+    head, letters = re.fullmatch(kind.pattern, words[0]), NAME.match(words[0])
+    if head is None or letters is None or letters[0] != name:
+        raise SpecError(
+            f"layer {name!r}: {text!r} does not begin with that name, or does not fit its pattern"
+        )
+    options = Options(words[1:])
+    layer: object = kind.read(head, options)
+    options.done()
+    if not isinstance(layer, Layer):
+        raise SpecError(f"layer {name!r}: its reader gave a {type(layer).__name__}, not a Layer")
+    return layer
 
 
 def _read_conv(head: re.Match[str], options: Options) -> Layer:
