@@ -160,8 +160,12 @@ from rgbench.store.store import Store
 records = Store(sys.argv[1]).records()
 assert [r.spec.images.preset for r in records] == ["toy-preset", "toy-preset"]
 assert all(r.status == "complete" for r in records)
+rgbench("report", "--store", sys.argv[1], "--out", sys.argv[1] + "/elsewhere.html")
+page = open(sys.argv[1] + "/elsewhere.html").read()
+assert "tiny" in page and "toyfog" not in page
 """
-    python(script, folder / "store", package=folder)
+    said = python(script, folder / "store", package=folder)
+    assert "has no images and no properties of sources: unknown data set 'toy-set'" in said
     applied = f"""{COMMAND}
 from rgbench.errors import SpecError
 from rgbench.runs.classify import classify

@@ -124,7 +124,7 @@ class Registry(Generic[T]):
 
     def _unknown(self, name: str) -> str:
         names = [*self._items, *self._points, *self._broken]
-        by_folded = {key.lower(): key for key in [*self._aliases, *names]}
+        by_folded = {key.lower(): key for key in [*names, *self._aliases]}
         matches = difflib.get_close_matches(name.lower(), by_folded, n=3, cutoff=0.5)
         hints = []
         if matches:

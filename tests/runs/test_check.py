@@ -59,7 +59,7 @@ WRONG = [
     ({"networks": ["toothless"], "images": {"size": 8}}, "layer .* does not fit"),
     (
         {"schedule": [{"network": "convxpres", "learning_rate": 1, "epochs": 1}]},
-        "unknown network 'convxpres'; did you mean convxpress",
+        "unknown network 'convxpres'; did you mean conv[xX]press",
     ),
 ]
 

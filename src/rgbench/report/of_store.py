@@ -13,7 +13,7 @@ from rgbench.comparison.shared_sources import set_names
 from rgbench.comparison.summary import Comparison, compare
 from rgbench.data.catalogue import DataSet
 from rgbench.data.load import load_dataset
-from rgbench.errors import DataError
+from rgbench.errors import DataError, SpecError
 from rgbench.report.blocks import file_name
 from rgbench.report.material import Beside
 from rgbench.store.attributions import read_looks
@@ -76,7 +76,7 @@ def _stored_data(records: list[RunRecord], console: Console) -> DataSet | None:
         if data.path is not None and not Path(data.path).exists():
             raise DataError(f"{data.path} is no longer there")
         return load_dataset(data)
-    except DataError as error:
+    except (DataError, SpecError) as error:
         text = f"The report on {data.name} has no images and no properties of sources: {error}"
         console.print(text, style="yellow", highlight=False, markup=False, soft_wrap=True)
         return None

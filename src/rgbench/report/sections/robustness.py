@@ -63,7 +63,9 @@ def _stressed(runs: Runs, network: str) -> list[StressedRun]:
     own = runs.of_network(network)
     if not own or any(record.run_id not in runs.beside.conditions for record in own):
         return []
-    return [stressed_run(r, runs.beside.conditions[r.run_id], runs.main.model) for r in own]
+    found = [stressed_run(r, runs.beside.conditions[r.run_id], runs.main.model) for r in own]
+    # None is left if the package is gone that brought all that was done to the images.
+    return found if all(run.disturbed for run in found) else []
 
 
 def _turned(stressed: dict[str, list[StressedRun]], confidence: float) -> dict[str, RotationConsistency]:
