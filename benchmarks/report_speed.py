@@ -19,7 +19,7 @@ from scipy.special import log_softmax
 
 from rgbench.comparison.summary import compare
 from rgbench.data.catalogue import Card, Catalogue, DataSet
-from rgbench.diagnostics.disturbances import CONDITIONS
+from rgbench.diagnostics.disturbances import default_conditions
 from rgbench.measures.uncertainty import with_members
 from rgbench.report.html import ReportOptions, write_page
 from rgbench.report.material import Beside, Runs, Setting
@@ -185,7 +185,9 @@ def stressed(record: RunRecord) -> Predictions:
     test = record.predictions.select("test", "best")
     turned = np.random.default_rng(record.spec.seed).random(len(test)) < 0.1
     rows = replace(test, logits=np.where(turned[:, None], np.roll(test.logits, 1, axis=1), test.logits))
-    return concatenate([replace(rows, condition=np.full(len(rows), each.name)) for each in CONDITIONS])
+    return concatenate(
+        [replace(rows, condition=np.full(len(rows), each.name)) for each in default_conditions()]
+    )
 
 
 def asked_again(record: RunRecord, passes: int = 20) -> Predictions:

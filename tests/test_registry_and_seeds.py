@@ -34,7 +34,7 @@ def test_a_taken_name_is_refused(shapes, taken):
 def test_an_unknown_name_suggests_the_nearest(shapes):
     with pytest.raises(SpecError, match="unknown shape 'mcrgnett'; did you mean mcrgnet"):
         shapes.get("mcrgnett")
-    with pytest.raises(SpecError, match="the names are convxpress, mcrgnet"):
+    with pytest.raises(SpecError, match="the shapes are convxpress, mcrgnet"):
         shapes.get("zzzz")
 
 

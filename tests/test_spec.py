@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import tomllib
+from functools import cache
+from importlib import resources
+
 import pytest
 
 from rgbench.errors import SpecError
+from rgbench.registry import Registry
 from rgbench.spec import (
-    PROTOCOLS,
     PUBLISHED_SEEDS,
     DataSpec,
     ScheduleLine,
     Study,
+    protocols,
     read_protocol,
     read_study,
     resolve,
@@ -62,7 +67,7 @@ def test_the_2021_protocol_has_the_original_s_values():
     assert (recipe.precision, recipe.class_weights, recipe.views) == ("float32", False, 1)
 
 
-@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("protocol", protocols().names())
 def test_every_protocol_resolves(protocol):
     assert len(runs_of(protocol=protocol, seeds=PUBLISHED_SEEDS)) == 3
 
@@ -100,6 +105,81 @@ def test_a_schedule_takes_the_place_of_the_networks():
     assert (run.recipe.learning_rate, run.recipe.epochs) == (0.5, 7)
 
 
+GOLDEN = {
+    "smoke": ("c81e34517fa5a8bb", "c482cc49349faf30", "6cbc11e8ab95d666", "c31da7a8825756d4"),
+    "cross-validation": ("22add15e1c6e155d", "ed724f6373800efa", "b9bf37351da94762", "7d40d3c364728894"),
+    "becker2021-lrg": ("f8db696f83d2a7de", "3c691c3606debc58", "2b6f22994656cff0", "8e31d1634767956d"),
+    "across-sets": ("d65bb50108b87790", "be554ef3e1fcabc0", "aafcc84fb134a9cb", "6174a26b1a0bfcd1"),
+    "learning-curve": ("b3d6d7b119f28726", "6f03ffe55d8fdb42", "eac9f60844e026d5", "c53859220fb2f3ab"),
+}
+"""The first four ids of studies that ship, of data without a checksum, as they were on 28 November 2026."""
+
+
+@pytest.mark.parametrize("name", GOLDEN)
+def test_the_ids_of_runs_stay_what_they_were(name):
+    file = resources.files("rgbench.studies").joinpath(f"{name}.toml")
+    runs = resolve(validate(Study, tomllib.loads(file.read_text("utf8")), name), checksum="")
+    assert tuple(run.run_id for run in runs[:4]) == GOLDEN[name]
+
+
+@pytest.mark.parametrize(
+    ("item", "message"),
+    [
+        ({"images": {}, "augmentation": {}}, r"protocol 'mine': the table \[recipe\] is missing"),
+        ({"recipes": {}}, "unknown key 'recipes'; the keys are title, extends, images"),
+        ({"extends": "mine"}, r"extends itself \(mine extends mine\)"),
+        ({"extends": "modem"}, "unknown protocol 'modem'; did you mean modern"),
+        (3, "is a int; a dictionary of tables or the path of a TOML file is legal"),
+        ("no/such.toml", "no/such.toml cannot be read as TOML"),
+    ],
+)
+def test_a_protocol_that_is_wrong_says_what_is_legal(monkeypatch, item, message):
+    registry = Registry("protocol", None, protocols()._adapt)
+    registry.register("modern", protocols().get("modern"))
+    monkeypatch.setattr("rgbench.spec.protocols", lambda: registry)
+
+    def use():
+        registry.register("mine", item)
+        return read_protocol("mine")
+
+    with pytest.raises(SpecError, match=message):
+        use()
+
+
+def test_extensions_of_a_study_are_imported_once_and_change_no_id(tmp_path, monkeypatch):
+    monkeypatch.setattr("rgbench.spec.protocols", cache(protocols.__wrapped__))
+    (tmp_path / "mine.py").write_text(
+        "import rgbench\n"
+        "rgbench.register('protocol', 'test-spec', {'extends': 'modern', 'recipe': dict(epochs=3, batch_size=8,"
+        " learning_rate=1e-3)})\n"
+    )
+    text = 'networks = ["mcrgnet"]\nseeds = [1]\nprotocol = "{}"\n'
+    (tmp_path / "a.toml").write_text('extensions = ["mine.py"]\n' + text.format("test-spec"))
+    for _ in range(2):
+        study = read_study(tmp_path / "a.toml")
+    (run,) = resolve(study, "c")
+    assert (run.recipe.epochs, run.images.preset) == (3, "modern")
+    (tmp_path / "b.toml").write_text(text.format("test-spec"))
+    assert resolve(read_study(tmp_path / "b.toml"), "c") == [run]
+
+
+@pytest.mark.parametrize(
+    ("extension", "reason"),
+    [
+        ("no_such_module", "ModuleNotFoundError: No module named 'no_such_module'"),
+        ("nowhere.py", "FileNotFoundError"),
+        ("broken.py", "ZeroDivisionError: division by zero"),
+        ("wrong.py", "unknown kind 'presets'; did you mean preset"),
+    ],
+)
+def test_an_extension_that_cannot_be_imported_says_why(tmp_path, extension, reason):
+    (tmp_path / "broken.py").write_text("1 / 0\n")
+    (tmp_path / "wrong.py").write_text("import rgbench\nrgbench.register('presets', 'a', 1)\n")
+    (tmp_path / "s.toml").write_text(f'networks = ["mcrgnet"]\nextensions = ["{extension}"]\n')
+    with pytest.raises(SpecError, match=rf"extensions: '.*{extension}' cannot be imported: {reason}"):
+        read_study(tmp_path / "s.toml")
+
+
 def test_a_study_file_is_read(tmp_path):
     path = tmp_path / "mine.toml"
     path.write_text('networks = ["mcrgnet"]\nseeds = [1, 2]\n[recipe]\nepochs = 4\n')
@@ -114,7 +194,10 @@ def test_a_study_file_is_read(tmp_path):
         ('network = ["a"]', "unknown key 'network'; did you mean 'networks'"),
         ("networks = []", "key 'networks': .*at least 1 item"),
         ('networks = ["a"]\nseeds = [1, 1]', "key 'seeds': 1 is listed twice"),
-        ('networks = ["a"]\nprotocol = "becker"', "'becker' is not one of modern, becker2021"),
+        (
+            'networks = ["a"]\nprotocol = "becker"',
+            "key 'protocol': unknown protocol 'becker'; did you mean becker2021",
+        ),
         ('networks = ["a"]\n[data]\nsplit = "random"', "key 'data.split': .*'published' or 'becker2021'"),
         ('networks = ["a"]\n[data]\nfoo = 1', "unknown key 'data.foo'; the keys are name, split"),
         ('networks = ["a"', "is not TOML"),
@@ -143,7 +226,7 @@ def test_mistakes_in_overrides_are_explained(recipe, message):
 
 
 def test_an_unknown_protocol_is_refused():
-    with pytest.raises(SpecError, match="the protocols are modern, becker2021"):
+    with pytest.raises(SpecError, match="the protocols are becker2021, modern"):
         read_protocol("nope")
 
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rgbench.data.sets import load_data as load_data
     from rgbench.data.split import becker2021_split as becker2021_split
     from rgbench.errors import RgbenchError as RgbenchError
+    from rgbench.extensions import register as register
     from rgbench.images.preprocess import preprocess as preprocess
     from rgbench.networks import describe_network as describe_network
     from rgbench.networks import network_names as network_names
@@ -48,6 +49,7 @@ _HOMES = {
     "network_names": "rgbench.networks",
     "preprocess": "rgbench.images.preprocess",
     "read_study": "rgbench.spec",
+    "register": "rgbench.extensions",
     "run_study": "rgbench.runs.study",
     "write_report": "rgbench.report.of_store",
 }

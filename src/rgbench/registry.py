@@ -1,26 +1,35 @@
-"""One registry for everything that has a name: networks, data sets, metrics."""
+"""One registry for everything that has a name: networks, data sets, presets, metrics and more."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from importlib.metadata import EntryPoint, entry_points
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from rgbench.errors import SpecError
 
 T = TypeVar("T")
 
+FEW = 20
+"""An error lists all legal names if there are not more than these."""
+
 
 class Registry(Generic[T]):
     """Names, their aliases, and what they stand for.
+
+    Items of other packages are known by the names of their entry points; their code is imported when
+    the item is asked for, and not before.
 
     Parameters
     ----------
     kind : str
         What is registered, in the singular, for messages: "network", "data set".
     entry_point_group : str, optional
-        Group of Python entry points whose objects are registered on the first look-up.
+        Group of Python entry points whose objects join the registry.
+    adapt : callable, optional
+        Called with the name and the object that somebody registers; gives the item, or raises `SpecError` which
+        says what would be legal. Left out, every object is an item.
 
     Examples
     --------
@@ -28,31 +37,44 @@ class Registry(Generic[T]):
     >>> shapes.register("circle", 1, aliases=["disc"])
     >>> shapes.get("disc")
     1
+    >>> shapes.get("circel")
+    Traceback (most recent call last):
+    rgbench.errors.SpecError: unknown shape 'circel'; did you mean circle? The shapes are circle
     """
 
-    def __init__(self, kind: str, entry_point_group: str | None = None) -> None:
+    def __init__(
+        self,
+        kind: str,
+        entry_point_group: str | None = None,
+        adapt: Callable[[str, Any], T] | None = None,
+    ) -> None:
         self.kind = kind
+        self._adapt = adapt
         self._items: dict[str, T] = {}
         self._aliases: dict[str, str] = {}
         self._pending_group = entry_point_group
         self._points: dict[str, EntryPoint] = {}
         self._broken: dict[str, str] = {}
 
-    def register(self, name: str, item: T, aliases: Iterable[str] = ()) -> None:
-        """Add an item under a name and its aliases; a name that is taken raises `SpecError`."""
+    def register(self, name: str, item: Any, aliases: Iterable[str] = ()) -> None:
+        """Add an item under a name and its aliases; a name that is taken raises `SpecError`.
+
+        It makes no difference whether this is done before or after the first look-up.
+        """
+        aliases = tuple(aliases)
         for key in (name, *aliases):
-            if key in self._items or key in self._aliases:
+            if self._is_taken(key):
                 raise SpecError(f"{self.kind} {key!r} is registered twice")
-        self._items[name] = item
+        self._items[name] = self._item(name, item)
         self._aliases.update(dict.fromkeys(aliases, name))
 
     def canonical(self, name: str) -> str:
         """Give the canonical name of a name or alias; raise `SpecError` with close matches."""
         self._load_entry_points()
-        if name in self._items or name in self._points or name in self._broken:
-            return name
         if name in self._aliases:
             return self._aliases[name]
+        if self._is_taken(name):
+            return name
         raise SpecError(self._unknown(name))
 
     def get(self, name: str) -> T:
@@ -76,7 +98,10 @@ class Registry(Generic[T]):
         return [alias for alias, target in self._aliases.items() if target == name]
 
     def names(self) -> list[str]:
-        """List the canonical names in the order of registration; those of other packages last."""
+        """List the canonical names in the order of registration; those of other packages last.
+
+        No code of another package is imported for it.
+        """
         self._load_entry_points()
         return [*self._items, *self._points, *self._broken]
 
@@ -89,39 +114,63 @@ class Registry(Generic[T]):
 
     def __contains__(self, name: str) -> bool:
         self._load_entry_points()
-        return name in self._items or name in self._aliases or name in self._points
+        return self._is_taken(name)
+
+    def _is_taken(self, name: str) -> bool:
+        return any(name in known for known in (self._items, self._aliases, self._points, self._broken))
+
+    def _item(self, name: str, item: Any) -> T:
+        return item if self._adapt is None else self._adapt(name, item)
 
     def _unknown(self, name: str) -> str:
-        known = [*self._items, *self._aliases]
-        by_folded = {key.lower(): key for key in known}
+        names = [*self._items, *self._points, *self._broken]
+        by_folded = {key.lower(): key for key in [*names, *self._aliases]}
         matches = difflib.get_close_matches(name.lower(), by_folded, n=3, cutoff=0.5)
+        hints = []
         if matches:
-            hint = f"did you mean {' or '.join(by_folded[match] for match in matches)}?"
-        else:
-            hint = f"the names are {', '.join(self._items)}"
-        return f"unknown {self.kind} {name!r}; {hint}"
+            hints.append(f"did you mean {' or '.join(by_folded[match] for match in matches)}?")
+        if len(names) <= FEW or not matches:
+            hints.append(f"{'The' if hints else 'the'} {self.kind}s are {', '.join(names)}")
+        return f"unknown {self.kind} {name!r}; {' '.join(hints)}"
 
     def _load_entry_points(self) -> None:
         """Learn the names that other packages bring; nothing is imported yet."""
         if self._pending_group is None:
             return
-        group, self._pending_group = self._pending_group, None
-        for point in entry_points(group=group):
-            package = point.dist.name if point.dist else "an unknown package"
-            if point.name in self._items or point.name in self._aliases or point.name in self._points:
+        found: dict[str, EntryPoint] = {}
+        for point in entry_points(group=self._pending_group):
+            if _home(self._items.get(point.name)) == point.module:
+                continue  # imported already, and registered by its own module
+            if self._is_taken(point.name) or point.name in found:
                 raise SpecError(
-                    f"{self.kind} {point.name!r} of {package} has a name that is taken: uninstall or rename it"
+                    f"{self.kind} {point.name!r} of {_package(point)} has a name that is taken: "
+                    "uninstall or rename it"
                 )
-            self._points[point.name] = point
+            found[point.name] = point
+        self._points.update(found)
+        self._pending_group = None
 
     def _load(self, name: str) -> None:
         """Import an item of another package; whatever goes wrong there is kept as the reason."""
         point = self._points.pop(name)
+        where = f"of {_package(point)} ({point.value})"
         try:
-            # A module that registers the item by itself, when it is imported, has the say.
-            self._items.setdefault(name, point.load())
+            item = point.load()
         except Exception as error:
-            package = point.dist.name if point.dist else "an unknown package"
-            self._broken[name] = (
-                f"of {package} ({point.value}) cannot be imported: {type(error).__name__}: {error}"
-            )
+            self._broken[name] = f"{where} cannot be imported: {type(error).__name__}: {error}"
+            return
+        if name in self._items:
+            return  # its module registered it itself
+        try:
+            self._items[name] = self._item(name, item)
+        except SpecError as error:
+            self._broken[name] = f"{where} cannot be used: {error}"
+
+
+def _home(item: object) -> str | None:
+    """Name the module in which an item was made; None if it does not tell."""
+    return getattr(getattr(item, "function", item), "__module__", None)
+
+
+def _package(point: EntryPoint) -> str:
+    return point.dist.name if point.dist else "an unknown package"

@@ -12,17 +12,24 @@ import hashlib
 import json
 import re
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import cache
 from importlib import resources
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from rgbench.errors import SpecError
+from rgbench.extensions import load_extensions
+from rgbench.registry import Registry
 
 SPEC_VERSION = 1
-PROTOCOLS = ("modern", "becker2021", "rg-benchmarker-2021-11")
+PROTOCOL_TABLES = ("images", "augmentation", "recipe")
+"""The tables that every protocol has, its own or those of the protocol that it extends."""
+PROTOCOL_KEYS = ("title", "extends", *PROTOCOL_TABLES, "networks")
+"""All that may stand in a protocol."""
 PUBLISHED_SEEDS = (8901, 1826, 4915)
 """The three seeds of the 2021 study."""
 _OWN_DATA = {"path", "manifest", "class_labels", "columns", "labels", "cutout", "cutout_scale", "beam"}
@@ -183,6 +190,10 @@ class Study(_Frozen):
     place of those of `data`; with `same_steps` a smaller training set is gone through so much more often that
     every run has as many optimiser steps.
 
+    `extensions` names modules and Python files (``.py``; in a TOML file relative to it) that add presets,
+    protocols, layers and more by `rgbench.register`. Making the study imports them: **their Python code runs**, so
+    read a study of somebody else's before you run it. They do not enter the ids of runs.
+
     Examples
     --------
     >>> study = Study(name="demo", networks=("mcrgnet",), seeds=(1, 2), recipe={"epochs": 3})
@@ -191,6 +202,8 @@ class Study(_Frozen):
     """
 
     name: str
+    # Before all that may name what they bring: fields are validated in this order.
+    extensions: tuple[str, ...] = ()
     networks: tuple[str, ...] = Field(min_length=1)
     seeds: tuple[int, ...] = Field(PUBLISHED_SEEDS, min_length=1)
     protocol: str = "modern"
@@ -204,6 +217,12 @@ class Study(_Frozen):
     same_steps: bool = True
     schedule: tuple[ScheduleLine, ...] = ()
 
+    @field_validator("extensions")
+    @classmethod
+    def _loaded(cls, values: tuple[str, ...]) -> tuple[str, ...]:
+        load_extensions(values)
+        return values
+
     @field_validator("networks", "seeds", "splits", "train_limits")
     @classmethod
     def _unique(cls, values: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -215,9 +234,10 @@ class Study(_Frozen):
     @field_validator("protocol")
     @classmethod
     def _known(cls, value: str) -> str:
-        if value not in PROTOCOLS:
-            raise ValueError(f"{value!r} is not one of {', '.join(PROTOCOLS)}")
-        return value
+        try:
+            return protocols().canonical(value)
+        except SpecError as error:
+            raise ValueError(str(error)) from None
 
 
 class ScheduleLine(_Frozen):
@@ -248,17 +268,81 @@ def read_study(path: Path | str) -> Study:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SpecError(f"{path}: is not TOML: {error}") from error
     content.setdefault("name", path.stem)
+    if isinstance(content.get("extensions"), list):
+        content["extensions"] = [_beside(path, each) for each in content["extensions"]]
     return validate(Study, content, str(path))
 
 
+def _beside(path: Path, extension: Any) -> Any:
+    """Give the path of a Python file that a study names relative to itself; a module stays as it is."""
+    is_file = isinstance(extension, str) and extension.endswith(".py")
+    return str(path.parent / extension) if is_file else extension
+
+
+@cache
+def protocols() -> Registry[Mapping[str, Any]]:
+    """Give the registry of protocols: those of the package, one TOML file each, and those of other packages.
+
+    Others join it by entry points ``rgbench.protocols`` or `rgbench.register`, as a dictionary of the tables
+    `PROTOCOL_KEYS` or the path of a TOML file with them.
+
+    Examples
+    --------
+    >>> protocols().names()[:3]
+    ['becker2021', 'modern', 'rg-benchmarker-2021-11']
+    """
+    registry = Registry("protocol", "rgbench.protocols", _protocol)
+    folder = resources.files("rgbench.protocols")
+    for file in sorted(folder.iterdir(), key=lambda file: file.name):
+        if file.name.endswith(".toml"):
+            registry.register(file.name.removesuffix(".toml"), file)
+    return registry
+
+
+def _protocol(name: str, item: Any) -> Mapping[str, Any]:
+    """Make a protocol of what was registered; `SpecError` says what is legal."""
+    if isinstance(item, str | Path):
+        item = Path(item)
+    if isinstance(item, Traversable):
+        try:
+            item = tomllib.loads(item.read_text(encoding="utf8"))
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise SpecError(f"protocol {name!r}: {item} cannot be read as TOML: {error}") from error
+    if not isinstance(item, Mapping):
+        raise SpecError(
+            f"protocol {name!r} is a {type(item).__name__}; a dictionary of tables or the path of a TOML file is legal"
+        )
+    for key in item:
+        if key not in PROTOCOL_KEYS:
+            raise SpecError(
+                f"protocol {name!r}: unknown key {key!r}; the keys are {', '.join(PROTOCOL_KEYS)}"
+            )
+    return item
+
+
 def read_protocol(name: str) -> dict[str, Any]:
-    """Read a protocol's tables: images, augmentation, recipe, networks (overrides per network)."""
-    if name not in PROTOCOLS:
-        raise SpecError(f"unknown protocol {name!r}; the protocols are {', '.join(PROTOCOLS)}")
-    text = resources.files("rgbench.protocols").joinpath(f"{name}.toml").read_text(encoding="utf8")
-    content = tomllib.loads(text)
-    base = read_protocol(content.pop("extends")) if "extends" in content else {}
-    return {**base, **content}
+    """Give a protocol's tables: images, augmentation, recipe, networks (overrides per network).
+
+    Raises
+    ------
+    SpecError
+        If there is no such protocol, a table is missing, or protocols extend each other in a circle.
+    """
+    content: dict[str, Any] = {}
+    chain = [name]
+    while True:
+        own = dict(protocols().get(chain[-1]))
+        base = own.pop("extends", None)
+        content = {**own, **content}
+        if base is None:
+            break
+        if base in chain:
+            raise SpecError(f"protocol {name!r}: extends itself ({' extends '.join([*chain, base])})")
+        chain.append(base)
+    for table in PROTOCOL_TABLES:
+        if table not in content:
+            raise SpecError(f"protocol {name!r}: the table [{table}] is missing")
+    return content
 
 
 def resolve(

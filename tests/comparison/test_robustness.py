@@ -13,7 +13,7 @@ from rgbench.comparison.robustness import StressedRun, score_conditions, strengt
 from rgbench.comparison.rotation import rotation_consistency
 from rgbench.comparison.words.robustness import condition, rotation
 from rgbench.errors import SpecError, StoreError
-from rgbench.store.conditions import CONDITIONS_FILE, FAMILIES, Condition, read_conditions
+from rgbench.store.conditions import CONDITIONS_FILE, Condition, families, read_conditions
 from rgbench.store.store import Store
 from rgbench.store.tables import Predictions, concatenate, write_predictions
 
@@ -46,9 +46,9 @@ def stressed(clean: list[int], **disturbed: np.ndarray) -> StressedRun:
     return StressedRun(rows(wrong(clean)), found)
 
 
-@given(st.sampled_from(sorted(FAMILIES)), st.floats(0, 1e6, allow_nan=False))
+@given(st.sampled_from(sorted(families())), st.floats(0, 1e6, allow_nan=False))
 def test_every_name_is_read_back(family, strength):
-    card = FAMILIES[family]
+    card = families()[family]
     strength = min(np.floor(strength) if card.whole else strength, card.below - 1)
     condition = Condition(family, max(strength, card.clean))
     assert Condition.of(condition.name) == condition

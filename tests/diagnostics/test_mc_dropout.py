@@ -208,7 +208,7 @@ def test_rows_stand_beside_the_run_with_their_mean_and_are_computed_once(trained
         )
     monkeypatch.setattr(ours, "predict_passes", None)  # nothing may be predicted now
     assert ours.mc_dropout(StoredRun(record, store, dataset=dataset), passes=3).member.max() == 6
-    assert not list(folder.glob("*.tmp"))
+    assert not list(folder.glob(".tmp-*"))
 
 
 def test_passes_centre_on_what_the_run_says_without_dropout(trained, dataset):

@@ -9,7 +9,6 @@ from hypothesis.extra import numpy as hnp
 from rgbench.errors import DataError, SpecError
 from rgbench.images.preprocess import (
     CHUNK,
-    PRESETS,
     STEPS,
     Preset,
     asinh_stretch,
@@ -21,6 +20,7 @@ from rgbench.images.preprocess import (
     noise_clip,
     preprocess,
     preprocess_batch,
+    presets,
     replace_nan,
     sigma_clip_2021,
     usable,
@@ -92,7 +92,7 @@ def test_chunks_do_not_matter():
 
 
 def test_no_images_give_no_images():
-    for preset in PRESETS:
+    for preset in presets().names():
         assert preprocess_batch(np.zeros((0, 8, 8), np.float32), preset).shape == (0, 8, 8)
 
 
@@ -163,7 +163,7 @@ def test_own_preset():
 
 
 def test_every_preset_uses_known_steps_and_gives_finite_float32():
-    for name, preset in PRESETS.items():
+    for name, preset in presets():
         assert preset.name == name
         assert {step for step, _ in preset.steps} <= set(STEPS)
         result = preprocess_batch(cutouts(2), name)

@@ -15,7 +15,7 @@ from PIL import Image
 from rgbench.data.sets import mirabest
 from rgbench.errors import DataError, SpecError
 from rgbench.images.fits import read_fits
-from rgbench.images.preprocess import PRESETS, STEPS, Preset, preprocess, preprocess_batch
+from rgbench.images.preprocess import STEPS, Preset, preprocess, preprocess_batch, presets
 
 MIRROR = Path(os.environ["RGBENCH_MIRROR"]) if os.environ.get("RGBENCH_MIRROR") else None
 needs_mirror = pytest.mark.skipif(MIRROR is None, reason="needs the public files in $RGBENCH_MIRROR")
@@ -101,7 +101,7 @@ def test_mirabest_equals_astropy_and_pillow(pixels):
 def test_every_preset_takes_every_usable_field(pixels):
     names = [name for name in sorted(pixels)[::9] if np.isfinite(pixels[name]).all()]
     images = np.stack([pixels[name] for name in names])
-    for preset in PRESETS:
+    for preset in presets().names():
         ready = preprocess_batch(images, preset)
         assert ready.dtype == np.float32
         assert np.isfinite(ready).all()
@@ -119,10 +119,12 @@ def test_becker2021_equals_its_definition_on_real_fields(pixels):
 
 
 def test_presets_are_data():
-    for name, preset in PRESETS.items():
+    for name, preset in presets():
         assert preset.name == name
         assert all(step in STEPS for step, _ in preset.steps)
-    again = Preset("again", tuple((step, dict(arguments)) for step, arguments in PRESETS["mirabest"].steps))
+    again = Preset(
+        "again", tuple((step, dict(arguments)) for step, arguments in presets().get("mirabest").steps)
+    )
     image = np.random.default_rng(1).normal(size=(300, 300))
     np.testing.assert_array_equal(preprocess(image, again), preprocess(image, "mirabest"))
     with pytest.raises(SpecError, match=r"unknown step 'sharpen'; the steps are replace_nan"):

@@ -7,6 +7,7 @@ heavy is loaded when a command needs it, and help needs nothing.
 
 from __future__ import annotations
 
+import os
 import sys
 import traceback
 from collections.abc import Callable
@@ -17,6 +18,7 @@ import typer
 from rgbench.cli import data, diagnostics, networks, runs
 from rgbench.cli.help import HeadedGroup
 from rgbench.errors import RgbenchError
+from rgbench.extensions import EXTENSIONS, load_extensions
 
 app = typer.Typer(
     cls=HeadedGroup,
@@ -61,6 +63,7 @@ def main(arguments: list[str] | None = None) -> None:
     arguments = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in arguments
     try:
+        load_extensions(filter(None, os.environ.get(EXTENSIONS, "").split(os.pathsep)))
         app([a for a in arguments if a != "--debug"], prog_name="rgbench", standalone_mode=True)
     except RgbenchError as error:
         if debug:

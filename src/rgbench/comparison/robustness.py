@@ -23,7 +23,7 @@ from rgbench.statistics.intervals import Weights, interval, resampled, stratifie
 from rgbench.statistics.recognition import Answers, mean_intervals
 from rgbench.statistics.resampled import seed_error, source_ends_of
 from rgbench.statistics.significance import holm
-from rgbench.store.conditions import FAMILIES, SURVEY, Condition
+from rgbench.store.conditions import SURVEY, Condition, disturbances, families, is_known
 from rgbench.store.store import RunRecord
 from rgbench.store.tables import Predictions
 
@@ -89,7 +89,7 @@ class FamilyCurve:
     Attributes
     ----------
     family, metric : str
-        One of `FAMILIES`, and a metric of recognition.
+        A kind of disturbance, and a metric of recognition.
     strengths : ndarray of float64, shape (m,)
         In the unit of the family, ascending.
     values, drops : ndarray of float64, shape (m, 3)
@@ -111,7 +111,7 @@ def stressed_run(record: RunRecord, disturbed: Predictions, model: str = "best")
     record : RunRecord
         A complete run.
     disturbed : Predictions
-        As from `read_conditions`.
+        As from `read_conditions`. Kinds of disturbance that are not registered here are left out.
     model : {"best", "final"}
         Which model.
 
@@ -129,6 +129,8 @@ def stressed_run(record: RunRecord, disturbed: Predictions, model: str = "best")
     tested = disturbed.select("test", model, condition=None)
     names, place = np.unique(tested.condition, return_inverse=True)
     for i, name in enumerate(names.tolist()):
+        if not is_known(name):
+            continue
         own = np.flatnonzero(place == i)
         sources = tested.source_id[own]
         # Mostly the rows stand as the clean ones do, and need no sorting of their own.
@@ -190,7 +192,7 @@ def strength_curves(scores: Sequence[ConditionScore], metric: str = "accuracy") 
     if metric not in recognition():
         raise SpecError(f"unknown metric {metric!r}; curves are drawn of {', '.join(recognition())}")
     curves = []
-    for family in FAMILIES:
+    for family in families():
         own = sorted((s for s in scores if s.condition.family == family), key=lambda s: s.condition.strength)
         if own:
             curves.append(_curve(family, metric, own))
@@ -204,7 +206,7 @@ def shared_conditions(runs: Sequence[StressedRun]) -> list[Condition]:
     shared = set.intersection(*(set(run.disturbed) for run in runs))
     if not shared:
         raise SpecError(f"the {len(runs)} runs have no condition in common")
-    places = [*FAMILIES, SURVEY]
+    places = [*families(), SURVEY]
     return sorted(shared, key=lambda c: (places.index(c.family), c.strength, c.survey))
 
 
@@ -385,6 +387,7 @@ def _said(rows: Predictions) -> NDArray[np.int64]:
 
 def _curve(family: str, metric: str, own: Sequence[ConditionScore]) -> FamilyCurve:
     points = [(s.condition.strength, s.values[metric], s.drops[metric]) for s in own]
-    if points[0][0] != FAMILIES[family].clean:
-        points.insert(0, (FAMILIES[family].clean, own[0].clean[metric], (0.0, 0.0, 0.0)))
+    clean = disturbances().get(family).clean
+    if points[0][0] != clean:
+        points.insert(0, (clean, own[0].clean[metric], (0.0, 0.0, 0.0)))
     return FamilyCurve(family, metric, *(np.array(column) for column in zip(*points, strict=True)))

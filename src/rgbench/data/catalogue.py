@@ -110,6 +110,8 @@ class Card:
         Arcseconds per pixel; NaN where it is not known.
     beam : float
         Full width at half maximum of the synthesised beam in arcseconds; NaN where it is not known.
+    image_size : (int, int), optional
+        Rows and columns of the images, where all of them have the same and the loader sees to it.
     version : str
         Version of the labels.
     defects : tuple of str
@@ -138,6 +140,7 @@ class Card:
     agreement: float = 0.0
     agreement_with: str = ""
     keys: tuple[str, ...] = ()
+    image_size: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)

@@ -84,7 +84,12 @@ def train_here_test_there(
         ),
     ]
     return DataSet(
-        replace(train.card, name=f"{train.card.name} to {test.card.name}", version=_versions(train, test)),
+        replace(
+            train.card,
+            name=f"{train.card.name} to {test.card.name}",
+            version=_versions(train, test),
+            image_size=None,
+        ),
         catalogue.take(keep),
         np.concatenate((train_images, test_images))[keep],
         {"published": assignment[keep]},

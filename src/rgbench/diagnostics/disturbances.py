@@ -16,7 +16,7 @@ from rgbench.errors import SpecError
 from rgbench.images.geometry import central_crop, resample
 from rgbench.images.noise import mad_noise
 from rgbench.seeds import numpy_generator
-from rgbench.store.conditions import SURVEY, Condition
+from rgbench.store.conditions import SURVEY, Condition, disturbances, families
 
 SEED = 0
 """All runs are tested on the same noise and shifts, whatever their own seeds: they can be paired."""
@@ -31,19 +31,21 @@ SIMULATED = "-simulated"
 Pixels = NDArray[np.floating[Any]]
 
 
-def _conditions(family: str, *strengths: float) -> tuple[Condition, ...]:
-    return tuple(Condition(family, strength) for strength in strengths)
+SEEN_BY = ("lotss", "racs", "nvss")
+"""Surveys whose view is made of the images unless one asks for something else."""
 
 
-CONDITIONS: tuple[Condition, ...] = (
-    *_conditions("rotation", *range(0, 360, 15)),
-    *_conditions("noise", 0.5, 1, 2, 4),
-    *_conditions("beam", 1.25, 1.5, 2, 3),
-    *_conditions("shift", 2, 4, 8, 16),
-    *_conditions("resolution", 2, 3, 4),
-    *(Condition(SURVEY, survey=f"{name}{SIMULATED}") for name in ("lotss", "racs", "nvss")),
-)
-"""What is tested unless one asks for something else."""
+def default_conditions() -> tuple[Condition, ...]:
+    """List what is tested unless one asks for something else: all kinds of disturbance at their strengths."""
+    kinds = families()
+    surveys = tuple(Condition(SURVEY, survey=f"{name}{SIMULATED}") for name in SEEN_BY)
+    of = {name: tuple(Condition(name, strength) for strength in kinds[name].strengths) for name in kinds}
+    ours = [name for name in kinds if kinds[name].function is None]
+    return (
+        *(condition for name in ours for condition in of[name]),
+        *surveys,
+        *(condition for name in kinds if name not in ours for condition in of[name]),
+    )
 
 
 def add_noise(
@@ -287,9 +289,16 @@ def disturb(images: NDArray[Any], names: Sequence[str], condition: Condition, ca
     """
     if condition.family == SURVEY:
         return see_as(images, card, _simulated(condition))
-    if condition.family not in DISTURBANCES:
-        raise SpecError(f"{condition.name}: raw images take {', '.join(DISTURBANCES)}, {SURVEY}")
-    return DISTURBANCES[condition.family](images, names, condition.strength, card)
+    function = disturbances().get(condition.family).function or DISTURBANCES.get(condition.family)
+    if function is None:
+        legal = [name for name in disturbances().names() if name != "rotation"]
+        raise SpecError(f"{condition.name}: raw images take {', '.join(legal)}, {SURVEY}")
+    disturbed = np.asarray(function(images, names, condition.strength, card))
+    if disturbed.shape != images.shape:
+        raise SpecError(
+            f"{condition.name}: made images of shape {disturbed.shape} of {images.shape}; the shape must stay"
+        )
+    return disturbed
 
 
 def missing(condition: Condition, card: Card) -> str | None:
@@ -322,8 +331,8 @@ def _simulated(condition: Condition) -> Survey:
 
 
 def conditions_for(card: Card) -> tuple[Condition, ...]:
-    """List the conditions of `CONDITIONS` that can be made of a data set's images."""
-    return tuple(condition for condition in CONDITIONS if missing(condition, card) is None)
+    """List the conditions of `default_conditions` that can be made of a data set's images."""
+    return tuple(condition for condition in default_conditions() if missing(condition, card) is None)
 
 
 def _noise(images: NDArray[Any], names: Sequence[str], strength: float, card: Card) -> Pixels:
@@ -349,7 +358,7 @@ Disturbance = Callable[[NDArray[Any], Sequence[str], float, Card], Pixels]
 DISTURBANCES: Mapping[str, Disturbance] = MappingProxyType(
     {"noise": _noise, "beam": _beam, "shift": _shift, "resolution": _resolution}
 )
-"""How raw images are disturbed, by family."""
+"""How raw images are disturbed by the families of this package; the others bring a function of their own."""
 
 
 def _unit_noise(

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from types import MappingProxyType
 from typing import Any
 
@@ -32,10 +33,10 @@ from rgbench.images.stretch import (
     log_stretch,
     power_stretch,
 )
+from rgbench.registry import Registry
 
 __all__ = [
     "CHUNK",
-    "PRESETS",
     "STEPS",
     "ConstantImageError",
     "Preset",
@@ -51,6 +52,7 @@ __all__ = [
     "power_stretch",
     "preprocess",
     "preprocess_batch",
+    "presets",
     "replace_nan",
     "sigma_clip_2021",
     "threshold_2021",
@@ -220,72 +222,113 @@ STEPS: Mapping[str, Callable[..., Pixels]] = MappingProxyType(
 """Every step that a preset may name."""
 
 
+Step = str | Callable[..., Pixels]
+"""A step of a preset: a name in `STEPS`, or a function of one's own that takes and gives images (n, h, w)."""
+
+
 @dataclass(frozen=True)
 class Preset:
-    """A way to prepare images: steps by name, in order.
+    """A way to prepare images: steps, in order.
 
     Attributes
     ----------
     name : str
         What a study writes.
-    steps : tuple of (str, mapping)
-        Names in `STEPS`, each with its keyword arguments.
+    steps : tuple of (str or callable, mapping)
+        Names in `STEPS`, or functions of one's own, each with its keyword arguments.
     """
 
     name: str
-    steps: tuple[tuple[str, Mapping[str, Any]], ...]
+    steps: tuple[tuple[Step, Mapping[str, Any]], ...]
 
     def __post_init__(self) -> None:
         for step, _ in self.steps:
-            if step not in STEPS:
+            if not callable(step) and step not in STEPS:
                 raise SpecError(
                     f"preset {self.name!r}: unknown step {step!r}; the steps are {', '.join(STEPS)}"
                 )
 
     def apply(self, images: Pixels) -> Pixels:
-        """Apply the steps to floating images of shape (n, h, w)."""
+        """Apply the steps to floating images of shape (n, h, w).
+
+        Raises
+        ------
+        SpecError
+            If a step of one's own gives anything but as many images.
+        """
         for step, arguments in self.steps:
-            images = STEPS[step](images, **arguments)
+            found = (step if callable(step) else STEPS[step])(images, **arguments)
+            if np.ndim(found) != 3 or len(found) != len(images):
+                raise SpecError(
+                    f"preset {self.name!r}: of images of shape {images.shape} a step made {np.shape(found)}; "
+                    "as many images, (n, h, w), are needed"
+                )
+            images = found
         return images
 
 
-_Steps = tuple[tuple[str, Mapping[str, Any]], ...]
+_Steps = tuple[tuple[Step, Mapping[str, Any]], ...]
 _NORMALISED: _Steps = (("replace_nan", {}), ("minmax", {}))
 _MIRABEST_FIELD: _Steps = (("rms_clip", {}), ("replace_nan", {}), ("central_crop", {"size": 150}))
 
-PRESETS: Mapping[str, Preset] = MappingProxyType(
+_PRESETS: Mapping[str, _Steps] = MappingProxyType(
     {
-        name: Preset(name, steps)
-        for name, steps in {
-            "modern": (("replace_nan", {}), ("noise_clip", {}), ("minmax", {}), ("power_stretch", {})),
-            "none": (("replace_nan", {}),),
-            "bytes": (("replace_nan", {}), ("divide", {"by": 255})),
-            "minmax": _NORMALISED,
-            "becker2021": (*_NORMALISED, ("sigma_clip_2021", {})),
-            "becker2021-bin-thresh": (*_NORMALISED, ("bin_thresh_2021", {})),
-            "clip-log": (*_NORMALISED, ("sigma_clip_2021", {}), ("log_stretch", {})),
-            "log": (*_NORMALISED, ("log_stretch", {})),
-            "asinh": (*_NORMALISED, ("asinh_stretch", {})),
-            "asinh-noise": (("asinh_noise_stretch", {}), ("replace_nan", {})),
-            "log-noise": (("log_noise_stretch", {}), ("replace_nan", {})),
-            "mirabest": (*_MIRABEST_FIELD, ("minmax", {}), ("grey_levels", {})),
-            "mirabest-f": (
-                *_MIRABEST_FIELD,
-                ("circular_mask", {"shift": 0.5}),
-                ("minmax", {}),
-                ("grey_levels", {}),
-            ),
-            "principal-axis": (("align_principal_axis", {}), ("noise_clip", {}), ("minmax", {})),
-        }.items()
+        "modern": (("replace_nan", {}), ("noise_clip", {}), ("minmax", {}), ("power_stretch", {})),
+        "none": (("replace_nan", {}),),
+        "bytes": (("replace_nan", {}), ("divide", {"by": 255})),
+        "minmax": _NORMALISED,
+        "becker2021": (*_NORMALISED, ("sigma_clip_2021", {})),
+        "becker2021-bin-thresh": (*_NORMALISED, ("bin_thresh_2021", {})),
+        "clip-log": (*_NORMALISED, ("sigma_clip_2021", {}), ("log_stretch", {})),
+        "log": (*_NORMALISED, ("log_stretch", {})),
+        "asinh": (*_NORMALISED, ("asinh_stretch", {})),
+        "asinh-noise": (("asinh_noise_stretch", {}), ("replace_nan", {})),
+        "log-noise": (("log_noise_stretch", {}), ("replace_nan", {})),
+        "mirabest": (*_MIRABEST_FIELD, ("minmax", {}), ("grey_levels", {})),
+        "mirabest-f": (
+            *_MIRABEST_FIELD,
+            ("circular_mask", {"shift": 0.5}),
+            ("minmax", {}),
+            ("grey_levels", {}),
+        ),
+        "principal-axis": (("align_principal_axis", {}), ("noise_clip", {}), ("minmax", {})),
     }
 )
-"""The presets by name. "becker2021" is the protocol of the 2021 study, "modern" that of our own recipe.
 
-"mirabest" makes the 8-bit images of the data sets mirabest-basic and mirabest-full, "mirabest-f" those of
-mirabest-f, from FITS images of 300 x 300 pixels: grey levels 0 to 255 of the central 150 x 150 (Porter &
-Scaife 2023, RASTI 2, 293). "bytes" is what the 2021 testbed did to MNIST. "asinh-noise" and "log-noise" need
-images whose noise is still there.
-"""
+
+@cache
+def presets() -> Registry[Preset]:
+    """Give the registry of presets; others join it by entry points ``rgbench.presets`` or `rgbench.register`.
+
+    What joins is a `Preset`, or a function that takes floating images (n, h, w) and gives as many prepared ones.
+
+    Notes
+    -----
+    "becker2021" is the protocol of the 2021 study, "modern" that of our own recipe. "mirabest" makes the 8-bit
+    images of the data sets mirabest-basic and mirabest-full, "mirabest-f" those of mirabest-f, from FITS images of
+    300 x 300 pixels: grey levels 0 to 255 of the central 150 x 150 (Porter & Scaife 2023, RASTI 2, 293). "bytes" is
+    what the 2021 testbed did to MNIST. "asinh-noise" and "log-noise" need images whose noise is still there.
+
+    Examples
+    --------
+    >>> presets().get("minmax").steps
+    (('replace_nan', {}), ('minmax', {}))
+    """
+    registry = Registry("preset", "rgbench.presets", _as_preset)
+    for name, steps in _PRESETS.items():
+        registry.register(name, Preset(name, steps))
+    return registry
+
+
+def _as_preset(name: str, item: Any) -> Preset:
+    """Make a preset of what was registered; `SpecError` says what is legal."""
+    if isinstance(item, Preset):
+        return item
+    if callable(item):
+        return Preset(name, ((item, {}),))
+    raise SpecError(
+        f"preset {name!r} is a {type(item).__name__}; a Preset, or a function of images (n, h, w), is legal"
+    )
 
 
 def usable(image: NDArray[Any]) -> str | None:
@@ -324,9 +367,7 @@ def usable(image: NDArray[Any]) -> str | None:
 
 def find_preset(name: str) -> Preset:
     """Give a preset by name; raise `SpecError` with the legal names."""
-    if name not in PRESETS:
-        raise SpecError(f"unknown preset {name!r}; the presets are {', '.join(PRESETS)}")
-    return PRESETS[name]
+    return presets().get(name)
 
 
 def preprocess(
@@ -339,7 +380,7 @@ def preprocess(
     image : ndarray, shape (h, w)
         Raw pixels of any number type and byte order; NaN are missing ones.
     preset : str or Preset
-        One of `PRESETS`, or one's own.
+        The name of one of `presets`, or one's own.
     size : int, optional
         Side of the result in pixels, reached by averaging after the preset; it must divide both sides
         of the image by the same factor. Left out: the size of the image.
@@ -384,7 +425,7 @@ def preprocess_batch(images: NDArray[Any], preset: str | Preset = "becker2021") 
     images : ndarray, shape (n, h, w)
         Raw pixels of any number type and byte order; a memory map will do.
     preset : str or Preset
-        One of `PRESETS`, or one's own.
+        The name of one of `presets`, or one's own.
 
     Returns
     -------

@@ -123,7 +123,18 @@ class MetricCard:
 @cache
 def registry() -> Registry[MetricCard]:
     """Give the registry that `metric` fills; `rgbench.measures.catalogue.metrics` gives it with all that ship."""
-    return Registry("metric", entry_point_group="rgbench.metrics")
+    return Registry("metric", "rgbench.metrics", _card)
+
+
+def _card(name: str, item: object) -> MetricCard:
+    """Check what somebody registers as a metric."""
+    if isinstance(item, MetricCard) and item.name == name:
+        return item
+    found = f"a card of {item.name!r}" if isinstance(item, MetricCard) else f"a {type(item).__name__}"
+    raise SpecError(
+        f"metric {name!r} is {found}; legal is a MetricCard of that name, or a function under the decorator "
+        "rgbench.measures.cards.metric"
+    )
 
 
 class Facts(TypedDict, total=False):

@@ -6,7 +6,7 @@ import tomllib
 from dataclasses import asdict
 from functools import cache
 from importlib.resources import files
-from typing import Any
+from typing import Any, cast
 
 from rgbench.errors import SpecError
 from rgbench.networks.cards import ENTRY_POINT_GROUP, NetworkCard, NetworkFactory
@@ -40,11 +40,20 @@ def networks() -> Registry[NetworkCard | NetworkFactory]:
     >>> networks().canonical("convXpress")
     'convxpress'
     """
-    registry: Registry[NetworkCard | NetworkFactory] = Registry("network", ENTRY_POINT_GROUP)
+    registry = Registry("network", ENTRY_POINT_GROUP, _network)
     for file in FILES:
         for card in read_cards(files("rgbench.networks").joinpath(file).read_text("utf-8")):
             registry.register(card.name, card, card.aliases)
     return registry
+
+
+def _network(name: str, item: Any) -> NetworkCard | NetworkFactory:
+    """Check what was registered; `SpecError` says what is legal."""
+    if not isinstance(item, NetworkCard) and not callable(item):
+        raise SpecError(
+            f"network {name!r} is a {type(item).__name__}; a NetworkCard, or a function that makes a module, is legal"
+        )
+    return cast(NetworkCard | NetworkFactory, item)
 
 
 def read_cards(text: str) -> list[NetworkCard]:

@@ -282,7 +282,7 @@ def _stored_data(record: RunRecord) -> tuple[DataSet | None, tuple[str, ...]]:
         if data.path is not None and not Path(data.path).exists():
             raise DataError(f"{data.path} is no longer there")
         return load_dataset(data), ()
-    except DataError as error:
+    except (DataError, SpecError) as error:
         return None, (f"The report on {data.name} has no images and no properties of sources: {error}",)
 
 

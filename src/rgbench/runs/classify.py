@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-from astropy.table import Table
 from numpy.typing import NDArray
 
 from rgbench.data.own.files import ImageFile, SetAside, examine, file_stem, find_images
@@ -19,15 +17,15 @@ from rgbench.images.fits import FitsImage
 from rgbench.images.preprocess import central_crop, usable
 from rgbench.runs.inputs import prepare
 from rgbench.runs.reopen import StoredRun
+from rgbench.runs.tables import table_writer
 from rgbench.spec import RunSpec
-from rgbench.store.files import into_place, write_parquet
+from rgbench.store.files import into_place
 from rgbench.store.store import RunRecord, Store
 
 CHUNK = 256
 """Images that are read and classified together; bounds the memory."""
 SCALE_TOLERANCE = 0.1
 """Largest difference of pixel scales, as a share, at which a network still sees what it was trained on."""
-ENDINGS = (".csv", ".parquet", ".vot", ".xml", ".fits")
 
 
 @dataclass(frozen=True)
@@ -118,7 +116,7 @@ def classify(
 
 
 def write_table(path: Path, result: Classified, overwrite: bool = False) -> None:
-    """Write the classes to a table: CSV, Parquet, VOTable or FITS, by the ending.
+    """Write the classes to a table: CSV, Parquet, VOTable, FITS or another of `rgbench.runs.tables`, by the ending.
 
     Raises
     ------
@@ -128,19 +126,14 @@ def write_table(path: Path, result: Classified, overwrite: bool = False) -> None
         If it cannot be written.
     """
     check_table_path(path, overwrite)
-    columns = result.columns()
-    if path.suffix == ".parquet":
-        write_parquet(path, pa.table({k: pa.array(v.tolist()) for k, v in columns.items()}))
-        return
-    formats = {".csv": "ascii.csv", ".vot": "votable", ".xml": "votable", ".fits": "fits"}
+    write = table_writer(path)
     with into_place(path) as temporary:
-        Table(columns).write(temporary, format=formats[path.suffix], overwrite=True)
+        write(temporary, result.columns())
 
 
 def check_table_path(path: Path, overwrite: bool) -> None:
     """Raise `SpecError` if a table cannot go to a path: before the work, not after it."""
-    if path.suffix not in ENDINGS:
-        raise SpecError(f"--out {path}: the ending is none of {', '.join(ENDINGS)}")
+    table_writer(path)
     if path.exists() and not overwrite:
         raise SpecError(f"--out {path}: is there already; choose another name, or give --overwrite")
 

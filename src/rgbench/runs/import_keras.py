@@ -15,6 +15,7 @@ from rgbench.networks.modules.build import build_layers
 from rgbench.networks.notation.analysis import resolve_classes
 from rgbench.networks.notation.layers import Layer
 from rgbench.networks.notation.notation import parse_layers, to_text
+from rgbench.runs.check import check_preset
 from rgbench.spec import (
     AugmentationSpec,
     DataSpec,
@@ -75,9 +76,11 @@ def import_keras(path: Path | str, store: Store, choice: ImportChoice | None = N
     DataError
         If the file cannot be read; see `rgbench.networks.keras.file.read_keras_file`.
     SpecError
-        If the number of class names is not that of the model's outputs.
+        If the number of class names is not that of the model's outputs, or there is no such protocol or preset.
     """
     path, choice = Path(path), choice or ImportChoice()
+    preset = read_protocol(choice.protocol)["images"].get("preset", "")
+    check_preset(preset, f"protocol {choice.protocol!r}, [images] preset")
     model = read_keras_file(path)
     classes = choice.classes or ORIGINAL_CLASSES.get(model.n_classes, ())
     if len(classes) != model.n_classes:

@@ -114,7 +114,10 @@ def prepare(
     ready = np.zeros((len(images), *shape), dtype=np.float32)
     for start in range(0, len(rows), EVALUATION_BATCH):
         chosen = rows[start : start + EVALUATION_BATCH]
-        ready[chosen] = central_crop(preprocess_batch(images[chosen], spec.images.preset), side)
+        prepared = central_crop(preprocess_batch(images[chosen], spec.images.preset), side)
+        if start == 0 and prepared.shape[1:] != shape:  # of a preset that cuts or resamples
+            ready = np.zeros((len(images), *prepared.shape[1:]), dtype=np.float32)
+        ready[chosen] = prepared
     return ready
 
 

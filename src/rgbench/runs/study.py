@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -15,48 +14,17 @@ import torch
 from rgbench.data.catalogue import DataSet
 from rgbench.data.load import load_dataset
 from rgbench.errors import SpecError
-from rgbench.networks import canonical_name, describe_network, networks
-from rgbench.networks.notation.notation import parse_layers, to_text
+from rgbench.networks import describe_network
+from rgbench.runs.check import check_images, check_sides, check_study
 from rgbench.runs.device import check_device
 from rgbench.runs.execute import Bench, execute
+from rgbench.runs.listeners import Listener, Silence
 from rgbench.runs.reopen import make_split
 from rgbench.spec import RecipeSpec, RunSpec, Study, read_study, resolve
 from rgbench.store.store import RunRecord, Store
 
 _OVERHEAD_MACS = 2e7
 """What a training image costs beside the network's arithmetic, in MACs: reading, turning, copying."""
-
-
-class Listener(Protocol):
-    """Who is told how a study goes."""
-
-    def starts(self, plan: Plan) -> None:
-        """Called once, before the first run."""
-
-    def run_starts(self, spec: RunSpec) -> None:
-        """Called before each run that must be computed."""
-
-    def step(self, spec: RunSpec, epoch: int, step: int) -> None:
-        """Called after each training step."""
-
-    def run_ends(self, record: RunRecord) -> None:
-        """Called after each run, computed or found in the store."""
-
-
-class Silence:
-    """A listener that says nothing."""
-
-    def starts(self, plan: Plan) -> None:
-        """Do nothing."""
-
-    def run_starts(self, spec: RunSpec) -> None:
-        """Do nothing."""
-
-    def step(self, spec: RunSpec, epoch: int, step: int) -> None:
-        """Do nothing."""
-
-    def run_ends(self, record: RunRecord) -> None:
-        """Do nothing."""
 
 
 @dataclass(frozen=True)
@@ -117,9 +85,12 @@ def plan_study(study: Study, dataset: DataSet, store: Store) -> Plan:
     Raises
     ------
     SpecError
-        If a network, key or value is not legal, or a network cannot be built at the image size.
+        If a name, key or value is not legal, the field is larger than the images, or a network cannot be built at
+        the image size.
+    DataError
+        If no source is left to train on, to validate on or to test on.
     """
-    canonical = _canonical(study)
+    canonical = check_study(study, data=False)
     rows, columns = dataset.images.shape[1:]
     scale = dataset.card.pixel_scale
     known = float(scale) if np.isfinite(scale) else None
@@ -127,11 +98,14 @@ def plan_study(study: Study, dataset: DataSet, store: Store) -> Plan:
     if study.same_steps:
         runs = [_with_same_steps(spec, dataset) for spec in runs]
     runs = list({spec.run_id: spec for spec in runs}.values())
+    check_images(runs[0], dataset)
     images, work = {}, {}
     for spec in runs:
+        split = make_split(spec, dataset)
+        check_sides(split, dataset)
         name, layers = spec.network.name, spec.network.layers
         facts = describe_network(name, spec.images.size, len(dataset.classes), layers=layers)
-        images[spec.run_id] = len(make_split(spec, dataset).indices("train")) * _views(spec)
+        images[spec.run_id] = len(split.indices("train")) * _views(spec)
         work[spec.run_id] = (facts["macs"] + _OVERHEAD_MACS) * spec.recipe.batch_size
     done = frozenset(spec.run_id for spec in runs if store.is_complete(spec.run_id))
     return Plan(tuple(runs), done, images, work)
@@ -146,25 +120,6 @@ def _with_same_steps(spec: RunSpec, dataset: DataSet) -> RunSpec:
     times = len(make_split(whole, dataset).indices("train")) / limit
     recipe = spec.recipe.model_copy(update={"epochs": max(1, round(spec.recipe.epochs * times))})
     return spec.model_copy(update={"recipe": recipe})
-
-
-def _canonical(study: Study) -> Study:
-    """Give a study with canonical network names, and its own networks' layers in canonical form."""
-    own = {}
-    for name, text in study.layers.items():
-        if name in networks():
-            raise SpecError(f"[layers] {name!r}: a registered network has that name; choose another")
-        try:
-            own[name] = to_text(parse_layers(text))
-        except SpecError as error:
-            raise SpecError(f"[layers] {name!r}: {error}") from error
-
-    def canonical(name: str) -> str:
-        return name if name in own else canonical_name(name)
-
-    lines = tuple(line.model_copy(update={"network": canonical(line.network)}) for line in study.schedule)
-    names = tuple(map(canonical, study.networks))
-    return study.model_copy(update={"networks": names, "schedule": lines, "layers": own})
 
 
 def run_study(
@@ -193,8 +148,18 @@ def run_study(
     -------
     list of RunRecord
         In the order of the study; failed runs among them, with their reason.
+
+    Raises
+    ------
+    SpecError
+        If a name or a value of the study is not legal: before any data are loaded.
+    DataError
+        If the data cannot be loaded, or leave a side of the split empty: before anything is trained.
+    DeviceError
+        If the device is not there.
     """
     check_device(device)
+    check_study(study, data=dataset is None)
     listener = listener or Silence()
     dataset = dataset or load_dataset(study.data)
     plan = plan_study(study, dataset, store)

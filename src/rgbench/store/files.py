@@ -31,7 +31,7 @@ def into_place(path: Path) -> Iterator[Path]:
     Yields
     ------
     path
-        A hidden name beside the place, ending in ``.tmp``; whoever writes there names the format.
+        A hidden name beside the place, with the same ending: some writers choose their format by it.
 
     Raises
     ------
@@ -47,7 +47,7 @@ def into_place(path: Path) -> Iterator[Path]:
     ...     [(each.name, each.read_text()) for each in Path(folder).iterdir()]
     [('notes.txt', 'FRII')]
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".tmp-{os.getpid()}-{path.name}")
     try:
         yield temporary
         with temporary.open("rb+") as file:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from rgbench.data.load import load_dataset
 from rgbench.errors import SpecError
 from rgbench.report.of_store import ReportSpec, report_records
 from rgbench.runs import original
+from rgbench.runs.check import check_study
 from rgbench.runs.classify import check_table_path, classify, write_table
 from rgbench.runs.device import choose_device
 from rgbench.runs.study import find_study, run_study
@@ -46,6 +48,7 @@ class PredictChoice:
 def run_and_report(study_name: str, store_path: Path, device: str, console: Console) -> None:
     """Run a study, print its table, write its report, say what to try next."""
     study, store, device = find_study(study_name), Store(store_path), choose_device(device)
+    check_study(study)
     console.print(
         f"[bold]{study.name}[/bold]: protocol {study.protocol}, data {study.data.name}, on {device}"
     )
@@ -58,6 +61,7 @@ def run_and_report(study_name: str, store_path: Path, device: str, console: Cons
         say_results(each.comparisons[spec.model], each.records, console)
     say_reports(reports, console)
     _say_where(reports[0].path, store, records, console)
+    _say_failed(records, console)
 
 
 def run_original(options: original.OriginalOptions, only_test: str, places: Places, console: Console) -> None:
@@ -104,6 +108,19 @@ def predict(paths: Sequence[Path], choice: PredictChoice, places: Places, consol
     console.print(
         f"{len(counts)} sources ({summary}), {len(result.set_aside)} set aside: {choice.out}", soft_wrap=True
     )
+
+
+def _say_failed(records: list[RunRecord], console: Console) -> None:
+    """Name the runs that failed; if all did, end with exit code 1."""
+    failed = [record for record in records if record.status != "complete"]
+    if not failed:
+        return
+    console.print(f"{len(failed)} of {len(records)} runs failed:", style="red", highlight=False)
+    for record in failed:
+        line = f"  {record.spec.network.name}, seed {record.spec.seed}: {record.error}"
+        console.print(line, style="red", highlight=False, markup=False, soft_wrap=True)
+    if len(failed) == len(records):
+        sys.exit(1)
 
 
 def _say_where(path: Path, store: Store, records: list[RunRecord], console: Console) -> None:

@@ -11,6 +11,7 @@ from rgbench.data.catalogue import Card, DataSet
 from rgbench.data.overlap import Labelled
 from rgbench.data.public.fetch import PublicFile
 from rgbench.data.sets import first_galaxy_data, fr_deep, frgmrc, lrg_first, ma2019, mirabest, mnist
+from rgbench.errors import SpecError
 from rgbench.registry import Registry
 
 
@@ -30,8 +31,8 @@ class Entry:
 
 @cache
 def data_sets() -> Registry[Entry]:
-    """Give the registry of data sets; others join it by entry points ``rgbench.data``."""
-    registry: Registry[Entry] = Registry("data set", entry_point_group="rgbench.data")
+    """Give the registry of data sets; others join it by entry points ``rgbench.data`` or `rgbench.register`."""
+    registry = Registry("data set", "rgbench.data", _entry)
     entries = [
         Entry(first_galaxy_data.CARD, first_galaxy_data.load, first_galaxy_data.FILES),
         *(
@@ -53,6 +54,15 @@ def data_sets() -> Registry[Entry]:
     for entry in entries:
         registry.register(entry.card.name, entry)
     return registry
+
+
+def _entry(name: str, item: Any) -> Entry:
+    """Check what was registered; `SpecError` says what is legal."""
+    if not isinstance(item, Entry):
+        raise SpecError(
+            f"data set {name!r} is a {type(item).__name__}; an Entry, with a card and a loader, is legal"
+        )
+    return item
 
 
 def data_names() -> list[str]:

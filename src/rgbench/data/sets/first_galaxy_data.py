@@ -29,6 +29,7 @@ FIRST_WORDS = (
     "educational, and private non-commercial use."
 )
 """The owners' words on every FIRST image."""
+_SIDE = (300, 300)
 CARD = Card(
     name="first-galaxy-data",
     title="RadioGalaxyDataset: 2158 FIRST cutouts, Compact, FRI, FRII, Bent",
@@ -55,6 +56,7 @@ CARD = Card(
     # Not those of LRG, with which 1190 of 1219 agree: both took their labels from the same parent catalogues.
     agreement=491 / 721,
     agreement_with="unLRG, labelled apart (721 sources within 10 arcsec)",
+    image_size=_SIDE,
 )
 ARCHIVE = PublicFile(
     name="galaxy_data_h5.zip",
@@ -64,7 +66,6 @@ ARCHIVE = PublicFile(
     package="firstgalaxydata",
 )
 FILES = (ARCHIVE,)
-_SIDE = (300, 300)
 _UNPACKED_LIMIT = 300 << 20
 """Bytes; the archive unpacks to 201 MB, anything much larger is not it."""
 _LABELS = {0: "FRI", 1: "FRII", 2: "Compact", 3: "Bent"}

@@ -57,6 +57,7 @@ def _card(name: str, title: str, survey: str, scale: tuple[float, float], defect
         beam=scale[1],
         version=f"{file}_PNG_dataset.tar.gz",
         defects=(*defects, *_COMMON_DEFECTS),
+        image_size=_SIDE,
     )
 
 

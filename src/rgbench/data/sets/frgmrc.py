@@ -26,6 +26,7 @@ from rgbench.images.fits import ENDINGS as FITS_ENDINGS
 from rgbench.images.fits import read_fits
 from rgbench.images.preprocess import usable
 
+_SIDE = (300, 300)
 CARD = Card(
     name="frgmrc",
     title="FRGMRC-221022: 960 FIRST images, Compact, FRI, FRII, Bent",
@@ -44,9 +45,9 @@ CARD = Card(
         "loader has been tried on the published file",
         "no split is published",
     ),
+    image_size=_SIDE,
 )
 _CLASS_OF = {"COMPACT": "Compact", "COMP": "Compact", "FRI": "FRI", "FRII": "FRII", "BENT": "Bent"}
-_SIDE = (300, 300)
 _RECORD = "frgmrc.sha256"
 
 

@@ -21,6 +21,7 @@ CARD = replace(
     title="LRG of the 2021 paper, labels joined by position to the images of first-galaxy-data",
     licence=f"Labels: {ma2019.CARDS['lrg'].licence} {first_galaxy_data.CARD.licence}",
     version=f"{ma2019.CARDS['lrg'].version}, {first_galaxy_data.CARD.version}",
+    image_size=first_galaxy_data.CARD.image_size,
     defects=(
         "1100 of the 1194 labelled sources that are not FR0 have an image within 10 arcsec, three of them one "
         "that is nearer to another; the others are set aside by name",

@@ -86,6 +86,7 @@ def _card(name: str, title: str, classes: tuple[str, ...], file: str, defects: t
         defects=(*defects, *_COMMON_DEFECTS),
         agreement=same / both,
         agreement_with=f"unLRG, labelled apart ({both:,} {which} within 10 arcsec)",
+        image_size=_SIDE,
     )
 
 

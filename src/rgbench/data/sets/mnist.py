@@ -15,6 +15,7 @@ from rgbench.data.catalogue import Card, Catalogue, DataSet, Flag
 from rgbench.data.public.fetch import PublicFile, locate
 from rgbench.errors import DataError
 
+_SIDE = (28, 28)
 CARD = Card(
     name="mnist",
     title="MNIST: 70,000 handwritten digits, the 2021 testbed's control task",
@@ -33,6 +34,7 @@ CARD = Card(
         "no sky: no positions and no pixel scale; rows are as in the file, row 0 is the top of the digit",
         "no validation set is published: the first 3,000 training images are it, as in the 2021 testbed",
     ),
+    image_size=_SIDE,
 )
 VALIDATION = 3000
 """Images of the training file, from its beginning, that the 2021 testbed takes for validation."""
@@ -44,7 +46,6 @@ _SUMS = {
 }
 FILES = {name: PublicFile(name, f"mnist/{name}", CARD.url + name, sha256) for name, sha256 in _SUMS.items()}
 """The four files by name; the checksums are those of the files as first published."""
-_SIDE = (28, 28)
 _UNPACKED_LIMIT = 1 << 26
 """Bytes; the largest file unpacks to 47 MB."""
 

@@ -35,6 +35,7 @@ from rgbench.networks.modules.modules import (
 )
 from rgbench.networks.notation.analysis import ImageSize, LayerFacts, analyse, check_outputs, resolve_classes
 from rgbench.networks.notation.geometry import Shape
+from rgbench.networks.notation.kinds import kind_of
 from rgbench.networks.notation.layers import (
     Activation,
     BatchNorm,
@@ -203,6 +204,9 @@ class _Builder:
 
     def _make(self, layer: Layer, facts: LayerFacts, flat: tuple[Shape, ...]) -> nn.Module:
         """Make the module of one layer, weights filled."""
+        kind = kind_of(str(layer).split()[0])
+        if kind.module is not None:
+            return _checked(layer, kind.module(layer, facts, self.generator))
         if isinstance(layer, Dense):
             dense = KerasLinear(facts.input_shape[0], facts.output_shape[0], flat)
             return self._fill(dense, layer.activation, layer.initialiser)
@@ -223,6 +227,8 @@ class _Builder:
             )
             initialise_(group_conv.weight, "he", self.generator)
             return group_conv
+        if type(layer) not in _PLAIN:
+            raise SpecError(f"layer {facts.position} ({layer}): its kind has no module")
         return _PLAIN[type(layer)](layer, facts)
 
     def _fill(self, module: KerasConv2d | KerasLinear, activation: str, initialiser: str) -> nn.Module:
@@ -232,6 +238,13 @@ class _Builder:
         if module.bias is not None:
             nn.init.zeros_(module.bias)
         return module
+
+
+def _checked(layer: Layer, module: Any) -> nn.Module:
+    """Give the module that the kind of a layer from elsewhere made; `SpecError` if it is none."""
+    if not isinstance(module, nn.Module):
+        raise SpecError(f"layer {layer}: its kind made a {type(module).__name__}, not a torch.nn.Module")
+    return module
 
 
 def _plain(shape: Shape) -> tuple[Shape, ...]:

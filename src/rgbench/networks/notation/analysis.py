@@ -30,7 +30,7 @@ class LayerFacts:
     position : str
         Place of the layer, from 1; ``3b2`` is the second layer of branch b of layer 3.
     kind : str
-        Name of the layer's class in `rgbench.networks.notation.layers`.
+        Name of the layer's class in `rgbench.networks.notation.layers`, or of the one that it counts as.
     text : str
         The layer in the notation.
     input_shape, output_shape : tuple of int
@@ -241,7 +241,7 @@ def _measure(position: str, layer: Layer, state: _State, after: _State) -> Layer
     parameters, trainable = layer.parameters(state.shape)
     return LayerFacts(
         position=position,
-        kind=type(layer).__name__,
+        kind=layer.counts_as or type(layer).__name__,
         text=str(layer),
         input_shape=state.shape,
         output_shape=after.shape,

@@ -27,6 +27,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from rgbench.errors import SpecError
+from rgbench.networks.notation.kinds import Options
 from rgbench.networks.notation.layers import (
     Activation,
     BatchNorm,
@@ -41,7 +42,7 @@ from rgbench.networks.notation.layers import (
     MaxPool,
     RingPool,
 )
-from rgbench.networks.notation.notation import Options, parse_layers
+from rgbench.networks.notation.notation import parse_layers
 
 _NAMES: dict[str, Callable[[Layer], bool]] = {
     "conv": lambda layer: isinstance(layer, Conv),

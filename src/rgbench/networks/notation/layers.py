@@ -44,6 +44,8 @@ class Layer:
 
     takes: ClassVar[str] = "any"
     """What the layer works on: ``map``, ``vector`` or ``any``."""
+    counts_as: ClassVar[str] = ""
+    """Class here, such as ``Conv``, among which a summary counts the layer; left out, it is its own."""
 
     def window(self, shape: Shape) -> Window | None:
         """Give the window that slides over a map of this shape, if there is one."""

@@ -22,21 +22,13 @@ from rgbench.report.blocks import Figure, Section, Table
 from rgbench.report.cells import Cell, Value, difference, number, p_cell, span
 from rgbench.report.draw.plots import Axes, Line, lines_figure
 from rgbench.report.material import Runs
-from rgbench.store.conditions import FAMILIES, SURVEY
+from rgbench.store.conditions import SURVEY, disturbances, families
 
 SHOWN = 6
 """Networks of the figures, from the top of the ranking."""
 
 
 _ANGLES = (0.0, 90.0, 180.0, 270.0)
-_STRENGTHS = {
-    "rotation": "The image is turned about its middle.",
-    "noise": "Gaussian noise is added, its strength as a multiple of the image's own.",
-    "beam": "The image is smoothed to a beam so many times as wide.",
-    "shift": "The source is moved out of the middle.",
-    "resolution": "The image is averaged into pixels so many times as large.",
-}
-"""What is done to the images, by the kind of disturbance."""
 
 
 def section(runs: Runs) -> Section | None:
@@ -59,7 +51,7 @@ def section(runs: Runs) -> Section | None:
             ),
             *_surveys(scores, card),
         ),
-        figures=tuple(_figure(family, scores, card) for family in FAMILIES if _has(family, scores)),
+        figures=tuple(_figure(family, scores, card) for family in families() if _has(family, scores)),
         tables=(_table(scores, card),),
         notes=(
             *_measured(runs, card),
@@ -84,7 +76,9 @@ def _stressed(runs: Runs, network: str) -> list[StressedRun]:
     own = runs.of_network(network)
     if not own or any(record.run_id not in runs.beside.conditions for record in own):
         return []
-    return [stressed_run(r, runs.beside.conditions[r.run_id], runs.main.model) for r in own]
+    found = [stressed_run(r, runs.beside.conditions[r.run_id], runs.main.model) for r in own]
+    # None is left if the package is gone that brought all that was done to the images.
+    return found if all(run.disturbed for run in found) else []
 
 
 def _turned(stressed: dict[str, list[StressedRun]], confidence: float) -> dict[str, RotationConsistency]:
@@ -126,13 +120,13 @@ def _figure(family: str, scores: dict[str, list[ConditionScore]], card: MetricCa
                 lines.append(Line(name, curve.strengths, value, points=True, **band))
                 for strength, each in zip(curve.strengths, curve.values, strict=True):
                     rows.append((name, float(strength), *(float(number) for number in each)))
-    kind = FAMILIES[family]
+    kind = disturbances().get(family)
     label = f"{card.short} against {kind.title} for {', '.join(scores)}"
     ticks = _ANGLES if family == "rotation" else ()
     drawing = lines_figure(
         lines, Axes(f"{kind.title} / {kind.unit}", PERCENT.axis(card.short), x_ticks=ticks), label
     )
-    words = f"{_STRENGTHS[family]} Band: 95 % interval of the first network."
+    words = f"{kind.words} Band: 95 % interval of the first network."
     columns = ("network", "strength", card.name, "low", "high")
     return Figure(f"robustness-{family}", kind.title.capitalize(), drawing, words, columns, tuple(rows))
 

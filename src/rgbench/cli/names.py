@@ -1,0 +1,46 @@
+"""Help that ends in the names one may give: those of other packages too, whose code is not imported for it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from typer.core import TyperCommand
+
+from rgbench.extensions import names
+
+__all__ = ["PredictCommand", "RunCommand", "StressCommand"]
+
+
+class _NamingCommand(TyperCommand):
+    """A command whose help ends in the names of `kinds`, looked up when the help is shown."""
+
+    kinds: tuple[str, ...] = ()
+    prefix = ""
+
+    # The context and the formatter are of click, or of typer's own copy of it, by the version of typer.
+    def format_help(self, *click: Any) -> None:
+        """Write the help, with the names as its last paragraphs."""
+        self.epilog = "\n\n".join(
+            f"{kind.capitalize()}s: {', '.join(f'{self.prefix}{name}' for name in names(kind))}"
+            for kind in self.kinds
+        )
+        super().format_help(*click)
+
+
+class RunCommand(_NamingCommand):
+    """``rgbench run``: what a study may name."""
+
+    kinds = ("protocol", "preset", "listener")
+
+
+class PredictCommand(_NamingCommand):
+    """``rgbench predict``: the endings of its table."""
+
+    kinds = ("table",)
+    prefix = "."
+
+
+class StressCommand(_NamingCommand):
+    """``rgbench stress``: what is done to the images."""
+
+    kinds = ("disturbance",)

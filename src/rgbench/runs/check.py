@@ -1,0 +1,167 @@
+"""Everything that a study names, checked before any data are loaded; what only the data tell, before training."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+import numpy as np
+
+from rgbench.data.catalogue import DataSet, Flag
+from rgbench.data.sets import data_sets
+from rgbench.data.split import SIDES, Split
+from rgbench.errors import DataError, SpecError
+from rgbench.images.preprocess import preprocess_batch, presets
+from rgbench.networks import canonical_name, describe_network, networks
+from rgbench.networks.notation.notation import parse_layers, to_text
+from rgbench.spec import RunSpec, Study, resolve
+
+_WORDS = {"train": "training", "validation": "validation", "test": "test"}
+
+
+def check_study(study: Study, data: bool = True) -> Study:
+    """Resolve every name and range of a study; no data are loaded.
+
+    Parameters
+    ----------
+    study : Study
+        As a user wrote it.
+    data : bool
+        Whether the data will be loaded by their name; otherwise they are at hand, under any name.
+
+    Returns
+    -------
+    Study
+        The same with canonical names of networks, and its own networks' layers in canonical form.
+
+    Raises
+    ------
+    SpecError
+        If a network, layer, preset, protocol, data set or option is not legal, or a size does not fit the images
+        as far as the card of the data set tells; the message names what is legal.
+
+    Examples
+    --------
+    >>> check_study(Study(name="s", networks=("convXpress",))).networks
+    ('convxpress',)
+    >>> check_study(Study(name="s", networks=("mcrgnet",), images={"preset": "modren"}))
+    Traceback (most recent call last):
+    rgbench.errors.SpecError: [images] preset: unknown preset 'modren'; did you mean modern? The presets are ...
+    """
+    canonical = canonical_study(study)
+    runs = resolve(canonical, checksum="")
+    check_preset(runs[0].images.preset, "[images] preset")
+    if data:
+        _check_data(study, runs)
+    return canonical
+
+
+def _check_data(study: Study, runs: list[RunSpec]) -> None:
+    """Check the names of data sets, and what the card of a registered one tells about sizes."""
+    wanted = study.data
+    if wanted.test and _known(wanted.test, "[data] test") == wanted.name:
+        raise SpecError(
+            f"[data] test: {wanted.test!r} is the training set itself; name another, or leave it out"
+        )
+    if wanted.path is not None:
+        return
+    card = data_sets().get(_known(wanted.name, "[data] name")).card
+    if card.image_size is not None:
+        check_field(runs[0], card.image_size, card.name)
+    for run in {run.network.name: run for run in runs}.values():
+        describe_network(run.network.name, run.images.size, len(card.classes), layers=run.network.layers)
+
+
+def canonical_study(study: Study) -> Study:
+    """Give a study with canonical network names, and its own networks' layers in canonical form."""
+    own = {}
+    for name, text in study.layers.items():
+        if name in networks():
+            raise SpecError(f"[layers] {name!r}: a registered network has that name; choose another")
+        try:
+            own[name] = to_text(parse_layers(text))
+        except SpecError as error:
+            raise SpecError(f"[layers] {name!r}: {error}") from error
+
+    def canonical(name: str) -> str:
+        return name if name in own else canonical_name(name)
+
+    lines = tuple(line.model_copy(update={"network": canonical(line.network)}) for line in study.schedule)
+    names = tuple(map(canonical, study.networks))
+    return study.model_copy(update={"networks": names, "schedule": lines, "layers": own})
+
+
+def check_preset(name: str, where: str) -> None:
+    """Raise `SpecError` if a preset is not registered, or cannot be imported; the message begins with `where`."""
+    try:
+        presets().get(name)
+    except SpecError as error:
+        raise SpecError(f"{where}: {error}") from None
+
+
+def check_field(spec: RunSpec, image_size: tuple[int, int], name: str) -> None:
+    """Raise `SpecError` if the field is larger than the images, (rows, columns), of a data set.
+
+    Images that are not square are held by their longer side.
+    """
+    if spec.images.field > max(image_size):
+        raise SpecError(
+            f"field = {spec.images.field}: the images of {name} have {_by(image_size)} pixels; "
+            f"8 to {max(image_size)} is legal"
+        )
+
+
+def check_images(spec: RunSpec, dataset: DataSet) -> None:
+    """Raise `SpecError` if the field is larger than the images, or than what the preset leaves of them.
+
+    The preset is tried on the first image that can be used; one that it cannot prepare is left to the run.
+    """
+    whole, name = dataset.images.shape[1:], dataset.card.name
+    check_field(spec, whole, name)
+    usable = np.flatnonzero((dataset.catalogue.flags & Flag.UNUSABLE) == 0)[:1]
+    with suppress(DataError):
+        left = (
+            preprocess_batch(dataset.images[usable], spec.images.preset).shape[1:] if len(usable) else whole
+        )
+        if spec.images.field > max(left):
+            raise SpecError(
+                f"field = {spec.images.field}: of the images of {name}, {_by(whole)} pixels, the preset "
+                f"{spec.images.preset!r} leaves {_by(left)}; 8 to {max(left)} is legal"
+            )
+
+
+def check_sides(split: Split, dataset: DataSet) -> None:
+    """Raise `DataError` if a split has no training, validation or test source left; the message says why.
+
+    A run cannot be trained, its best epoch not be chosen, or nothing be tested without them.
+    """
+    for side in SIDES:
+        if len(split.indices(side)) == 0:
+            raise DataError(f"no {_WORDS[side]} source is left: {_why_none(side, split, dataset)}")
+
+
+def _why_none(side: str, split: Split, dataset: DataSet) -> str:
+    """Say why a side of a split is empty."""
+    reasons = [reason for _, reason in split.removed if reason.startswith(side)]
+    if not reasons:
+        return f"the split {split.name!r} of {dataset.card.name} has none"
+    near = [reason for reason in reasons if "sky group" in reason]
+    if len(near) < len(reasons):
+        return f"all {len(reasons)} were taken out of the split {split.name!r}, the first because its {reasons[0]}"
+    others = " or ".join(
+        _WORDS[other] for other in ("test", "validation") if any(f"({other})" in reason for reason in near)
+    )
+    # Rows of no side were taken out, or never used.
+    if len(set(dataset.catalogue.group.tolist())) == 1:
+        return f"all {len(dataset.catalogue)} are in one sky group with {others} sources"
+    return f"all {len(near)} are in sky groups with {others} sources"
+
+
+def _by(shape: tuple[int, ...]) -> str:
+    return " x ".join(map(str, shape))
+
+
+def _known(name: str, where: str) -> str:
+    try:
+        return data_sets().canonical(name)
+    except SpecError as error:
+        raise SpecError(f"{where}: {error}") from None

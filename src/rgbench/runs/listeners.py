@@ -1,0 +1,115 @@
+"""Who is told how a study goes, by name or as an object."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import TYPE_CHECKING, Any, Protocol
+
+from rgbench.errors import SpecError
+from rgbench.registry import Registry
+
+if TYPE_CHECKING:
+    from rgbench.runs.study import Plan
+    from rgbench.spec import RunSpec
+    from rgbench.store.store import RunRecord
+
+
+class Listener(Protocol):
+    """Who is told how a study goes."""
+
+    def starts(self, plan: Plan) -> None:
+        """Called once, before the first run."""
+
+    def run_starts(self, spec: RunSpec) -> None:
+        """Called before each run that must be computed."""
+
+    def step(self, spec: RunSpec, epoch: int, step: int) -> None:
+        """Called after each training step."""
+
+    def run_ends(self, record: RunRecord) -> None:
+        """Called after each run, computed or found in the store."""
+
+
+class Silence:
+    """A listener that says nothing; derive from it to hear only some of what is told."""
+
+    def starts(self, plan: Plan) -> None:
+        """Do nothing."""
+
+    def run_starts(self, spec: RunSpec) -> None:
+        """Do nothing."""
+
+    def step(self, spec: RunSpec, epoch: int, step: int) -> None:
+        """Do nothing."""
+
+    def run_ends(self, record: RunRecord) -> None:
+        """Do nothing."""
+
+
+class Several:
+    """A listener that tells others, in their order.
+
+    Examples
+    --------
+    >>> Several(Silence(), make_listener("silence")).run_starts(None)
+    """
+
+    def __init__(self, *listeners: Listener) -> None:
+        self._listeners = listeners
+
+    def starts(self, plan: Plan) -> None:
+        """Tell all that the study starts."""
+        for listener in self._listeners:
+            listener.starts(plan)
+
+    def run_starts(self, spec: RunSpec) -> None:
+        """Tell all that a run starts."""
+        for listener in self._listeners:
+            listener.run_starts(spec)
+
+    def step(self, spec: RunSpec, epoch: int, step: int) -> None:
+        """Tell all of a training step."""
+        for listener in self._listeners:
+            listener.step(spec, epoch, step)
+
+    def run_ends(self, record: RunRecord) -> None:
+        """Tell all of the end of a run."""
+        for listener in self._listeners:
+            listener.run_ends(record)
+
+
+@cache
+def listeners() -> Registry[Callable[[], Listener]]:
+    """Give the registry of listeners: callables without arguments, such as a class, that make one.
+
+    Others join it by entry points ``rgbench.listeners`` or `rgbench.register`.
+    """
+    registry = Registry("listener", "rgbench.listeners", _factory)
+    registry.register("silence", Silence)
+    return registry
+
+
+def make_listener(name: str) -> Listener:
+    """Make a listener by its name.
+
+    Raises
+    ------
+    SpecError
+        If there is none of that name, or what is made lacks one of the methods of `Listener`.
+    """
+    made = listeners().get(name)()
+    lacking = [m for m in ("starts", "run_starts", "step", "run_ends") if not hasattr(made, m)]
+    if lacking:
+        raise SpecError(f"listener {name!r}: {type(made).__name__} has no method {', '.join(lacking)}")
+    return made
+
+
+def _factory(name: str, item: Any) -> Callable[[], Listener]:
+    """Check what was registered; `SpecError` says what is legal."""
+    if not callable(item):
+        raise SpecError(
+            f"listener {name!r} is a {type(item).__name__}; a class or function that makes one is legal"
+        )
+    found: Callable[[], Listener] = item
+    return found

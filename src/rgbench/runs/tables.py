@@ -1,0 +1,81 @@
+"""The formats of the tables that ``rgbench predict`` writes, by the ending of the file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from astropy.table import Table
+from numpy.typing import NDArray
+
+from rgbench.errors import SpecError
+from rgbench.registry import Registry
+
+Columns = Mapping[str, NDArray[Any]]
+"""The columns of a table by name, all of one length."""
+TableWriter = Callable[[Path, Columns], None]
+"""Writes columns to a path, whose ending is that of the format. No such file is there; it is moved into place later."""
+
+
+@cache
+def tables() -> Registry[TableWriter]:
+    """Give the registry of formats: the ending of a file, without its dot, and what writes it.
+
+    Others join it by entry points ``rgbench.tables`` or `rgbench.register`, with a function that takes a path and
+    columns (a dictionary of one-dimensional arrays).
+
+    Examples
+    --------
+    >>> tables().names()[:5]
+    ['csv', 'parquet', 'vot', 'xml', 'fits']
+    """
+    registry = Registry("table", "rgbench.tables", _writer)
+    registry.register("csv", partial(_write_astropy, format="ascii.csv"))
+    registry.register("parquet", _write_parquet)
+    for ending in ("vot", "xml"):
+        registry.register(ending, partial(_write_astropy, format="votable"))
+    registry.register("fits", partial(_write_astropy, format="fits"))
+    return registry
+
+
+def table_writer(path: Path, option: str = "--out") -> TableWriter:
+    """Find what writes a table to a path, by its ending; the longest that is known counts.
+
+    Raises
+    ------
+    SpecError
+        If the ending is not known; the message begins with the option that named the path, and lists the endings.
+
+    Examples
+    --------
+    >>> table_writer(Path("t.parquet")).__name__
+    '_write_parquet'
+    """
+    endings = sorted(tables().names(), key=len, reverse=True)
+    found = next((ending for ending in endings if path.name.endswith(f".{ending}")), None)
+    if found is None:
+        legal = ", ".join(f".{ending}" for ending in tables().names())
+        raise SpecError(f"{option} {path}: the ending is none of {legal}")
+    return tables().get(found)
+
+
+def _write_parquet(path: Path, columns: Columns) -> None:
+    pq.write_table(pa.table({key: pa.array(values.tolist()) for key, values in columns.items()}), path)
+
+
+def _write_astropy(path: Path, columns: Columns, format: str) -> None:
+    Table(dict(columns)).write(path, format=format, overwrite=True)
+
+
+def _writer(name: str, item: Any) -> TableWriter:
+    """Check what was registered; `SpecError` says what is legal."""
+    if not callable(item):
+        raise SpecError(
+            f"table {name!r} is a {type(item).__name__}; a function of a path and of columns is legal"
+        )
+    found: TableWriter = item
+    return found
