@@ -24,6 +24,8 @@ TOYS = {
     "disturbance": "toyfog",
     "table": "toy",
     "listener": "toy-listener",
+    "metric": "toy_hits",
+    "report section": "toy-section",
 }
 """What the package brings, by kind."""
 STUDY = """
@@ -94,15 +96,16 @@ assert "toy" in sys.modules
 
 def test_help_and_lists_show_them():
     script = f"""{COMMAND}
-for words in (("run", "--help"), ("predict", "--help"), ("stress", "--help")):
+for words in (("run", "--help"), ("predict", "--help"), ("stress", "--help"), ("report", "--help")):
     rgbench(*words)
     assert "torch" not in sys.modules and "toy" not in sys.modules, words
 rgbench("networks")
 rgbench("data")
 """
     shown = python(script)
-    for words in ("toy-protocol", "toy-preset", "toy-listener", ".toy", "toyfog", "toy-network", "toy-set"):
-        assert words in shown, words
+    for kind, name in TOYS.items():
+        if kind != "layer":  # a form of the notation, which `rgbench networks` does not list
+            assert name in shown, name
 
 
 @pytest.fixture(scope="module")
@@ -115,6 +118,7 @@ from pathlib import Path
 from astropy.io import fits
 from rgbench.data.load import load_dataset
 from rgbench.diagnostics.stress import stress
+from rgbench.runs.reopen import StoredRun
 from rgbench.runs.listeners import Several, Silence, make_listener
 from rgbench.runs.study import run_study
 from rgbench.spec import read_study
@@ -127,8 +131,9 @@ store, dataset = Store(folder / "store"), load_dataset(study.data)
 records = run_study(study, store, listener=Several(Silence(), make_listener("toy-listener")), dataset=dataset)
 for record in records:
     assert record.status == "complete", record.error
-    stress(record, dataset, store, [Condition("toyfog", 1)])
-rgbench("report", "--store", str(folder / "store"))
+    stress(StoredRun(record, store, dataset=dataset), [Condition("toyfog", 1)])
+rgbench("report", "--store", str(folder / "store"), "--table", str(folder / "table.csv"))
+rgbench("report", "--store", str(folder / "store"), "--metric", "toy-hits", "--out", str(folder / "by-toy.html"))
 fits.writeto(folder / "a.fits", toy.images()[0])
 rgbench("predict", str(folder / "a.fits"), "--store", str(folder / "store"), "--out", str(folder / "p.toy"))
 """
@@ -151,6 +156,23 @@ def test_the_report_shows_the_disturbance(place):
     page = (place[0] / "store" / "report.html").read_text()
     assert "A constant is added." in page
     assert "toyfog-1pk" in page
+
+
+def test_the_report_has_the_section_and_the_metric(place):
+    page = (place[0] / "store" / "report.html").read_text()
+    assert '<section id="toys"' in page
+    assert '<a href="#toys">Toys</a>' in page
+    assert "The toy counts 2 networks." in page
+    heads, first = (place[0] / "table.csv").read_text().splitlines()[:2]
+    told = dict(zip(heads.split(","), first.split(","), strict=True))
+    assert 0 <= float(told["toy_hits_mean"]) <= 1
+    assert float(told["toy_hits_low"]) <= float(told["toy_hits_mean"]) <= float(told["toy_hits_high"])
+
+
+def test_the_page_by_the_toy_s_metric_speaks_of_it_from_the_first_sentence(place):
+    page = (place[0] / "by-toy.html").read_text()
+    assert "toy-network and tiny share the best share of hits of the toy, 100.0 % (95 % interval" in page
+    assert "the best mean per-class accuracy" not in page
 
 
 def test_a_store_is_read_where_the_package_is_not_installed(place):
@@ -178,8 +200,7 @@ for record in store.records():
         print(error)
 """
     said = python(applied, folder / "store", folder / "a.fits", package=folder)
-    assert "unknown network 'toy-network'" in said
-    assert "'Toy2.0' is not a layer: unknown layer 'Toy'" in said
+    assert said.count("unknown preset 'toy-preset'") == 2
 
 
 @pytest.fixture
@@ -191,7 +212,7 @@ def file(tmp_path):
         "    ('layer', 'Toy', toy.LAYER), ('data set', 'toy-set', toy.DATA), ('preset', 'toy-preset', toy.preset),",
         "    ('protocol', 'toy-protocol', toy.PROTOCOL), ('network', 'toy-network', toy.network),",
         "    ('disturbance', 'toyfog', toy.FOG), ('table', 'toy', toy.write),",
-        "    ('listener', 'toy-listener', toy.Listener),",
+        "    ('listener', 'toy-listener', toy.Listener), ('report section', 'toy-section', toy.SECTION),",
         "):",
         "    rgbench.register(kind, name, item)",
     ]
@@ -259,7 +280,7 @@ def test_an_unknown_kind_lists_the_kinds():
 
 def test_what_a_broken_package_brings_is_named_by_its_error(monkeypatch):
     class Point:
-        name, value, dist = "bad", "toy:bad", None
+        name, value, module, dist = "bad", "toy:bad", "toy", None
 
         def load(self):
             return 3

@@ -62,6 +62,9 @@ class Registry(Generic[T]):
         It makes no difference whether this is done before or after the first look-up.
         """
         aliases = tuple(aliases)
+        point = self._points.get(name)
+        if point is not None and _home(item) == point.module:
+            del self._points[name]  # its module registers it itself, before anybody asked for it
         for key in (name, *aliases):
             if self._is_taken(key):
                 raise SpecError(f"{self.kind} {key!r} is registered twice")

@@ -42,17 +42,22 @@ def test_no_command_is_forgotten_here():
     assert declared() == set(COMMANDS)
 
 
+NAMING = ("run", "report", "predict", "stress")
+"""Commands whose help lists names of registries, which may load NumPy and the like, but never torch."""
+
+
 def test_help_of_no_command_loads_anything_heavy():
-    """Each is called in the same process, so that one list of modules tells of all."""
+    """Each is called in the same process, so that one list of modules tells of all; those that list names come last."""
     code = f"""
 import sys
 from rgbench.cli.app import main
-for command in ["", *{COMMANDS!r}]:
+for command in ["", *sorted({COMMANDS!r}, key={NAMING!r}.__contains__)]:
     try:
         main([*filter(None, command.split("/")), "--help"])
     except SystemExit as ended:
         assert ended.code == 0, command
-    loaded = [name for name in {HEAVY!r} if name in sys.modules]
+    heavy = ("torch",) if command in {NAMING!r} else {HEAVY!r}
+    loaded = [name for name in heavy if name in sys.modules]
     assert not loaded, (command, loaded)
 print("all", len({COMMANDS!r}))
 """

@@ -54,7 +54,7 @@ def test_nothing_is_built_to_be_listed() -> None:
         spent, torch_loaded = done.stdout.split()
         assert torch_loaded == "False"
         seconds.append(float(spent))
-    assert min(seconds) < 0.5
+    assert min(seconds) < 2  # building them takes a minute
 
 
 @pytest.mark.slow
@@ -111,6 +111,7 @@ class _Point:
 
     def __init__(self, name: str, item: Any) -> None:
         self.name, self.value, self._item = name, f"elsewhere:{name}", item
+        self.module = "elsewhere"
         self.dist = type("Distribution", (), {"name": "their-package"})()
 
     def load(self) -> Any:

@@ -28,7 +28,7 @@ from rgbench.store.tables import MODELS
 @pytest.fixture
 def registry(monkeypatch) -> Registry[SectionCard]:
     """The sections in a registry of the test's own."""
-    own = Registry("section of the report")
+    own = Registry("report section", adapt=sections.sections()._adapt)
     for name, card in sections.sections():
         own.register(name, card)
     monkeypatch.setattr(sections, "sections", lambda: own)
@@ -72,7 +72,9 @@ def test_what_is_wrong_in_another_package_is_said_and_costs_nothing_else(registr
     registry.register("words", SectionCard("words", lambda runs: "no section"))
     registry.register("lost", SectionCard("lost", lambda runs: None, after="nowhere"))
     registry.register("uncited", SectionCard("uncited", lambda runs: Section("u", "U", "U", cites=("No1",))))
-    registry.register("no-card", toy)
+    with pytest.raises(SpecError, match="'no-card' is a function; a SectionCard is legal"):
+        registry.register("no-card", toy)
+    registry._broken["away"] = "of their-package cannot be imported: ImportError: no libfoo"
     plain = [anchor for anchor, _ in page.make(Runs.of(made.comparisons, made.records)).menu]
     text = write_page(tmp_path / "r.html", made.comparisons, made.records).read_text()
     said = [unescape(each) for each in re.findall(r'<p class="warning" role="note">(.*?)</p>', text)]
@@ -83,7 +85,7 @@ def test_what_is_wrong_in_another_package_is_said_and_costs_nothing_else(registr
         "gave a str; legal are Section and None",
         "'lost' is to stand after 'nowhere', which is none of table, scores,",
         "'uncited' is left out: KeyError: 'No1'",
-        "'no-card' is left out: it is a function, no SectionCard",
+        "'away' is left out: it of their-package cannot be imported: ImportError: no libfoo",
     ):
         assert any(part in sentence for sentence in said), (part, said)
     assert "/ 0 <b>" not in text

@@ -9,8 +9,11 @@ import torch
 
 from rgbench.data.catalogue import Card, Catalogue, DataSet
 from rgbench.data.sets import Entry
+from rgbench.measures.cards import metric
 from rgbench.networks.notation.kinds import LayerKind
 from rgbench.networks.notation.layers import Layer
+from rgbench.report.blocks import Section
+from rgbench.report.sections import SectionCard
 from rgbench.runs.listeners import Silence
 from rgbench.store.conditions import Family
 
@@ -146,3 +149,20 @@ def write(path, columns):
 class Listener(Silence):
     def run_ends(self, record):
         print(f"the toy hears that {record.spec.network.name} is {record.status}")  # noqa: T201
+
+
+# --- a metric and a section of the report -----------------------------------------------------------------
+
+
+@metric("Hits", "share of sources that are hit", words="share of hits of the toy", interval="bootstrap")
+def toy_hits(y, logits):
+    return float((logits.argmax(axis=1) == y).mean())
+
+
+def section(runs):
+    return Section(
+        "toys", "Toys", "How many toys?", sentences=(f"The toy counts {len(runs.main.rows)} networks.",)
+    )
+
+
+SECTION = SectionCard("toy-section", section, after="table")

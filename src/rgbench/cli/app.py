@@ -17,6 +17,7 @@ import typer
 
 from rgbench.cli import data, diagnostics, networks, runs
 from rgbench.cli.help import HeadedGroup
+from rgbench.cli.names import NAMING
 from rgbench.errors import RgbenchError
 from rgbench.extensions import EXTENSIONS, load_extensions
 
@@ -36,9 +37,9 @@ TRAIN, LOOK, BRING = "Train, compare, classify", "Look closer at stored runs", "
 
 
 def _add(heading: str, *commands: Callable[..., None]) -> None:
-    """Add commands to the end of the help, under a heading."""
+    """Add commands to the end of the help, under a heading; some end their own help with the names they take."""
     for command in commands:
-        app.command(rich_help_panel=heading)(command)
+        app.command(cls=NAMING.get(command.__name__), rich_help_panel=heading)(command)
 
 
 _add(TRAIN, runs.quickstart, runs.run, runs.report, runs.predict, diagnostics.replicate)

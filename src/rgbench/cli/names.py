@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from typer.core import TyperCommand
 
 from rgbench.extensions import names
-
-__all__ = ["PredictCommand", "RunCommand", "StressCommand"]
 
 
 class _NamingCommand(TyperCommand):
@@ -33,6 +33,12 @@ class RunCommand(_NamingCommand):
     kinds = ("protocol", "preset", "listener")
 
 
+class ReportCommand(_NamingCommand):
+    """``rgbench report``: metrics to compare by, and the sections of the page."""
+
+    kinds = ("metric", "report section")
+
+
 class PredictCommand(_NamingCommand):
     """``rgbench predict``: the endings of its table."""
 
@@ -44,3 +50,9 @@ class StressCommand(_NamingCommand):
     """``rgbench stress``: what is done to the images."""
 
     kinds = ("disturbance",)
+
+
+NAMING: Mapping[str, type[TyperCommand]] = MappingProxyType(
+    {"run": RunCommand, "report": ReportCommand, "predict": PredictCommand, "stress": StressCommand}
+)
+"""Commands whose help ends in names."""

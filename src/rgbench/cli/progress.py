@@ -8,7 +8,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from rgbench.numbers import duration
-from rgbench.runs.study import Plan, estimate_seconds, measure_rate
+from rgbench.runs.plan import Plan, estimate_seconds
+from rgbench.runs.study import measure_rate
 from rgbench.spec import RunSpec
 from rgbench.store.store import RunRecord
 

@@ -93,11 +93,15 @@ def run(
     ],
     store: StoreOption = DEFAULT_STORE,
     device: DeviceOption = "auto",
+    listener: Annotated[
+        list[str] | None,
+        typer.Option("--listener", help="Who else is told how the study goes, by name; may be repeated."),
+    ] = None,
 ) -> None:
     """Run a study, print its table and write its report; what the store holds is not computed again."""
     from rgbench.cli.work import runs as work
 
-    work.run_and_report(study, store, device, console())
+    work.run_and_report(study, store, device, console(), listener or ())
 
 
 def report(

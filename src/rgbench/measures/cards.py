@@ -132,8 +132,8 @@ def _card(name: str, item: object) -> MetricCard:
         return item
     found = f"a card of {item.name!r}" if isinstance(item, MetricCard) else f"a {type(item).__name__}"
     raise SpecError(
-        f"metric {name!r} is {found}; legal is a MetricCard of that name, or a function under the decorator "
-        "rgbench.measures.cards.metric"
+        f"metric {name!r} is {found}; a MetricCard of that name, or a function under the decorator "
+        "rgbench.measures.cards.metric, is legal"
     )
 
 

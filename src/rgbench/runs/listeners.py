@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from rgbench.errors import SpecError
 from rgbench.registry import Registry
-
-if TYPE_CHECKING:
-    from rgbench.runs.study import Plan
-    from rgbench.spec import RunSpec
-    from rgbench.store.store import RunRecord
+from rgbench.runs.plan import Plan
+from rgbench.spec import RunSpec
+from rgbench.store.store import RunRecord
 
 
 class Listener(Protocol):

@@ -21,6 +21,7 @@ from rgbench.errors import DataError, SpecError, StoreError
 from rgbench.measures.classification import confusion_matrix, per_class
 from rgbench.measures.classification import mpca as mean_per_class_accuracy
 from rgbench.networks import describe_network, networks
+from rgbench.runs.check import check_study
 from rgbench.runs.predict import inference_rate
 from rgbench.runs.reopen import StoredRun
 from rgbench.runs.study import stored_records
@@ -209,6 +210,7 @@ def prepare_original(options: OriginalOptions) -> Prepared:
         If the data cannot be had, or have another number of classes than the options say.
     """
     study = original_study(options)
+    check_study(study)
     dataset = load_dataset(study.data, options.img_size)
     if options.mnist:
         study, reasons = buildable(study, len(dataset.classes))

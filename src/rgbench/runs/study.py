@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
 
@@ -19,52 +18,13 @@ from rgbench.runs.check import check_images, check_sides, check_study
 from rgbench.runs.device import check_device
 from rgbench.runs.execute import Bench, execute
 from rgbench.runs.listeners import Listener, Silence
+from rgbench.runs.plan import Plan
 from rgbench.runs.reopen import make_split
-from rgbench.spec import RecipeSpec, RunSpec, Study, read_study, resolve
+from rgbench.spec import RunSpec, Study, read_study, resolve
 from rgbench.store.store import RunRecord, Store
 
 _OVERHEAD_MACS = 2e7
 """What a training image costs beside the network's arithmetic, in MACs: reading, turning, copying."""
-
-
-@dataclass(frozen=True)
-class Plan:
-    """The runs of a study, and what each will cost.
-
-    Attributes
-    ----------
-    runs : tuple of RunSpec
-        All runs, each once.
-    done : frozenset of str
-        Ids of those that are in the store already.
-    images : dict of str to int
-        Training images of one epoch, by run id.
-    work : dict of str to float
-        Work of one training step in arbitrary units, by run id: the same unit for all runs.
-    """
-
-    runs: tuple[RunSpec, ...]
-    done: frozenset[str]
-    images: dict[str, int]
-    work: dict[str, float]
-
-    def steps(self, spec: RunSpec) -> int:
-        """Give the number of training steps of an epoch of a run."""
-        return -(-self.images[spec.run_id] // spec.recipe.batch_size)
-
-    def total_work(self, specs: Iterable[RunSpec]) -> float:
-        """Give the work of all steps of some runs."""
-        return sum(self.work[s.run_id] * self.steps(s) * _epochs(s.recipe) for s in specs)
-
-    @property
-    def missing(self) -> tuple[RunSpec, ...]:
-        """The runs that must be computed."""
-        return tuple(spec for spec in self.runs if spec.run_id not in self.done)
-
-
-def _epochs(recipe: RecipeSpec) -> int:
-    """Count the epochs of a recipe; one of pre-training decodes too, and counts twice."""
-    return recipe.epochs + (2 * recipe.pretraining_epochs if recipe.pretraining != "none" else 0)
 
 
 def find_study(name: str) -> Study:
@@ -178,11 +138,6 @@ def stored_records(study: Study, dataset: DataSet, store: Store) -> list[RunReco
     """Give the records of a study's runs that are complete in the store; compute nothing."""
     plan = plan_study(study, dataset, store)
     return [store.record(spec.run_id) for spec in plan.runs if spec.run_id in plan.done]
-
-
-def estimate_seconds(plan: Plan, rate: float) -> float:
-    """Give the seconds that the missing runs will take, at a measured rate of work (per second)."""
-    return plan.total_work(plan.missing) / rate
 
 
 def measure_rate(device: str, seconds: float = 0.3) -> float:

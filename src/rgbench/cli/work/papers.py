@@ -18,6 +18,7 @@ from rgbench.store.store import RunRecord, Store
 def replicate(name: str, store_path: Path, device: str, console: Console) -> None:
     """Run the study of a paper, and say of each of its numbers whether ours agrees."""
     from rgbench.cli.progress import TerminalListener
+    from rgbench.runs.check import check_study
     from rgbench.runs.device import choose_device
     from rgbench.runs.study import run_study
 
@@ -29,6 +30,8 @@ def replicate(name: str, store_path: Path, device: str, console: Console) -> Non
         return
     store, device = Store(store_path), choose_device(device)
     records: list[RunRecord] = []
+    for study in paper.studies:
+        check_study(study)
     for study in paper.studies:
         dataset = load_dataset(study.data)
         with TerminalListener(console, device) as listener:

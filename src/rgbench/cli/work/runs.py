@@ -21,6 +21,7 @@ from rgbench.runs import original
 from rgbench.runs.check import check_study
 from rgbench.runs.classify import check_table_path, classify, write_table
 from rgbench.runs.device import choose_device
+from rgbench.runs.listeners import Several, make_listener
 from rgbench.runs.study import find_study, run_study
 from rgbench.store.choose import chosen_run
 from rgbench.store.store import RunRecord, Store, best_on_validation
@@ -45,16 +46,19 @@ class PredictChoice:
     overwrite: bool
 
 
-def run_and_report(study_name: str, store_path: Path, device: str, console: Console) -> None:
+def run_and_report(
+    study_name: str, store_path: Path, device: str, console: Console, listeners: Sequence[str] = ()
+) -> None:
     """Run a study, print its table, write its report, say what to try next."""
     study, store, device = find_study(study_name), Store(store_path), choose_device(device)
     check_study(study)
+    others = [make_listener(name) for name in listeners]
     console.print(
         f"[bold]{study.name}[/bold]: protocol {study.protocol}, data {study.data.name}, on {device}"
     )
     dataset = load_dataset(study.data)
     with TerminalListener(console, device) as listener:
-        records = run_study(study, store, device, listener, dataset)
+        records = run_study(study, store, device, Several(listener, *others), dataset)
     spec = ReportSpec(out=store.root / f"{study.name}.html")
     reports = report_records(records, store, spec, dataset).reports
     for each in reports:

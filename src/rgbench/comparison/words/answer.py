@@ -93,10 +93,11 @@ def _verdict(found: Comparison, sound: Sequence[Row], pairs: Sequence[PairedDiff
     leads = f"{listed(first)} share" if first[1:] else f"{best.network} has"
     sources = f"{best.n_test:,} test sources"
     span = numbers.interval(estimate.low, estimate.high, found.confidence, scale.show)
-    within = f"{span}; {_repeats(best)}" if pairs else f"{span}; {sources}, {_repeats(best)}"
+    others = [pair for pair in pairs if pair.second not in first]
+    within = f"{span}; {_repeats(best)}" if others else f"{span}; {sources}, {_repeats(best)}"
     said = f"{leads} the best {card.words}, {scale.whole(estimate.mean)} ({within})"
-    beaten, tied = ([p.second for p in pairs if p.separable == apart] for apart in (True, False))
-    if not pairs:
+    beaten, tied = ([p.second for p in others if p.separable == apart] for apart in (True, False))
+    if not others:
         return f"{said}."
     if not beaten:
         return f"{said}, but with {sources} it cannot be told apart from {listed(tied)}."

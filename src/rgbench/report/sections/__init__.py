@@ -109,12 +109,19 @@ def sections() -> Registry[SectionCard]:
     >>> sections().names()[:3]
     ['table', 'scores', 'differences']
     """
-    registry = Registry[SectionCard]("section of the report", entry_point_group="rgbench.sections")
+    registry = Registry("report section", "rgbench.sections", _card)
     before = ""
     for name, maker, untrained in _ORDER:
         registry.register(name, SectionCard(name, maker, before, untrained))
         before = name
     return registry
+
+
+def _card(name: str, item: object) -> SectionCard:
+    """Check what somebody registers as a section."""
+    if not isinstance(item, SectionCard):
+        raise SpecError(f"report section {name!r} is a {type(item).__name__}; a SectionCard is legal")
+    return SectionCard(name, item.maker, item.after, item.untrained)
 
 
 def make(runs: Runs) -> tuple[list[Section], list[str]]:
@@ -140,18 +147,11 @@ def make(runs: Runs) -> tuple[list[Section], list[str]]:
 
 
 def _cards() -> tuple[list[SectionCard], list[str]]:
-    """Give all cards, and say which of other packages are none."""
-    cards, problems = [], []
-    found: list[tuple[str, object]] = [*sections()]  # whatever an entry point leads to
-    for name, card in found:
-        if isinstance(card, SectionCard):
-            cards.append(SectionCard(name, card.maker, card.after, card.untrained))
-        else:
-            problems.append(
-                f"The section {name!r} is left out: it is a {type(card).__name__}, no SectionCard."
-            )
-    problems += [f"The section {name!r} is left out: it {why}." for name, why in sections().broken().items()]
-    return cards, problems
+    """Give all cards, and say which of other packages cannot be used."""
+    cards = [card for _, card in sections()]
+    return cards, [
+        f"The section {name!r} is left out: it {why}." for name, why in sections().broken().items()
+    ]
 
 
 def _ordered(cards: list[SectionCard], problems: list[str]) -> list[SectionCard]:
