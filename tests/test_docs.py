@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from rgbench.extensions import ENTRY_POINTS
+
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("benchmarks/*.md")])
 PACKAGE = ROOT / "src" / "rgbench"
@@ -33,7 +35,7 @@ def test_paths_and_names_exist(path):
     text = path.read_text(encoding="utf8")
     paths = re.findall(r"`((?:src|tests|docs|benchmarks|studies|examples|papers)/[\w./-]+)`", text)
     assert [name for name in paths if not (ROOT / name).exists()] == []
-    names = re.findall(r"`(rgbench(?:\.\w+)+)(?:\([^`]*\))?`", text)
+    names = set(re.findall(r"`(rgbench(?:\.\w+)+)(?:\([^`]*\))?`", text)) - set(ENTRY_POINTS.values())
     assert [name for name in names if not _resolves(name)] == []
 
 

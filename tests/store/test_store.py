@@ -123,7 +123,7 @@ def test_everything_is_flushed_to_disk_before_it_is_in_its_place(tmp_path, monke
     monkeypatch.setattr(os, "fsync", look)
     write_json(tmp_path / "a.json", {"b": 1})
     write_parquet(tmp_path / "c.parquet", pa.table({"d": [1]}))
-    assert [name.split(".")[1] for name in seen] == ["a", "c"]
+    assert [name.split("-")[2] for name in seen] == ["a.json", "c.parquet"]
     assert all(name.startswith(".tmp-") for name in seen)
     assert json.loads((tmp_path / "a.json").read_text()) == {"b": 1}
     assert sorted(each.name for each in tmp_path.iterdir()) == ["a.json", "c.parquet"]
