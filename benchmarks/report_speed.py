@@ -191,7 +191,7 @@ def stressed(record: RunRecord) -> Predictions:
 
 
 def asked_again(record: RunRecord, passes: int = 20) -> Predictions:
-    """Give rows of ``rgbench doubt``: noise about what the run said."""
+    """Give rows of ``rgbench uncertainty``: noise about what the run said."""
     rng, parts = np.random.default_rng(record.spec.seed), []
     for side in SIDES:
         rows = record.predictions.select(side, "best")

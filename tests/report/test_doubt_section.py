@@ -206,7 +206,7 @@ def test_without_passes_and_with_one_seed_the_sections_are_shorter(made):
     alone = runs_of(made.records[:1], asked=False)
     section = uncertainty.section(alone)
     assert [table.name for table in section.tables] == ["conformal"]
-    assert "rgbench doubt" in section.notes[0]
+    assert "rgbench uncertainty" in section.notes[0]
     assert [row[1].text for row in table_of(calibration.section(alone), "answers").rows] == ["single run"]
 
 

@@ -218,7 +218,7 @@ def _passes(table: Predictions, side: Side, model: str) -> Floats:
     if not np.array_equal(source_id, side.source_id):
         raise SpecError(
             f"run {table.run_id}: its rows of {MC_DROPOUT} are of {len(source_id)} {side.split} sources, not the "
-            f"same as its {len(side.source_id)} clean ones; remove {DOUBT_FILE} and run rgbench doubt again"
+            f"same as its {len(side.source_id)} clean ones; remove {DOUBT_FILE} and run rgbench uncertainty again"
         )
     return scores
 

@@ -47,7 +47,7 @@ def section(runs: Runs) -> Section | None:
     fields = _fields(runs, looks, sizes)
     return Section(
         anchor="looks",
-        menu="Looks",
+        menu="Attribution",
         title="What do they look at?",
         sentences=tuple(filter(None, (_separations(looks), _reaches(looks, sizes), _sanity(looks)))),
         figures=(

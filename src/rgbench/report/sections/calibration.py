@@ -93,7 +93,7 @@ def _notes(runs: Runs) -> tuple[str, ...]:
     return (
         "Figures and the first sentence: mean probabilities of a network's runs. Single run: mean of the measures "
         "of the runs, each by itself. MC dropout: mean probability of passes with the dropout layers left on "
-        "(rgbench doubt makes them), likewise. Seed ensemble: mean probability of the runs. A temperature "
+        "(rgbench uncertainty makes them), likewise. Seed ensemble: mean probability of the runs. A temperature "
         "divides the logits: above 1 it lowers probabilities that are too sure, below 1 it raises them. Temperatures "
         f"are fitted for each way on its own validation rows; nothing is fitted on test sources.{chosen} A mean of "
         "probabilities never has a larger NLL or Brier score than its members have on average (Jensen's inequality), "

@@ -48,23 +48,21 @@ _PARTS = (
     "1, 2, ... n most certain sources, least is best; chance order gives the error rate. Intervals: the same resampled "
     "test sources. Numbers of MC dropout are means over the runs."
 )
-_NO_MEMBERS = (
-    "Doubt can be parted where a network has several seeds, or passes of Monte-Carlo dropout (rgbench doubt)."
-)
+_NO_MEMBERS = "Doubt can be parted where a network has several seeds, or passes of Monte-Carlo dropout (rgbench uncertainty)."
 
 
 def section(runs: Runs) -> Section | None:
     """Reject sources by doubt, part doubt into its kinds, and make conformal sets."""
     validation, test = runs.side("validation"), runs.side("test")
     if validation is None or test is None:
-        return runs.left_out("doubt", "Doubt", TITLE)
+        return runs.left_out("doubt", "Uncertainty", TITLE)
     answers, y = runs.answers, test.y
     weights = stratified_weights(y, RESAMPLES, numpy_generator(0, "bootstrap", test=0))
     orders = [_orders(y, answers[runs.networks[0]], kind) for kind in (SEEDS, DROPOUT)]
     parted = _parted(y, answers, weights)
     return Section(
         anchor="doubt",
-        menu="Doubt",
+        menu="Uncertainty",
         title=TITLE,
         sentences=(_rejected(y, answers), *_preferred(parted), _covered(answers, validation, test)),
         figures=(_networks(y, answers), *(figure for figure in orders if figure is not None)),
