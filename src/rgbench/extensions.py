@@ -26,7 +26,7 @@ REGISTRIES = {
     "metric": "rgbench.measures.catalogue:metrics",
     "disturbance": "rgbench.store.conditions:disturbances",
     "report section": "rgbench.report.sections:sections",
-    "table": "rgbench.runs.tables:tables",
+    "table": "rgbench.runs.output_tables:tables",
     "listener": "rgbench.runs.listeners:listeners",
 }
 """Each kind, and the function without arguments that gives its registry."""

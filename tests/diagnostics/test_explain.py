@@ -23,7 +23,8 @@ from rgbench.errors import DataError, SpecError
 from rgbench.report.draw.overlay import AGAINST, FOR, overlay
 from rgbench.report.draw.scatter import marker, scatter_figure
 from rgbench.report.of_store import ReportSpec
-from rgbench.runs.reopen import StoredRun, make_split
+from rgbench.runs.prepare import make_split
+from rgbench.runs.reopen import StoredRun
 from rgbench.runs.study import run_study
 from rgbench.spec import DataSpec, Study
 from rgbench.store.attributions import read_looks

@@ -21,7 +21,7 @@ from rgbench.errors import DataError, SpecError, StoreError
 from rgbench.measures.uncertainty import member_doubt, stack_members
 from rgbench.networks.modules.build import Network, build_layers, build_network
 from rgbench.networks.notation.notation import parse_layers
-from rgbench.runs.predict import predict_logits
+from rgbench.runs.logits import predict_logits
 from rgbench.runs.reopen import StoredRun
 from rgbench.runs.study import run_study
 from rgbench.spec import DataSpec, RecipeSpec, Study

@@ -30,7 +30,8 @@ from rgbench.diagnostics.disturbances import FWHM_TO_SIGMA, disturb, missing, se
 from rgbench.diagnostics.stress import stress
 from rgbench.diagnostics.survey_shift import match_sources, parse_survey, seen_by
 from rgbench.errors import DataError, SpecError
-from rgbench.runs.reopen import StoredRun, make_split
+from rgbench.runs.prepare import make_split
+from rgbench.runs.reopen import StoredRun
 from rgbench.runs.study import run_study
 from rgbench.spec import DataSpec, Study
 from rgbench.store.conditions import Condition, read_conditions

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from rgbench.errors import DataError, SpecError
 from rgbench.images.batches import (
     ImageStore,
-    fits,
+    fits_in_memory,
     sequential_batches,
     shuffled_batches,
     two_source_batches,
@@ -60,8 +60,8 @@ def test_batch_size_is_checked():
 
 
 def test_fits():
-    assert fits(1)
-    assert not fits(1 << 60)
+    assert fits_in_memory(1)
+    assert not fits_in_memory(1 << 60)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])

@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from rgbench.comparison.groups import families
+from rgbench.comparison.groups import comparable_groups
 from rgbench.comparison.summary import compare
 from rgbench.report import page
 from rgbench.report.blocks import Figure, Section, Table, to_csv
@@ -196,7 +196,7 @@ def test_runs_on_fewer_sources_make_a_learning_curve(runs):
         for n in (100, 200, 400)
         for record in runs(("mcrgnet",), (1, 2, 3))
     ]
-    ((lead, rest),) = families([*smaller, *whole])
+    ((lead, rest),) = comparable_groups([*smaller, *whole])
     assert lead == whole
     assert len(rest) == 9
     found = {part.anchor: part for part in parts(compare(lead), lead, Beside(tuple(rest)))}
@@ -218,7 +218,7 @@ def test_other_data_make_another_family(runs):
         )
         for r in one
     ]
-    assert families([*one, *other]) == [(one, []), (other, [])]
+    assert comparable_groups([*one, *other]) == [(one, []), (other, [])]
 
 
 def disturbed(record, names: tuple[str, ...]):

@@ -17,7 +17,7 @@ def group_records(records: Sequence[RunRecord]) -> list[list[RunRecord]]:
     return list(groups.values())
 
 
-def families(records: Sequence[RunRecord]) -> list[tuple[list[RunRecord], list[RunRecord]]]:
+def comparable_groups(records: Sequence[RunRecord]) -> list[tuple[list[RunRecord], list[RunRecord]]]:
     """Part runs into groups to report: the comparable ones on most training sources, and those on fewer."""
     found: dict[tuple[str, ...], list[list[RunRecord]]] = {}
     for group in group_records(records):

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from rgbench.statistics.label_ceiling import LabelCeiling
 from rgbench.statistics.paired import PairedDifference
-from rgbench.statistics.power import LabelCeiling
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from rgbench.measures.classification import confusion_matrix, per_class
 from rgbench.measures.health import Note, check_history, check_predictions
 from rgbench.seeds import numpy_generator
 from rgbench.statistics.intervals import Weights, interval, joint_weights, resampled, stratified_weights
+from rgbench.statistics.label_ceiling import LabelCeiling, label_ceiling
 from rgbench.statistics.losses import RowDraws, mean_ends, row_ends
 from rgbench.statistics.paired import (
     PairedDifference,
@@ -29,7 +30,6 @@ from rgbench.statistics.paired import (
     recognition_differences,
     widened,
 )
-from rgbench.statistics.power import LabelCeiling, label_ceiling
 from rgbench.statistics.recognition import Answers, mean_interval
 from rgbench.store.store import RunRecord
 from rgbench.store.tables import Predictions

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from rgbench.errors import DataError, SpecError
 from rgbench.networks.modules.build import Network
-from rgbench.runs.predict import quiet
+from rgbench.runs.logits import quiet
 
 BATCH = 64
 """Images, or occluded copies of one, that go through a network together."""

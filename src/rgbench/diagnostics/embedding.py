@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from rgbench.errors import DataError
 from rgbench.networks.modules.build import Network
-from rgbench.runs.predict import quiet
+from rgbench.runs.logits import quiet
 
 
 def nearest_neighbour_share(embeddings: NDArray[np.floating[Any]], label: NDArray[np.int64]) -> float:

@@ -16,8 +16,9 @@ from rgbench.diagnostics.effective_field import effective_receptive_field, effec
 from rgbench.diagnostics.embedding import embed, nearest_neighbour_share, principal_plane
 from rgbench.errors import SpecError
 from rgbench.networks.modules.build import Network
-from rgbench.runs.predict import predict_logits
-from rgbench.runs.reopen import StoredRun, make_network
+from rgbench.runs.logits import predict_logits
+from rgbench.runs.prepare import make_network
+from rgbench.runs.reopen import StoredRun
 from rgbench.seeds import derive_seed
 from rgbench.store.attributions import Looks, read_looks, write_looks
 

@@ -24,8 +24,9 @@ from rgbench.images.augment import views
 from rgbench.measures.uncertainty import with_members
 from rgbench.networks.modules.build import Network
 from rgbench.networks.modules.modules import LayeredNetwork
-from rgbench.runs.predict import Asked
-from rgbench.runs.reopen import StoredRun, make_network
+from rgbench.runs.logits import RowLabels
+from rgbench.runs.prepare import make_network
+from rgbench.runs.reopen import StoredRun
 from rgbench.seeds import derive_seed
 from rgbench.spec import RecipeSpec
 from rgbench.store.store import DOUBT_FILE, MC_DROPOUT, SIDES, read_doubt
@@ -89,7 +90,7 @@ def _answers(run: StoredRun, passes: int) -> Iterator[Predictions]:
             masks = Masks(run.spec.seed, passes)
             logits = predict_passes(network, batches.images(), masks, run.spec.recipe)
             scores = log_probabilities(logits, run.activation)
-            rows = Asked(run.run_id, run.outputs, side, model).rows(run.dataset, index, logits[0])
+            rows = RowLabels(run.run_id, run.outputs, side, model).predictions(run.dataset, index, logits[0])
             yield with_members(rows, MC_DROPOUT, scores)
 
 

@@ -25,7 +25,7 @@ from rgbench.images.augment import rotate_stack
 from rgbench.images.batches import sequential_batches
 from rgbench.networks.modules.build import Network
 from rgbench.runs.inputs import EVALUATION_BATCH, ImageSource, prepare
-from rgbench.runs.predict import Asked, predict_logits
+from rgbench.runs.logits import RowLabels, predict_logits
 from rgbench.runs.reopen import StoredRun
 from rgbench.spec import AugmentationSpec, RunSpec
 from rgbench.store.conditions import CONDITIONS_FILE, Condition, read_conditions
@@ -155,8 +155,8 @@ def _predict(place: _Place, condition: Condition) -> Iterator[Predictions]:
     angle = condition.strength if condition.family == "rotation" else 0.0
     for model, network in place.networks.items():
         logits = predict_logits(network, _batches(source, angle), recipe.precision, recipe.views)
-        asked = Asked(run.run_id, run.outputs, "test", model, condition.name)
-        yield asked.rows(place.dataset, place.index, logits)
+        labels = RowLabels(run.run_id, run.outputs, "test", model, condition.name)
+        yield labels.predictions(place.dataset, place.index, logits)
 
 
 def _batches(source: ImageSource, angle: float) -> Iterator[Tensor]:

@@ -71,7 +71,7 @@ def two_source_batches(
     return [fixed[number] for number in torch.randperm(len(fixed), generator=generator).tolist()]
 
 
-def fits(n_bytes: int, device: torch.device | str = "cpu", share: float = RESIDENT_SHARE) -> bool:
+def fits_in_memory(n_bytes: int, device: torch.device | str = "cpu", share: float = RESIDENT_SHARE) -> bool:
     """Say whether so many bytes may lie on a device for good.
 
     Parameters
@@ -144,7 +144,7 @@ class ImageStore:
         if images.dtype not in (np.uint8, np.float32):
             raise DataError(f"images are of type {images.dtype}; uint8 and float32 are legal")
         self.device = torch.device(device)
-        self.resident = fits(images.nbytes, self.device) if resident is None else resident
+        self.resident = fits_in_memory(images.nbytes, self.device) if resident is None else resident
         self._images = images
         self._pixels = torch.tensor(images, device=self.device) if self.resident else None
         self._labels = torch.tensor(labels, dtype=torch.int64, device=self.device)

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from rgbench.comparison.groups import families
+from rgbench.comparison.groups import comparable_groups
 from rgbench.comparison.results import Comparison
 from rgbench.comparison.shared_sources import set_names
 from rgbench.comparison.summary import compare
@@ -265,7 +265,7 @@ class _Group:
 
 def _groups(records: Sequence[RunRecord], metric: str, dataset: DataSet | None) -> list[_Group]:
     """Part runs into those that may be compared; most runs first."""
-    found = sorted(families(records), key=lambda group: (-len(group[0]), group[0][0].spec.data.name))
+    found = sorted(comparable_groups(records), key=lambda group: (-len(group[0]), group[0][0].spec.data.name))
     names = set_names([lead[0].spec for lead, _ in found])
     groups = []
     for name, (lead, smaller) in zip(names, found, strict=True):

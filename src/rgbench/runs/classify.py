@@ -16,8 +16,8 @@ from rgbench.images.fits import ENDINGS as FITS_ENDINGS
 from rgbench.images.fits import FitsImage
 from rgbench.images.preprocess import central_crop, usable
 from rgbench.runs.inputs import prepare
+from rgbench.runs.output_tables import table_writer
 from rgbench.runs.reopen import StoredRun
-from rgbench.runs.tables import table_writer
 from rgbench.spec import RunSpec
 from rgbench.store.files import into_place
 from rgbench.store.store import RunRecord, Store
@@ -116,7 +116,7 @@ def classify(
 
 
 def write_table(path: Path, result: Classified, overwrite: bool = False) -> None:
-    """Write the classes to a table: CSV, Parquet, VOTable, FITS or another of `rgbench.runs.tables`, by the ending.
+    """Write the classes to a table: by its ending CSV, Parquet, VOTable, FITS or one of `rgbench.runs.output_tables`.
 
     Raises
     ------

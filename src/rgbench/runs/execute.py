@@ -17,8 +17,9 @@ from rgbench.networks import describe_network
 from rgbench.networks.modules.build import Network
 from rgbench.runs.device import _device_name, _peak_memory, check_device
 from rgbench.runs.inputs import ImageSource, kept_side, prepare
-from rgbench.runs.predict import Asked, inference_rate, predict_logits
-from rgbench.runs.reopen import TIMING_BATCH, make_network, make_split
+from rgbench.runs.logits import RowLabels, inference_rate, predict_logits
+from rgbench.runs.prepare import make_network, make_split
+from rgbench.runs.reopen import TIMING_BATCH
 from rgbench.seeds import derive_seed, numpy_generator
 from rgbench.spec import RunSpec
 from rgbench.store.store import RunDirectory, RunRecord, Store
@@ -173,7 +174,7 @@ def _predict(place: _Workplace, split: str, model: str) -> Predictions:
     recipe, index = place.spec.recipe, place.split.indices(split)
     batches = place.source.plain(index).images()
     logits = predict_logits(place.network, batches, recipe.precision, recipe.views)
-    return Asked(place.spec.run_id, place.outputs, split, model).rows(place.dataset, index, logits)
+    return RowLabels(place.spec.run_id, place.outputs, split, model).predictions(place.dataset, index, logits)
 
 
 def _cost(place: _Workplace, data: TrainingData, progress: Progress) -> dict[str, Any]:

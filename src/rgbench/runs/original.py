@@ -22,7 +22,7 @@ from rgbench.measures.classification import confusion_matrix, per_class
 from rgbench.measures.classification import mpca as mean_per_class_accuracy
 from rgbench.networks import describe_network, networks
 from rgbench.runs.check import check_study
-from rgbench.runs.predict import inference_rate
+from rgbench.runs.logits import inference_rate
 from rgbench.runs.reopen import StoredRun
 from rgbench.runs.study import stored_records
 from rgbench.spec import DataSpec, ScheduleLine, Study, validate

@@ -12,15 +12,14 @@ from torch import Tensor
 
 from rgbench.data.catalogue import DataSet, Flag
 from rgbench.data.load import load_dataset
-from rgbench.data.split import Split, becker2021, limit_training, published_split
+from rgbench.data.split import Split
 from rgbench.errors import DataError, SpecError, StoreError
 from rgbench.images.preprocess import central_crop, usable
-from rgbench.networks.modules.build import Network, build_layers, build_network
-from rgbench.networks.notation.notation import parse_layers
+from rgbench.networks.modules.build import Network
 from rgbench.runs.device import check_device
 from rgbench.runs.inputs import ImageSource, prepare
-from rgbench.runs.predict import predict_logits
-from rgbench.spec import RunSpec
+from rgbench.runs.logits import predict_logits
+from rgbench.runs.prepare import make_network, make_split
 from rgbench.store.store import RunRecord, Store
 from rgbench.store.tables import MODELS, Outputs, log_probabilities
 from rgbench.training.checkpoint import load_weights
@@ -290,25 +289,3 @@ def open_runs(records: Sequence[RunRecord], store: Store, device: str = "cpu") -
         run = StoredRun(record, store, device=device, dataset=loaded.get(checksum))
         loaded = {checksum: run.dataset}
         yield run
-
-
-def make_split(spec: RunSpec, dataset: DataSet) -> Split:
-    """Split a data set as the spec says; no sky group ever stands on two sides."""
-    wanted = spec.data
-    if wanted.split == "becker2021":
-        split = becker2021(dataset, spec.seed, wanted.train_size, wanted.validation_size)
-    else:
-        split = published_split(dataset, "published" if wanted.test else wanted.split)
-    if wanted.train_limit is None:
-        return split
-    return limit_training(split, dataset.catalogue.label, wanted.train_limit, spec.seed)
-
-
-def make_network(spec: RunSpec, n_classes: int, generator: torch.Generator | None = None) -> Network:
-    """Build a run's network: by its name, or from the layers that it brought."""
-    wanted, size = spec.network, spec.images.size
-    if not wanted.layers:
-        return build_network(wanted.name, size, n_classes, wanted.channels, generator)
-    network = build_layers(parse_layers(wanted.layers), size, n_classes, wanted.channels, generator)
-    network.name = wanted.name
-    return network

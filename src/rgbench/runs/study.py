@@ -19,7 +19,7 @@ from rgbench.runs.device import check_device
 from rgbench.runs.execute import Bench, execute
 from rgbench.runs.listeners import Listener, Silence
 from rgbench.runs.plan import Plan
-from rgbench.runs.reopen import make_split
+from rgbench.runs.prepare import make_split
 from rgbench.spec import RunSpec, Study, read_study, resolve
 from rgbench.store.store import RunRecord, Store
 

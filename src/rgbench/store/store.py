@@ -35,7 +35,7 @@ _KEYS = ("spec", "status", "error", "provenance", "notes")
 T = TypeVar("T")
 
 
-class Later(Generic[T]):
+class LazyField(Generic[T]):
     """A field of a frozen dataclass that is given as a value, or as a function that gives it at first use.
 
     Parameters
@@ -108,8 +108,8 @@ class RunRecord:
     spec: RunSpec
     status: str
     error: str | None = None
-    predictions: Later[Predictions | None] = Later(_no_predictions)
-    history: Later[dict[str, NDArray[np.float64]]] = Later(_no_history)
+    predictions: LazyField[Predictions | None] = LazyField(_no_predictions)
+    history: LazyField[dict[str, NDArray[np.float64]]] = LazyField(_no_history)
     cost: dict[str, Any] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()

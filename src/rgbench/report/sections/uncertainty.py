@@ -48,7 +48,9 @@ _PARTS = (
     "1, 2, ... n most certain sources, least is best; chance order gives the error rate. Intervals: the same resampled "
     "test sources. Numbers of MC dropout are means over the runs."
 )
-_NO_MEMBERS = "Doubt can be parted where a network has several seeds, or passes of Monte-Carlo dropout (rgbench uncertainty)."
+_NO_MEMBERS = (
+    "Doubt can be parted where a network has several seeds, or Monte-Carlo dropout (rgbench uncertainty)."
+)
 
 
 def section(runs: Runs) -> Section | None:

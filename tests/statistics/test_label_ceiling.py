@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rgbench.errors import SpecError
-from rgbench.statistics import power as ours
+from rgbench.statistics import label_ceiling as ours
 
 # Labels
 

@@ -53,8 +53,8 @@ def predict_logits(
 
 
 @dataclass(frozen=True)
-class Asked:
-    """Of what the rows of a predictions table are: run, outputs, split, model and condition."""
+class RowLabels:
+    """What the rows of a predictions table have in common: run, outputs, side, model and condition."""
 
     run_id: str
     outputs: Outputs
@@ -62,7 +62,9 @@ class Asked:
     model: str
     condition: str = "clean"
 
-    def rows(self, dataset: DataSet, index: NDArray[np.int64], logits: NDArray[np.float32]) -> Predictions:
+    def predictions(
+        self, dataset: DataSet, index: NDArray[np.int64], logits: NDArray[np.float32]
+    ) -> Predictions:
         """Give the rows of some sources, by their rows in a data set and their logits (n, n_classes)."""
         catalogue, n = dataset.catalogue, len(index)
         return Predictions(

@@ -1,0 +1,33 @@
+"""A run made ready from its spec: its split and its network."""
+
+from __future__ import annotations
+
+import torch
+
+from rgbench.data.catalogue import DataSet
+from rgbench.data.split import Split, becker2021, limit_training, published_split
+from rgbench.networks.modules.build import Network, build_layers, build_network
+from rgbench.networks.notation.notation import parse_layers
+from rgbench.spec import RunSpec
+
+
+def make_split(spec: RunSpec, dataset: DataSet) -> Split:
+    """Split a data set as the spec says; no sky group ever stands on two sides."""
+    wanted = spec.data
+    if wanted.split == "becker2021":
+        split = becker2021(dataset, spec.seed, wanted.train_size, wanted.validation_size)
+    else:
+        split = published_split(dataset, "published" if wanted.test else wanted.split)
+    if wanted.train_limit is None:
+        return split
+    return limit_training(split, dataset.catalogue.label, wanted.train_limit, spec.seed)
+
+
+def make_network(spec: RunSpec, n_classes: int, generator: torch.Generator | None = None) -> Network:
+    """Build a run's network: by its name, or from the layers that it brought."""
+    wanted, size = spec.network, spec.images.size
+    if not wanted.layers:
+        return build_network(wanted.name, size, n_classes, wanted.channels, generator)
+    network = build_layers(parse_layers(wanted.layers), size, n_classes, wanted.channels, generator)
+    network.name = wanted.name
+    return network
