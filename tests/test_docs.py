@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import configparser
 import importlib
+import json
 import re
 from pathlib import Path
 
 import pytest
 
 from rgbench.extensions import ENTRY_POINTS
+from rgbench.spec import AugmentationSpec, DataSpec, ImageSpec, RecipeSpec, Study, resolve
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("benchmarks/*.md")])
@@ -74,3 +76,27 @@ def test_the_map_has_the_floors_of_the_import_contract():
     )
     lines = [line.split("  ")[0] for line in drawn.group(1).splitlines() if line.strip()]
     assert [sorted(re.split(r"[|:]", line.replace(" ", ""))) for line in lines] == floors
+
+
+def test_every_key_of_a_study_is_explained():
+    text = (ROOT / "docs" / "study-keys.md").read_text(encoding="utf8")
+    parts = re.split(r"^## ", text, flags=re.MULTILINE)[1:]
+    models = (Study, DataSpec, ImageSpec, AugmentationSpec, RecipeSpec)
+    tables = {"images", "augmentation", "recipe", "data"}  # which have a part of their own
+    for part, model in zip(parts, models, strict=True):
+        heads = re.findall(r"^\| (`[^|]*) \|", part, flags=re.MULTILINE)
+        explained = [key for head in heads for key in re.findall(r"`(\w+)`", head)]
+        keys = set(model.model_fields) - (tables if model is Study else set())
+        assert sorted(explained) == sorted(keys), part.splitlines()[0]
+
+
+def test_the_values_of_modern_are_those_of_the_protocol():
+    text = (ROOT / "docs" / "study-keys.md").read_text(encoding="utf8")
+    parts = re.split(r"^## ", text, flags=re.MULTILINE)[3:]
+    (run,) = resolve(Study(name="s", networks=("x",), seeds=(1,)), "")
+    for part, spec in zip(parts, (run.images, run.augmentation, run.recipe), strict=True):
+        for row in re.findall(r"^\| (`.*) \|$", part, flags=re.MULTILINE):
+            keys, shown = re.findall(r"`(\w+)`", row.split(" | ")[0]), row.split(" | ")[-1].split(", ")
+            values = [json.loads(cell) if "`" not in cell else cell.strip("`") for cell in shown]
+            own = [getattr(spec, key) for key in keys]
+            assert [str(v).lower() for v in own] == [str(v).lower() for v in values] or own == values, keys

@@ -15,13 +15,16 @@ class _NamingCommand(TyperCommand):
     """A command whose help ends in the names of `kinds`, looked up when the help is shown."""
 
     kinds: tuple[str, ...] = ()
+    heads: Mapping[str, str] = MappingProxyType({})
+    """What stands before the names of a kind, if not its name."""
     prefix = ""
 
     # The context and the formatter are of click, or of typer's own copy of it, by the version of typer.
     def format_help(self, *click: Any) -> None:
         """Write the help, with the names as its last paragraphs."""
         self.epilog = "\n\n".join(
-            f"{kind.capitalize()}s: {', '.join(f'{self.prefix}{name}' for name in names(kind))}"
+            f"{self.heads.get(kind, f'{kind.capitalize()}s')}: "
+            f"{', '.join(f'{self.prefix}{name}' for name in names(kind))}"
             for kind in self.kinds
         )
         super().format_help(*click)
@@ -31,18 +34,23 @@ class RunCommand(_NamingCommand):
     """``rgbench run``: what a study may name."""
 
     kinds = ("protocol", "preset", "listener")
+    heads = MappingProxyType({"listener": "Listeners for --listener"})
 
 
 class ReportCommand(_NamingCommand):
     """``rgbench report``: metrics to compare by, and the sections of the page."""
 
     kinds = ("metric", "report section")
+    heads = MappingProxyType(
+        {"report section": "Sections of the page, each where the runs have something for it"}
+    )
 
 
 class PredictCommand(_NamingCommand):
     """``rgbench predict``: the endings of its table."""
 
     kinds = ("table",)
+    heads = MappingProxyType({"table": "Endings of --out"})
     prefix = "."
 
 
@@ -50,6 +58,7 @@ class StressCommand(_NamingCommand):
     """``rgbench stress``: what is done to the images."""
 
     kinds = ("disturbance",)
+    heads = MappingProxyType({"disturbance": "What is done to the images, at several strengths"})
 
 
 NAMING: Mapping[str, type[TyperCommand]] = MappingProxyType(

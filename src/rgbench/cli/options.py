@@ -9,7 +9,7 @@ import typer
 
 DEFAULT_STORE = Path("rgbench-results")
 StoreOption = Annotated[
-    Path, typer.Option("--store", envvar="RGBENCH_STORE", help="Folder of the runs; made if it is not there.")
+    Path, typer.Option("--store", envvar="RGBENCH_STORE", help="Folder of the runs; training makes it.")
 ]
 DeviceOption = Annotated[
     str,

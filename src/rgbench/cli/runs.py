@@ -89,7 +89,10 @@ def quickstart(
 
 def run(
     study: Annotated[
-        str, typer.Argument(help="A study's TOML file, or the name of one that ships: quickstart.")
+        str,
+        typer.Argument(
+            help="A study's TOML file, or the name of one that ships: quickstart, smoke, becker2021, ..."
+        ),
     ],
     store: StoreOption = DEFAULT_STORE,
     device: DeviceOption = "auto",
@@ -158,12 +161,14 @@ def report(
 def predict(
     paths: Annotated[list[Path], typer.Argument(help="FITS files, or folders of them.")],
     out: Annotated[
-        Path, typer.Option("--out", help="Table to write: .csv, .parquet, .vot (VOTable) or .fits.")
+        Path, typer.Option("--out", help="Table to write; its ending says how (see below).")
     ] = Path("predictions.csv"),
     run_id: Annotated[
         str | None,
         typer.Option(
-            "--run", help="Id of a stored run, or its beginning; by default the best on validation data."
+            "--run",
+            help="Id of a stored run, or its beginning; by default the one with the highest validation accuracy in the "
+            "store, whatever its data.",
         ),
     ] = None,
     model: ModelOption = "best",
