@@ -140,24 +140,28 @@ rgbench("predict", str(folder / "a.fits"), "--store", str(folder / "store"), "--
     return folder, python(script, folder)
 
 
+@pytest.mark.slow
 def test_a_study_uses_them(place):
     _, printed = place
     assert "the toy hears that tiny is complete" in printed
     assert "the toy hears that toy-network is complete" in printed
 
 
+@pytest.mark.slow
 def test_a_prediction_goes_to_the_toy_s_table(place):
     lines = (place[0] / "p.toy").read_text().splitlines()
     assert lines[0] == "source path class p_one p_two"
     assert lines[1].startswith("a ")
 
 
+@pytest.mark.slow
 def test_the_report_shows_the_disturbance(place):
     page = (place[0] / "store" / "report.html").read_text()
     assert "A constant is added." in page
     assert "toyfog-1pk" in page
 
 
+@pytest.mark.slow
 def test_the_report_has_the_section_and_the_metric(place):
     page = (place[0] / "store" / "report.html").read_text()
     assert '<section id="toys"' in page
@@ -169,12 +173,14 @@ def test_the_report_has_the_section_and_the_metric(place):
     assert float(told["toy_hits_low"]) <= float(told["toy_hits_mean"]) <= float(told["toy_hits_high"])
 
 
+@pytest.mark.slow
 def test_the_page_by_the_toy_s_metric_speaks_of_it_from_the_first_sentence(place):
     page = (place[0] / "by-toy.html").read_text()
     assert "toy-network and tiny share the best share of hits of the toy, 100.0 % (95 % interval" in page
     assert "the best mean per-class accuracy" not in page
 
 
+@pytest.mark.slow
 def test_a_store_is_read_where_the_package_is_not_installed(place):
     folder, _ = place
     script = f"""{COMMAND}
@@ -222,7 +228,7 @@ def file(tmp_path):
     return tmp_path / "mine.py"
 
 
-@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("when", ["before", pytest.param("after", marks=pytest.mark.slow)])
 def test_one_call_does_what_an_entry_point_does(file, when):
     """Before or after the first look at the registries, from a file that the study names."""
     script = f"""
@@ -240,6 +246,7 @@ assert all(name in names(kind) for kind, name in toys.items())
     python(script, file.parent / "s.toml", when, package=file.parent)
 
 
+@pytest.mark.slow
 def test_other_commands_know_what_the_environment_names(file, place):
     script = f"""{COMMAND}
 rgbench("predict", *sys.argv[1:])

@@ -147,7 +147,7 @@ def load_extensions(extensions: Iterable[str]) -> None:
                 _import_file(Path(extension))
             else:
                 import_module(extension)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             reason = str(error) if isinstance(error, SpecError) else f"{type(error).__name__}: {error}"
             raise SpecError(f"extensions: {extension!r} cannot be imported: {reason}") from error
 

@@ -13,6 +13,7 @@ from rgbench.comparison.summary import compare
 from rgbench.errors import SpecError
 from rgbench.measures.cards import MAIN, MetricCard, registry
 from rgbench.measures.catalogue import find_metric, means, measure, metrics, recognition
+from rgbench.report.html import write_page
 
 
 @pytest.fixture
@@ -128,3 +129,44 @@ def test_a_metric_that_cannot_be_imported_is_told(monkeypatch, make_run):
     monkeypatch.setattr(known, "_points", {"theirs": Point()})
     monkeypatch.setattr(known, "_broken", {})
     assert "ImportError: no libfoo" in compare([make_run("a", 1, 0.9)], resamples=50).failed["theirs"]
+
+
+def fails_on_resamples(y, logits):
+    if len(np.unique(logits, axis=0)) < len(logits):
+        raise ValueError("late")
+    return 0.5
+
+
+@pytest.mark.parametrize(
+    ("function", "facts", "why"),
+    [
+        (lambda y, logits: None, {}, "gave a NoneType; a number is legal"),
+        (lambda y, logits: "0.5", {}, "gave a str; a number is legal"),
+        (lambda y, logits: np.ones(3), {}, "gave a ndarray; a number is legal"),
+        (lambda y, logits: exit(3), {}, "SystemExit: 3"),
+        (fails_on_resamples, {"interval": "bootstrap"}, "on resampled sources, ValueError: late"),
+        (worst_recall, {"interval": "mean", "per_source": lambda y, logits: y[:3]}, "on resampled sources"),
+        (
+            worst_recall,
+            {"interval": "rows", "of_counts": lambda counts: counts[..., 0]},
+            "on resampled sources, SpecError: metric 'odd': gave shape",
+        ),
+    ],
+)
+@pytest.mark.parametrize("asked", ["mpca", "odd"])
+def test_whatever_another_package_s_metric_does_the_page_is_written(
+    others, make_run, tmp_path, function, facts, why, asked
+):
+    others.register("odd", card("odd", function, **facts))
+    records = [make_run("a", 1, 0.9), make_run("b", 1, 0.5)]
+    comparison = compare(records, metric=asked, resamples=50)
+    assert comparison.failed["odd"].startswith(why)
+    assert comparison.rows[0].metrics["mpca"].low > 0
+    page = write_page(tmp_path / "r.html", {"best": comparison}, records).read_text()
+    assert "The metric odd could not be worked out" in page
+
+
+@pytest.mark.parametrize("ends", [None, "01", (0.0,), (1.0, 0.0), ("a", "b")])
+def test_a_range_that_is_none_is_refused(ends):
+    with pytest.raises(SpecError, match="metric 'x', value_range: found"):
+        card("x", worst_recall, value_range=ends)

@@ -247,7 +247,7 @@ def score_ensembles(
     best = choose_subsets(validation, blend, metric, largest=1, limit=len(validation.members))[0].index[0]
     weights = stratified_weights(test.y, resamples, numpy_generator(seed, "bootstrap", test=0))
     card, strengths = metrics().get(metric), _strengths(validation, blend.weighting)
-    function = card.function
+    function = card.value
     alone = [function(test.y, scores) for scores in test.scores]
     found = []
     for index in ensembles:
@@ -303,7 +303,7 @@ def _judge(side: Side, blend: Blend, metric: str) -> Callable[[tuple[int, ...]],
 
     def key(index: tuple[int, ...]) -> tuple[Any, ...]:
         scores = _blended(side, strengths, index, blend.rule)
-        return round(sign * card.function(side.y, scores), 12), round(nll(side.y, scores), 12), index
+        return round(sign * card.value(side.y, scores), 12), round(nll(side.y, scores), 12), index
 
     return key
 

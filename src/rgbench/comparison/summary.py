@@ -60,6 +60,8 @@ class _Tested:
     """By metric, shape (runs, n_resamples)."""
     row_draws: dict[str, NDArray[np.float64]] = field(default_factory=dict)
     """By metric of rows, draws for the ends of its interval, shape (runs, 2, n_resamples)."""
+    failed: dict[str, str] = field(default_factory=dict)
+    """Why, by metric, it has no resamples although its card promises an interval."""
 
     @property
     def shared(self) -> bool:
@@ -162,6 +164,7 @@ def compare(
     classes = next((t.classes for each in tested for t in each.tests), ())
     drawn = {row.network: _drawn(by_name[row.network], metric, seed) for row in able}
     lost = {name: why for each in tested for own in each.measured for name, why in own.failed.items()}
+    lost.update({name: why for each in tested for name, why in each.failed.items()})
     data = groups[0][0].spec.data.test or groups[0][0].spec.data.name
     found = Comparison(
         metric,
@@ -230,12 +233,16 @@ def _resample(each: _Tested, weights: Mapping[tuple[str, ...], Weights]) -> dict
     for test in each.tests:
         scores = test.log_probabilities()
         for name, card in metrics():
-            if any(name in own.failed for own in each.measured):
+            if name in each.failed or any(name in own.failed for own in each.measured):
                 continue
-            values = resampled(card, test.label, scores, weights[_key(test)])
+            try:
+                values = resampled(card, test.label, scores, weights[_key(test)])
+            except (Exception, SystemExit) as error:  # of another package: it costs that metric its interval
+                each.failed[name] = f"on resampled sources, {type(error).__name__}: {error}"
+                continue
             if values is not None:
                 found.setdefault(name, []).append(values)
-    return {name: np.stack(values) for name, values in found.items()}
+    return {name: np.stack(values) for name, values in found.items() if name not in each.failed}
 
 
 def _row_draws(tests: list[Predictions], n_draws: int, seed: int) -> dict[tuple[str, ...], RowDraws]:

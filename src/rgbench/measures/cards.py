@@ -26,6 +26,7 @@ Measure = Callable[[Labels, Logits], float]
 PerSource = Callable[[Labels, Logits], Floats]
 M = TypeVar("M", bound=Measure)
 
+_NUMBER = (float, int, np.floating, np.integer)
 Scale = Literal["percent", "plain"]
 Method = Literal["classes", "score", "rows", "mean", "bootstrap", "none"]
 
@@ -96,6 +97,15 @@ class MetricCard:
             if getattr(self, key) not in legal:
                 found = getattr(self, key)
                 raise SpecError(f"metric {self.name!r}, {key}: found {found!r}; legal are {', '.join(legal)}")
+        if not callable(self.function):
+            raise SpecError(
+                f"metric {self.name!r}: a function f(y, logits) is needed, found {self.function!r}"
+            )
+        if not _is_range(self.value_range):
+            found = self.value_range
+            raise SpecError(
+                f"metric {self.name!r}, value_range: found {found!r}; legal is (smallest, largest)"
+            )
         if self.interval == "rows" and self.of_counts is None:
             raise SpecError(f"metric {self.name!r}: the interval 'rows' needs of_counts")
         if self.interval == "mean" and self.per_source is None:
@@ -108,6 +118,26 @@ class MetricCard:
         """Whether it is a share of sources that are recognised, over all or class by class."""
         return self.interval in ("classes", "score")
 
+    def tried(self, y: Labels, logits: Logits) -> tuple[float, str]:
+        """Give the metric of predictions, and "" or why it could not be worked out; it is NaN then."""
+        try:
+            value: object = self.function(y, logits)
+        except (
+            Exception,
+            SystemExit,
+        ) as error:  # whatever is wrong in another package must not cost the others
+            return float("nan"), f"{type(error).__name__}: {error}"
+        if not isinstance(value, _NUMBER):
+            return float("nan"), f"gave a {type(value).__name__}; a number is legal"
+        low, high = self.value_range
+        if not (np.isnan(value) or low <= value <= high):
+            return float("nan"), f"gave {value:g}; its card says {low:g} to {high:g}"
+        return float(value), ""
+
+    def value(self, y: Labels, logits: Logits) -> float:
+        """Give the metric of predictions; NaN where it could not be worked out."""
+        return self.tried(y, logits)[0]
+
     def strata(self, y: Labels) -> Labels:
         """Give what parts sources into groups of equal weight: the classes, or one group of all.
 
@@ -118,6 +148,13 @@ class MetricCard:
         [0, 0, 0]
         """
         return y if self.interval == "classes" else np.zeros_like(y)
+
+
+def _is_range(found: object) -> bool:
+    """Tell whether something is a pair of numbers, the smaller first."""
+    if not isinstance(found, tuple) or len(found) != 2:
+        return False
+    return all(isinstance(end, _NUMBER) for end in found) and bool(found[0] < found[1])
 
 
 @cache

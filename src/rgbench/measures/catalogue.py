@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-import numpy as np
-
 # Importing them registers their metrics.
 import rgbench.measures.calibration
 import rgbench.measures.classification  # noqa: F401
@@ -90,16 +88,10 @@ def measure(y: Labels, logits: Logits) -> Measured:
     >>> found.values["accuracy"], dict(found.failed)
     (0.5, {})
     """
-    values, failed = {}, dict[str, str]()
+    values, failed = dict[str, float](), dict[str, str]()
     for name, card in metrics():
-        try:
-            value = float(card.function(y, logits))
-        except Exception as error:  # whatever a metric of another package raises must not cost the others
-            value, failed[name] = float("nan"), f"{type(error).__name__}: {error}"
-        low, high = card.value_range
-        if not (np.isnan(value) or low <= value <= high):
-            failed[name] = f"gave {value:g}; its card says {low:g} to {high:g}"
-            value = float("nan")
-        values[name] = value
+        values[name], why = card.tried(y, logits)
+        if why:
+            failed[name] = why
     failed.update(metrics().broken())
     return Measured(values, failed)

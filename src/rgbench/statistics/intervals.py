@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import binomtest
 
+from rgbench.errors import SpecError
 from rgbench.measures.cards import MetricCard
 
 Weights = NDArray[np.float32]
@@ -95,10 +96,14 @@ def resampled(
     if not np.isfinite(logits).all():
         return np.full(len(weights), np.nan)
     if card.of_counts is not None:
-        return card.of_counts(_counts(y, logits, weights))
-    if card.per_source is not None:
-        return np.asarray(weights.astype(np.float64) @ card.per_source(y, logits) / weights.sum(axis=1))
-    return np.array([_of_resample(card, y, logits, own) for own in weights])
+        drawn = card.of_counts(_counts(y, logits, weights))
+    elif card.per_source is not None:
+        drawn = weights.astype(np.float64) @ card.per_source(y, logits) / weights.sum(axis=1)
+    else:
+        drawn = np.array([_of_resample(card, y, logits, own) for own in weights])
+    if np.shape(drawn) != (len(weights),):
+        raise SpecError(f"metric {card.name!r}: gave shape {np.shape(drawn)} for {len(weights)} resamples")
+    return np.asarray(drawn, dtype=np.float64)
 
 
 def _of_resample(

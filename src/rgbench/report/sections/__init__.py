@@ -6,14 +6,16 @@ adds one with ``sections().register(name, card)``.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
+from types import MappingProxyType
+from typing import get_args
 
 from rgbench.errors import SpecError
 from rgbench.references import bibliography
 from rgbench.registry import Registry
-from rgbench.report.blocks import Section
+from rgbench.report.blocks import Block, Figure, Section, Table
 from rgbench.report.material import Runs
 from rgbench.report.sections import (
     across,
@@ -124,6 +126,19 @@ def _card(name: str, item: object) -> SectionCard:
     return SectionCard(name, item.maker, item.after, item.untrained)
 
 
+_PARTS: Mapping[str, tuple[type, ...]] = MappingProxyType(
+    {
+        "sentences": (str,),
+        "figures": (Figure,),
+        "tables": (Table,),
+        "blocks": get_args(Block),
+        "notes": (str,),
+        "cites": (str,),
+    }
+)
+"""What the parts of a section are tuples of."""
+
+
 def make(runs: Runs) -> tuple[list[Section], list[str]]:
     """Make the sections for which the runs have what is needed.
 
@@ -177,7 +192,7 @@ def _guarded(card: SectionCard, runs: Runs, made: list[Section], problems: list[
     try:
         section = card.maker(runs)
         _check(section, made)
-    except Exception as error:  # whatever is wrong in another package must not cost the report
+    except (Exception, SystemExit) as error:  # whatever is wrong in another package must not cost the report
         problems.append(f"The section {card.name!r} is left out: {type(error).__name__}: {error}")
         return None
     return section
@@ -189,6 +204,17 @@ def _check(section: object, made: list[Section]) -> None:
         return
     if not isinstance(section, Section):
         raise SpecError(f"its maker gave a {type(section).__name__}; legal are Section and None")
+    for name, kinds in _PARTS.items():
+        value = getattr(section, name)
+        if not isinstance(value, tuple) or not all(isinstance(each, kinds) for each in value):
+            legal = " or ".join(kind.__name__ for kind in kinds)
+            raise SpecError(f"its {name} are {value!r}; a tuple of {legal} is legal")
+    if not all(isinstance(text, str) and text for text in (section.anchor, section.menu, section.title)):
+        raise SpecError("its anchor, menu and title must be texts")
+    for own in section.all_tables:
+        own.downloads  # noqa: B018 - a table that cannot be downloaded fails here
+    for figure in section.all_figures:
+        figure.address  # noqa: B018
     if section.anchor in {*ANCHORS, *(each.anchor for each in made)}:
         raise SpecError(f"its anchor {section.anchor!r} is that of another section")
     bibliography(section.cites)

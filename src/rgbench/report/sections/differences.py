@@ -159,7 +159,7 @@ def _by_split(runs: Runs, network: str) -> dict[str, float]:
         if predictions is not None and split != "published":
             test = predictions.select("test", runs.main.model)
             key = f"seed-{record.spec.seed}" if split == "becker2021" else split
-            found.setdefault(key, []).append(float(runs.card.function(test.label, test.log_probabilities())))
+            found.setdefault(key, []).append(runs.card.value(test.label, test.log_probabilities()))
     return {split: float(np.mean(own)) for split, own in found.items()}
 
 

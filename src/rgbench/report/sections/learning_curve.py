@@ -69,7 +69,7 @@ def _errors(runs: Runs, network: str) -> list[tuple[float, float]]:
         n = record.cost.get("training_sources") or record.spec.data.train_limit
         if n and record.status == "complete" and record.predictions is not None:
             test = record.predictions.select("test", runs.main.model)
-            value = card.function(test.label, test.log_probabilities())
+            value = card.value(test.label, test.log_probabilities())
             found.append((float(n), card.value_range[1] - value if card.higher_is_better else value))
     return [pair for pair in found if np.isfinite(pair[1])]
 
