@@ -72,7 +72,7 @@ class DataSpec(_Frozen):
     class_labels: str | None = None
     columns: dict[str, str] = {}
     labels: dict[str, str] = {}
-    cutout: float | None = Field(None, gt=0)
+    cutout: float | None = Field(None, gt=0, le=36_000)
     cutout_scale: float | None = Field(None, gt=0)
     beam: float | None = Field(None, gt=0)
 

@@ -12,9 +12,14 @@ from rgbench.data.split import SIDES, Split
 from rgbench.errors import DataError, SpecError
 from rgbench.images.preprocess import preprocess_batch, presets
 from rgbench.networks import canonical_name, describe_network, networks
+from rgbench.networks.facts import NetworkFacts
 from rgbench.networks.notation.notation import parse_layers, to_text
 from rgbench.spec import RunSpec, Study, resolve
 
+LARGEST_SIDE = 4096
+"""Pixels along a side of a network's input; a larger number is taken for a slip."""
+MOST_PARAMETERS = 4_000_000_000
+"""Parameters of a network; as many take 16 GB before anything is trained."""
 _WORDS = {"train": "training", "validation": "validation", "test": "test"}
 
 
@@ -50,6 +55,7 @@ def check_study(study: Study, data: bool = True) -> Study:
     canonical = canonical_study(study)
     runs = resolve(canonical, checksum="")
     check_preset(runs[0].images.preset, "[images] preset")
+    _check_side(runs[0])
     if data:
         _check_data(study, runs)
     return canonical
@@ -68,7 +74,32 @@ def _check_data(study: Study, runs: list[RunSpec]) -> None:
     if card.image_size is not None:
         check_field(runs[0], card.image_size, card.name)
     for run in {run.network.name: run for run in runs}.values():
-        describe_network(run.network.name, run.images.size, len(card.classes), layers=run.network.layers)
+        describe_run(run, len(card.classes))
+
+
+def _check_side(spec: RunSpec) -> None:
+    """Raise `SpecError` if the network's input is so large that somebody must have mistyped it."""
+    size = spec.images.size
+    if max(size if isinstance(size, tuple) else (size,)) > LARGEST_SIDE:
+        raise SpecError(f"[images] size: found {size}; 8 to {LARGEST_SIDE} pixels are legal")
+
+
+def describe_run(spec: RunSpec, n_classes: int) -> NetworkFacts:
+    """Describe a run's network at its image size, as `rgbench.networks.describe_network` does.
+
+    Raises
+    ------
+    SpecError
+        If it cannot be built there, or would have more than `MOST_PARAMETERS`.
+    """
+    facts = describe_network(spec.network.name, spec.images.size, n_classes, layers=spec.network.layers)
+    parameters = facts["parameters"] or 0
+    if parameters > MOST_PARAMETERS:
+        raise SpecError(
+            f"{spec.network.name} has {parameters:,} parameters at {spec.images.size} pixels; up to "
+            f"{MOST_PARAMETERS:,} are legal: use fewer channels, or smaller images"
+        )
+    return facts
 
 
 def canonical_study(study: Study) -> Study:

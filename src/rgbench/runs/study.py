@@ -13,8 +13,7 @@ import torch
 from rgbench.data.catalogue import DataSet
 from rgbench.data.load import load_dataset
 from rgbench.errors import SpecError
-from rgbench.networks import describe_network
-from rgbench.runs.check import check_images, check_sides, check_study
+from rgbench.runs.check import check_images, check_sides, check_study, describe_run
 from rgbench.runs.device import check_device
 from rgbench.runs.execute import Bench, execute
 from rgbench.runs.listeners import Listener, Silence
@@ -63,8 +62,7 @@ def plan_study(study: Study, dataset: DataSet, store: Store) -> Plan:
     for spec in runs:
         split = make_split(spec, dataset)
         check_sides(split, dataset)
-        name, layers = spec.network.name, spec.network.layers
-        facts = describe_network(name, spec.images.size, len(dataset.classes), layers=layers)
+        facts = describe_run(spec, len(dataset.classes))
         images[spec.run_id] = len(split.indices("train")) * _views(spec)
         work[spec.run_id] = (facts["macs"] + _OVERHEAD_MACS) * spec.recipe.batch_size
     done = frozenset(spec.run_id for spec in runs if store.is_complete(spec.run_id))
