@@ -141,13 +141,8 @@ def compare(
     if len(groups) != 1:
         raise SpecError(_why_not(groups))
     labels = _labels(groups[0])
-    names = list(dict.fromkeys(labels))
-    tested = []
-    for name in names:
-        own = [r for r, label in zip(groups[0], labels, strict=True) if label == name and _complete(r)]
-        tests = [_labelled(r.predictions.select("test", model)) for r in own if r.predictions is not None]
-        measured = [measure(test.label, test.log_probabilities()) for test in tests]
-        tested.append(_Tested(name, own, tests, measured))
+    tested = _tested(groups[0], labels, model)
+    names = [each.name for each in tested]
     weights = _weights([t for each in tested for t in each.tests], resamples, seed)
     rows_drawn = _row_draws([each.tests[0] for each in tested if each.tests and each.shared], resamples, seed)
     for each in tested:
@@ -187,6 +182,17 @@ def _ceiling(name: str) -> LabelCeiling | None:
     if card is None or not card.agreement:
         return None
     return label_ceiling(card.agreement, len(card.classes))
+
+
+def _tested(records: Sequence[RunRecord], labels: Sequence[str], model: str) -> list[_Tested]:
+    """Gather the complete runs of each row, with their test predictions and every metric of them."""
+    tested = []
+    for name in dict.fromkeys(labels):
+        own = [r for r, label in zip(records, labels, strict=True) if label == name and _complete(r)]
+        tests = [_labelled(r.predictions.select("test", model)) for r in own if r.predictions is not None]
+        measured = [measure(test.label, test.log_probabilities()) for test in tests]
+        tested.append(_Tested(name, own, tests, measured))
+    return tested
 
 
 def _labels(records: Sequence[RunRecord]) -> list[str]:
