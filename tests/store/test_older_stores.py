@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import csv
 import io
+import json
 import re
 import shutil
 from pathlib import Path
@@ -19,6 +20,7 @@ import pytest
 
 from rgbench.cli.app import main
 from rgbench.data.own.folder import load_folder
+from rgbench.errors import StoreError
 from rgbench.runs.study import find_study, run_study
 from rgbench.store.store import Store
 
@@ -112,3 +114,25 @@ def test_the_report_has_the_numbers_that_it_had(old):
             # These held the upper ends of their intervals rounded to what the page shows.
             rounded = 0.051 if name in ("robustness.csv", "learning-curves.csv") else 1e-9
             assert np.allclose(was, is_, rtol=1e-6, atol=rounded), name
+
+
+@pytest.mark.parametrize(
+    ("file", "key", "value", "message"),
+    [
+        ("run.json", "provenance", None, "provenance is None"),
+        ("run.json", "notes", "none", "notes is 'none'"),
+        ("run.json", "status", "done", "status is 'done'; legal are running, complete"),
+        ("run.json", "classes", 4, "classes is 4"),
+        ("cost.json", None, [1], "it is list, not a table of costs"),
+    ],
+)
+def test_what_a_run_cannot_have_is_told_by_its_file(old, file, key, value, message):
+    path = old.run_path(IMPORTED) / file
+    content = json.loads(path.read_text()) if key else value
+    if key == "classes":
+        content["activation"] = "softmax"
+    if key:
+        content[key] = value
+    path.write_text(json.dumps(content))
+    with pytest.raises(StoreError, match=f"{IMPORTED}/{file}: .*{re.escape(message)}"):
+        old.record(IMPORTED)

@@ -12,13 +12,14 @@ from __future__ import annotations
 import os
 import platform
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from importlib import metadata
 from pathlib import Path
+from types import MappingProxyType, UnionType
 from typing import Any, Generic, TypeVar, overload
 
 import numpy as np
@@ -31,7 +32,10 @@ from rgbench.store.tables import Outputs, Predictions, read_history, read_predic
 
 STATUSES = ("running", "complete", "failed", "imported")
 _PACKAGES = ("rgbench", "torch", "numpy", "scipy", "astropy", "pyarrow")
-_KEYS = ("spec", "status", "error", "provenance", "notes")
+_KEYS: Mapping[str, type | UnionType] = MappingProxyType(
+    {"spec": dict, "status": str, "error": str | None, "provenance": dict, "notes": list}
+)
+"""What must stand in ``run.json``, and of what kind."""
 T = TypeVar("T")
 
 
@@ -235,7 +239,7 @@ class Store:
             If the run is not there or one of its files cannot be read.
         """
         path = self.run_path(run_id)
-        content, cost = _read_run(path / "run.json"), path / "cost.json"
+        content = _read_run(path / "run.json")
         return RunRecord(
             run_id=run_id,
             spec=validate(RunSpec, content["spec"], str(path / "run.json")),
@@ -243,7 +247,7 @@ class Store:
             error=content["error"],
             predictions=partial(_predictions, path / "predictions.parquet"),
             history=partial(_history, path / "history.parquet"),
-            cost=read_json(cost) if cost.exists() else {},
+            cost=_read_cost(path / "cost.json"),
             provenance=content["provenance"],
             notes=tuple(content["notes"]),
             outputs=_outputs(path / "run.json", content),
@@ -290,17 +294,33 @@ class Store:
 
 
 def _read_run(path: Path) -> dict[str, Any]:
+    """Read ``run.json``; raise `StoreError` if a key is missing or of another kind than runs have."""
     content = read_json(path)
     missing = [key for key in _KEYS if key not in content] if isinstance(content, dict) else list(_KEYS)
     if missing:
         raise StoreError(f"{path}: cannot be read: it lacks {', '.join(missing)}")
+    for key, kind in _KEYS.items():
+        if not isinstance(content[key], kind):
+            raise StoreError(f"{path}: cannot be read: {key} is {content[key]!r}")
+    if content["status"] not in STATUSES:
+        raise StoreError(f"{path}: status is {content['status']!r}; legal are {', '.join(STATUSES)}")
     return dict(content)
+
+
+def _read_cost(path: Path) -> dict[str, Any]:
+    """Read ``cost.json``, if there is one; raise `StoreError` if it is no table of costs."""
+    cost = read_json(path) if path.exists() else {}
+    if not isinstance(cost, dict):
+        raise StoreError(f"{path}: cannot be read: it is {type(cost).__name__}, not a table of costs")
+    return cost
 
 
 def _outputs(path: Path, content: dict[str, Any]) -> Outputs | None:
     classes, activation = content.get("classes"), content.get("activation")
     if classes is None or activation is None:
         return None
+    if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
+        raise StoreError(f"{path}: cannot be read: classes is {classes!r}")
     try:
         return Outputs(tuple(classes), activation)
     except StoreError as error:
@@ -333,9 +353,11 @@ def _provenance(device: str) -> dict[str, Any]:
 
 def best_on_validation(records: list[RunRecord]) -> RunRecord:
     """Give the complete run with the best accuracy on validation data; never on test data."""
-    complete = [record for record in records if record.status == "complete"]
+    complete = [
+        r for r in records if r.status == "complete" and len(r.history.get("validation_accuracy", ()))
+    ]
     if not complete:
-        raise DataError("the store holds no complete run; begin with rgbench quickstart")
+        raise DataError("the store holds no complete run with its history; begin with rgbench quickstart")
     return max(complete, key=lambda r: float(np.max(r.history["validation_accuracy"])))
 
 
