@@ -16,11 +16,15 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from rgbench.cli.app import main
+from rgbench.data.catalogue import CLASSES
 from rgbench.data.own.folder import load_folder
 from rgbench.errors import StoreError
+from rgbench.runs.reopen import StoredRun
 from rgbench.runs.study import find_study, run_study
 from rgbench.store.store import Store
 
@@ -136,3 +140,86 @@ def test_what_a_run_cannot_have_is_told_by_its_file(old, file, key, value, messa
     path.write_text(json.dumps(content))
     with pytest.raises(StoreError, match=f"{IMPORTED}/{file}: .*{re.escape(message)}"):
         old.record(IMPORTED)
+
+
+RUN, OTHER = "e0130ebd8966ba08", "56f1b059efb43921"
+
+
+def altered(path: Path, change) -> None:
+    """Write a table again with its columns, and what it says of itself, changed."""
+    table = pq.read_table(path)
+    columns, facts = (
+        dict(zip(table.column_names, table.columns, strict=True)),
+        json.loads(table.schema.metadata[b"rgbench"]),
+    )
+    change(columns, facts)
+    new = pa.table(columns).replace_schema_metadata({"rgbench": json.dumps(facts)})
+    pq.write_table(new, path)
+
+
+@pytest.mark.parametrize("file", ["run.json", "predictions.parquet"])
+def test_a_file_of_another_run_is_never_taken_for_this_one_s(old, file):
+    shutil.copy(old.run_path(OTHER) / file, old.run_path(RUN) / file)
+    with pytest.raises(StoreError, match=f"{RUN}/{file}: is of run '?{OTHER}'?, not of {RUN}"):
+        old.record(RUN).predictions  # noqa: B018
+
+
+def test_a_copied_run_does_not_count_twice(old):
+    shutil.copytree(old.run_path(RUN), old.run_path("backup"))
+    with pytest.raises(StoreError, match=f"backup/run.json: is of run '{RUN}', not of backup"):
+        old.records()
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("classes", ["Bent", "FRII", "FRI", "Compact"]), ("activation", "sigmoid")]
+)
+def test_run_json_and_the_table_agree_on_the_outputs(old, key, value):
+    path = old.run_path(RUN) / "run.json"
+    content = json.loads(path.read_text()) | {"classes": list(CLASSES), "activation": "softmax", key: value}
+    path.write_text(json.dumps(content))
+    for use in (lambda: old.record(RUN).predictions, lambda: StoredRun(RUN, old)):
+        with pytest.raises(StoreError, match=r"predictions.parquet: has the classes .* run.json says"):
+            use()
+
+
+def twice(columns, facts):
+    columns.update({name: pa.concat_arrays([*c.chunks, *c.chunks]) for name, c in columns.items()})
+
+
+def text(columns, facts):
+    columns["logit_FRI"] = pa.array(["x"] * len(columns["label"]))
+
+
+def empty(columns, facts):
+    columns["label"] = pa.array([None] * len(columns["label"]), pa.int32())
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (twice, "the row .* stands twice"),
+        (text, "is damaged: ArrowInvalid"),
+        (empty, "is damaged: ValueError"),
+        (lambda columns, facts: columns.pop("label"), "is damaged: KeyError"),
+        (
+            lambda columns, facts: columns.update(label=pa.array([99] * len(columns["label"]))),
+            "labels must lie",
+        ),
+        (lambda columns, facts: facts.pop("classes"), "is damaged: KeyError: 'classes'"),
+        (lambda columns, facts: facts.update(version="x"), "is damaged: ValueError"),
+        (
+            lambda columns, facts: facts.update(version=99),
+            "has schema version 99, this rgbench reads up to 1",
+        ),
+    ],
+)
+def test_a_damaged_table_is_told_by_its_name(old, change, message):
+    altered(old.run_path(RUN) / "predictions.parquet", change)
+    with pytest.raises(StoreError, match=f"{RUN}/predictions.parquet: {message}"):
+        old.record(RUN).predictions  # noqa: B018
+
+
+def test_a_damaged_history_is_told_by_its_name(old):
+    altered(old.run_path(RUN) / "history.parquet", lambda columns, facts: columns.pop("l2"))
+    with pytest.raises(StoreError, match=f"{RUN}/history.parquet: is damaged"):
+        old.record(RUN).history  # noqa: B018

@@ -190,6 +190,9 @@ def _tested(records: Sequence[RunRecord], labels: Sequence[str], model: str) -> 
     for name in dict.fromkeys(labels):
         own = [r for r, label in zip(records, labels, strict=True) if label == name and _complete(r)]
         tests = [_labelled(r.predictions.select("test", model)) for r in own if r.predictions is not None]
+        for record, test in zip(own, tests, strict=True):
+            if not len(test):
+                raise SpecError(f"run {record.run_id} has no labelled test source of the {model} model")
         measured = [measure(test.label, test.log_probabilities()) for test in tests]
         tested.append(_Tested(name, own, tests, measured))
     return tested

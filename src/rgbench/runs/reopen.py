@@ -20,7 +20,7 @@ from rgbench.runs.device import check_device
 from rgbench.runs.inputs import ImageSource, prepare
 from rgbench.runs.logits import predict_logits
 from rgbench.runs.prepare import make_network, make_split
-from rgbench.store.store import RunRecord, Store
+from rgbench.store.store import RunRecord, Store, check_own
 from rgbench.store.tables import MODELS, Outputs, log_probabilities
 from rgbench.training.checkpoint import load_weights
 from rgbench.training.loop import keep_dropout
@@ -267,7 +267,10 @@ def _outputs(record: RunRecord, store: Store) -> Outputs:
     if not record.classes:
         path = store.run_path(record.run_id)
         raise StoreError(f"{path}: neither run.json nor predictions.parquet tells the classes of this run")
-    return Outputs(record.classes, record.activation)
+    outputs, table = Outputs(record.classes, record.activation), store.run_path(record.run_id)
+    if (table / "predictions.parquet").exists():
+        check_own(table / "predictions.parquet", record.run_id, outputs)
+    return outputs
 
 
 def _check_has_data(record: RunRecord) -> None:

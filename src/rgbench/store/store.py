@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from rgbench.errors import DataError, SpecError, StoreError
 from rgbench.spec import RunSpec, validate
 from rgbench.store.files import locked, read_json, write_json
-from rgbench.store.tables import Outputs, Predictions, read_history, read_predictions
+from rgbench.store.tables import Outputs, Predictions, read_history, read_outputs, read_predictions
 
 STATUSES = ("running", "complete", "failed", "imported")
 _PACKAGES = ("rgbench", "torch", "numpy", "scipy", "astropy", "pyarrow")
@@ -240,17 +240,18 @@ class Store:
         """
         path = self.run_path(run_id)
         content = _read_run(path / "run.json")
+        outputs = _outputs(path / "run.json", content)
         return RunRecord(
             run_id=run_id,
             spec=validate(RunSpec, content["spec"], str(path / "run.json")),
             status=content["status"],
             error=content["error"],
-            predictions=partial(_predictions, path / "predictions.parquet"),
+            predictions=partial(_predictions, path / "predictions.parquet", run_id, outputs),
             history=partial(_history, path / "history.parquet"),
             cost=_read_cost(path / "cost.json"),
             provenance=content["provenance"],
             notes=tuple(content["notes"]),
-            outputs=_outputs(path / "run.json", content),
+            outputs=outputs,
         )
 
     def records(self, run_ids: list[str] | None = None) -> list[RunRecord]:
@@ -302,6 +303,8 @@ def _read_run(path: Path) -> dict[str, Any]:
     for key, kind in _KEYS.items():
         if not isinstance(content[key], kind):
             raise StoreError(f"{path}: cannot be read: {key} is {content[key]!r}")
+    if content.get("run_id") != path.parent.name:
+        raise StoreError(f"{path}: is of run {content.get('run_id')!r}, not of {path.parent.name}")
     if content["status"] not in STATUSES:
         raise StoreError(f"{path}: status is {content['status']!r}; legal are {', '.join(STATUSES)}")
     return dict(content)
@@ -327,8 +330,24 @@ def _outputs(path: Path, content: dict[str, Any]) -> Outputs | None:
         raise StoreError(f"{path}: {error}") from None
 
 
-def _predictions(path: Path) -> Predictions | None:
-    return read_predictions(path) if path.exists() else None
+def _predictions(path: Path, run_id: str, outputs: Outputs | None) -> Predictions | None:
+    """Read a run's predictions; raise `StoreError` if they are another run's, or have other classes."""
+    if not path.exists():
+        return None
+    check_own(path, run_id, outputs)
+    return read_predictions(path)
+
+
+def check_own(path: Path, run_id: str, outputs: Outputs | None) -> None:
+    """Raise `StoreError` if a predictions table is of another run, or contradicts the run's ``run.json``."""
+    whose, found = read_outputs(path)
+    if whose != run_id:
+        raise StoreError(f"{path}: is of run {whose}, not of {run_id}")
+    if outputs is not None and found != outputs:
+        raise StoreError(
+            f"{path}: has the classes {', '.join(found.classes)} and the activation {found.activation}; run.json "
+            f"says {', '.join(outputs.classes)} and {outputs.activation}"
+        )
 
 
 def _history(path: Path) -> dict[str, NDArray[np.float64]]:

@@ -44,6 +44,8 @@ epoch's optimisation, `seconds` that of the whole epoch with its measurements.""
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """What a text begins with that a spreadsheet would take for a formula."""
+_DAMAGE = (KeyError, TypeError, ValueError, AttributeError, pa.ArrowException)
+"""What goes wrong in a file that opens but does not hold what it should."""
 _KEY = ("source_id", "split", "model", "member", "condition")
 
 
@@ -212,26 +214,64 @@ def write_predictions(path: Path, predictions: Predictions) -> None:
 
 
 def read_predictions(path: Path) -> Predictions:
-    """Read the predictions that `write_predictions` wrote."""
+    """Read the predictions that `write_predictions` wrote, and check them as at writing.
+
+    Raises
+    ------
+    StoreError
+        If the file cannot be read, a column or a fact is missing or of another kind, or a row is wrong or stands
+        twice; the message names the file.
+    """
     table, metadata = _read(path, PREDICTIONS_VERSION)
-    classes = tuple(metadata["classes"])
+    try:
+        predictions = _predictions_of(table, metadata)
+    except _DAMAGE as error:
+        raise StoreError(f"{path}: is damaged: {type(error).__name__}: {error}") from error
+    _check_predictions(path, predictions)
+    return predictions
+
+
+def read_outputs(path: Path) -> tuple[str, Outputs]:
+    """Read the run and the outputs of a predictions table from its head; no row is read.
+
+    Raises
+    ------
+    StoreError
+        As for `read_predictions`.
+    """
+    metadata = _head(path, PREDICTIONS_VERSION)
+    try:
+        return str(metadata["run_id"]), Outputs(tuple(map(str, metadata["classes"])), metadata["activation"])
+    except StoreError as error:
+        raise StoreError(f"{path}: {error}") from None
+    except _DAMAGE as error:
+        raise StoreError(f"{path}: is damaged: {type(error).__name__}: {error}") from error
+
+
+def _predictions_of(table: pa.Table, metadata: Mapping[str, Any]) -> Predictions:
+    classes = tuple(map(str, metadata["classes"]))
 
     def text(name: str) -> NDArray[Any]:
-        return np.array(table.column(name).to_pylist(), dtype=str)
+        return np.array(table.column(name).cast(pa.string()).to_pylist(), dtype=str)
 
-    logits = np.stack([table.column(f"logit_{name}").to_numpy() for name in classes], axis=1)
+    def whole(name: str) -> NDArray[np.int64]:
+        return np.asarray(table.column(name).cast(pa.int64()).to_numpy(), dtype=np.int64)
+
+    logits = [table.column(f"logit_{name}").cast(pa.float32()).to_numpy() for name in classes]
+    if any(table.column(name).null_count for name in table.column_names):
+        raise ValueError("a cell is empty")
     return Predictions(
-        run_id=metadata["run_id"],
+        run_id=str(metadata["run_id"]),
         classes=classes,
         activation=metadata["activation"],
-        label_version=metadata["label_version"],
+        label_version=str(metadata["label_version"]),
         source_id=text("source_id"),
         split=text("split"),
         model=text("model"),
         condition=text("condition"),
-        member=table.column("member").to_numpy().astype(np.int64),
-        label=table.column("label").to_numpy().astype(np.int64),
-        logits=logits.astype(np.float32),
+        member=whole("member"),
+        label=whole("label"),
+        logits=np.stack(logits, axis=1),
     )
 
 
@@ -252,9 +292,12 @@ def write_history(path: Path, history: Mapping[str, NDArray[Any]]) -> None:
 
 
 def read_history(path: Path) -> dict[str, NDArray[np.float64]]:
-    """Read the history that `write_history` wrote, a column per name."""
+    """Read the history that `write_history` wrote, a column per name; `StoreError` if it is damaged."""
     table, _ = _read(path, HISTORY_VERSION)
-    return {name: table.column(name).to_numpy() for name in HISTORY_COLUMNS}
+    try:
+        return {name: table.column(name).cast(pa.float64()).to_numpy() for name in HISTORY_COLUMNS}
+    except _DAMAGE as error:
+        raise StoreError(f"{path}: is damaged: {type(error).__name__}: {error}") from error
 
 
 def no_formula(text: str) -> str:
@@ -288,11 +331,13 @@ def _check_predictions(path: Path, p: Predictions) -> None:
         raise StoreError(f"{path}: activation {p.activation!r} is not one of {', '.join(ACTIVATIONS)}")
     if n and not (p.label.min() >= -1 and p.label.max() < k):
         raise StoreError(f"{path}: labels must lie between -1 and {k - 1}")
-    keys = list(zip(*(getattr(p, name).tolist() for name in _KEY), strict=True))
-    if len(set(keys)) != n:
-        seen: set[tuple[Any, ...]] = set()
-        repeated = next(key for key in keys if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-        raise StoreError(f"{path}: the row {repeated} stands twice")
+    order = np.lexsort([getattr(p, name) for name in reversed(_KEY)])
+    same = [getattr(p, name)[order][1:] == getattr(p, name)[order][:-1] for name in _KEY]
+    if (twice := np.flatnonzero(np.logical_and.reduce(same))).size:
+        row = order[twice[0]]
+        raise StoreError(
+            f"{path}: the row {tuple(getattr(p, name)[row].item() for name in _KEY)} stands twice"
+        )
 
 
 def _write(path: Path, columns: Mapping[str, Any], metadata: Mapping[str, Any]) -> None:
@@ -300,18 +345,32 @@ def _write(path: Path, columns: Mapping[str, Any], metadata: Mapping[str, Any]) 
     write_parquet(path, table)
 
 
-def _read(path: Path, version: int) -> tuple[Any, dict[str, Any]]:
+def _read(path: Path, version: int) -> tuple[pa.Table, dict[str, Any]]:
     try:
         with pq.ParquetFile(path) as file:  # not read_table, which takes columns from folders named "a=b" too
             table = file.read()
-    except (OSError, pa.ArrowInvalid) as error:
+    except (OSError, pa.ArrowException) as error:
         raise StoreError(f"{path}: cannot be read: {error}") from error
-    raw = (table.schema.metadata or {}).get(b"rgbench")
+    return table, _facts(path, table.schema, version)
+
+
+def _head(path: Path, version: int) -> dict[str, Any]:
+    try:
+        schema = pq.read_schema(path)
+    except (OSError, pa.ArrowException) as error:
+        raise StoreError(f"{path}: cannot be read: {error}") from error
+    return _facts(path, schema, version)
+
+
+def _facts(path: Path, schema: pa.Schema, version: int) -> dict[str, Any]:
+    """Give what the file says of itself; raise `StoreError` if it is no table of ours, or of a newer version."""
+    raw = (schema.metadata or {}).get(b"rgbench")
     if raw is None:
         raise StoreError(f"{path}: is not a table of rgbench")
-    metadata = json.loads(raw)
-    if metadata["version"] > version:
-        raise StoreError(
-            f"{path}: has schema version {metadata['version']}, this rgbench reads up to {version}"
-        )
-    return table, metadata
+    try:
+        metadata, found = dict(json.loads(raw)), int(json.loads(raw)["version"])
+    except _DAMAGE as error:
+        raise StoreError(f"{path}: is damaged: {type(error).__name__}: {error}") from error
+    if found > version:
+        raise StoreError(f"{path}: has schema version {found}, this rgbench reads up to {version}")
+    return metadata
