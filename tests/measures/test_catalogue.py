@@ -170,3 +170,20 @@ def test_whatever_another_package_s_metric_does_the_page_is_written(
 def test_a_range_that_is_none_is_refused(ends):
     with pytest.raises(SpecError, match="metric 'x', value_range: found"):
         card("x", worst_recall, value_range=ends)
+
+
+def test_a_metric_that_writes_into_what_it_is_given_spoils_nothing(others, make_run):
+    def writes(y, logits):
+        y[:] = 0
+        logits[:] = 0
+        return 0.5
+
+    records = [make_run(name, seed, skill) for name, skill in (("a", 0.9), ("b", 0.5)) for seed in (1, 2)]
+    alone = compare(records, resamples=50)
+    others.register("writes", card("writes", writes, interval="bootstrap"))
+    found = compare(records, resamples=50)
+    assert found.failed["writes"].startswith("ValueError: assignment destination is read-only")
+    for row, before in zip(found.rows, alone.rows, strict=True):
+        for name, estimate in before.metrics.items():
+            assert repr(row.metrics[name]) == repr(estimate), name
+    assert found.pairs == alone.pairs

@@ -16,11 +16,11 @@ from rgbench.errors import SpecError
 from rgbench.measures.catalogue import find_metric
 from rgbench.registry import Registry
 from rgbench.report import page, sections
-from rgbench.report.blocks import Code, Figure, Fold, Grid, Section, Table
+from rgbench.report.blocks import Code, Figure, Fold, Gallery, Grid, Section, Table
 from rgbench.report.cells import Cell
 from rgbench.report.draw import svg
 from rgbench.report.html import write_page
-from rgbench.report.material import Beside, Runs
+from rgbench.report.material import Beside, ReportOptions, Runs
 from rgbench.report.sections import OWN, SectionCard, make
 from rgbench.store.tables import MODELS
 
@@ -241,3 +241,36 @@ def test_blocks_of_every_kind_are_shown(made):
     }
     assert kinds == {"text", "heading", "grid", "table", "terms", "key", "code", "gallery", "fold"}
     assert Code("x").kind == "code"
+
+
+@pytest.mark.parametrize(
+    ("blocks", "tables", "why"),
+    [
+        ((Fold("a", ("b",)),), (), "UndefinedError"),
+        ((Gallery((1,)),), (), "UndefinedError"),
+        ((), (Table("../away", "T", ("x",), ((Cell("1"),),)),), "the name '../away' is to name files"),
+        ((), (Table("ragged", "T", ("x", "y"), ((Cell("1"),),)),), "IndexError"),
+    ],
+)
+def test_what_the_page_cannot_show_is_left_out_and_said(registry, made, tmp_path, blocks, tables, why):
+    registry.register(
+        "odd", SectionCard("odd", lambda runs: Section("odd", "O", "O", blocks=blocks, tables=tables))
+    )
+    options = ReportOptions(figures=tmp_path / "figures")
+    text = unescape(
+        write_page(tmp_path / "r.html", made.comparisons, made.records, options=options).read_text()
+    )
+    assert "The section 'odd' is left out: " in text
+    assert why in text
+    assert '<section id="odd"' not in text
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["figures", "r.html"]
+
+
+def test_a_section_that_changes_the_comparison_is_the_only_one_that_sees_it(registry, made, tmp_path):
+    def changes(runs):
+        runs.main.rows[0].metrics.clear()
+        runs.main.resamples.clear()
+
+    plain = write_page(tmp_path / "plain.html", made.comparisons, made.records).read_text()
+    registry.register("changes", SectionCard("changes", changes, after="table"))
+    assert write_page(tmp_path / "r.html", made.comparisons, made.records).read_text() == plain

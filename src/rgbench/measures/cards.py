@@ -25,6 +25,7 @@ Floats = NDArray[np.float64]
 Measure = Callable[[Labels, Logits], float]
 PerSource = Callable[[Labels, Logits], Floats]
 M = TypeVar("M", bound=Measure)
+A = TypeVar("A", bound=np.generic)
 
 _NUMBER = (float, int, np.floating, np.integer)
 Scale = Literal["percent", "plain"]
@@ -121,11 +122,9 @@ class MetricCard:
     def tried(self, y: Labels, logits: Logits) -> tuple[float, str]:
         """Give the metric of predictions, and "" or why it could not be worked out; it is NaN then."""
         try:
-            value: object = self.function(y, logits)
-        except (
-            Exception,
-            SystemExit,
-        ) as error:  # whatever is wrong in another package must not cost the others
+            value: object = self.function(read_only(y), read_only(logits))
+        # Whatever is wrong in another package must not cost the others.
+        except (Exception, SystemExit) as error:
             return float("nan"), f"{type(error).__name__}: {error}"
         if not isinstance(value, _NUMBER):
             return float("nan"), f"gave a {type(value).__name__}; a number is legal"
@@ -148,6 +147,13 @@ class MetricCard:
         [0, 0, 0]
         """
         return y if self.interval == "classes" else np.zeros_like(y)
+
+
+def read_only(array: NDArray[A]) -> NDArray[A]:
+    """Give a view that cannot be written to, so that no metric changes what the next one is given."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
 
 
 def _is_range(found: object) -> bool:

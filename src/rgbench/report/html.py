@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from rgbench.report import page
 from rgbench.report.files.export import write_figures
 from rgbench.report.files.standalone import figure_style
 from rgbench.report.material import Beside, ReportOptions, Runs
+from rgbench.report.sections import ANCHORS
 from rgbench.store.files import write_bytes
 from rgbench.store.store import RunRecord
 
@@ -66,11 +68,25 @@ def write_page(
         raise ValueError("a report needs at least one comparison and one record")
     path, options = Path(path), options or ReportOptions()
     find = images.get if isinstance(images, Mapping) else images
-    content = page.make(Runs.of(comparisons, records, beside, find, options))
+    content = _showable(page.make(Runs.of(comparisons, records, beside, find, options)))
     write_bytes(path, _render(content).encode("utf8"))
     if options.figures is not None:
         write_figures(options.figures, content.figures, content.tables)
     return path
+
+
+def _showable(content: page.Page) -> page.Page:
+    """Leave out what other packages made and the page cannot show: each of their sections is tried alone."""
+    kept, problems = [], []
+    for section in content.sections:
+        try:
+            if section.anchor not in ANCHORS:
+                _render(replace(content, sections=(section,)))
+        except Exception as error:  # whatever stands in it
+            problems.append(f"The section {section.anchor!r} is left out: {type(error).__name__}: {error}")
+        else:
+            kept.append(section)
+    return replace(content, sections=tuple(kept), problems=(*content.problems, *problems))
 
 
 def _render(content: page.Page) -> str:

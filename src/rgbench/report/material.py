@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from copy import copy
-from dataclasses import dataclass, field
+from copy import copy, deepcopy
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -200,6 +200,11 @@ class Runs:
             find,
             options or ReportOptions(),
         )
+
+    def copied(self) -> Runs:
+        """Give the same with comparisons of its own: what another package changes there, nobody else sees."""
+        copies = deepcopy(dict(self.comparisons))
+        return replace(self, main=copies.get(self.main.model, deepcopy(self.main)), comparisons=copies)
 
     def citing(self, cites: Iterable[str]) -> Runs:
         """Give the same with more that is cited, keeping what has been worked out."""

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy.stats import binomtest
 
 from rgbench.errors import SpecError
-from rgbench.measures.cards import MetricCard
+from rgbench.measures.cards import MetricCard, read_only
 
 Weights = NDArray[np.float32]
 
@@ -95,6 +95,7 @@ def resampled(
         return None
     if not np.isfinite(logits).all():
         return np.full(len(weights), np.nan)
+    y, logits = read_only(y), read_only(logits)
     if card.of_counts is not None:
         drawn = card.of_counts(_counts(y, logits, weights))
     elif card.per_source is not None:

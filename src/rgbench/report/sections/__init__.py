@@ -15,7 +15,7 @@ from typing import get_args
 from rgbench.errors import SpecError
 from rgbench.references import bibliography
 from rgbench.registry import Registry
-from rgbench.report.blocks import Block, Figure, Section, Table
+from rgbench.report.blocks import Block, Figure, Section, Table, file_name
 from rgbench.report.material import Runs
 from rgbench.report.sections import (
     across,
@@ -190,7 +190,7 @@ def _ordered(cards: list[SectionCard], problems: list[str]) -> list[SectionCard]
 def _guarded(card: SectionCard, runs: Runs, made: list[Section], problems: list[str]) -> Section | None:
     """Make a section of another package; None if it fails, which is said."""
     try:
-        section = card.maker(runs)
+        section = card.maker(runs.copied())
         _check(section, made)
     except (Exception, SystemExit) as error:  # whatever is wrong in another package must not cost the report
         problems.append(f"The section {card.name!r} is left out: {type(error).__name__}: {error}")
@@ -211,10 +211,12 @@ def _check(section: object, made: list[Section]) -> None:
             raise SpecError(f"its {name} are {value!r}; a tuple of {legal} is legal")
     if not all(isinstance(text, str) and text for text in (section.anchor, section.menu, section.title)):
         raise SpecError("its anchor, menu and title must be texts")
-    for own in section.all_tables:
-        own.downloads  # noqa: B018 - a table that cannot be downloaded fails here
-    for figure in section.all_figures:
-        figure.address  # noqa: B018
+    names = [own.name for own in section.all_tables] + [own.name for own in section.all_figures]
+    for name in names:
+        if file_name(name) != name:
+            raise SpecError(
+                f"the name {name!r} is to name files; small letters, digits and hyphens are legal"
+            )
     if section.anchor in {*ANCHORS, *(each.anchor for each in made)}:
         raise SpecError(f"its anchor {section.anchor!r} is that of another section")
     bibliography(section.cites)
