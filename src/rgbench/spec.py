@@ -19,7 +19,17 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictFloat,
+    StrictInt,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from rgbench.errors import SpecError
 from rgbench.extensions import load_extensions
@@ -32,7 +42,14 @@ PROTOCOL_KEYS = ("title", "extends", *PROTOCOL_TABLES, "networks")
 """All that may stand in a protocol."""
 PUBLISHED_SEEDS = (8901, 1826, 4915)
 """The three seeds of the 2021 study."""
-_OWN_DATA = {"path", "manifest", "class_labels", "columns", "labels", "cutout", "cutout_scale", "beam"}
+OWN_KEYS = ("manifest", "class_labels", "columns", "labels", "cutout", "cutout_scale", "beam")
+"""Keys of one's own data, which go with `path`."""
+_OWN_DATA = {"path", *OWN_KEYS}
+
+# True is no number here, and a text in quotes neither.
+Whole = StrictInt
+Number = StrictFloat
+Flag = StrictBool
 
 
 class _Frozen(BaseModel):
@@ -58,23 +75,23 @@ class DataSpec(_Frozen):
 
     name: str = "first-galaxy-data"
     split: str = "published"
-    train_size: int = Field(250, ge=1)
-    validation_size: int = Field(100, ge=1)
-    train_limit: int | None = Field(None, ge=1)
+    train_size: Whole = Field(250, ge=1)
+    validation_size: Whole = Field(100, ge=1)
+    train_limit: Whole | None = Field(None, ge=1)
     test: str = ""
     test_sources: Literal["test", "all"] = "test"
     shared: Literal["remove", "refuse"] = "remove"
     checksum: str = ""
     frame: tuple[int, int] | None = None
-    pixel_scale: float | None = None
+    pixel_scale: Number | None = None
     path: str | None = None
     manifest: str | None = None
     class_labels: str | None = None
     columns: dict[str, str] = {}
     labels: dict[str, str] = {}
-    cutout: float | None = Field(None, gt=0, le=36_000)
-    cutout_scale: float | None = Field(None, gt=0)
-    beam: float | None = Field(None, gt=0)
+    cutout: Number | None = Field(None, gt=0, le=36_000)
+    cutout_scale: Number | None = Field(None, gt=0)
+    beam: Number | None = Field(None, gt=0)
 
     @field_validator("split")
     @classmethod
@@ -98,8 +115,8 @@ class ImageSpec(_Frozen):
     """How an image becomes a network's input; sizes are pixels, of square fields unless two are given."""
 
     preset: str
-    field: int = Field(ge=8)
-    size: int | tuple[int, int]
+    field: Whole = Field(ge=8)
+    size: Whole | tuple[Whole, Whole]
 
     @field_validator("size")
     @classmethod
@@ -113,40 +130,47 @@ class AugmentationSpec(_Frozen):
     """How training images are varied, on the device, in each epoch."""
 
     kind: Literal["rotations", "random", "none"]
-    step: int = Field(15, ge=1, le=360)
-    validation: bool = False
-    rotate: bool = True
-    flip: bool = True
-    zoom: float = Field(0.0, ge=0, lt=1)
-    shift: float = Field(0.0, ge=0)
+    step: Whole = Field(15, ge=1, le=360)
+    validation: Flag = False
+    rotate: Flag = True
+    flip: Flag = True
+    zoom: Number = Field(0.0, ge=0, lt=1)
+    shift: Number = Field(0.0, ge=0)
 
 
 class RecipeSpec(_Frozen):
     """How a network is trained and applied."""
 
-    epochs: int = Field(ge=1)
-    batch_size: int = Field(ge=1)
+    epochs: Whole = Field(ge=1)
+    batch_size: Whole = Field(ge=1)
     batches: Literal["shuffled", "two-sources"] = "shuffled"
-    learning_rate: float = Field(gt=0)
+    learning_rate: Number = Field(gt=0)
     optimizer: Literal["adam", "adamw"] = "adam"
-    adam_epsilon: float = Field(1e-8, gt=0)
-    weight_decay: float = Field(0.0, ge=0)
+    adam_epsilon: Number = Field(1e-8, gt=0)
+    weight_decay: Number = Field(0.0, ge=0)
     schedule: Literal["plateau", "warmup-cosine", "constant"] = "constant"
-    warmup: float = Field(0.1, ge=0, lt=1)
-    plateau_factor: float = Field(0.5, gt=0, lt=1)
-    plateau_patience: int = Field(3, ge=0)
-    plateau_min_delta: float = Field(0.01, ge=0)
-    plateau_min_rate: float = Field(1e-12, ge=0)
-    class_weights: bool = False
-    label_smoothing: float = Field(0.0, ge=0, lt=1)
-    early_stopping: int = Field(-1, ge=-1)
-    l2: bool = True
+    warmup: Number = Field(0.1, ge=0, lt=1)
+    plateau_factor: Number = Field(0.5, gt=0, lt=1)
+    plateau_patience: Whole = Field(3, ge=0)
+    plateau_min_delta: Number = Field(0.01, ge=0)
+    plateau_min_rate: Number = Field(1e-12, ge=0)
+    class_weights: Flag = False
+    label_smoothing: Number = Field(0.0, ge=0, lt=1)
+    early_stopping: Whole = Field(-1, ge=-1)
+    l2: Flag = True
     dropout: Literal["all", "dense", "none"] = "all"
     precision: Literal["float32", "bfloat16"] = "float32"
     views: Literal[1, 2, 4, 8] = 1
     pretraining: Literal["none", "autoencoder"] = "none"
-    pretraining_epochs: int = Field(10, ge=1)
-    pretraining_rate: float = Field(1e-3, gt=0)
+    pretraining_epochs: Whole = Field(10, ge=1)
+    pretraining_rate: Number = Field(1e-3, gt=0)
+
+    @field_validator("views", mode="before")
+    @classmethod
+    def _number(cls, value: Any) -> Any:
+        if isinstance(value, bool):
+            raise ValueError("must be 1, 2, 4 or 8")
+        return value
 
 
 class NetworkSpec(_Frozen):
@@ -157,7 +181,7 @@ class NetworkSpec(_Frozen):
     """
 
     name: str
-    channels: int = Field(1, ge=1)
+    channels: Whole = Field(1, ge=1)
     layers: str = ""
     weights: str = ""
 
@@ -165,14 +189,14 @@ class NetworkSpec(_Frozen):
 class RunSpec(_Frozen):
     """Everything that the result of one run depends on."""
 
-    version: int = SPEC_VERSION
+    version: Whole = SPEC_VERSION
     protocol: str
     data: DataSpec
     images: ImageSpec
     augmentation: AugmentationSpec
     network: NetworkSpec
     recipe: RecipeSpec
-    seed: int
+    seed: Whole
 
     @property
     def run_id(self) -> str:
@@ -205,7 +229,7 @@ class Study(_Frozen):
     # Before all that may name what they bring: fields are validated in this order.
     extensions: tuple[str, ...] = ()
     networks: tuple[str, ...] = Field(min_length=1)
-    seeds: tuple[int, ...] = Field(PUBLISHED_SEEDS, min_length=1)
+    seeds: tuple[Whole, ...] = Field(PUBLISHED_SEEDS, min_length=1)
     protocol: str = "modern"
     data: DataSpec = DataSpec()
     images: dict[str, Any] = {}
@@ -213,9 +237,22 @@ class Study(_Frozen):
     recipe: dict[str, Any] = {}
     layers: dict[str, str] = {}
     splits: tuple[str, ...] = ()
-    train_limits: tuple[int, ...] = ()
-    same_steps: bool = True
+    train_limits: tuple[Whole, ...] = ()
+    same_steps: Flag = True
     schedule: tuple[ScheduleLine, ...] = ()
+
+    @field_validator("name")
+    @classmethod
+    def _names_a_file(cls, value: str) -> str:
+        if not value.strip() or value.startswith(".") or len(value) > 100 or not value.isprintable():
+            raise ValueError(
+                "the report is named after it: 1 to 100 printable characters, no dot at the beginning"
+            )
+        if {"/", "\\"} & set(value) or value == "report":
+            raise ValueError(
+                "the report is named after it: no slash, and not 'report', which names that of the store"
+            )
+        return value
 
     @field_validator("extensions")
     @classmethod
@@ -244,8 +281,8 @@ class ScheduleLine(_Frozen):
     """A line of an architecture file: a network with its own learning rate and epochs."""
 
     network: str
-    learning_rate: float = Field(gt=0)
-    epochs: int = Field(ge=1)
+    learning_rate: Number = Field(gt=0)
+    epochs: Whole = Field(ge=1)
 
 
 Study.model_rebuild()
@@ -317,6 +354,15 @@ def _protocol(name: str, item: Any) -> Mapping[str, Any]:
             raise SpecError(
                 f"protocol {name!r}: unknown key {key!r}; the keys are {', '.join(PROTOCOL_KEYS)}"
             )
+    own = item.get("networks", {})
+    tables = {key: item[key] for key in (*PROTOCOL_TABLES, "networks") if key in item}
+    if isinstance(own, Mapping):
+        tables |= {f"networks.{network}": table for network, table in own.items()}
+    for key, table in tables.items():
+        if not isinstance(table, Mapping):
+            raise SpecError(f"protocol {name!r}: {key} is {table!r}; a table is legal")
+    if not isinstance(item.get("extends", ""), str):
+        raise SpecError(f"protocol {name!r}: extends is {item['extends']!r}; the name of a protocol is legal")
     return item
 
 
@@ -436,6 +482,8 @@ def _explain(model: type[BaseModel], error: Any) -> str:
         return f"unknown key {key!r}; {hint}"
     if error["type"] == "missing":
         return f"key {key!r} is missing"
+    if error["type"] == "tuple_type":
+        return f"key {key!r}: must be a list, as [{error['input']!r}], found {error['input']!r}"
     message = error["msg"].removeprefix("Value error, ")
     message = message[:1].lower() + message[1:]
     return f"key {key!r}: {message}, found {error['input']!r}"

@@ -112,6 +112,8 @@ class Card:
         Full width at half maximum of the synthesised beam in arcseconds; NaN where it is not known.
     image_size : (int, int), optional
         Rows and columns of the images, where all of them have the same and the loader sees to it.
+    splits : tuple of str, optional
+        Names of its published splits, where the card tells them.
     version : str
         Version of the labels.
     defects : tuple of str
@@ -141,6 +143,7 @@ class Card:
     agreement_with: str = ""
     keys: tuple[str, ...] = ()
     image_size: tuple[int, int] | None = None
+    splits: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)

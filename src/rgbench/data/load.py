@@ -17,12 +17,13 @@ def load_dataset(spec: DataSpec, image_size: tuple[int, int] | None = None) -> D
     if spec.path is None:
         dataset = load_data(spec.name)
     else:
-        dataset = load_folder(spec.path, spec.manifest, spec.class_labels, image_size, _folder_options(spec))
+        dataset = load_folder(spec.path, spec.manifest, spec.class_labels, image_size, folder_options(spec))
     if not spec.test:
         return dataset
     return train_here_test_there(dataset, load_data(spec.test), spec.split, spec.test_sources, spec.shared)
 
 
-def _folder_options(spec: DataSpec) -> FolderOptions:
+def folder_options(spec: DataSpec) -> FolderOptions:
+    """Give how the images of one's own folder are read; `SpecError` or `DataError` says what is wrong."""
     cut = None if spec.cutout is None else CutoutSpec(size_arcsec=spec.cutout, pixel_scale=spec.cutout_scale)
     return FolderOptions(SourceColumns.of(spec.columns), LabelRule(mapping=spec.labels), cut, beam=spec.beam)

@@ -254,17 +254,32 @@ class Preset:
         Raises
         ------
         SpecError
-            If a step of one's own gives anything but as many images.
+            If a step of one's own raises, or gives anything but as many images of finite or missing pixels.
         """
         for step, arguments in self.steps:
-            found = (step if callable(step) else STEPS[step])(images, **arguments)
-            if np.ndim(found) != 3 or len(found) != len(images):
-                raise SpecError(
-                    f"preset {self.name!r}: of images of shape {images.shape} a step made {np.shape(found)}; "
-                    "as many images, (n, h, w), are needed"
-                )
-            images = found
+            images = (
+                self._own(step, images, arguments) if callable(step) else STEPS[step](images, **arguments)
+            )
         return images
+
+    def _own(self, step: Callable[..., Pixels], images: Pixels, arguments: Mapping[str, Any]) -> Pixels:
+        """Apply a step from elsewhere; whatever is wrong with it is told with the name of the preset."""
+        try:
+            found = np.asarray(step(images.copy(), **arguments))
+        except DataError:
+            raise
+        except Exception as error:
+            raise SpecError(f"preset {self.name!r} raised {type(error).__name__}: {error}") from error
+        if found.ndim != 3 or len(found) != len(images):
+            raise SpecError(
+                f"preset {self.name!r}: of images of shape {images.shape} a step made {found.shape}; "
+                "as many images, (n, h, w), are needed"
+            )
+        if found.dtype.kind not in "biuf":
+            raise SpecError(
+                f"preset {self.name!r}: a step made pixels of type {found.dtype}; numbers are needed"
+            )
+        return found if found.dtype.kind == "f" else found.astype(np.float32)
 
 
 _Steps = tuple[tuple[Step, Mapping[str, Any]], ...]
@@ -460,9 +475,13 @@ def _preset(preset: str | Preset) -> Preset:
 def _prepare(chunk: NDArray[Any], first: int, preset: Preset) -> NDArray[np.float32]:
     """Prepare usable images, the first of which is number `first` to the caller."""
     try:
-        return np.asarray(preset.apply(_floating(chunk)), dtype=np.float32)
+        ready = np.asarray(preset.apply(_floating(chunk)), dtype=np.float32)
     except ImageError as error:
         raise error.shifted(first) from None
+    if not np.isfinite(ready).all():
+        index = first + int(np.argmin(np.isfinite(ready).all(axis=(1, 2))))
+        raise SpecError(f"preset {preset.name!r}: image {index} has pixels that are not finite after it")
+    return ready
 
 
 def _flat(images: Pixels) -> Pixels:

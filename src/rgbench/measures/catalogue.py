@@ -84,6 +84,7 @@ def measure(y: Labels, logits: Logits) -> Measured:
 
     Examples
     --------
+    >>> import numpy as np
     >>> found = measure(np.array([0, 1]), np.array([[2.0, 0.0], [3.0, 0.0]]))
     >>> found.values["accuracy"], dict(found.failed)
     (0.5, {})

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from pathlib import Path
 
 import numpy as np
 
-from rgbench.data.catalogue import DataSet, Flag
+from rgbench.data.catalogue import CLASSES, DataSet, Flag
+from rgbench.data.load import folder_options
 from rgbench.data.sets import data_sets
 from rgbench.data.split import SIDES, Split
 from rgbench.errors import DataError, SpecError
 from rgbench.images.preprocess import preprocess_batch, presets
 from rgbench.networks import canonical_name, describe_network, networks
 from rgbench.networks.facts import NetworkFacts
+from rgbench.networks.notation.analysis import analyse, split_output
 from rgbench.networks.notation.notation import parse_layers, to_text
-from rgbench.spec import RunSpec, Study, resolve
+from rgbench.spec import OWN_KEYS, DataSpec, RunSpec, Study, resolve
 
 LARGEST_SIDE = 4096
 """Pixels along a side of a network's input; a larger number is taken for a slip."""
@@ -61,6 +64,27 @@ def check_study(study: Study, data: bool = True) -> Study:
     return canonical
 
 
+def _check_own(wanted: DataSpec) -> None:
+    """Check what says how one's own images are read; without a folder of them nothing of it may be given."""
+    for key in ("checksum", "frame", "pixel_scale"):
+        if getattr(wanted, key):
+            raise SpecError(f"[data] {key}: is filled in from the data; leave it out")
+    if wanted.path is None:
+        given = [key for key in OWN_KEYS if getattr(wanted, key)]
+        if given:
+            raise SpecError(
+                f"[data] {given[0]}: goes with path, the folder of your own images; give it, or leave both"
+            )
+        return
+    if not Path(wanted.path).is_dir():
+        raise SpecError(f"[data] path: {wanted.path}: there is no such folder of images")
+    for key in ("manifest", "class_labels"):
+        name = getattr(wanted, key)
+        if name and not Path(name).is_file():
+            raise SpecError(f"[data] {key}: {name}: there is no such file")
+    folder_options(wanted)
+
+
 def _check_data(study: Study, runs: list[RunSpec]) -> None:
     """Check the names of data sets, and what the card of a registered one tells about sizes."""
     wanted = study.data
@@ -68,9 +92,16 @@ def _check_data(study: Study, runs: list[RunSpec]) -> None:
         raise SpecError(
             f"[data] test: {wanted.test!r} is the training set itself; name another, or leave it out"
         )
+    _check_own(wanted)
     if wanted.path is not None:
+        for run in {run.network.name: run for run in runs if run.network.layers}.values():
+            analyse(parse_layers(run.network.layers), run.images.size, len(CLASSES), run.network.channels)
         return
     card = data_sets().get(_known(wanted.name, "[data] name")).card
+    for split in dict.fromkeys(run.data.split for run in runs):
+        if card.splits is not None and split not in (*card.splits, "becker2021"):
+            legal = ", ".join((*card.splits, "becker2021"))
+            raise SpecError(f"[data] split: {card.name} has no split {split!r}; legal are {legal}")
     if card.image_size is not None:
         check_field(runs[0], card.image_size, card.name)
     for run in {run.network.name: run for run in runs}.values():
@@ -109,7 +140,9 @@ def canonical_study(study: Study) -> Study:
         if name in networks():
             raise SpecError(f"[layers] {name!r}: a registered network has that name; choose another")
         try:
-            own[name] = to_text(parse_layers(text))
+            layers = parse_layers(text)
+            split_output(layers)
+            own[name] = to_text(layers)
         except SpecError as error:
             raise SpecError(f"[layers] {name!r}: {error}") from error
 
@@ -118,6 +151,11 @@ def canonical_study(study: Study) -> Study:
 
     lines = tuple(line.model_copy(update={"network": canonical(line.network)}) for line in study.schedule)
     names = tuple(map(canonical, study.networks))
+    trained = {line.network for line in lines}
+    if lines and trained != set(names):
+        raise SpecError(
+            f"schedule: trains {', '.join(sorted(trained))}, but networks lists {', '.join(names)}: list the same"
+        )
     return study.model_copy(update={"networks": names, "schedule": lines, "layers": own})
 
 

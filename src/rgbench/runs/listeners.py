@@ -48,33 +48,46 @@ class Silence:
 class Several:
     """A listener that tells others, in their order.
 
+    One that raises is told nothing more and stops no run; `dropped` says which it was, and why.
+
     Examples
     --------
-    >>> Several(Silence(), make_listener("silence")).run_starts(None)
+    >>> told = Several(Silence(), make_listener("silence"))
+    >>> told.run_starts(None)
+    >>> told.dropped
+    []
     """
 
     def __init__(self, *listeners: Listener) -> None:
-        self._listeners = listeners
+        self._listeners = list(listeners)
+        self.dropped: list[str] = []
 
     def starts(self, plan: Plan) -> None:
         """Tell all that the study starts."""
-        for listener in self._listeners:
-            listener.starts(plan)
+        self._tell(lambda listener: listener.starts(plan))
 
     def run_starts(self, spec: RunSpec) -> None:
         """Tell all that a run starts."""
-        for listener in self._listeners:
-            listener.run_starts(spec)
+        self._tell(lambda listener: listener.run_starts(spec))
 
     def step(self, spec: RunSpec, epoch: int, step: int) -> None:
         """Tell all of a training step."""
-        for listener in self._listeners:
-            listener.step(spec, epoch, step)
+        self._tell(lambda listener: listener.step(spec, epoch, step))
 
     def run_ends(self, record: RunRecord) -> None:
         """Tell all of the end of a run."""
-        for listener in self._listeners:
-            listener.run_ends(record)
+        self._tell(lambda listener: listener.run_ends(record))
+
+    def _tell(self, call: Callable[[Listener], None]) -> None:
+        for listener in tuple(self._listeners):
+            try:
+                call(listener)
+            except Exception as error:
+                self._listeners.remove(listener)
+                name = type(listener).__name__
+                self.dropped.append(
+                    f"listener {name} raised {type(error).__name__}: {error}; it was told nothing more"
+                )
 
 
 @cache
@@ -94,9 +107,13 @@ def make_listener(name: str) -> Listener:
     Raises
     ------
     SpecError
-        If there is none of that name, or what is made lacks one of the methods of `Listener`.
+        If there is none of that name, making it raises, or what is made lacks one of the methods of `Listener`.
     """
-    made = listeners().get(name)()
+    factory = listeners().get(name)
+    try:
+        made = factory()
+    except Exception as error:
+        raise SpecError(f"listener {name!r} raised {type(error).__name__}: {error}") from error
     lacking = [m for m in ("starts", "run_starts", "step", "run_ends") if not hasattr(made, m)]
     if lacking:
         raise SpecError(f"listener {name!r}: {type(made).__name__} has no method {', '.join(lacking)}")

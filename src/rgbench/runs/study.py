@@ -28,7 +28,7 @@ _OVERHEAD_MACS = 2e7
 
 def find_study(name: str) -> Study:
     """Read a study from a TOML file, or one that ships with the package by its bare name."""
-    if Path(name).exists() or name.endswith(".toml"):
+    if Path(name).is_file() or name.endswith(".toml"):
         return read_study(Path(name))
     folder = resources.files("rgbench.studies")
     known = sorted(p.name.removesuffix(".toml") for p in folder.iterdir() if p.name.endswith(".toml"))

@@ -29,7 +29,8 @@ def load_weights(path: Path, network: nn.Module) -> None:
     try:
         network.load_state_dict(tensors)
     except RuntimeError as error:
-        raise StoreError(f"{path}: does not fit the network: {error}") from error
+        why = "; ".join(line.strip() for line in str(error).splitlines()[1:3]) or str(error)
+        raise StoreError(f"{path}: the weights do not fit the network: {why}") from error
 
 
 def save_checkpoint(

@@ -53,12 +53,14 @@ def run_and_report(
     study, store, device = find_study(study_name), Store(store_path), choose_device(device)
     check_study(study)
     others = [make_listener(name) for name in listeners]
-    console.print(
-        f"[bold]{study.name}[/bold]: protocol {study.protocol}, data {study.data.name}, on {device}"
-    )
+    console.print(study.name, style="bold", markup=False, end="", highlight=False)
+    console.print(f": protocol {study.protocol}, data {study.data.name}, on {device}", markup=False)
     dataset = load_dataset(study.data)
     with TerminalListener(console, device) as listener:
-        records = run_study(study, store, device, Several(listener, *others), dataset)
+        told = Several(listener, *others)
+        records = run_study(study, store, device, told, dataset)
+    for why in told.dropped:
+        console.print(why, style="yellow", markup=False, highlight=False)
     spec = ReportSpec(out=store.root / f"{study.name}.html")
     reports = report_records(records, store, spec, dataset).reports
     for each in reports:

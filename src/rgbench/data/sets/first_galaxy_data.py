@@ -57,6 +57,7 @@ CARD = Card(
     agreement=491 / 721,
     agreement_with="unLRG, labelled apart (721 sources within 10 arcsec)",
     image_size=_SIDE,
+    splits=("published", *(f"fold-{k}" for k in range(5))),
 )
 ARCHIVE = PublicFile(
     name="galaxy_data_h5.zip",

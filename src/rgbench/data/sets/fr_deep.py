@@ -58,6 +58,7 @@ def _card(name: str, title: str, survey: str, scale: tuple[float, float], defect
         version=f"{file}_PNG_dataset.tar.gz",
         defects=(*defects, *_COMMON_DEFECTS),
         image_size=_SIDE,
+        splits=("published",),
     )
 
 

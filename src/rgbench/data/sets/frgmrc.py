@@ -46,6 +46,7 @@ CARD = Card(
         "no split is published",
     ),
     image_size=_SIDE,
+    splits=(),
 )
 _CLASS_OF = {"COMPACT": "Compact", "COMP": "Compact", "FRI": "FRI", "FRII": "FRII", "BENT": "Bent"}
 _RECORD = "frgmrc.sha256"

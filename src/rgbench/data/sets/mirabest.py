@@ -87,6 +87,7 @@ def _card(name: str, title: str, classes: tuple[str, ...], file: str, defects: t
         agreement=same / both,
         agreement_with=f"unLRG, labelled apart ({both:,} {which} within 10 arcsec)",
         image_size=_SIDE,
+        splits=("published",),
     )
 
 

@@ -35,6 +35,7 @@ CARD = Card(
         "no validation set is published: the first 3,000 training images are it, as in the 2021 testbed",
     ),
     image_size=_SIDE,
+    splits=("published",),
 )
 VALIDATION = 3000
 """Images of the training file, from its beginning, that the 2021 testbed takes for validation."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -33,7 +33,14 @@ from rgbench.networks.modules.modules import (
     ends_in_softmax,
     initialise_,
 )
-from rgbench.networks.notation.analysis import ImageSize, LayerFacts, analyse, check_outputs, resolve_classes
+from rgbench.networks.notation.analysis import (
+    ImageSize,
+    LayerFacts,
+    analyse,
+    check_outputs,
+    resolve_classes,
+    split_output,
+)
 from rgbench.networks.notation.geometry import Shape
 from rgbench.networks.notation.kinds import kind_of
 from rgbench.networks.notation.layers import (
@@ -59,9 +66,6 @@ from rgbench.networks.notation.layers import (
 from rgbench.networks.notation.notation import parse_layers
 
 __all__ = ["Network", "build_layers", "build_network", "ends_in_softmax", "make_generator"]
-
-OUTPUT_ACTIVATIONS = ("softmax", "sigmoid")
-"""What a network may end in."""
 
 
 def build_network(
@@ -139,7 +143,7 @@ def build_layers(
     """Build the module of a tuple of layers; arguments as in `build_network`."""
     facts = analyse(layers, image_size, n_classes, channels).layers
     resolved = resolve_classes(layers, n_classes)
-    activation, kept = _without_output_activation(resolved)
+    activation, kept = split_output(resolved)
     check_outputs(facts[-1].output_shape, facts[-1].text, n_classes)
     builder = _Builder(iter(facts), generator or make_generator(None))
     stack, _ = builder.build(kept, ())
@@ -158,16 +162,6 @@ def make_generator(seed: int | torch.Generator | None) -> torch.Generator:
     else:
         generator.manual_seed(seed)
     return generator
-
-
-def _without_output_activation(layers: tuple[Layer, ...]) -> tuple[str, tuple[Layer, ...]]:
-    """Split the output activation off the last layer."""
-    last = layers[-1]
-    if isinstance(last, Activation) and last.function in OUTPUT_ACTIVATIONS:
-        return last.function, layers[:-1]
-    if isinstance(last, Dense) and last.activation in OUTPUT_ACTIVATIONS:
-        return last.activation, (*layers[:-1], replace(last, activation="linear"))
-    raise SpecError(f"the last layer ({last}) must end in {' or '.join(OUTPUT_ACTIVATIONS)}")
 
 
 @dataclass

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from rgbench.errors import DataError, SpecError
+from rgbench.errors import DataError, RgbenchError, SpecError
 from rgbench.networks.cards import NetworkFactory
 from rgbench.networks.modules.modules import Network, ends_in_softmax
 from rgbench.networks.notation.analysis import ImageSize, image_shape
@@ -124,7 +124,7 @@ def count_foreign(model: Network) -> dict[str, Any]:
     try:
         with torch.no_grad(), FlopCounterMode(display=False) as counter:
             model.eval()(image)
-    except (RuntimeError, AssertionError, ValueError) as error:
+    except Exception as error:
         raise SpecError(
             f"network {model.name} cannot run on images of {model.image_size} pixels: {error}"
         ) from error
@@ -202,9 +202,19 @@ def wrap_factory(
     image_shape(image_size, channels)
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(_draw_seed(generator))
-        inner = factory(image_size=image_size, n_classes=n_classes, channels=channels)
+        try:
+            inner = factory(image_size=image_size, n_classes=n_classes, channels=channels)
+        except RgbenchError:
+            raise
+        except Exception as error:
+            raise SpecError(
+                f"network {name} raised {type(error).__name__} when it was made with image_size={image_size}, "
+                f"n_classes={n_classes}, channels={channels}: {error}"
+            ) from error
     if not isinstance(inner, nn.Module):
         raise SpecError(f"network {name} returned a {type(inner).__name__}, not a torch.nn.Module")
+    if next(inner.parameters(), None) is None:
+        raise SpecError(f"network {name} has no parameters: there is nothing to train")
     if ends_in_softmax(inner):
         raise SpecError(f"network {name} ends in a softmax; networks give logits: remove its last layer")
     return ForeignNetwork(name, inner, image_size, n_classes, channels)

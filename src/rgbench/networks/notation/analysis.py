@@ -11,7 +11,7 @@ from typing import Any
 
 from rgbench.errors import SpecError
 from rgbench.networks.notation.geometry import Pads, Shape, Window
-from rgbench.networks.notation.layers import Branches, Dense, Layer
+from rgbench.networks.notation.layers import Activation, Branches, Dense, Layer
 
 ImageSize = int | tuple[int, int]
 """Side of a square image, or (rows, columns), in pixels."""
@@ -19,6 +19,9 @@ CONVOLUTIONS = ("Conv", "DepthwiseConv", "GroupConv")
 """The kinds of layers that count as convolutions."""
 WINDOWS = (*CONVOLUTIONS, "MaxPool", "BlurPool")
 """The kinds of layers whose windows slide over a map."""
+
+OUTPUT_ACTIVATIONS = ("softmax", "sigmoid")
+"""What a network may end in."""
 
 
 @dataclass(frozen=True)
@@ -317,3 +320,13 @@ def _summarise(
         feature_map=windows[-1].output_shape if windows else shape,
         layers=facts,
     )
+
+
+def split_output(layers: tuple[Layer, ...]) -> tuple[str, tuple[Layer, ...]]:
+    """Split the output activation off the last layer; raise `SpecError` if it has none that is legal."""
+    last = layers[-1]
+    if isinstance(last, Activation) and last.function in OUTPUT_ACTIVATIONS:
+        return last.function, layers[:-1]
+    if isinstance(last, Dense) and last.activation in OUTPUT_ACTIVATIONS:
+        return last.activation, (*layers[:-1], replace(last, activation="linear"))
+    raise SpecError(f"the last layer ({last}) must end in {' or '.join(OUTPUT_ACTIVATIONS)}")
