@@ -7,10 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from rgbench.errors import SpecError
 from rgbench.extensions import ENTRY_POINTS, REGISTRIES, names, register, registry
+from rgbench.images.preprocess import Preset, preprocess_batch
 from rgbench.registry import Registry
 from rgbench.runs.listeners import Several, Silence, make_listener
 
@@ -315,3 +317,71 @@ def test_several_listeners_hear_the_same_in_order():
 
     Several(Ear("a"), make_listener("silence"), Ear("b")).step(None, 1, 2)
     assert heard == [("a", 1, 2), ("b", 1, 2)]
+
+
+def test_a_listener_that_raises_is_told_nothing_more_and_stops_no_run():
+    class Deaf(Silence):
+        def step(self, spec, epoch, step):
+            raise RuntimeError("no ear")
+
+    heard = []
+
+    class Ear(Silence):
+        def step(self, spec, epoch, step):
+            heard.append(step)
+
+    told = Several(Deaf(), Ear())
+    told.step(None, 1, 1)
+    told.step(None, 1, 2)
+    assert heard == [1, 2]
+    assert told.dropped == ["listener Deaf raised RuntimeError: no ear; it was told nothing more"]
+
+
+def test_a_listener_that_cannot_be_made_is_an_error_of_one_line():
+    def fails():
+        raise ValueError("no screen")
+
+    register("listener", "unmade", fails)
+    with pytest.raises(SpecError, match="^listener 'unmade' raised ValueError: no screen$"):
+        make_listener("unmade")
+
+
+PRESETS = {
+    "raises": (lambda images: 1 / 0, "preset 'raises' raised ZeroDivisionError"),
+    "flat": (lambda images: images[0], "preset 'flat': of images of shape .* a step made"),
+    "complex": (lambda images: images + 1j, "preset 'complex': a step made pixels of type complex"),
+    "nan": (lambda images: images * np.nan, "preset 'nan': image 0 has pixels that are not finite after it"),
+}
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_preset_that_fails_is_named(name):
+    step, message = PRESETS[name]
+    images = np.random.default_rng(1).random((3, 8, 8)).astype(np.float32)
+    with pytest.raises(SpecError, match=message):
+        preprocess_batch(images, Preset(name, ((step, {}),)))
+
+
+def test_a_preset_cannot_change_the_images_it_is_given():
+    images = np.ones((1, 2, 2), dtype=np.float32) * np.arange(4, dtype=np.float32).reshape(2, 2)
+
+    def spoils(given):
+        given[:] = 7
+        return given
+
+    preprocess_batch(images, Preset("spoils", ((spoils, {}),)))
+    assert images[0].tolist() == [[0, 1], [2, 3]]
+
+
+def test_a_network_that_cannot_be_made_is_an_error_of_one_line():
+    wrap = pytest.importorskip("rgbench.networks.modules.foreign").wrap_factory
+    torch = pytest.importorskip("torch")
+    generator = torch.Generator().manual_seed(1)
+
+    def fails(**sizes):
+        raise KeyError("width")
+
+    with pytest.raises(SpecError, match="^network own raised KeyError when it was made with image_size=8"):
+        wrap("own", fails, 8, 4, 1, generator)
+    with pytest.raises(SpecError, match="network own has no parameters"):
+        wrap("own", lambda **sizes: torch.nn.Flatten(), 8, 4, 1, generator)

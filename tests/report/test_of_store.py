@@ -14,7 +14,7 @@ import pytest
 import rgbench
 from rgbench.cli.app import main
 from rgbench.data.load import load_dataset
-from rgbench.errors import DataError, SpecError
+from rgbench.errors import DataError, SpecError, StoreError
 from rgbench.report.of_store import ReportSpec, report_records
 from rgbench.simulate import FIRST, SimulationSpec, simulate, write_simulation
 from rgbench.spec import Study, resolve
@@ -175,6 +175,12 @@ def test_what_is_wrong_is_said_before_the_work(tmp_path, store):
     assert not (tmp_path / "nowhere").exists()
     with pytest.raises(DataError, match="holds no run to compare"):
         rgbench.write_report(Store(tmp_path / "empty"))
+
+
+def test_a_folder_that_is_not_there_is_said_before_the_work(store, tmp_path, monkeypatch):
+    monkeypatch.setattr("rgbench.report.of_store.compare", None)
+    with pytest.raises(StoreError, match=r"nodir/x\.html: cannot be written: there is no folder"):
+        rgbench.write_report(store, ReportSpec(out=tmp_path / "nodir" / "x.html"))
 
 
 def test_data_that_are_gone_are_missed_in_the_result(store, tmp_path, monkeypatch, capsys):

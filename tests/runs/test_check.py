@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -67,6 +68,33 @@ WRONG = [
         {"schedule": [{"network": "convxpres", "learning_rate": 1, "epochs": 1}]},
         "unknown network 'convxpres'; did you mean conv[xX]press",
     ),
+    (
+        {"splits": ["fold-99"]},
+        "first-galaxy-data has no split 'fold-99'; legal are published, fold-0, .*becker2021",
+    ),
+    ({"networks": ["tiny"], "layers": {"tiny": "GAP · FC{classes} relu"}}, "must end in softmax or sigmoid"),
+    ({"data": {"cutout": 120.0}}, r"\[data\] cutout: goes with path"),
+    ({"data": {"labels": {"1": "FRI"}}}, r"\[data\] labels: goes with path"),
+    (
+        {"data": {"path": "no-such-folder"}},
+        r"\[data\] path: no-such-folder: there is no such folder of images",
+    ),
+    ({"data": {"path": ".", "manifest": "no.csv"}}, r"\[data\] manifest: no.csv: there is no such file"),
+    ({"data": {"path": ".", "columns": {"rra": "x"}}}, "columns: unknown key 'rra'"),
+    ({"data": {"path": ".", "labels": {"1": "FR1"}}}, "labels: '1' is mapped to 'FR1'"),
+    ({"data": {"checksum": "abc"}}, r"\[data\] checksum: is filled in from the data; leave it out"),
+    (
+        {"schedule": [{"network": "convxpress", "learning_rate": 1, "epochs": 1}]},
+        "schedule: trains convxpress, but networks lists mcrgnet: list the same",
+    ),
+    ({"recipe": {"epochs": True}}, "key 'epochs': .*valid integer, found True"),
+    ({"recipe": {"epochs": "3"}}, "key 'epochs': .*valid integer, found '3'"),
+    ({"recipe": {"views": True}}, "key 'views': must be 1, 2, 4 or 8, found True"),
+    ({"seeds": [1.5]}, "key 'seeds.0': .*valid integer"),
+    ({"networks": "mcrgnet"}, r"key 'networks': must be a list, as \['mcrgnet'\]"),
+    ({"name": "x/y"}, "key 'name': the report is named after it: no slash"),
+    ({"name": "report"}, "key 'name': .*not 'report'"),
+    ({"name": ".x"}, "key 'name': .*no dot at the beginning"),
 ]
 
 
@@ -98,6 +126,19 @@ def test_a_study_that_is_right_passes():
     assert checked.networks == ("convxpress", "tiny")
     assert checked.layers == {"tiny": TINY.replace("softmax", "softmax <gu>")}
     assert check_study(study_of(images={"field": 300})).networks == ("mcrgnet",)
+
+
+def test_a_split_on_a_card_is_a_split_of_its_images():
+    for name, entry in data_sets():
+        if name in ("lrg", "unlrg"):
+            continue
+        with suppress(DataError):  # its files are not here
+            assert entry.card.splits == tuple(entry.load().splits), name
+
+
+def test_a_table_of_a_protocol_is_a_table():
+    with pytest.raises(SpecError, match="protocol 'sixes': images is 5; a table is legal"):
+        protocols().register("sixes", {"images": 5})
 
 
 def test_the_sizes_on_cards_are_those_of_the_images():

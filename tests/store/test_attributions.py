@@ -128,3 +128,13 @@ def test_nearest_neighbours_are_those_of_scikit_learn():
     again = cross_val_score(KNeighborsClassifier(1), points[10:], label[10:], cv=LeaveOneOut())
     assert nearest_neighbour_share(points, hidden) == pytest.approx(again.mean())
     assert np.isnan(nearest_neighbour_share(points[:1], label[:1]))
+
+
+@pytest.mark.parametrize(
+    "damage", [{"maps": np.zeros((3, 6))}, {"label": np.zeros(2, np.int64)}, {"points": np.zeros((4, 2))}]
+)
+def test_arrays_that_do_not_belong_together_are_named(store, damage):
+    looks = made()
+    write_looks(store, replace(looks, **damage))
+    with pytest.raises(StoreError, match=r"looks\.npz: is damaged: .*; rgbench explain makes it anew"):
+        read_looks(store, looks.run_id)

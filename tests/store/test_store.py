@@ -40,6 +40,16 @@ def test_a_run_is_kept_with_spec_status_and_provenance(tmp_path, spec):
     assert not store.is_complete(spec.run_id)
 
 
+@pytest.mark.parametrize("cost", [[], {"macs": "many"}, {"parameters": [1]}, {"device": 3}, {"macs": True}])
+def test_costs_of_another_kind_are_named(tmp_path, spec, cost):
+    store = Store(tmp_path)
+    with store.claim(spec) as directory:
+        directory.write_status("complete")
+        (directory.path / "cost.json").write_text(json.dumps(cost))
+    with pytest.raises(StoreError, match=r"cost\.json: cannot be read"):
+        store.record(spec.run_id)
+
+
 def test_runs_are_found_by_the_beginning_of_their_id(tmp_path, spec):
     store = Store(tmp_path)
     with store.claim(spec) as directory:

@@ -22,7 +22,7 @@ from rgbench.report.sections import ANCHORS
 from rgbench.store.files import write_bytes
 from rgbench.store.store import RunRecord
 
-__all__ = ["Images", "ReportOptions", "write_page"]
+__all__ = ["Images", "ReportOptions", "make_page", "save_page", "write_page"]
 
 Images = Callable[[str], NDArray[Any] | None] | Mapping[str, NDArray[Any]]
 
@@ -64,14 +64,29 @@ def write_page(
     StoreError
         If the file cannot be written.
     """
+    options = options or ReportOptions()
+    return save_page(Path(path), make_page(comparisons, records, images, options, beside), options.figures)
+
+
+def make_page(
+    comparisons: Mapping[str, Comparison],
+    records: Sequence[RunRecord],
+    images: Images | None,
+    options: ReportOptions,
+    beside: Beside | None,
+) -> page.Page:
+    """Make the page that `write_page` writes, with the same arguments."""
     if not comparisons or not records:
         raise ValueError("a report needs at least one comparison and one record")
-    path, options = Path(path), options or ReportOptions()
     find = images.get if isinstance(images, Mapping) else images
-    content = _showable(page.make(Runs.of(comparisons, records, beside, find, options)))
+    return _showable(page.make(Runs.of(comparisons, records, beside, find, options)))
+
+
+def save_page(path: Path, content: page.Page, figures: Path | None = None) -> Path:
+    """Write a page as one HTML file, and its figures and tables into a folder, if one is named."""
     write_bytes(path, _render(content).encode("utf8"))
-    if options.figures is not None:
-        write_figures(options.figures, content.figures, content.tables)
+    if figures is not None:
+        write_figures(figures, content.figures, content.tables)
     return path
 
 
@@ -86,7 +101,7 @@ def _showable(content: page.Page) -> page.Page:
             problems.append(f"The section {section.anchor!r} is left out: {type(error).__name__}: {error}")
         else:
             kept.append(section)
-    return replace(content, sections=tuple(kept), problems=(*content.problems, *problems))
+    return replace(content, sections=tuple(kept), left_out=(*content.left_out, *problems))
 
 
 def _render(content: page.Page) -> str:

@@ -18,13 +18,13 @@ from rgbench.comparison.shared_sources import set_names
 from rgbench.comparison.summary import compare
 from rgbench.data.catalogue import DataSet
 from rgbench.data.load import load_dataset
-from rgbench.errors import DataError, SpecError
+from rgbench.errors import DataError, SpecError, StoreError
 from rgbench.measures.cards import MAIN
 from rgbench.measures.catalogue import find_metric
 from rgbench.report.blocks import file_name
 from rgbench.report.files.export import NO_PDF, can_write_pdf
 from rgbench.report.files.text import write_csv, write_latex
-from rgbench.report.html import ReportOptions, write_page
+from rgbench.report.html import ReportOptions, make_page, save_page
 from rgbench.report.material import Beside, Setting
 from rgbench.store.attributions import read_looks
 from rgbench.store.conditions import read_conditions
@@ -205,6 +205,9 @@ def report_records(
     if not records:
         raise DataError(f"{store.root}: the store holds no run to compare; begin with rgbench quickstart")
     spec = spec or ReportSpec()
+    for file in (spec.out, spec.table):
+        if file is not None and not file.parent.is_dir():
+            raise StoreError(f"{file}: cannot be written: there is no folder {file.parent}")
     groups = _groups(records, spec.metric, dataset)
     settings = {group.name: Setting.of(group.records, group.data) for group in groups}
     written = []
@@ -213,10 +216,11 @@ def report_records(
         beside = _beside(group, store, _Around(elsewhere, settings, spec.weights))
         title = f"{spec.title} ({group.name})" if spec.title and elsewhere else spec.title
         options = ReportOptions(title=title, figures=files.figures)
-        write_page(files.page, group.comparisons, group.records, _images(group.data), options, beside)
+        page = make_page(group.comparisons, group.records, _images(group.data), options, beside)
+        save_page(files.page, page, files.figures)
         if files.table is not None:
             _TABLE_WRITERS[files.table.suffix](files.table, group.comparisons[spec.model])
-        written.append(group.written(files))
+        written.append(group.written(files, page.left_out))
     lacking = (NO_PDF,) if spec.figures is not None and not can_write_pdf() else ()
     return WrittenReports(tuple(written), lacking)
 
@@ -250,8 +254,8 @@ class _Group:
     data: DataSet | None
     warnings: tuple[str, ...]
 
-    def written(self, files: _Files) -> WrittenReport:
-        """Say what was written of it."""
+    def written(self, files: _Files, left_out: tuple[str, ...]) -> WrittenReport:
+        """Say what was written of it, and what was left out."""
         return WrittenReport(
             self.name,
             files.page,
@@ -259,7 +263,7 @@ class _Group:
             tuple(self.records),
             files.figures,
             files.table,
-            self.warnings,
+            (*self.warnings, *left_out),
         )
 
 

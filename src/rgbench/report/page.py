@@ -27,7 +27,9 @@ class Page:
     answer : tuple of str
         The answer in sentences, the verdict first.
     problems : tuple of str
-        What went wrong.
+        What went wrong with runs.
+    left_out : tuple of str
+        What other packages brought and the page does not show, and why.
     sections : tuple of Section
         Everything else, in order.
     footer : str
@@ -38,6 +40,7 @@ class Page:
     facts: tuple[tuple[str, str], ...]
     answer: tuple[str, ...]
     problems: tuple[str, ...]
+    left_out: tuple[str, ...]
     sections: tuple[Section, ...]
     footer: str
 
@@ -76,7 +79,8 @@ def make(runs: Runs) -> Page:
         runs.options.title or f"Which network classifies {data} best?",
         tuple(_facts(runs.main, runs.records)),
         runs.main.words,
-        (*_problems(runs.main, runs.records), *problems),
+        tuple(_problems(runs.main, runs.records)),
+        tuple(problems),
         tuple(made),
         _footer(runs.records),
     )

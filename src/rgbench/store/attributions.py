@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import io
 import zipfile
+import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -19,6 +23,17 @@ LOOKS_FILE = "looks.npz"
 VERSION = 1
 
 Floats = NDArray[np.floating[Any]]
+
+
+_AXES: Mapping[str, Mapping[str, int]] = MappingProxyType(
+    {
+        "shown": {"shown": 1, "label": 1, "target": 1, "likeness": 1, "inputs": 3, "maps": 3},
+        "sources": {"sources": 1, "source_label": 1, "points": 2},
+        "classes": {"classes": 1},
+        "field": {"field": 2},
+    }
+)
+"""How many axes the arrays of a file have; those of one group are equally long."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +114,7 @@ def read_looks(store: Store, run_id: str) -> Looks | None:
     try:
         with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
             content = {key: file[key] for key in file.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, EOFError, KeyError, zlib.error, zipfile.BadZipFile) as error:
         raise StoreError(f"{path}: cannot be read: {error}") from error
     version = content.pop("version", None)
     names = {each.name for each in fields(Looks)}
@@ -109,5 +124,19 @@ def read_looks(store: Store, run_id: str) -> Looks | None:
         )
     if str(content["run_id"]) != run_id:
         raise StoreError(f"{path}: is of run {content['run_id']}, not of {run_id}")
+    _check_axes(path, content)
     plain = {key: value.item() if value.ndim == 0 else value for key, value in content.items()}
     return Looks(**plain)
+
+
+def _check_axes(path: Path, content: Mapping[str, NDArray[Any]]) -> None:
+    """Raise `StoreError` if arrays have not the axes that `Looks` says, or are of unequal lengths."""
+    for group, arrays in _AXES.items():
+        length = content[group].shape[:1]
+        for name, axes in arrays.items():
+            shape = content[name].shape
+            if len(shape) != axes or shape[:1] != length:
+                raise StoreError(
+                    f"{path}: is damaged: {name} has the shape {shape}, beside {group} of {length}; "
+                    "rgbench explain makes it anew"
+                )

@@ -36,6 +36,10 @@ _KEYS: Mapping[str, type | UnionType] = MappingProxyType(
     {"spec": dict, "status": str, "error": str | None, "provenance": dict, "notes": list}
 )
 """What must stand in ``run.json``, and of what kind."""
+_COST_KINDS: Mapping[str, type | UnionType] = MappingProxyType(
+    {"device": str, "precision": str, "pretraining_losses": list, "evaluation": dict}
+)
+"""What in ``cost.json`` is no number."""
 T = TypeVar("T")
 
 
@@ -303,6 +307,8 @@ def _read_run(path: Path) -> dict[str, Any]:
     for key, kind in _KEYS.items():
         if not isinstance(content[key], kind):
             raise StoreError(f"{path}: cannot be read: {key} is {content[key]!r}")
+    if not isinstance(content["provenance"].get("versions", {}), dict):
+        raise StoreError(f"{path}: cannot be read: versions is {content['provenance']['versions']!r}")
     if content.get("run_id") != path.parent.name:
         raise StoreError(f"{path}: is of run {content.get('run_id')!r}, not of {path.parent.name}")
     if content["status"] not in STATUSES:
@@ -315,6 +321,10 @@ def _read_cost(path: Path) -> dict[str, Any]:
     cost = read_json(path) if path.exists() else {}
     if not isinstance(cost, dict):
         raise StoreError(f"{path}: cannot be read: it is {type(cost).__name__}, not a table of costs")
+    for key, value in cost.items():
+        kind = _COST_KINDS.get(key, int | float | None)
+        if not isinstance(value, kind) or isinstance(value, bool):
+            raise StoreError(f"{path}: cannot be read: {key} is {value!r}")
     return cost
 
 
