@@ -68,7 +68,7 @@ class Oddity(IntFlag):
     NO_SCALE = 2048
     """The header tells no pixel scale; that of training is assumed."""
     NO_BEAM = 4096
-    """The header tells no beam; that of training is assumed."""
+    """The header of an image of another pixel scale tells no beam; that of training is assumed."""
 
 
 FORBIDDING = Oddity.NO_DETECTION | Oddity.BLANKED
@@ -159,8 +159,10 @@ def bring(
         return pixels, Oddity(0)
     if not np.isfinite(pixel_scale):
         return pixels, Oddity.NO_SCALE
-    kernel, odd = _to_beam(beam, domain.beam)
     other = abs(math.log(pixel_scale / ours)) > SCALE_TOLERANCE
+    kernel, odd = _to_beam(beam, domain.beam)
+    if not other:  # FIRST itself tells no beam in its cutouts
+        odd &= ~Oddity.NO_BEAM
     if kernel is not None or other:
         margin = 4 * (domain.beam or 0.0)
         pixels = central_crop(pixels, math.ceil((side * ours + 2 * margin) / pixel_scale) + 2)
@@ -200,6 +202,8 @@ def look(frame: NDArray[np.float32], field: int, domain: Domain) -> Looked:
     ''
     """
     odd = _blanked(central_crop(frame, field))
+    if odd & Oddity.BLANKED:
+        return Looked(odd, math.nan, math.nan)
     noise = float(mad_noise(frame[None])[0])
     sky = float(np.nanmedian(frame)) if noise > 0 else 0.0
     image = central_crop(frame, field) - np.float32(sky)
