@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from rgbench.comparison.members import Floats, Member, Side
 from rgbench.errors import LeakageError, SpecError
+from rgbench.measures.best import validation_rank
 from rgbench.measures.cards import MetricCard
 from rgbench.measures.catalogue import measure, metrics
 from rgbench.measures.classification import accuracy, nll

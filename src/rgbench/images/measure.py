@@ -191,9 +191,7 @@ def _to_jy_per_beam(unit: str, area: float) -> float:
     return UNITS[folded]
 
 
-def measure_source(
-    image: NDArray[Any], mask: NDArray[np.bool_]
-) -> tuple[float, float, float, float, int]:
+def measure_source(image: NDArray[Any], mask: NDArray[np.bool_]) -> tuple[float, float, float, float, int]:
     """Measure one source that has been told from its image.
 
     Parameters

@@ -92,7 +92,9 @@ def complete_shares(
         return np.asarray(shares / shares.sum())
     left = float(trained[~named].sum())
     if left <= 0:
-        raise SpecError(f"{option}: the shares sum to {1 - rest:g}, and no class is left for the rest; 1 is legal")
+        raise SpecError(
+            f"{option}: the shares sum to {1 - rest:g}, and no class is left for the rest; 1 is legal"
+        )
     return np.where(named, shares, trained * rest / left)
 
 

@@ -56,9 +56,7 @@ class Unlikeness:
         return np.asarray(place / len(self.validation), dtype=np.float64)
 
 
-def fit_unlikeness(
-    training: NDArray[np.floating[Any]], validation: NDArray[np.floating[Any]]
-) -> Unlikeness:
+def fit_unlikeness(training: NDArray[np.floating[Any]], validation: NDArray[np.floating[Any]]) -> Unlikeness:
     """Learn what training sources look like, from embeddings of shapes (n, d) and (m, d).
 
     Validation sources give the scale: the network has not learnt them by heart.

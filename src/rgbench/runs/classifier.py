@@ -210,7 +210,7 @@ def _find(wanted: Path | str) -> Path:
     legal = ", ".join(sorted(each.stem for each in folder.glob(f"*{ENDING}"))) or "none"
     raise SpecError(
         f"classifier: there is no file and no classifier {str(wanted)!r}; those that come with this rgbench: {legal}; "
-        f"others are files ({ENDING}), which rgbench export writes"
+        f"others are files ({ENDING}) that rgbench export writes; --run classifies with a stored run"
     )
 
 
@@ -236,7 +236,9 @@ def _unlikeness(path: Path, tensors: dict[str, Tensor]) -> Unlikeness | None:
     arrays = {name: value.double().numpy() for name, value in found.items()}
     shapes = {name: array.shape for name, array in arrays.items()}
     if set(arrays) != set(_UNLIKE) or [len(s) for s in shapes.values()] != [1, 2, 2, 1]:
-        raise StoreError(f"{path}: is damaged: the tensors unlike.{{{','.join(_UNLIKE)}}} have shapes {shapes}")
+        raise StoreError(
+            f"{path}: is damaged: the tensors unlike.{{{','.join(_UNLIKE)}}} have shapes {shapes}"
+        )
     (d, c), (n, places) = shapes["components"], shapes["training"]
     if shapes["mean"] != (d,) or places != c + 1 or not n or not shapes["validation"][0]:
         raise StoreError(f"{path}: is damaged: the tensors unlike.* have shapes {shapes}, which do not fit")

@@ -13,6 +13,7 @@ from rgbench.errors import StoreError
 from rgbench.images.domain import Domain
 from rgbench.measures.calibration import Floats
 from rgbench.measures.conformal import ConformalRule
+from rgbench.numbers import interval, percent
 from rgbench.spec import RunSpec
 
 CARD_VERSION = 1
@@ -69,7 +70,7 @@ class ClassifierCard(_Part):
     ones where classes were weighted. `seen` holds RA and Dec, degrees, of the sources that it was trained or tuned on.
     """
 
-    version: Literal[1] = CARD_VERSION
+    version: Literal[1] = 1
     name: str = Field(min_length=1)
     classes: tuple[str, ...] = Field(min_length=2)
     members: tuple[MemberCard, ...] = Field(min_length=1)
@@ -88,10 +89,8 @@ class ClassifierCard(_Part):
     @model_validator(mode="after")
     def _consistent(self) -> ClassifierCard:
         k = len(self.classes)
-        for name, values in (
-            ("prior", self.prior),
-            ("conformal.threshold", self.conformal and self.conformal.threshold),
-        ):
+        threshold = None if self.conformal is None else self.conformal.threshold
+        for name, values in (("prior", self.prior), ("conformal.threshold", threshold)):
             if values is not None and len(values) != k:
                 raise ValueError(f"{name} has {len(values)} numbers for {k} classes")
         if self.prior is not None and (min(self.prior) <= 0 or abs(sum(self.prior) - 1) > 1e-6):
@@ -145,3 +144,65 @@ def read_card(path: Path, metadata: dict[str, str]) -> ClassifierCard:
         where = ".".join(map(str, first["loc"])) or "the card"
         message = first["msg"].removeprefix("Value error, ")
         raise StoreError(f"{path}: is damaged: {where}: {message}") from None
+
+
+def card_lines(card: ClassifierCard) -> list[str]:
+    """Write a card for people, a fact to a line.
+
+    Examples
+    --------
+    >>> from rgbench.spec import Study, resolve
+    >>> (spec,) = resolve(Study(name="s", networks=("lenet",), seeds=(1,)), checksum="")
+    >>> member = MemberCard(spec=spec, activation="softmax")
+    >>> lines = card_lines(ClassifierCard(name="first-1", classes=("FRI", "FRII"), members=(member,)))
+    >>> lines[0], lines[2]
+    ('first-1: FRI, FRII', 'Sources seen: none known')
+    """
+    facts = {
+        "Data": card.data,
+        "Licence of the data": card.licence,
+        "Recipe": card.recipe,
+        "Sources seen": f"{len(card.seen)} positions, in training or validation"
+        if card.seen
+        else "none known",
+        "Domain": _domain(card.domain),
+        "Calibration": _calibration(card),
+        "Assumed shares": card.prior
+        and ", ".join(
+            f"{name} {100 * share:.1f} %" for name, share in zip(card.classes, card.prior, strict=True)
+        ),
+        "Must not be used for": card.not_for,
+        "Made with": card.made_with,
+    }
+    told = [f"{key}: {value}" for key, value in facts.items() if value]
+    return [f"{card.name}: {', '.join(card.classes)}", *told, *_score_lines(card.scores)]
+
+
+def _domain(domain: Domain) -> str:
+    limits = {
+        "pixels of {:.2f} arcsec": domain.pixel_scale,
+        "beam of {:.1f} arcsec": domain.beam,
+        "sources up to {:.0f} arcsec": domain.largest_size,
+        "peak over noise from {:.1f}": domain.least_signal_to_noise,
+    }
+    return ", ".join(text.format(value) for text, value in limits.items() if value is not None) or "not known"
+
+
+def _calibration(card: ClassifierCard) -> str:
+    how = card.conformal
+    sets = "no conformal sets"
+    if how is not None:
+        each = " of each class" if how.per_class else ""
+        sets = f"conformal sets hold the true class of {100 * (1 - how.alpha):g} % of sources{each}"
+    return f"temperature {card.temperature:.3f}; {sets}"
+
+
+def _score_lines(scores: tuple[ScoreCard, ...]) -> list[str]:
+    """Write the scores by condition, with 95 % intervals."""
+    lines: list[str] = []
+    for condition in dict.fromkeys(score.condition for score in scores):
+        lines.append(f"Test sources recognised ({condition}):")
+        for score in (score for score in scores if score.condition == condition):
+            span = interval(score.low, score.high)
+            lines.append(f"  {score.of or 'all'}: {percent(score.value)} % of {score.n} ({span})")
+    return lines

@@ -251,7 +251,9 @@ def _too_small(image: NDArray[np.float32], side: int, odd: Oddity, original: Fit
     if min(image.shape) >= side:
         return None
     rows, columns = original.pixels.shape
-    scaled = f", {image.shape[0]}x{image.shape[1]} of the classifier's scale" if odd & Oddity.RESAMPLED else ""
+    scaled = (
+        f", {image.shape[0]}x{image.shape[1]} of the classifier's scale" if odd & Oddity.RESAMPLED else ""
+    )
     return f"is {rows}x{columns} pixels{scaled}; the network was trained on fields of {side}x{side}"
 
 

@@ -123,7 +123,9 @@ def classifier_of_run(run: StoredRun, with_shares: bool = False) -> Classifier:
     empty = np.zeros((0, len(run.classes)))
     y, scores = (np.zeros(0, np.int64), empty) if rows is None else (rows.label, rows.log_probabilities())
     if not np.isfinite(scores).all():
-        raise DataError(f"run {run.run_id}: its outputs are not finite; a run that diverged classifies nothing")
+        raise DataError(
+            f"run {run.run_id}: its outputs are not finite; a run that diverged classifies nothing"
+        )
     card = calibrate(f"run {run.run_id}", (member_card(run),), run.classes, y, scores)
     own = run.spec.data
     known = {"domain": Domain(pixel_scale=own.pixel_scale, beam=own.beam)}
@@ -173,7 +175,9 @@ def measured_domain(dataset: DataSet, rows: NDArray[np.int64], spec: RunSpec) ->
     )
 
 
-def _look(image: NDArray[np.generic], domain: Domain, frame: tuple[int, int], spec: RunSpec) -> tuple[float, float]:
+def _look(
+    image: NDArray[np.generic], domain: Domain, frame: tuple[int, int], spec: RunSpec
+) -> tuple[float, float]:
     seen = look(central_crop(np.asarray(image, dtype=np.float32), frame), spec.images.field, domain)
     return seen.extent, seen.signal_to_noise
 
@@ -192,7 +196,9 @@ def _check_alike(runs: Sequence[StoredRun]) -> StoredRun:
             raise DataError(f"run {run.run_id} is {run.record.status}; only complete runs make a classifier")
         if ":" in run.spec.network.name:
             name = run.spec.network.name
-            raise SpecError(f"run {run.run_id}: network {name!r} needs the code of another package, which no file holds")
+            raise SpecError(
+                f"run {run.run_id}: network {name!r} needs the code of another package, which no file holds"
+            )
         same = (
             run.classes == first.classes
             and sight(run.spec) == sight(first.spec)
@@ -220,7 +226,9 @@ def _pooled(
         found.append(rows.take(np.argsort(rows.source_id)))
     first = found[0]
     if any(not np.array_equal(own.source_id, first.source_id) for own in found):
-        raise SpecError(f"runs {', '.join(r.run_id for r in runs)} have other {split} sources; one split is needed")
+        raise SpecError(
+            f"runs {', '.join(r.run_id for r in runs)} have other {split} sources; one split is needed"
+        )
     scores = [own.log_probabilities() for own in found]
     return first.label, scores[0] if len(scores) == 1 else combine(np.stack(scores), "logit")
 

@@ -54,7 +54,9 @@ class Trained:
     def embeddings(self, images: NDArray[np.generic], prepared: bool = False) -> NDArray[np.float32]:
         """Give what the last layer reads, shape (n, d), of one view of each image; arguments as of `logits`."""
         pixels = self.prepared(images, prepared)
-        return embed(self.network, image_source(pixels, self.spec, self.device).plain(np.arange(len(pixels))).images())
+        return embed(
+            self.network, image_source(pixels, self.spec, self.device).plain(np.arange(len(pixels))).images()
+        )
 
     def prepared(self, images: NDArray[np.generic], prepared: bool = False) -> NDArray[np.float32]:
         """Prepare raw images (n, h, w) as those of training were, if they are not `prepared` already."""

@@ -22,6 +22,7 @@ from pathlib import Path
 from types import MappingProxyType, UnionType
 from typing import Any, Generic, TypeVar, overload
 
+import numpy as np
 from numpy.typing import NDArray
 
 from rgbench.errors import SpecError, StoreError
