@@ -165,7 +165,7 @@ def bring(
         odd &= ~Oddity.NO_BEAM
     if kernel is not None or other:
         margin = 4 * (domain.beam or 0.0)
-        pixels = central_crop(pixels, math.ceil((side * ours + 2 * margin) / pixel_scale) + 2)
+        pixels = _cut(pixels, math.ceil((side * ours + 2 * margin) / pixel_scale) + 2)
     if kernel is not None:
         pixels = _convolved(pixels, kernel / pixel_scale**2)
     if other:
@@ -174,7 +174,7 @@ def bring(
 
 
 def look(frame: NDArray[np.float32], field: int, domain: Domain) -> Looked:
-    """Look at an image as a classifier will see it: is there a source, and is it like those of training?
+    """Look at an image as a classifier will see it, and tell whether its source is there, and like those of training.
 
     Parameters
     ----------
@@ -222,6 +222,12 @@ def look(frame: NDArray[np.float32], field: int, domain: Domain) -> Looked:
     if found & Flag.OFF_CENTRE:
         odd |= Oddity.OFF_CENTRE
     return Looked(odd, ratio, extent)
+
+
+def _cut(pixels: NDArray[np.float32], side: int) -> NDArray[np.float32]:
+    """Cut the central field out, a pixel larger where it would not lie about the same centre."""
+    rows, columns = (side + (have - side) % 2 for have in pixels.shape)
+    return central_crop(pixels, (rows, columns))
 
 
 def _blanked(image: NDArray[np.float32]) -> Oddity:

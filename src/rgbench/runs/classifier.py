@@ -21,7 +21,7 @@ from rgbench.measures.unlike import Unlikeness
 from rgbench.runs.classifier_card import ClassifierCard, ConformalCard, MemberCard, read_card, write_card
 from rgbench.runs.device import check_device
 from rgbench.runs.prepare import make_network
-from rgbench.runs.trained import Trained
+from rgbench.runs.trained import Trained, prepared_images
 from rgbench.store.tables import Outputs, log_probabilities
 from rgbench.training.checkpoint import fit_weights, read_tensors, write_tensors
 
@@ -102,7 +102,7 @@ class Classifier:
         DataError
             If an image is smaller than the field of the network, or cannot be used: all blank, for instance.
         """
-        pixels = self.members[0].prepared(images, prepared)
+        pixels = prepared_images(images, self.card.spec, prepared)
         scores = [log_probabilities(m.logits(pixels, True), m.outputs.activation) for m in self.members]
         return scores[0] if len(scores) == 1 else combine(np.stack(scores), "logit")
 

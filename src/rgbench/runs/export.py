@@ -95,7 +95,7 @@ def make_classifier(runs: Sequence[StoredRun], choice: ExportChoice) -> Classifi
             "domain": domain,
             "seen": _positions(dataset, np.concatenate((train, validation))),
             "scores": _scores(runs, choice.model, card.temperature),
-            "data": f"{dataset.card.title} (checksum {dataset.checksum[:16]}): {len(train)} training and "
+            "data": f"{_title(first)} (checksum {dataset.checksum[:16]}): {len(train)} training and "
             f"{len(validation)} validation sources of its split {first.spec.data.split!r}",
             "licence": dataset.card.licence,
             "recipe": _recipe(runs),
@@ -281,6 +281,12 @@ def _score_rows(
         )
         for i in np.flatnonzero(count)
     )
+
+
+def _title(run: StoredRun) -> str:
+    """Name the data; those of one's own by their folder's name, not by where it lies."""
+    card = run.dataset.card
+    return card.name if run.spec.data.path else card.title
 
 
 def _recipe(runs: Sequence[StoredRun]) -> str:

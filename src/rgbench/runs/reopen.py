@@ -18,7 +18,7 @@ from rgbench.networks.modules.build import Network
 from rgbench.runs.device import check_device
 from rgbench.runs.inputs import ImageSource, image_source, prepare
 from rgbench.runs.prepare import make_network, make_split
-from rgbench.runs.trained import Trained
+from rgbench.runs.trained import Trained, prepared_images
 from rgbench.store.store import RunRecord, Store, check_own
 from rgbench.store.tables import MODELS, Outputs, log_probabilities
 from rgbench.training.checkpoint import load_weights
@@ -219,7 +219,7 @@ class StoredRun:
         DataError
             If an image is smaller than the field of the network, or cannot be used: all blank, for instance.
         """
-        return self.trained.logits(images, prepared)
+        return self.trained.logits(prepared_images(images, self.spec, prepared), prepared=True)
 
     def predict(self, images: NDArray[np.generic], prepared: bool = False) -> NDArray[np.float64]:
         """Give the class probabilities of images, shape (n, n_classes); rows sum to 1. Arguments as in `logits`."""

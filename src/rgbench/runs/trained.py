@@ -47,29 +47,38 @@ class Trained:
             If an image is smaller than the field of the network, or cannot be used: all blank, for instance.
         """
         recipe = self.spec.recipe
-        pixels = self.prepared(images, prepared)
+        pixels = prepared_images(images, self.spec, prepared)
         batches = image_source(pixels, self.spec, self.device).plain(np.arange(len(pixels))).images()
         return predict_logits(self.network, batches, recipe.precision, recipe.views)
 
     def embeddings(self, images: NDArray[np.generic], prepared: bool = False) -> NDArray[np.float32]:
         """Give what the last layer reads, shape (n, d), of one view of each image; arguments as of `logits`."""
-        pixels = self.prepared(images, prepared)
+        pixels = prepared_images(images, self.spec, prepared)
         return embed(
             self.network, image_source(pixels, self.spec, self.device).plain(np.arange(len(pixels))).images()
         )
 
-    def prepared(self, images: NDArray[np.generic], prepared: bool = False) -> NDArray[np.float32]:
-        """Prepare raw images (n, h, w) as those of training were, if they are not `prepared` already."""
-        field, frame = self.spec.images.field, self.spec.data.frame
-        if images.ndim != 3 or min(images.shape[1:]) < field:
-            raise DataError(
-                f"images have shape {images.shape}; (n, rows, columns) is legal, with {field} or more rows and "
-                "columns, the field that the network was trained on"
-            )
-        if prepared:
-            return np.asarray(images, dtype=np.float32)
-        pixels = images if frame is None else central_crop(images, frame)
-        for number, image in enumerate(pixels):
-            if reason := usable(image):
-                raise DataError(f"image {number}: {reason}")
-        return prepare(pixels, self.spec)
+
+def prepared_images(
+    images: NDArray[np.generic], spec: RunSpec, prepared: bool = False
+) -> NDArray[np.float32]:
+    """Prepare raw images (n, h, w) as those of training were, if they are not `prepared` already.
+
+    Raises
+    ------
+    DataError
+        If an image is smaller than the field of the network, or cannot be used: all blank, for instance.
+    """
+    field, frame = spec.images.field, spec.data.frame
+    if images.ndim != 3 or min(images.shape[1:]) < field:
+        raise DataError(
+            f"images have shape {images.shape}; (n, rows, columns) is legal, with {field} or more rows and "
+            "columns, the field that the network was trained on"
+        )
+    if prepared:
+        return np.asarray(images, dtype=np.float32)
+    pixels = images if frame is None else central_crop(images, frame)
+    for number, image in enumerate(pixels):
+        if reason := usable(image):
+            raise DataError(f"image {number}: {reason}")
+    return prepare(pixels, spec)
