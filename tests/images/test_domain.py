@@ -75,6 +75,8 @@ def test_signal_to_noise_size_and_place():
     assert found.signal_to_noise == pytest.approx(20, rel=0.15)
     assert "low-snr" in flags(noise(1) + 2.8 * spot, Domain(least_signal_to_noise=30.0))
     assert flags(noise(1) + 10 * np.roll(spot, 30, axis=1)) == {"off-centre"}
+    lobes = np.roll(spot, 12, axis=1) + np.roll(spot, -12, axis=1)
+    assert flags(noise(1) + 10 * lobes) == set(), "two lobes with nothing between them"
     wide = gaussian(300, 1.8, Beam(150.0, 20.0, 30.0))
     assert flags(noise(1) + 10 * wide) == {"large"}
     assert flags(

@@ -17,7 +17,7 @@ from scipy.fft import next_fast_len
 from rgbench.images.fits import Beam
 from rgbench.images.flags import Flag
 from rgbench.images.geometry import central_crop, resample
-from rgbench.images.measure import measure_source
+from rgbench.images.measure import OFF_CENTRE, measure_source
 from rgbench.images.noise import mad_noise
 from rgbench.images.segment import Segmentation, clump_mask, source_mask
 
@@ -58,7 +58,7 @@ class Oddity(IntFlag):
     LARGE = 64
     """The source reaches the edge of the field, or is larger than the training sources."""
     OFF_CENTRE = 128
-    """The source nearest to the centre lies far from it: it may be another one."""
+    """The source nearest to the centre lies far from it, and not on both sides of it: it may be another one."""
     RESAMPLED = 256
     """The image was brought to the pixel scale of training."""
     CONVOLVED = 512
@@ -219,7 +219,7 @@ def look(frame: NDArray[np.float32], field: int, domain: Domain) -> Looked:
         odd |= Oddity.LOW_SNR
     if _reaches_edge(mask) or _larger(extent, domain):
         odd |= Oddity.LARGE
-    if found & Flag.OFF_CENTRE:
+    if found & Flag.OFF_CENTRE and _middle_off(mask):
         odd |= Oddity.OFF_CENTRE
     return Looked(odd, ratio, extent)
 
@@ -236,6 +236,13 @@ def _blanked(image: NDArray[np.float32]) -> Oddity:
         return Oddity(0)
     enough = known.mean() > OBSERVED and central_crop(known, MIDDLE).mean() > OBSERVED
     return Oddity.PART_BLANKED if enough else Oddity.BLANKED
+
+
+def _middle_off(mask: NDArray[np.bool_]) -> bool:
+    """Tell whether the middle of a source, be it two lobes with nothing between them, lies far from the centre."""
+    places = np.argwhere(mask)
+    middle = (places.min(axis=0) + places.max(axis=0)) / 2
+    return bool(np.hypot(*(middle - (np.array(mask.shape) - 1) / 2)) > OFF_CENTRE * min(mask.shape))
 
 
 def _reaches_edge(mask: NDArray[np.bool_]) -> bool:

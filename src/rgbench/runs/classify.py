@@ -16,6 +16,7 @@ from rgbench.errors import DataError, SpecError
 from rgbench.images.domain import FORBIDDING, Oddity, bring, look, words
 from rgbench.images.fits import ENDINGS as FITS_ENDINGS
 from rgbench.images.fits import FitsImage
+from rgbench.images.noise import ImageError
 from rgbench.images.preprocess import central_crop, usable
 from rgbench.measures.calibration import Floats
 from rgbench.measures.prior import complete_shares, with_prior
@@ -24,6 +25,7 @@ from rgbench.runs.export import classifier_of_run
 from rgbench.runs.inputs import prepare
 from rgbench.runs.output_tables import table_writer
 from rgbench.runs.reopen import StoredRun
+from rgbench.spec import RunSpec
 from rgbench.store.files import into_place
 from rgbench.store.store import RunRecord, Store
 
@@ -238,13 +240,23 @@ def _read(file: ImageFile, classifier: Classifier, aside: list[SetAside]) -> _Ro
         aside.append(SetAside(file.place, reason))
         return None
     odd |= look(pixels, spec.images.field, domain).oddities
-    if not odd & FORBIDDING and (reason := usable(pixels) or ""):
+    if odd & FORBIDDING:
+        return _Row(file.place, odd, image.centre, None)
+    ready, reason = _prepared(pixels, spec)
+    if ready is None:
         aside.append(SetAside(file.place, reason))
         return None
-    ready = None
-    if not odd & FORBIDDING:
-        ready = central_crop(prepare(pixels[None], spec)[0], spec.images.field)
     return _Row(file.place, odd, image.centre, ready)
+
+
+def _prepared(pixels: NDArray[np.float32], spec: RunSpec) -> tuple[NDArray[np.float32] | None, str]:
+    """Prepare one image and cut the field out, or say why it cannot be done."""
+    if reason := usable(pixels):
+        return None, reason
+    try:
+        return central_crop(prepare(pixels[None], spec)[0], spec.images.field), ""
+    except ImageError as error:
+        return None, error.reason
 
 
 def _too_small(image: NDArray[np.float32], side: int, odd: Oddity, original: FitsImage) -> str | None:

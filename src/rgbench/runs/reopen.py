@@ -219,7 +219,8 @@ class StoredRun:
         DataError
             If an image is smaller than the field of the network, or cannot be used: all blank, for instance.
         """
-        return self.trained.logits(prepared_images(images, self.spec, prepared), prepared=True)
+        pixels = prepared_images(images, self.spec, prepared)  # before the weights are read
+        return self.trained.logits(pixels, prepared=True)
 
     def predict(self, images: NDArray[np.generic], prepared: bool = False) -> NDArray[np.float64]:
         """Give the class probabilities of images, shape (n, n_classes); rows sum to 1. Arguments as in `logits`."""
