@@ -155,7 +155,7 @@ def card_lines(card: ClassifierCard) -> list[str]:
     >>> (spec,) = resolve(Study(name="s", networks=("lenet",), seeds=(1,)), checksum="")
     >>> member = MemberCard(spec=spec, activation="softmax")
     >>> lines = card_lines(ClassifierCard(name="first-1", classes=("FRI", "FRII"), members=(member,)))
-    >>> lines[0], lines[2]
+    >>> lines[0], lines[1]
     ('first-1: FRI, FRII', 'Sources seen: none known')
     """
     facts = {
