@@ -124,7 +124,8 @@ def show_consensus(
     resamples: Annotated[
         int,
         typer.Option(
-            "--resamples", help="Say, with intervals of so many resamples, how right labels are; 200 take 30 s."
+            "--resamples",
+            help="Say, with intervals of so many resamples, how right labels are; 200 take 30 s.",
         ),
     ] = 0,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file if it is there.")] = False,

@@ -28,8 +28,8 @@ Floats = NDArray[np.float64]
 ANNOTATORS = (("CoNFIG",), ("FRCAT", "Proctor"), ("MiraBest",), ("unLRG",))
 """The origins that share one way of erring.
 
-FRICAT, FRIICAT, FR0CAT and Proctor's bent sources are catalogues of one class each: that a source is in one of them, and in
-which, is the whole statement, so they are one annotator, who may vote twice.
+FRICAT, FRIICAT, FR0CAT and Proctor's bent sources are catalogues of one class each: in which of them a source is, is
+the whole statement. So they are one annotator, who may vote twice.
 """
 APART = (("CoNFIG",), ("FRCAT",), ("Proctor",), ("MiraBest",), ("unLRG",))
 """The same, but for Proctor: as an annotator who only ever says Bent, it is worth nothing."""
@@ -229,7 +229,8 @@ def trust(
         share = float(np.average(right, weights=weights * asked))
         return share, [model.confusion(i) for i in range(len(annotators))]
 
-    generator, drawn = numpy_generator(0, "bootstrap"), []
+    generator = numpy_generator(0, "bootstrap")
+    drawn: list[tuple[float, list[Floats]]] = []
     n = len(own)
     while len(drawn) < resamples:
         weights = generator.multinomial(n, np.full(n, 1 / n)).astype(np.float64)
@@ -295,9 +296,7 @@ def _tables(votes: Votes, origins: Sequence[tuple[str, ...]]) -> tuple[tuple[Ann
         if len(words) != 1:
             raise SpecError(f"origins {', '.join(names)}: one annotator needs origins with the same words")
         legal = words.pop()
-        annotators.append(
-            Annotator(" and ".join(names), legal, tuple(class_of(word) for word in legal))
-        )
+        annotators.append(Annotator(" and ".join(names), legal, tuple(class_of(word) for word in legal)))
         tables.append(np.sum([votes.counts(name) for name in names], axis=0))
     return tuple(annotators), tables
 

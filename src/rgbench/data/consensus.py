@@ -86,7 +86,8 @@ class Votes:
     @property
     def number(self) -> NDArray[np.int64]:
         """Number of origins that labelled each source, shape (n,)."""
-        return np.sum([self.words[origin] != "" for origin in ORIGINS], axis=0, dtype=np.int64)
+        voted = [self.words[origin] != "" for origin in ORIGINS]
+        return np.asarray(np.sum(voted, axis=0), dtype=np.int64)
 
     def counts(self, origin: str) -> NDArray[np.float64]:
         """Give the vote of an origin as shares of its words, shape (n, words); rows without vote are 0."""
@@ -126,12 +127,12 @@ class Consensus:
     def entropy(self) -> NDArray[np.float64]:
         """Entropy of the posterior in bits, shape (n,): 0 where the class is certain, 2 where nothing is known."""
         p = np.where(self.posterior > 0, self.posterior, 1.0)
-        return np.abs(np.sum(p * np.log2(p), axis=1))
+        return np.asarray(np.abs(np.sum(p * np.log2(p), axis=1)))
 
     @property
     def label(self) -> NDArray[np.int64]:
         """Most probable class, as an index into the common classes, shape (n,)."""
-        return self.posterior.argmax(axis=1).astype(np.int64)
+        return np.asarray(self.posterior.argmax(axis=1), dtype=np.int64)
 
     @property
     def sharp(self) -> NDArray[np.bool_]:
@@ -256,4 +257,4 @@ def _probabilities(name: str, row: dict[str, str]) -> NDArray[np.float64]:
         raise DataError(f"{name}: source {row['source_id']}: {error}; probabilities are needed") from error
     if not ((p >= 0).all() and abs(p.sum() - 1) < len(CLASSES) * 10.0**-DECIMALS):
         raise DataError(f"{name}: source {row['source_id']}: {p.tolist()} are no probabilities that sum to 1")
-    return p / p.sum()
+    return np.asarray(p / p.sum())

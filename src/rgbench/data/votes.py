@@ -50,6 +50,8 @@ FILES = (
 )
 """The files that the votes are gathered from."""
 _NATIVE = {"0": "FRI", "1": "FRII", "2": "Compact", "3": "Bent"}
+
+
 def gather_votes() -> Votes:
     """Gather the votes from the files of all catalogues.
 
@@ -74,7 +76,9 @@ def gather_votes() -> Votes:
     """
     images = first_galaxy_data.load().catalogue
     entries = [*_of_images(images), *_of_removed(), *_of_lrg(), *_of_mirabest(), *_of_unlrg()]
-    entries[len(images) :] = sorted(entries[len(images) :], key=lambda entry: list(ORIGINS).index(entry.origin))
+    entries[len(images) :] = sorted(
+        entries[len(images) :], key=lambda entry: list(ORIGINS).index(entry.origin)
+    )
     ra, dec = np.array([(entry.ra, entry.dec) for entry in entries]).T
     group = linked_groups(len(entries), [sky_links(ra, dec, SAME)])
     members: dict[int, list[int]] = {}

@@ -249,7 +249,9 @@ def _check(votes: Sequence[Floats], annotators: Sequence[Annotator], n_classes: 
     for each, table in zip(annotators, votes, strict=True):
         wrong = [c for c in each.meant if not NO_CLASS <= c < n_classes]
         if wrong:
-            raise SpecError(f"annotator {each.name}: a word means class {wrong[0]}; legal are -1 to {n_classes - 1}")
+            raise SpecError(
+                f"annotator {each.name}: a word means class {wrong[0]}; legal are -1 to {n_classes - 1}"
+            )
         if table.shape != (len(votes[0]), len(each.words)):
             raise DataError(
                 f"annotator {each.name}: votes have shape {table.shape}; {(len(votes[0]), len(each.words))} is needed"
@@ -284,6 +286,4 @@ def _log(p: Floats) -> Floats:
 def _rows(table: Floats) -> Floats:
     """Scale rows to sum 1; rows of zeros become even."""
     total = table.sum(axis=-1, keepdims=True)
-    return np.asarray(
-        np.divide(table, total, out=np.full_like(table, 1 / table.shape[-1]), where=total > 0)
-    )
+    return np.asarray(np.divide(table, total, out=np.full_like(table, 1 / table.shape[-1]), where=total > 0))

@@ -45,7 +45,10 @@ def show_consensus(choice: ConsensusChoice, console: Console) -> None:
     reached = reach_consensus(votes)
     say(console, "Sources that two catalogues labelled apart, and how many of them they call the same:")
     console.print(_pairs(reached))
-    say(console, f"Sources whose class is known (probability {SHARP} or more, two catalogues or more name it):")
+    say(
+        console,
+        f"Sources whose class is known (probability {SHARP} or more, two catalogues or more name it):",
+    )
     console.print(_known(reached.consensus))
     if choice.resamples:
         _say_trust(_trust(reached, choice.resamples), console)
@@ -88,13 +91,17 @@ def _say_trust(found: Trust, console: Console) -> None:
     share = found.ceiling
     say(
         console,
-        f"Of the {found.n} test sources of first-galaxy-data with two votes or more, {percent(share.value)} % "
-        f"({percent(share.low)} to {percent(share.high)}) of the published labels are expected to be right: what a perfect classifier would score.",
+        f"{found.n} test sources of first-galaxy-data have two votes or more. Of their published labels "
+        f"{percent(share.value)} % ({percent(share.low)} to {percent(share.high)}) are expected to be right: what a "
+        "perfect classifier would score.",
         "How often a catalogue names the true class, in per cent:",
     )
     table = Table("", *CLASSES, box=None)
     for name, bounds in found.confusion.items():
         value, lower, upper = (np.diagonal(each) for each in bounds)
-        cells = [f"{percent(v)} ({percent(a)} to {percent(b)})" for v, a, b in zip(value, lower, upper, strict=True)]
+        cells = [
+            f"{percent(v)} ({percent(a)} to {percent(b)})"
+            for v, a, b in zip(value, lower, upper, strict=True)
+        ]
         table.add_row(name, *cells)
     console.print(table)

@@ -105,9 +105,7 @@ def fold_splits(
     """
     fold = grouped_stratified_folds(label, group, n_folds, _SEED)
     return {
-        f"fold-{k}": np.where(
-            fold == k, "test", np.where(fold == (k + 1) % n_folds, "validation", "train")
-        )
+        f"fold-{k}": np.where(fold == k, "test", np.where(fold == (k + 1) % n_folds, "validation", "train"))
         for k in range(n_folds)
     }
 
@@ -132,6 +130,4 @@ def _catalogue(found: Catalogue, consensus: Consensus, place: NDArray[np.int64])
         "probability": consensus.posterior[place].max(axis=1),
         "n_votes": consensus.votes.number[place],
     }
-    return replace(
-        found, label=consensus.label[place], group=sky_groups(found.ra, found.dec), extra=extra
-    )
+    return replace(found, label=consensus.label[place], group=sky_groups(found.ra, found.dec), extra=extra)
