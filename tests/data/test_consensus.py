@@ -205,6 +205,21 @@ def test_the_published_test_side_takes_nothing_out_of_training(first, known):
     assert [reason for _, reason in split.removed] == ["validation image has no signal: all pixels are equal"]
 
 
+@needs_mirror
+@pytest.mark.parametrize("name", ["mirabest-basic", "mirabest-f"])
+def test_other_training_sets_have_no_copy_of_a_known_source_either(name, known):
+    both = train_here_test_there(load_data(name), known, sources="all")
+    split = published_split(both)
+    sides = [split.assignment == "test", np.isin(split.assignment, ("train", "validation"))]
+    tested, trained = (
+        SkyCoord(both.catalogue.ra[chosen], both.catalogue.dec[chosen], unit="deg") for chosen in sides
+    )
+    _, apart, _ = trained.match_to_catalog_sky(tested)
+    assert apart.min() > 60 * u.arcsec
+    assert len(tested) == 535 - (8 + 70 if name == "mirabest-basic" else 8), "classes that are not trained"
+    assert len(trained) > 200
+
+
 def test_soft_labels_follow_the_data_set(first, shipped):
     soft = soft_labels(first)
     assert soft.shape == (2158, 4)

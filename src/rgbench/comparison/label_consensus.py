@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rgbench.data.catalogue import CLASSES
-from rgbench.data.consensus import DECIMALS, ORIGINS, Consensus, Votes, class_of, read_consensus
+from rgbench.data.consensus import ORIGINS, Consensus, Votes, class_of, read_consensus
 from rgbench.errors import DataError, SpecError
 from rgbench.seeds import numpy_generator
 from rgbench.statistics.annotators import (
@@ -131,11 +131,6 @@ def reach_consensus(
     return Reached(Consensus(votes, posterior), model, tuple(origins))
 
 
-def rounded(consensus: Consensus) -> Consensus:
-    """Give the consensus with the decimals that its table has."""
-    return replace(consensus, posterior=np.round(consensus.posterior, DECIMALS))
-
-
 def agreements(votes: Votes) -> tuple[Agreement, ...]:
     """Count, for each two origins, the sources that both labelled by what they call them.
 
@@ -251,6 +246,12 @@ def trust(
     )
 
 
+def published_labels(votes: Votes, source_id: NDArray[Any], label: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Give the label that a catalogue gives each source of the table, by name; -1 where it has none, shape (n,)."""
+    known = dict(zip(source_id.tolist(), label.tolist(), strict=True))
+    return np.array([known.get(name, -1) for name in votes.source_id.tolist()], dtype=np.int64)
+
+
 def on_consensus(predictions: Predictions) -> Predictions:
     """Give the test predictions of a run on the sources whose class is known, with that class as their label.
 
@@ -299,9 +300,3 @@ def _tables(votes: Votes, origins: Sequence[tuple[str, ...]]) -> tuple[tuple[Ann
         annotators.append(Annotator(" and ".join(names), legal, tuple(class_of(word) for word in legal)))
         tables.append(np.sum([votes.counts(name) for name in names], axis=0))
     return tuple(annotators), tables
-
-
-def published_labels(votes: Votes, source_id: NDArray[Any], label: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Give the label that a catalogue gives each source of the table, by name; -1 where it has none, shape (n,)."""
-    known = dict(zip(source_id.tolist(), label.tolist(), strict=True))
-    return np.array([known.get(name, -1) for name in votes.source_id.tolist()], dtype=np.int64)

@@ -188,7 +188,7 @@ def fit_annotators(
     >>> fit = fit_annotators([np.eye(2)[column] for column in said.T], names, 2)
     >>> fit.posterior.argmax(axis=1).tolist()
     [0, 0, 1, 1, 1, 0]
-    >>> fit.confusion(0)[0, 0] > fit.confusion(2)[0, 0]
+    >>> bool(fit.confusion(0)[0, 0] > fit.confusion(2)[0, 0])
     True
     """
     _check(votes, annotators, n_classes)
@@ -234,7 +234,8 @@ def class_posterior(votes: Sequence[Floats], prior: Floats, emission: Sequence[F
 
     Examples
     --------
-    >>> class_posterior([np.array([[1.0, 0.0]])], np.array([0.5, 0.5]), [np.array([[0.8, 0.2], [0.2, 0.8]])]).tolist()
+    >>> emission = np.array([[0.8, 0.2], [0.2, 0.8]])
+    >>> class_posterior([np.array([[1.0, 0.0]])], np.array([0.5, 0.5]), [emission]).round(3).tolist()
     [[0.8, 0.2]]
     """
     joint = _log_joint(votes, prior, emission)
