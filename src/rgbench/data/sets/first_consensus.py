@@ -27,6 +27,8 @@ CARD = replace(
     first_galaxy_data.CARD,
     name="first-consensus",
     title="535 sources of first-galaxy-data whose class several catalogues agree on",
+    paper=f"{first_galaxy_data.CARD.paper}; votes of, among others, Miraghaei & Best 2017, MNRAS 466, 4346, and "
+    "Ma et al. 2019, ApJS 240, 34; model of Dawid & Skene 1979, Applied Statistics 28, 20",
     keys=("Griese2023", "Dawid1979", "Ma2019", "Miraghaei2017"),
     version="consensus 1, 7689127",
     defects=(
