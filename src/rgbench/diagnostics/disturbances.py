@@ -1,4 +1,4 @@
-"""What is done to raw images before a network sees them: noise, a coarser beam, a shift, coarser pixels, a second view."""
+"""What is done to raw images before a network sees them: noise, a coarser beam, a shift, coarser pixels, or all."""
 
 from __future__ import annotations
 
