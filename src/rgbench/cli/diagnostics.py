@@ -48,8 +48,8 @@ def stress(
 ) -> None:
     """Test stored runs on other images of the same sources, for the report.
 
-    On a second view of each, as a source looks when it is observed again; and turned, noisier, blurred, shifted, coarser,
-    or as another survey shows it.
+    On a second view of each, as a source looks when it is observed again; and turned, noisier, blurred, shifted,
+    coarser, or as another survey shows it.
     """
     from rgbench.cli.work import diagnostics as work
 
