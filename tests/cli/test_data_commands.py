@@ -182,6 +182,21 @@ def test_the_matrix_of_labels_is_printed(rgbench):
     assert '([data] test = "mirabest-f")' in text
 
 
+def test_votes_of_all_catalogues_are_counted_and_written(rgbench, tmp_path, capsys, monkeypatch):
+    monkeypatch.delenv("RGBENCH_MIRROR", raising=False)
+    text = rgbench("data", "consensus", "--out", "votes.csv", "--resamples", "3")
+    lines = [line.split() for line in text.splitlines()]
+    assert ["MiraBest", "unLRG", "1026", "596", "58.1", "%"] in lines
+    assert ["known", "8", "75", "471", "103", "657"] in lines
+    assert "Of their published labels 70.6 % (" in text
+    rows = list(csv.DictReader((tmp_path / "votes.csv").read_text().splitlines()))
+    assert len(rows) == 2585
+    assert rows[0]["MiraBest"] == "FRI"
+    with pytest.raises(SystemExit):
+        main(["data", "consensus", "--out", "votes.csv"])
+    assert "votes.csv: is there already; give another name, or --overwrite" in capsys.readouterr().err
+
+
 def test_a_sky_is_simulated_and_never_overwritten(rgbench, tmp_path):
     text = rgbench("simulate", "sky", "-n", "4", "--side", "64", "--no-noise", "-s", "5")
     assert "4 sources, 64 x 64 pixels" in text

@@ -65,7 +65,7 @@ def class_counts(dataset):
 
 
 def test_every_set_is_registered_with_a_whole_card():
-    assert data_names()[:13] == [
+    assert data_names()[:14] == [
         "first-galaxy-data",
         "mirabest-basic",
         "mirabest-full",
@@ -77,6 +77,7 @@ def test_every_set_is_registered_with_a_whole_card():
         "lrg",
         "unlrg",
         "lrg-first",
+        "first-consensus",
         "frgmrc",
         "mnist",
     ]

@@ -135,7 +135,9 @@ def test_nan_stay_and_do_not_spread(name):
     assert np.isnan(seen).sum() == 1
 
 
-@pytest.mark.parametrize(("family", "strength"), [("noise", 0), ("beam", 1), ("shift", 0), ("resolution", 1)])
+@pytest.mark.parametrize(
+    ("family", "strength"), [("noise", 0), ("beam", 1), ("shift", 0), ("resolution", 1), ("view", 0)]
+)
 @pytest.mark.parametrize("kind", [np.uint8, np.float64, ">f4"])
 def test_no_strength_is_no_change(family, strength, kind):
     images = np.random.default_rng(3).integers(0, 255, (3, 20, 31)).astype(kind)
@@ -146,7 +148,7 @@ def test_no_strength_is_no_change(family, strength, kind):
     np.testing.assert_array_equal(images, before)
 
 
-@pytest.mark.parametrize("name", ["noise-1.0", "shift-4px"])
+@pytest.mark.parametrize("name", ["noise-1.0", "shift-4px", "view-1"])
 def test_chance_follows_the_source_not_its_place(name):
     images = np.random.default_rng(3).normal(0, 1, (12, 40, 40))
     names, condition = [f"s{i}" for i in range(12)], Condition.of(name)
@@ -175,6 +177,7 @@ def test_what_the_card_does_not_tell_is_not_made_up():
     assert {c.family for c in default_conditions()} - {c.family for c in conditions_for(card)} == {
         "beam",
         "survey",
+        "view",
     }
     assert conditions_for(CARD) == default_conditions()
     with pytest.raises(SpecError, match="beam-2.0x: the card of toy tells no beam"):
@@ -185,6 +188,7 @@ def test_what_the_card_does_not_tell_is_not_made_up():
 
 def test_default_conditions_are_those_of_the_design():
     names = [condition.name for condition in default_conditions()]
+    assert "view-1" in names
     assert len(set(names)) == len(names)
     assert sum(name.startswith("rotation") for name in names) == 24
 

@@ -208,6 +208,8 @@ def test_from_cutouts_to_the_paired_loss(trained, nvss, images):
     dataset = load_dataset(records[0].spec.data)
     out = io.StringIO()
     stress_runs(trained.root, None, [f"nvss={nvss}"], "cpu", Console(file=out, width=300))
+    assert "sources, made by simulation, " in out.getvalue()
+    assert "sources (survey-nvss) " in out.getvalue()
     first = next(iter(images))
     runs = []
     for record in records:

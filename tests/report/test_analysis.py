@@ -232,6 +232,24 @@ def disturbed(record, names: tuple[str, ...]):
     return concatenate(tables)
 
 
+def test_second_views_are_told_with_the_share_that_keeps_its_class(runs):
+    records = runs(("mcrgnet", "convxpress"), (1, 2))
+    stressed = {r.run_id: disturbed(r, ("noise-1.0", "view-1")) for r in records}
+    section = {part.anchor: part for part in parts(compare(records), records, Beside(conditions=stressed))}[
+        "robustness"
+    ]
+    assert [figure.name for figure in section.figures] == ["robustness-noise"], "draws are no curve"
+    (said,) = (each for each in section.sentences if each.startswith("In another image of the same"))
+    assert "keep their class" in said
+    table = section.tables[0]
+    kept = table.columns.index("class kept %")
+    noise, view = table.rows[:2]
+    assert view[1].text == "view-1"
+    assert noise[kept].value == 1
+    assert view[kept + 1].value < view[kept].value < view[kept + 1].high
+    assert "95 % interval of the kept low" in table.csv().splitlines()[0]
+
+
 def test_runs_that_were_stressed_have_a_section_on_robustness(runs):
     records = runs(("mcrgnet", "convxpress"), (1, 2))
     names = ("rotation-000", "rotation-090", "rotation-180", "noise-1.0", "noise-2.0")

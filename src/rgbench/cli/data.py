@@ -1,4 +1,4 @@
-"""The commands ``rgbench data list | show | fetch | check | overlap | build`` and ``rgbench simulate``."""
+"""The commands ``rgbench data list | show | fetch | check | overlap | consensus | build`` and ``rgbench simulate``."""
 
 from __future__ import annotations
 
@@ -111,6 +111,29 @@ def show_overlap(
     from rgbench.cli.work import data as work
 
     work.show_overlap(first, second, radius, console())
+
+
+@app.command("consensus")
+def show_consensus(
+    out: Annotated[
+        Path | None, typer.Option("--out", help="CSV file for all votes and the probability of each class.")
+    ] = None,
+    rebuild: Annotated[
+        bool, typer.Option("--rebuild", help="Gather the votes anew, from the catalogues' files.")
+    ] = False,
+    resamples: Annotated[
+        int,
+        typer.Option(
+            "--resamples",
+            help="Say, with intervals of so many resamples, how right labels are; 200 take 30 s.",
+        ),
+    ] = 0,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file if it is there.")] = False,
+) -> None:
+    """Say how often catalogues agree, and which sources have a class that several of them give."""
+    from rgbench.cli.work import consensus as work
+
+    work.show_consensus(work.ConsensusChoice(out, overwrite, rebuild, resamples), console())
 
 
 @app.command("build")

@@ -46,7 +46,11 @@ def stress(
     store: StoreOption = DEFAULT_STORE,
     device: DeviceOption = "auto",
 ) -> None:
-    """Test stored runs on worse images for the report: turned, noisier, blurred, shifted, coarser, another survey's."""
+    """Test stored runs on other images of the same sources, for the report.
+
+    On a second view of each, as a source looks when it is observed again; and turned, noisier, blurred, shifted,
+    coarser, or as another survey shows it.
+    """
     from rgbench.cli.work import diagnostics as work
 
     work.stress_runs(store, run_id, surveys or [], device, console())

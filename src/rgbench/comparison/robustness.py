@@ -40,10 +40,13 @@ class StressedRun:
     clean, disturbed : Predictions
         Rows of the test side, of one model, member 0; the sources are in the order of their names. Another survey may
         have seen fewer of them.
+    split : str
+        The run's split, e.g. its fold.
     """
 
     clean: Predictions
     disturbed: Mapping[Condition, Predictions]
+    split: str = ""
 
 
 @dataclass(frozen=True)
@@ -65,8 +68,9 @@ class ConditionScore:
     p_value : float
         Exact sign test over sources of whether as many are lost as gained (of one run: McNemar's exact
         test), Holm-corrected over the conditions; 1 where the logits are not finite.
-    changed : float
-        Share of the sources whose predicted class is another than on the clean image.
+    kept : (float, float, float)
+        Share of the sources that get the class that the same run gave to the clean image, right or wrong, with an
+        interval of the same kind as `values`.
     confidence : float
         Coverage of the intervals.
     """
@@ -78,8 +82,13 @@ class ConditionScore:
     clean: dict[str, tuple[float, float, float]]
     drops: dict[str, tuple[float, float, float]]
     p_value: float
-    changed: float
+    kept: tuple[float, float, float]
     confidence: float = 0.95
+
+    @property
+    def changed(self) -> float:
+        """Share of the sources whose predicted class is another than on the clean image."""
+        return 1 - self.kept[0]
 
 
 @dataclass(frozen=True)
@@ -144,7 +153,7 @@ def stressed_run(record: RunRecord, disturbed: Predictions, model: str = "best")
                 f"run {record.run_id}, {name}: {len(rows)} sources, not the same as the {len(clean)} clean ones"
             )
         found[condition] = rows
-    return StressedRun(clean, found)
+    return StressedRun(clean, found, record.spec.data.split)
 
 
 def score_conditions(
@@ -173,16 +182,17 @@ def score_conditions(
         If there is no run, or no condition that all have.
     """
     shared = shared_conditions(runs)
-    whole = _Baseline([_labelled(run) for run in runs], resamples, seed)
+    whole = _Baseline([labelled(run) for run in runs], resamples, seed)
     bases = [whole.covered(condition) for condition in shared]
     values, drops = _paired(shared, bases, confidence)
-    scores = [_score(*each, confidence) for each in zip(shared, bases, values, drops, strict=True)]
+    kept = _kept(shared, bases, confidence)
+    scores = [_score(*each, confidence) for each in zip(shared, bases, values, drops, kept, strict=True)]
     corrected = holm([score.p_value for score in scores])
     return [replace(score, p_value=p) for score, p in zip(scores, corrected, strict=True)]
 
 
 def strength_curves(scores: Sequence[ConditionScore], metric: str = "accuracy") -> list[FamilyCurve]:
-    """Arrange scores as functions of strength, one per family; the clean images are the first point.
+    """Arrange scores as functions of strength, one per family that has one; the clean images are the first point.
 
     Raises
     ------
@@ -194,7 +204,7 @@ def strength_curves(scores: Sequence[ConditionScore], metric: str = "accuracy") 
     curves = []
     for family in families():
         own = sorted((s for s in scores if s.condition.family == family), key=lambda s: s.condition.strength)
-        if own:
+        if own and not families()[family].drawn:
             curves.append(_curve(family, metric, own))
     return curves
 
@@ -225,6 +235,11 @@ class _Baseline:
         return np.unique(np.concatenate([run.clean.source_id for run in self.runs]), return_inverse=True)[1]
 
     @cached_property
+    def shared(self) -> bool:
+        """Whether all runs have the same test sources."""
+        return len({tuple(run.clean.source_id.tolist()) for run in self.runs}) == 1
+
+    @cached_property
     def weights(self) -> list[Weights]:
         """Bootstrap weights of each run's sources."""
         return bootstrap_weights([run.clean for run in self.runs], self.resamples, self.seed)
@@ -252,24 +267,26 @@ class _Baseline:
         # The sources of a condition are among the clean ones.
         if all(len(run.disturbed[condition]) == len(run.clean) for run in self.runs):
             return self
-        parts = [_covered(run, condition) for run in self.runs]
+        parts = [covered(run, condition) for run in self.runs]
         return _Baseline(parts, self.resamples, self.seed)
 
 
-def _covered(run: StressedRun, condition: Condition) -> StressedRun:
+def covered(run: StressedRun, condition: Condition) -> StressedRun:
+    """Keep the sources that a condition has, and the condition; another survey may have seen fewer."""
     rows = run.disturbed[condition]
     keep = np.isin(run.clean.source_id, rows.source_id)
-    return StressedRun(run.clean.take(keep), {condition: rows})
+    return StressedRun(run.clean.take(keep), {condition: rows}, run.split)
 
 
-def _labelled(run: StressedRun) -> StressedRun:
+def labelled(run: StressedRun) -> StressedRun:
+    """Keep the sources with a label; raise `SpecError` if there is none."""
     keep = run.clean.label >= 0
     if keep.all():
         return run
     if not keep.any():
         raise SpecError(f"run {run.clean.run_id}: no test source has a label")
     disturbed = {condition: rows.take(rows.label >= 0) for condition, rows in run.disturbed.items()}
-    return StressedRun(run.clean.take(keep), disturbed)
+    return StressedRun(run.clean.take(keep), disturbed, run.split)
 
 
 def bootstrap_weights(tests: Sequence[Predictions], resamples: int = 2000, seed: int = 0) -> list[Weights]:
@@ -305,11 +322,11 @@ def _score(
     base: _Baseline,
     values: dict[str, Estimate],
     drops: dict[str, Estimate],
+    kept: Estimate,
     confidence: float,
 ) -> ConditionScore:
     """Score a condition; `values` and `drops` are empty where the runs cannot be paired source by source."""
     runs, finite = base.runs, _finite(condition, base.runs)
-    changed = np.mean([(_said(r.clean) != _said(r.disturbed[condition])).mean() for r in runs])
     if drops:
         clean = base.of_clean(confidence)
     else:
@@ -325,7 +342,7 @@ def _score(
         clean,
         drops,
         _p_value(base, condition) if finite else 1.0,
-        float(changed) if finite else float("nan"),
+        kept,
         confidence,
     )
 
@@ -346,8 +363,7 @@ def _paired(
     cases: list[tuple[NDArray[np.int64], Floats]] = []
     places, now = [], []
     for i, (condition, base) in enumerate(zip(conditions, bases, strict=True)):
-        same = len({tuple(run.clean.source_id.tolist()) for run in base.runs}) == 1
-        for metric in recognition() if same and _finite(condition, base.runs) else ():
+        for metric in recognition() if base.shared and _finite(condition, base.runs) else ():
             one = _answers([run.clean for run in base.runs], metric)
             other = _answers([run.disturbed[condition] for run in base.runs], metric)
             cases.append((one.y, one.right.astype(np.float64) - other.right))
@@ -365,6 +381,31 @@ def _paired(
         ahead, behind = float(np.hypot(value - low, half)), float(np.hypot(high - value, half))
         drops[i][metric] = (value, value - ahead, value + behind)
     return values, drops
+
+
+def _kept(conditions: Sequence[Condition], bases: Sequence[_Baseline], confidence: float) -> list[Estimate]:
+    """Give the share of the sources that keep their class under each condition; NaN where logits are not finite."""
+    found: list[Estimate] = [(float("nan"),) * 3] * len(conditions)
+    alike: dict[int, Answers] = {}
+    for i, (condition, base) in enumerate(zip(conditions, bases, strict=True)):
+        if not _finite(condition, base.runs):
+            continue
+        same = [_said(run.clean) == _said(run.disturbed[condition]) for run in base.runs]
+        if base.shared:
+            one_class = np.zeros(len(same[0]), dtype=np.int64)
+            alike[i] = Answers("", one_class, np.stack(same), ("",) * len(same))
+        else:
+            each = [_shares(own, drawn) for own, drawn in zip(same, base.weights, strict=True)]
+            found[i] = _estimate(np.mean(each, axis=0), confidence)
+    for i, span in zip(alike, mean_intervals(list(alike.values()), confidence), strict=True):
+        found[i] = (span.value, span.low, span.high)
+    return found
+
+
+def _shares(flags: NDArray[np.bool_], weights: Weights) -> Floats:
+    """Give the share of sources with a flag: its value first, then that of every resample."""
+    drawn = weights @ flags / weights.sum(axis=1)
+    return np.concatenate([[flags.mean()], drawn])
 
 
 def _estimate(values: Floats, confidence: float) -> Estimate:

@@ -1,4 +1,4 @@
-"""What is done to raw images before a network sees them: noise, a coarser beam, a shift, coarser pixels."""
+"""What is done to raw images before a network sees them: noise, a coarser beam, a shift, coarser pixels, or all."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter, gaussian_filter1d
+from scipy.ndimage import gaussian_filter
 
 from rgbench.data.catalogue import Card
 from rgbench.data.surveys.surveys import Survey, find_survey
+from rgbench.diagnostics.second_view import see_again
 from rgbench.errors import SpecError
 from rgbench.images.geometry import central_crop, resample
-from rgbench.images.noise import mad_noise
+from rgbench.images.noise import FWHM_TO_SIGMA, mad_noise, unit_noise
 from rgbench.seeds import numpy_generator
-from rgbench.store.conditions import SURVEY, Condition, disturbances, families
+from rgbench.store.conditions import SURVEY, VIEW, Condition, disturbances, families
 
 SEED = 0
 """All runs are tested on the same noise and shifts, whatever their own seeds: they can be paired."""
@@ -24,7 +25,6 @@ PEAK_SHARE = 0.01
 """Unit of added noise, as a share of the peak, for images whose own noise has been clipped away."""
 CLIP = 3.0
 """Such images are clipped again at so many times the noise that was added, as they were before."""
-FWHM_TO_SIGMA = 1 / np.sqrt(8 * np.log(2))
 SIMULATED = "-simulated"
 """What the name of a survey ends in whose view is made of the images themselves."""
 
@@ -90,7 +90,7 @@ def add_noise(
     clipped = ~(own > 0)
     peak = np.nanmax(images, axis=(1, 2), keepdims=True) - middle
     level = (strength * np.where(clipped, PEAK_SHARE * peak, own)).astype(images.dtype)
-    noise = np.stack([_unit_noise(each, images.shape[1:], beam_pixels) for each in generators])
+    noise = np.stack([unit_noise(each, images.shape[1:], beam_pixels) for each in generators])
     noisy = images + level * noise.astype(images.dtype)
     return np.where(clipped & (noisy - middle <= CLIP * level), middle, noisy)
 
@@ -304,7 +304,7 @@ def disturb(images: NDArray[Any], names: Sequence[str], condition: Condition, ca
 def missing(condition: Condition, card: Card) -> str | None:
     """Say why a condition cannot be made of a data set's images, or give None if it can."""
     known = np.isfinite(card.beam) and np.isfinite(card.pixel_scale)
-    if condition.family == "beam" and not known:
+    if condition.family in ("beam", VIEW) and not known:
         return f"{condition.name}: the card of {card.name} tells no beam, or no pixel scale"
     if condition.family == SURVEY and condition.survey.endswith(SIMULATED):
         return _why_not(condition, card, known)
@@ -354,27 +354,18 @@ def _resolution(images: NDArray[Any], names: Sequence[str], strength: float, car
     return coarser_pixels(images, int(strength))
 
 
+def _view(images: NDArray[Any], names: Sequence[str], strength: float, card: Card) -> Pixels:
+    if strength == 0:
+        return _floating(images)
+    chance = [numpy_generator(SEED, "augmentation", stress=VIEW, source=n, draw=int(strength)) for n in names]
+    return see_again(images, chance, card.beam / card.pixel_scale)
+
+
 Disturbance = Callable[[NDArray[Any], Sequence[str], float, Card], Pixels]
 DISTURBANCES: Mapping[str, Disturbance] = MappingProxyType(
-    {"noise": _noise, "beam": _beam, "shift": _shift, "resolution": _resolution}
+    {"noise": _noise, "beam": _beam, "shift": _shift, "resolution": _resolution, VIEW: _view}
 )
 """How raw images are disturbed by the families of this package; the others bring a function of their own."""
-
-
-def _unit_noise(
-    generator: np.random.Generator, shape: tuple[int, ...], beam_pixels: float
-) -> NDArray[np.float64]:
-    """Draw noise of unit variance, correlated over the beam if its width is known."""
-    noise = generator.standard_normal(shape)
-    if not (np.isfinite(beam_pixels) and beam_pixels > 0):
-        return noise
-    sigma = beam_pixels * FWHM_TO_SIGMA
-    for axis, side in enumerate(shape):
-        impulse = np.zeros(side)
-        impulse[0] = 1.0
-        kernel = gaussian_filter1d(impulse, sigma, mode="wrap")
-        noise = gaussian_filter1d(noise, sigma, axis=axis, mode="wrap") / np.linalg.norm(kernel)
-    return noise
 
 
 def _floating(images: NDArray[Any]) -> Pixels:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter1d
 
 from rgbench.errors import DataError
 
@@ -14,6 +15,8 @@ Pixels = NDArray[np.floating[Any]]
 
 MAD_TO_SIGMA = 1.4826
 """Standard deviation of Gaussian noise in units of its median absolute deviation."""
+FWHM_TO_SIGMA = 1 / np.sqrt(8 * np.log(2))
+"""Standard deviation of a Gaussian in units of its full width at half maximum."""
 SMALL = 4096
 """Pixels below which a median is found without a sample."""
 _QUANTILES = (0.03, 0.46, 0.5, 0.54, 0.97)
@@ -149,6 +152,43 @@ def noise_clip(images: Pixels, n_sigma: float = 3.0) -> Pixels:
     spread = np.array([_middle_and_deviation(image) for image in images], dtype=images.dtype).reshape(-1, 2)
     level = spread[:, 0] + n_sigma * MAD_TO_SIGMA * spread[:, 1]
     return np.where(images > level.reshape(-1, 1, 1), images, images.dtype.type(0))
+
+
+def unit_noise(
+    generator: np.random.Generator, shape: tuple[int, ...], beam_pixels: float = float("nan")
+) -> NDArray[np.float64]:
+    """Draw Gaussian noise of unit variance, correlated over the beam if its width is known.
+
+    Parameters
+    ----------
+    generator : numpy.random.Generator
+        Source of chance.
+    shape : tuple of int
+        Rows and columns.
+    beam_pixels : float
+        Full width at half maximum of the beam in pixels; NaN for noise independent in each pixel.
+
+    Returns
+    -------
+    ndarray of float64
+        Noise, which goes on at the opposite edge.
+
+    Examples
+    --------
+    >>> noise = unit_noise(np.random.default_rng(1), (200, 200), 3.0)
+    >>> round(float(noise.std()), 1)
+    1.0
+    """
+    noise = generator.standard_normal(shape)
+    if not (np.isfinite(beam_pixels) and beam_pixels > 0):
+        return noise
+    sigma = beam_pixels * FWHM_TO_SIGMA
+    for axis, side in enumerate(shape):
+        impulse = np.zeros(side)
+        impulse[0] = 1.0
+        kernel = gaussian_filter1d(impulse, sigma, mode="wrap")
+        noise = gaussian_filter1d(noise, sigma, axis=axis, mode="wrap") / np.linalg.norm(kernel)
+    return noise
 
 
 def median(pixels: NDArray[Any]) -> Any:

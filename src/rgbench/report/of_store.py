@@ -16,6 +16,7 @@ from rgbench.comparison.groups import comparable_groups
 from rgbench.comparison.results import Comparison
 from rgbench.comparison.shared_sources import set_names
 from rgbench.comparison.summary import compare
+from rgbench.comparison.words.second_views import with_second_views
 from rgbench.data.catalogue import DataSet
 from rgbench.data.load import load_dataset
 from rgbench.errors import DataError, SpecError, StoreError
@@ -29,7 +30,7 @@ from rgbench.report.material import Beside, Setting
 from rgbench.store.attributions import read_looks
 from rgbench.store.conditions import read_conditions
 from rgbench.store.store import RunRecord, Store, read_doubt
-from rgbench.store.tables import MODELS
+from rgbench.store.tables import MODELS, Predictions
 
 _TABLE_WRITERS: Mapping[str, Callable[[Path, Comparison], None]] = {".csv": write_csv, ".tex": write_latex}
 
@@ -208,7 +209,7 @@ def report_records(
     for file in (spec.out, spec.table):
         if file is not None and not file.parent.is_dir():
             raise StoreError(f"{file}: cannot be written: there is no folder {file.parent}")
-    groups = _groups(records, spec.metric, dataset)
+    groups = _groups(records, store, spec.metric, dataset)
     settings = {group.name: Setting.of(group.records, group.data) for group in groups}
     written = []
     for group, files in zip(groups, _files(spec, store, [group.name for group in groups]), strict=True):
@@ -251,6 +252,7 @@ class _Group:
     records: list[RunRecord]
     smaller: list[RunRecord]
     comparisons: dict[str, Comparison]
+    conditions: dict[str, Predictions]
     data: DataSet | None
     warnings: tuple[str, ...]
 
@@ -267,15 +269,21 @@ class _Group:
         )
 
 
-def _groups(records: Sequence[RunRecord], metric: str, dataset: DataSet | None) -> list[_Group]:
+def _groups(records: Sequence[RunRecord], store: Store, metric: str, dataset: DataSet | None) -> list[_Group]:
     """Part runs into those that may be compared; most runs first."""
     found = sorted(comparable_groups(records), key=lambda group: (-len(group[0]), group[0][0].spec.data.name))
     names = set_names([lead[0].spec for lead, _ in found])
     groups = []
     for name, (lead, smaller) in zip(names, found, strict=True):
-        comparisons = {model: compare(lead, metric=metric, model=model) for model in MODELS}
+        conditions = {
+            r.run_id: table for r in lead if (table := read_conditions(store, r.run_id)) is not None
+        }
+        comparisons = {
+            model: with_second_views(compare(lead, metric=metric, model=model), lead, conditions)
+            for model in MODELS
+        }
         data, warnings = (dataset, ()) if dataset is not None else _stored_data(lead[0])
-        groups.append(_Group(name, lead, smaller, comparisons, data, warnings))
+        groups.append(_Group(name, lead, smaller, comparisons, conditions, data, warnings))
     return groups
 
 
@@ -293,11 +301,10 @@ def _stored_data(record: RunRecord) -> tuple[DataSet | None, tuple[str, ...]]:
 def _beside(group: _Group, store: Store, around: _Around) -> Beside:
     """Gather what stands beside runs."""
     ids = [record.run_id for record in group.records]
-    conditions = {key: table for key in ids if (table := read_conditions(store, key)) is not None}
     doubt = {key: table for key in ids if (table := read_doubt(store, key)) is not None}
     return Beside(
         smaller=tuple(group.smaller),
-        conditions=conditions,
+        conditions=group.conditions,
         data=group.data,
         elsewhere=around.elsewhere,
         # The report asks the model that leads it; the rows of the other would only take memory.

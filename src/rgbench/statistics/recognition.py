@@ -43,15 +43,15 @@ class Answers:
         Its name.
     y : ndarray of int64, shape (n,)
         True classes; one class for all where accuracy is asked for.
-    right : ndarray of bool, shape (runs, n)
-        Whether each run is right.
+    right : ndarray of bool or float64, shape (runs, n)
+        Whether each run is right; or how much of each source, from -1 to 1, is to be averaged.
     splits : tuple of str, runs
         The split of each run, e.g. its fold.
     """
 
     network: str
     y: NDArray[np.int64]
-    right: NDArray[np.bool_]
+    right: NDArray[np.bool_] | Floats
     splits: tuple[str, ...]
 
     @property

@@ -41,6 +41,8 @@ class Family:
         (NaN are missing pixels), the sources' names, the strength, and the data set's
         `rgbench.data.catalogue.Card`; gives images of the same shape. Chance may depend on the names alone. Those of
         this package stand in `rgbench.diagnostics.disturbances`.
+    drawn : bool
+        Whether the strength is the number of a draw: more of it is not worse, and no curve is drawn.
     """
 
     title: str
@@ -52,10 +54,13 @@ class Family:
     strengths: tuple[float, ...] = ()
     words: str = ""
     function: Callable[..., Any] | None = None
+    drawn: bool = False
 
 
 SURVEY = "survey"
 """The kind without a strength: the same sources, seen by another survey."""
+VIEW = "view"
+"""The kind that is a second view: another image of the same source, as one would have come by it."""
 _FAMILY_NAME = re.compile(r"[a-z][a-z0-9]*")
 _NUMBER = re.compile(r"\d+(?:\.\d+)?(?:e[-+]?\d+)?")
 _SURVEY_NAME = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
@@ -245,6 +250,16 @@ _FAMILIES = {
         whole=True,
         strengths=(2.0, 3.0, 4.0),
         words="The image is averaged into pixels so many times as large.",
+    ),
+    VIEW: Family(
+        "second view",
+        "draws",
+        0.0,
+        "{:.0f}",
+        whole=True,
+        strengths=(1.0,),
+        words="The source is observed again: other pixels, beam, depth and clipping, within what is usual.",
+        drawn=True,
     ),
 }
 """The kinds of this package."""

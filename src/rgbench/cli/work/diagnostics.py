@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +12,10 @@ from rich.console import Console
 from rgbench.cli.screen import say, warn
 from rgbench.cli.work.stored import open_store
 from rgbench.comparison.failures import choose_sources
+from rgbench.comparison.groups import group_records
+from rgbench.comparison.robustness import StressedRun, stressed_run
+from rgbench.comparison.second_views import STANDARD, second_view
+from rgbench.comparison.words.second_views import sentences
 from rgbench.diagnostics.explain import METHOD, look_again
 from rgbench.diagnostics.mc_dropout import mc_dropout, no_dropout
 from rgbench.diagnostics.stress import stress
@@ -20,6 +24,9 @@ from rgbench.errors import SpecError
 from rgbench.runs.device import choose_device
 from rgbench.runs.reopen import StoredRun, open_runs
 from rgbench.store.choose import complete_runs, one_of_each_network
+from rgbench.store.conditions import Condition
+from rgbench.store.store import RunRecord
+from rgbench.store.tables import Predictions
 
 
 @dataclass(frozen=True)
@@ -37,20 +44,39 @@ def stress_runs(
     """Test stored runs on disturbed test images, and on other surveys' images of them, where there are none yet."""
     store, device = open_store(store_path), choose_device(device)
     folders = [parse_survey(text) for text in surveys]
-    for run in open_runs(complete_runs(store, run_id), store, device):
+    records, conditions = complete_runs(store, run_id), {}
+    for run in open_runs(records, store, device):
         began = time.perf_counter()
         seen = {}
         for condition, folder in folders:
             found = seen_by(condition, folder, run.dataset, run.side("test"), run.spec.images.field)
             _say_survey(found, console)
             seen[condition] = found.data
-        rows = stress(run, seen=seen)
+        rows = conditions[run.run_id] = stress(run, seen=seen)
         console.print(
             f"{run.spec.network.name}, seed {run.spec.seed}: {len(set(rows.condition.tolist()))} conditions, "
             f"{time.perf_counter() - began:.0f} s",
             highlight=False,
         )
+    _say_second_views(records, conditions, [condition for condition, _ in folders], console)
     console.print(f"rgbench report --store {store_path}   shows them", highlight=False, soft_wrap=True)
+
+
+def _say_second_views(
+    records: Sequence[RunRecord],
+    conditions: Mapping[str, Predictions],
+    surveys: Sequence[Condition],
+    console: Console,
+) -> None:
+    """Say of each group of comparable runs what second images do: those made, then those of other surveys."""
+    for group in group_records(records):
+        stressed: dict[str, list[StressedRun]] = {}
+        for record in group:
+            run = stressed_run(record, conditions[record.run_id])
+            stressed.setdefault(record.spec.network.name, []).append(run)
+        for condition in (STANDARD, *surveys):
+            found = second_view(stressed, condition)
+            say(console, *(sentences(found) if found else ()))
 
 
 def _say_survey(found: SeenBy, console: Console) -> None:

@@ -105,6 +105,7 @@ def _say_where(path: Path, store: Store, records: list[RunRecord], console: Cons
             f"  rgbench predict FITS_FOLDER --run {best[:8]} --store {store.root}   classify your own images"
         )
     lines += [
+        f"  rgbench stress --store {store.root}   whether this holds on other images of the same sources",
         "  rgbench networks                            what else can be compared",
         "  rgbench run my-study.toml                   a study of your own (copy studies/quickstart.toml)",
         "  rgbench quickstart -a convxpress.txt -s 8901   the 2021 study's protocol (hours on a CPU)",

@@ -10,7 +10,16 @@ from typing import Any
 from rgbench.data.catalogue import Card, DataSet
 from rgbench.data.overlap import Labelled
 from rgbench.data.public.fetch import PublicFile
-from rgbench.data.sets import first_galaxy_data, fr_deep, frgmrc, lrg_first, ma2019, mirabest, mnist
+from rgbench.data.sets import (
+    first_consensus,
+    first_galaxy_data,
+    fr_deep,
+    frgmrc,
+    lrg_first,
+    ma2019,
+    mirabest,
+    mnist,
+)
 from rgbench.errors import SpecError
 from rgbench.registry import Registry
 
@@ -48,6 +57,7 @@ def data_sets() -> Registry[Entry]:
             for name, card in ma2019.CARDS.items()
         ),
         Entry(lrg_first.CARD, lrg_first.load, (*first_galaxy_data.FILES, *ma2019.files("lrg"))),
+        Entry(first_consensus.CARD, first_consensus.load, first_galaxy_data.FILES),
         Entry(frgmrc.CARD, frgmrc.load),
         Entry(mnist.CARD, mnist.load, tuple(mnist.FILES.values())),
     ]

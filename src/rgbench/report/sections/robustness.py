@@ -13,7 +13,9 @@ from rgbench.comparison.robustness import (
     stressed_run,
 )
 from rgbench.comparison.rotation import RotationConsistency, rotation_consistency
+from rgbench.comparison.second_views import second_view
 from rgbench.comparison.words.robustness import condition, rotation
+from rgbench.comparison.words.second_views import kept, sentences
 from rgbench.errors import SpecError
 from rgbench.measures.cards import MAIN, MetricCard
 from rgbench.measures.catalogue import metrics
@@ -49,9 +51,10 @@ def section(runs: Runs) -> Section | None:
                 f"{name}, the largest of {len(own)} losses: {condition(_worst(own), card.name)}."
                 for name, own in scores.items()
             ),
+            *_second(stressed, card, runs.main.confidence),
             *_surveys(scores, card),
         ),
-        figures=tuple(_figure(family, scores, card) for family in families() if _has(family, scores)),
+        figures=tuple(_figure(family, scores, card) for family in families() if _curved(family, scores)),
         tables=(_table(scores, card),),
         notes=(
             *_measured(runs, card),
@@ -95,18 +98,27 @@ def _worst(scores: list[ConditionScore]) -> ConditionScore:
     return max(scores, key=lambda score: score.drops["accuracy"][0])
 
 
+def _second(stressed: dict[str, list[StressedRun]], card: MetricCard, confidence: float) -> tuple[str, ...]:
+    """Say what second views of the sources do to the networks and to their order."""
+    found = second_view(stressed, metric=card.name, confidence=confidence)
+    return () if found is None else sentences(found)
+
+
 def _surveys(scores: dict[str, list[ConditionScore]], card: MetricCard) -> list[str]:
     """Say what other surveys' images of the same sources do."""
     return [
-        f"{name}: {condition(score, card.name)}."
+        f"{name}: {condition(score, card.name)}; {kept(score)}."
         for name, own in scores.items()
         for score in own
         if score.condition.family == SURVEY and not score.condition.survey.endswith("-simulated")
     ]
 
 
-def _has(family: str, scores: dict[str, list[ConditionScore]]) -> bool:
-    return any(score.condition.family == family for own in scores.values() for score in own)
+def _curved(family: str, scores: dict[str, list[ConditionScore]]) -> bool:
+    """Tell whether there is a curve to draw of a kind of disturbance."""
+    return not families()[family].drawn and any(
+        score.condition.family == family for own in scores.values() for score in own
+    )
 
 
 def _figure(family: str, scores: dict[str, list[ConditionScore]], card: MetricCard) -> Figure:
@@ -146,7 +158,8 @@ def _table(scores: dict[str, list[ConditionScore]], card: MetricCard) -> Table:
                     difference(drop[0]),
                     span(drop[1], drop[2], signed=True),
                     p_cell(score.p_value),
-                    number(score.changed, PERCENT),
+                    number(score.kept[0], PERCENT),
+                    span(*score.kept[1:]),
                 )
             )
     columns = (
@@ -156,6 +169,7 @@ def _table(scores: dict[str, list[ConditionScore]], card: MetricCard) -> Table:
         "lost / points",
         "95 % interval",
         "p of these runs",
-        "answers changed %",
+        "class kept %",
+        "95 % interval of the kept",
     )
     return Table("robustness", "Every condition but the rotations", columns, tuple(rows), frozenset({1}))
