@@ -16,7 +16,16 @@ COMMANDS = (
     *("quickstart", "run", "report", "predict", "export", "replicate"),
     *("uncertainty", "doubt", "stress", "explain", "suspects"),
     *("networks", "networks/list", "networks/show"),
-    *("data", "data/list", "data/show", "data/fetch", "data/check", "data/overlap", "data/build"),
+    *(
+        "data",
+        "data/list",
+        "data/show",
+        "data/fetch",
+        "data/check",
+        "data/overlap",
+        "data/build",
+        "data/consensus",
+    ),
     *("simulate", "import-keras"),
 )
 
