@@ -8,9 +8,12 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from rgbench.extensions import ENTRY_POINTS
+from rgbench.images.domain import Oddity, words
+from rgbench.runs.classify import Classified
 from rgbench.spec import AugmentationSpec, DataSpec, ImageSpec, RecipeSpec, Study, resolve
 
 ROOT = Path(__file__).parents[1]
@@ -100,3 +103,14 @@ def test_the_values_of_modern_are_those_of_the_protocol():
             values = [json.loads(cell) if "`" not in cell else cell.strip("`") for cell in shown]
             own = [getattr(spec, key) for key in keys]
             assert [str(v).lower() for v in own] == [str(v).lower() for v in values] or own == values, keys
+
+
+def test_every_flag_and_column_of_predict_is_explained():
+    text = (ROOT / "docs" / "predict.md").read_text(encoding="utf8")
+    _, columns, flags = re.split(r"^\| column \||^\| flag \|", text, flags=re.MULTILINE)
+    explained = re.findall(r"^\| `([\w-]+)` \|", flags, flags=re.MULTILINE)
+    assert sorted(explained) == sorted(words(flag) for flag in Oddity)
+    heads = re.findall(r"^\| (`[^|]*`(?:, \.\.\.)?) \|", columns, flags=re.MULTILINE)
+    told = [name for head in heads for name in re.findall(r"`(\w+)`", head)]
+    empty = np.zeros((0, 2))
+    assert told == list(Classified([], ("Compact", "FRI"), empty, []).columns())

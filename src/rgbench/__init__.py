@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from rgbench.networks.modules.build import build_network as build_network
     from rgbench.report.of_store import ReportSpec as ReportSpec
     from rgbench.report.of_store import write_report as write_report
+    from rgbench.runs.classifier import load_classifier as load_classifier
     from rgbench.runs.classify import classify as classify
+    from rgbench.runs.classify import classify_files as classify_files
     from rgbench.runs.reopen import StoredRun as StoredRun
     from rgbench.runs.study import run_study as run_study
     from rgbench.spec import Study as Study
@@ -40,10 +42,12 @@ _HOMES = {
     "becker2021_split": "rgbench.data.split",
     "build_network": "rgbench.networks.modules.build",
     "classify": "rgbench.runs.classify",
+    "classify_files": "rgbench.runs.classify",
     "compare": "rgbench.comparison.summary",
     "data_names": "rgbench.data.sets",
     "describe_data": "rgbench.data.sets",
     "describe_network": "rgbench.networks",
+    "load_classifier": "rgbench.runs.classifier",
     "load_data": "rgbench.data.sets",
     "load_keras_weights": "rgbench.networks.keras.weights",
     "network_names": "rgbench.networks",

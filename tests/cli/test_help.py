@@ -13,10 +13,19 @@ from rgbench.cli.app import app, main
 
 HEAVY = ("torch", "astropy", "scipy", "pyarrow", "numpy", "jinja2", "rich.console")
 COMMANDS = (
-    *("quickstart", "run", "report", "predict", "replicate"),
+    *("quickstart", "run", "report", "predict", "export", "replicate"),
     *("uncertainty", "doubt", "stress", "explain", "suspects"),
     *("networks", "networks/list", "networks/show"),
-    *("data", "data/list", "data/show", "data/fetch", "data/check", "data/overlap", "data/build"),
+    *(
+        "data",
+        "data/list",
+        "data/show",
+        "data/fetch",
+        "data/check",
+        "data/overlap",
+        "data/build",
+        "data/consensus",
+    ),
     *("simulate", "import-keras"),
 )
 

@@ -21,12 +21,13 @@ from rgbench.diagnostics.attribution import (
     hirescam,
     occlusion,
 )
-from rgbench.diagnostics.embedding import embed, principal_plane
+from rgbench.diagnostics.embedding import principal_plane
 from rgbench.diagnostics.explain import look_again
 from rgbench.errors import DataError, SpecError
 from rgbench.networks.modules.build import build_layers, build_network
 from rgbench.networks.modules.foreign import ForeignNetwork
 from rgbench.networks.notation.notation import parse_layers
+from rgbench.runs.embedding import embed
 from rgbench.runs.reopen import StoredRun
 from rgbench.runs.study import run_study
 from rgbench.spec import DataSpec, Study

@@ -230,3 +230,24 @@ def test_wrong_specs_name_the_key(keys, message):
 def test_units_per_pixel():
     assert all(per_pixel(u) for u in ("Jy/pixel", "JY/PIX", "mJy/pixels", "Jy pixel^-1", "Jy pix**-1"))
     assert not any(per_pixel(u) for u in ("Jy/beam", "K", "MJy/sr", "", "Jy/arcsec2", "pixel"))
+
+
+def test_a_spline_keeps_the_peak_of_a_point_source_that_lines_flatten():
+    """FIRST: a beam of 5.4 arcsec in pixels of 1.8, cut out half a pixel off in both directions."""
+    header = frame()
+    sharp = np.exp(-4 * np.log(2) * (separations(WCS(header), 160) / 5.4) ** 2).astype(np.float32)
+    image = FitsImage(sharp, header, "point.fits")
+    y, x = np.unravel_index(sharp.argmax(), sharp.shape)
+    at = WCS(header).pixel_to_world(x + 0.5, y + 0.5)
+    peaks, found = {}, {}
+    for order in (1, 3):
+        found[order] = cutout(image, at.ra.deg, at.dec.deg, CutoutSpec(n_pixels=41, order=order))
+        truth = np.exp(-4 * np.log(2) * (separations(found[order].wcs, 41) / 5.4) ** 2)
+        peaks[order] = np.abs(found[order].pixels - truth).max()
+    assert peaks[3] < 0.03 < 0.08 < peaks[1]
+    assert found[3].pixels.sum() == pytest.approx(found[1].pixels.sum(), rel=0.01)
+    blank = sharp.copy()
+    blank[:, :70] = np.nan
+    cut = cutout(FitsImage(blank, header, "b.fits"), at.ra.deg, at.dec.deg, CutoutSpec(n_pixels=41, order=3))
+    assert 0.5 < cut.coverage < 1
+    np.testing.assert_allclose(cut.pixels[:, -20:], found[3].pixels[:, -20:], atol=1e-3)

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 from astropy.io import fits
 from astropy.table import Table
+from scipy.special import softmax
 
 import rgbench
 import rgbench.runs.execute
@@ -24,6 +25,7 @@ from rgbench.cli.app import main
 from rgbench.data.load import load_dataset
 from rgbench.data.own.check import check_folder
 from rgbench.errors import DataError, SpecError, StoreError
+from rgbench.measures.calibration import fit_temperature
 from rgbench.runs.classify import check_table_path
 from rgbench.runs.execute import Bench, execute
 from rgbench.runs.study import plan_study, run_study
@@ -302,7 +304,8 @@ def test_images_are_classified_into_a_table(original, folder, tmp_path, ending, 
         formats = {"csv": "ascii.csv", "vot": "votable", "fits": "fits"}
         table = Table.read(out, format=formats[ending])
         columns = {name: table[name].tolist() for name in table.colnames}
-    assert list(columns) == ["source", "path", "class", "p_Compact", "p_FRI", "p_FRII", "p_Bent"]
+    old = ["source", "path", "class", "p_Compact", "p_FRI", "p_FRII", "p_Bent"]
+    assert list(columns) == [*old, "set", "unlike", "flags", "ra", "dec"]
     sums = np.sum([columns[f"p_{name}"] for name in ("Compact", "FRI", "FRII", "Bent")], axis=0)
     np.testing.assert_allclose(sums, 1, atol=1e-6)
     with pytest.raises(rgbench.RgbenchError, match="is there already"):
@@ -315,7 +318,10 @@ def test_prediction_repeats_what_the_test_said(original, folder):
     test = record.predictions.select("test", "best")
     paths = {p.name.removesuffix(".fits"): p for p in folder.rglob("*.fits")}
     result = rgbench.classify(record, store, [paths[name] for name in test.source_id])
-    np.testing.assert_allclose(result.probabilities, test.probabilities(), atol=1e-5)
+    validation = record.predictions.select("validation", "best")
+    fit = fit_temperature(validation.label, validation.log_probabilities())
+    expected = softmax(test.log_probabilities() / fit.value, axis=1)
+    np.testing.assert_allclose(result.probabilities, expected, atol=1e-5)
 
 
 def test_compressed_images_are_found_and_a_bad_one_has_the_verdict_of_data_check(original, folder, tmp_path):
@@ -354,19 +360,25 @@ def test_an_image_is_classified_by_itself_and_in_the_training_frame(original, fo
     np.testing.assert_allclose(both.probabilities[1], alone.probabilities[0], atol=1e-6)
 
 
-def test_an_image_of_another_pixel_scale_is_set_aside(original, folder, tmp_path):
+def test_an_image_of_another_pixel_scale_is_brought_to_that_of_training(original, folder, tmp_path):
     store = Store(original / "results")
     record = next(r for r in store.records() if r.spec.network.name == "mcrgnet")
     data = record.spec.data.model_copy(update={"pixel_scale": 1.8})
     record = replace(record, spec=record.spec.model_copy(update={"data": data}))
-    header = fits.Header(
-        {"CTYPE1": "RA---SIN", "CTYPE2": "DEC--SIN", "CDELT1": -15 / 3600, "CDELT2": 15 / 3600}
-    )
     path = sorted((folder / "FRII").iterdir())[0]
-    fits.writeto(tmp_path / "nvss.fits", fits.getdata(path), header)
-    result = rgbench.classify(record, store, [path, tmp_path / "nvss.fits"])
-    assert result.path == [str(path)]
-    assert "has pixels of 15.00 arcsec; the network was trained on 1.80 arcsec" in result.set_aside[0][1]
+    for name, step in (("coarse", 3.6), ("fine", 0.9)):
+        header = fits.Header(
+            {"CTYPE1": "RA---SIN", "CTYPE2": "DEC--SIN", "CDELT1": -step / 3600, "CDELT2": step / 3600}
+        )
+        fits.writeto(tmp_path / f"{name}.fits", fits.getdata(path), header)
+    result = rgbench.classify(record, store, [path, tmp_path / "coarse.fits", tmp_path / "fine.fits"])
+    assert result.path == [str(path), str(tmp_path / "coarse.fits")]
+    flags = result.columns()["flags"].tolist()
+    assert flags[0] == "no-scale"
+    assert "resampled" in flags[1].split("|")
+    assert result.set_aside[0][1] == (
+        "is 40x40 pixels, 20x20 of the classifier's scale; the network was trained on fields of 40x40"
+    )
 
 
 TINY = "C3x3-4 s2 same relu ; GAP ; FC{classes} softmax"

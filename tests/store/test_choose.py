@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from rgbench.errors import DataError, SpecError
 from rgbench.spec import Study, resolve
-from rgbench.store.choose import chosen_run, complete_runs, one_of_each_network, runs_of_one_set
+from rgbench.store.choose import complete_runs, one_of_each_network, runs_of_one_set
 from rgbench.store.store import RunRecord, Store
 
 
@@ -58,14 +56,3 @@ def test_complete_runs_are_all_or_the_one_asked_for(store, tmp_path):
         complete_runs(store, failed)
     with pytest.raises(DataError, match="holds no complete run"):
         complete_runs(Store(tmp_path / "empty"))
-
-
-def test_the_chosen_run_is_the_best_on_validation(monkeypatch, store):
-    made = [
-        replace(record, history={"validation_accuracy": [0.1, accuracy]})
-        for record, accuracy in zip(records("lenet"), (0.7, 0.8), strict=True)
-    ]
-    monkeypatch.setattr(Store, "records", lambda self: made)
-    assert chosen_run(store).spec.seed == 1
-    named = store.run_ids()[0]
-    assert chosen_run(store, named).run_id == named

@@ -24,12 +24,15 @@ from rgbench.cli.app import main
 from rgbench.data.catalogue import CLASSES
 from rgbench.data.own.folder import load_folder
 from rgbench.errors import StoreError
+from rgbench.measures.calibration import fit_temperature
 from rgbench.runs.reopen import StoredRun
 from rgbench.runs.study import find_study, run_study
 from rgbench.store.store import Store
 
 FIXTURE = Path(__file__).parents[1] / "fixtures" / "store-0.1"
 IMPORTED = "1243809df6c06326"
+TAKEN = "56f1b059efb43921"
+"""The run that is best on validation sources."""
 
 
 @pytest.fixture
@@ -76,6 +79,7 @@ def test_the_study_has_the_ids_that_it_had_and_nothing_is_computed_again(old, sk
 
 
 def test_images_get_the_classes_that_they_got(old, sky):
+    """Their probabilities are calibrated now, which keeps the order of the classes."""
     with pytest.raises(SystemExit) as ended:
         main(["predict", "sky", "--store", "store", "--out", "now.csv"])
     assert not ended.value.code
@@ -84,11 +88,18 @@ def test_images_get_the_classes_that_they_got(old, sky):
         for path in (FIXTURE / "predict.csv", Path("now.csv"))
     )
     assert list(before) == list(now)
-    names = [name for name in next(iter(before.values())) if name.startswith("p_")]
-    for source, row in before.items():
-        assert [float(now[source][name]) for name in names] == pytest.approx(
-            [float(row[name]) for name in names], abs=1e-4
-        )
+    first = next(iter(before.values()))
+    assert list(first) == list(next(iter(now.values())))[: len(first)], "the columns of before come first"
+    names = [name for name in first if name.startswith("p_")]
+    validation = old.record(TAKEN).predictions.select("validation", "best")
+    temperature = fit_temperature(validation.label, validation.log_probabilities()).value
+    told = [source for source, row in now.items() if row["class"]]
+    assert len(told) > 0.9 * len(before)
+    for source in told:
+        was = np.array([float(before[source][name]) for name in names]) ** (1 / temperature)
+        is_ = [float(now[source][name]) for name in names]
+        assert is_ == pytest.approx((was / was.sum()).tolist(), abs=1e-4)
+        assert now[source]["class"] == before[source]["class"]
 
 
 def downloads(page: str) -> dict[str, list[list[float]]]:

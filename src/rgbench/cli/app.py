@@ -42,7 +42,7 @@ def _add(heading: str, *commands: Callable[..., None]) -> None:
         app.command(cls=NAMING.get(command.__name__), rich_help_panel=heading)(command)
 
 
-_add(TRAIN, runs.quickstart, runs.run, runs.report, runs.predict, diagnostics.replicate)
+_add(TRAIN, runs.quickstart, runs.run, runs.report, runs.predict, runs.export, diagnostics.replicate)
 _add(LOOK, diagnostics.uncertainty, diagnostics.stress, diagnostics.explain, diagnostics.suspects)
 # Its old name, which scripts may call.
 app.command("doubt", hidden=True)(diagnostics.uncertainty)

@@ -159,25 +159,73 @@ def report(
 
 
 def predict(
-    paths: Annotated[list[Path], typer.Argument(help="FITS files, or folders of them.")],
+    context: typer.Context,
+    paths: Annotated[list[Path] | None, typer.Argument(help="FITS files, or folders of them.")] = None,
     out: Annotated[
         Path, typer.Option("--out", help="Table to write; its ending says how (see below).")
     ] = Path("predictions.csv"),
+    classifier: Annotated[
+        str | None,
+        typer.Option(
+            "--classifier",
+            help="Name of a classifier that comes with the package, or a file that rgbench export wrote; by default "
+            "the newest that comes with the package.",
+        ),
+    ] = None,
     run_id: Annotated[
         str | None,
         typer.Option(
             "--run",
-            help="Id of a stored run, or its beginning; by default the one with the highest validation accuracy in the "
-            "store, whatever its data.",
+            help="Classify with a stored run instead: its id, or the beginning of it. With --store alone, the run of "
+            "that store that is best on validation sources, whatever its data.",
         ),
     ] = None,
+    prior: Annotated[
+        str | None,
+        typer.Option(
+            "--prior",
+            help="Shares of the classes in your survey, for which probabilities are corrected: compact=0.95,fri=0.02. "
+            "Classes that are not named divide the rest as in training.",
+        ),
+    ] = None,
+    card: Annotated[
+        bool,
+        typer.Option("--card", help="Show what the classifier is, its scores and limits; classify nothing."),
+    ] = False,
     model: ModelOption = "best",
     store: StoreOption = DEFAULT_STORE,
     device: DeviceOption = "auto",
     overwrite: OverwriteOption = False,
 ) -> None:
-    """Classify FITS images with a stored run; write source, class and probabilities to a table."""
-    from rgbench.cli.work import runs as work
+    """Classify FITS images; write class, calibrated probabilities and flags of each to a table."""
+    from rgbench.cli.work import predict as work
 
-    choice = work.PredictChoice(run_id, model, out, overwrite)
-    work.predict(paths, choice, work.Places(store, None, device), console())
+    if not paths and not card:
+        raise typer.BadParameter("name FITS files, or folders of them", param_hint="PATHS")
+    asked = context.get_parameter_source("store")
+    from_store = run_id is not None or (asked is not None and asked.name == "COMMANDLINE")
+    choice = work.Choice(classifier, run_id, from_store, model, store, device)
+    if card:
+        work.show_card(choice, console())
+        return
+    work.predict(paths or [], choice, work.Table(out, overwrite, prior), console())
+
+
+def export(
+    run_ids: Annotated[
+        list[str], typer.Argument(help="Ids of complete runs, or their beginnings; several vote together.")
+    ],
+    name: Annotated[str, typer.Option("--name", help="Name and version of the classifier, as first-1.")],
+    out: Annotated[
+        Path | None, typer.Option("--out", help="File to write; by default NAME.safetensors.")
+    ] = None,
+    model: ModelOption = "best",
+    store: StoreOption = DEFAULT_STORE,
+    device: DeviceOption = "auto",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file if it is there.")] = False,
+) -> None:
+    """Make one file of stored runs, with which rgbench predict classifies without the store."""
+    from rgbench.cli.work import predict as work
+
+    file = out or Path(f"{name}.safetensors")
+    work.export(run_ids, work.Export(name, file, model, overwrite), work.StorePlace(store, device), console())

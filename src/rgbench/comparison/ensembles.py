@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from rgbench.comparison.members import Floats, Member, Side
 from rgbench.errors import LeakageError, SpecError
+from rgbench.measures.best import validation_rank
 from rgbench.measures.cards import MetricCard
 from rgbench.measures.catalogue import measure, metrics
 from rgbench.measures.classification import accuracy, nll
@@ -299,11 +300,11 @@ def _draws(card: MetricCard, y: NDArray[np.int64], scores: Floats, weights: Weig
 def _judge(side: Side, blend: Blend, metric: str) -> Callable[[tuple[int, ...]], tuple[Any, ...]]:
     """Make a key that is least for the best ensemble."""
     card = metrics().get(metric)
-    sign, strengths = -1 if card.higher_is_better else 1, _strengths(side, blend.weighting)
+    strengths = _strengths(side, blend.weighting)
 
     def key(index: tuple[int, ...]) -> tuple[Any, ...]:
         scores = _blended(side, strengths, index, blend.rule)
-        return round(sign * card.value(side.y, scores), 12), round(nll(side.y, scores), 12), index
+        return *validation_rank(card, side.y, scores), index
 
     return key
 

@@ -115,6 +115,41 @@ def chord(radius: float) -> float:
     return float(2 * np.sin(np.deg2rad(radius / 3600) / 2))
 
 
+def near_any(
+    ra: NDArray[np.float64],
+    dec: NDArray[np.float64],
+    others: NDArray[np.float64],
+    radius: float = RADIUS,
+) -> NDArray[np.bool_]:
+    """Tell which positions have one of some others nearby.
+
+    Parameters
+    ----------
+    ra, dec : ndarray of float64, shape (n,)
+        Positions in degrees, ICRS; NaN, which has nothing nearby, where one is not known.
+    others : ndarray of float64, shape (m, 2)
+        RA and Dec of the others, degrees.
+    radius : float
+        In arcseconds.
+
+    Returns
+    -------
+    ndarray of bool, shape (n,)
+
+    Examples
+    --------
+    >>> near_any(np.array([10.0, np.nan]), np.array([0.0, 0.0]), np.array([[10.01, 0.0]])).tolist()
+    [True, False]
+    """
+    found = np.zeros(len(ra), dtype=bool)
+    known = np.flatnonzero(np.isfinite(ra) & np.isfinite(dec))
+    if len(known) and len(others):
+        tree = cKDTree(unit_vectors(others[:, 0], others[:, 1]))
+        distance, _ = tree.query(unit_vectors(ra[known], dec[known]))
+        found[known] = distance <= chord(radius)
+    return found
+
+
 def _expected_pairs(tree: cKDTree, reach: float) -> float:
     """Estimate the number of close pairs from a few points of a tree."""
     sample = tree.data[:: max(1, tree.n // SAMPLE)]

@@ -13,9 +13,10 @@ from torch import Tensor
 
 from rgbench.diagnostics.attribution import METHODS
 from rgbench.diagnostics.effective_field import effective_receptive_field, effective_size
-from rgbench.diagnostics.embedding import embed, nearest_neighbour_share, principal_plane
+from rgbench.diagnostics.embedding import nearest_neighbour_share, principal_plane
 from rgbench.errors import SpecError
 from rgbench.networks.modules.build import Network
+from rgbench.runs.embedding import embed
 from rgbench.runs.logits import predict_logits
 from rgbench.runs.prepare import make_network
 from rgbench.runs.reopen import StoredRun

@@ -6,11 +6,14 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.interpolate import make_interp_spline
 
 from rgbench.errors import DataError, SpecError
 
 Pixels = NDArray[np.floating[Any]]
 
+ORDERS = {1: "linear", 3: "cubic spline"}
+"""Orders of the interpolation that enlarges images."""
 QUANTITIES = ("per beam", "per pixel")
 """What pixels may hold: flux density per beam, a brightness, or flux density per pixel, an amount."""
 
@@ -111,12 +114,17 @@ def block_mean(images: NDArray[Any], factor: int) -> Pixels:
 
 
 def resample(
-    images: Pixels, pixel_scale: float, to: float, quantity: str = "per beam", size: int | None = None
+    images: Pixels,
+    pixel_scale: float,
+    to: float,
+    quantity: str = "per beam",
+    size: int | None = None,
+    order: int = 1,
 ) -> Pixels:
     """Bring images to another pixel scale, about the same centre.
 
     Shrinking takes the mean over the area of each new pixel, weighted by how much of every old pixel lies
-    in it; enlarging interpolates linearly. The beam is not changed. By default the new field is as large as
+    in it; enlarging interpolates, linearly by default. The beam is not changed. By default the new field is as large as
     whole new pixels fit into the old one, so up to half a new pixel is lost at each edge.
 
     Parameters
@@ -133,6 +141,9 @@ def resample(
         stays; when enlarging they hold as well as a linear interpolation can.
     size : int, optional
         Side of a square new field in pixels, which must fit into the old one.
+    order : {1, 3}
+        How to enlarge: 1 for linear interpolation, which flattens the peak of a point source whose beam has few
+        pixels; 3 for a cubic spline, which keeps it, and may ring about single bright pixels.
 
     Returns
     -------
@@ -142,7 +153,8 @@ def resample(
     Raises
     ------
     SpecError
-        If a pixel scale is not above 0, there is no such quantity, or the new field is larger than the old.
+        If a pixel scale is not above 0, there is no such quantity or order, or the new field is larger than the
+        old.
 
     Examples
     --------
@@ -157,14 +169,17 @@ def resample(
     fit = [pixels_that_fit(side, pixel_scale, to) for side in images.shape[-2:]]
     if size is not None and not 1 <= size <= min(fit):
         raise SpecError(f"size: {size} pixels of {to} arcsec were given; the field holds 1 to {min(fit)}")
+    if order not in ORDERS:
+        legal = ", ".join(f"{number} ({what})" for number, what in ORDERS.items())
+        raise SpecError(f"order: {order!r} was given; legal are {legal}")
     ratio = to / pixel_scale
-    down, across = (
-        _weights(side, size or count, ratio).astype(images.dtype)
-        for side, count in zip(images.shape[-2:], fit, strict=True)
-    )
+    sides = list(zip(images.shape[-2:], fit, strict=True))
+    down, across = (_weights(side, size or count, ratio, order).astype(images.dtype) for side, count in sides)
     missing = np.isnan(images)
     result = down @ np.where(missing, images.dtype.type(0), images) @ across.T
     if missing.any():
+        # Shares of the area, which are never below 0.
+        down, across = (_weights(side, size or count, ratio, 1).astype(images.dtype) for side, count in sides)
         cover = down @ (~missing).astype(images.dtype) @ across.T
         seen = cover > 0.5
         result = np.where(seen, result / np.where(seen, cover, 1), np.nan).astype(images.dtype)
@@ -184,7 +199,7 @@ def pixels_that_fit(side: int, pixel_scale: float, to: float) -> int:
     return max(int(side * pixel_scale / to + 1e-6), 1)
 
 
-def _weights(side: int, count: int, ratio: float) -> NDArray[np.float64]:
+def _weights(side: int, count: int, ratio: float, order: int) -> NDArray[np.float64]:
     """Give the weight of each old pixel (column) in each new one (row) along one axis; rows sum to 1."""
     start = (side - count * ratio) / 2 + ratio * np.arange(count)[:, None]
     old = np.arange(side)
@@ -193,5 +208,7 @@ def _weights(side: int, count: int, ratio: float) -> NDArray[np.float64]:
         weights = np.clip(overlap, 0, None)
     else:
         place = np.clip(start + ratio / 2 - 0.5, 0, side - 1)
+        if order == 3 and side > 3:
+            return np.asarray(make_interp_spline(old, np.eye(side), k=3)(place[:, 0]))
         weights = np.clip(1 - np.abs(place - old), 0, None)
     return np.asarray(weights / weights.sum(axis=1, keepdims=True))

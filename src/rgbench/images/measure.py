@@ -137,7 +137,7 @@ def measure_sources(
     how = segmentation or Segmentation()
     noise = how.estimate_noise(images)
     masks = (source_mask(image, level, how) for image, level in zip(images, noise, strict=True))
-    rows = [_measure(image, mask) for image, mask in zip(images, masks, strict=True)]
+    rows = [measure_source(image, mask) for image, mask in zip(images, masks, strict=True)]
     peak, total, extent, components, flags = np.array(rows, dtype=np.float64).reshape(-1, 5).T
     with np.errstate(divide="ignore"):
         signal_to_noise = np.where(noise > 0, peak / noise, np.nan)
@@ -191,8 +191,31 @@ def _to_jy_per_beam(unit: str, area: float) -> float:
     return UNITS[folded]
 
 
-def _measure(image: NDArray[Any], mask: NDArray[np.bool_]) -> tuple[float, float, float, float, int]:
-    """Give peak, sum, extent in pixels and number of clumps of one source, and the flags of its image."""
+def measure_source(image: NDArray[Any], mask: NDArray[np.bool_]) -> tuple[float, float, float, float, int]:
+    """Measure one source that has been told from its image.
+
+    Parameters
+    ----------
+    image : ndarray, shape (h, w)
+        One image; NaN where it is blanked.
+    mask : ndarray of bool, shape (h, w)
+        Its source, as from `rgbench.images.segment.source_mask`.
+
+    Returns
+    -------
+    peak, total : float
+        Highest pixel and sum, in the unit of the image.
+    extent, components : float
+        Largest distance between two of its pixels, from edge to edge, in pixels; number of its clumps.
+    flags : int
+        Bits of `Flag`. The four numbers before are NaN for an empty mask.
+
+    Examples
+    --------
+    >>> image = np.zeros((9, 9)); image[4, 2:7] = 1
+    >>> measure_source(image, image > 0)[:4]
+    (1.0, 5.0, 5.0, 1)
+    """
     blank = np.isnan(image)
     flags = Flag.BLANKED if blank.any() else Flag(0)
     if not mask.any():

@@ -85,14 +85,26 @@ def source_mask(image: NDArray[Any], noise: float, how: Segmentation) -> NDArray
     >>> int(source_mask(image, 0.1, Segmentation()).sum())
     18
     """
+    mask = clump_mask(image, noise, how)
+    return _central(mask, how.gap) if mask.any() else mask
+
+
+def clump_mask(image: NDArray[Any], noise: float, how: Segmentation) -> NDArray[np.bool_]:
+    """Mark the pixels of all clumps that count, wherever they are; arguments and result as of `source_mask`.
+
+    Examples
+    --------
+    >>> image = np.zeros((40, 40)); image[18:21, 10:13] = image[18:21, 25:28] = image[0, 0] = 1
+    >>> int(clump_mask(image, 0.1, Segmentation(gap=1)).sum())
+    18
+    """
     grow, detect = how.grow * float(noise), how.detect * float(noise)
     clumps, count = label(image > grow, _NEIGHBOURS)
     places = np.flatnonzero(clumps)
     numbers, brightness = clumps.ravel()[places], image.ravel()[places]
     counts = np.bincount(numbers, minlength=count + 1) >= how.smallest
     counts &= np.bincount(numbers[brightness > detect], minlength=count + 1) > 0
-    mask = counts[clumps]
-    return _central(mask, how.gap) if mask.any() else mask
+    return np.asarray(counts[clumps])
 
 
 def count_clumps(mask: NDArray[np.bool_]) -> int:

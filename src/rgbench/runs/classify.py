@@ -1,20 +1,27 @@
-"""Apply a stored run to FITS images: a table of source, class and probabilities."""
+"""Apply a classifier to FITS images: a table of source, class, probabilities, and what is odd about each."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rgbench.data.leakage import near_any
 from rgbench.data.own.files import ImageFile, SetAside, examine, file_stem, find_images
 from rgbench.errors import DataError, SpecError
+from rgbench.images.domain import FORBIDDING, Oddity, bring, look, words
 from rgbench.images.fits import ENDINGS as FITS_ENDINGS
 from rgbench.images.fits import FitsImage
+from rgbench.images.noise import ImageError
 from rgbench.images.preprocess import central_crop, usable
+from rgbench.measures.calibration import Floats
+from rgbench.measures.prior import complete_shares, with_prior
+from rgbench.runs.classifier import Classifier
+from rgbench.runs.export import classifier_of_run
 from rgbench.runs.inputs import prepare
 from rgbench.runs.output_tables import table_writer
 from rgbench.runs.reopen import StoredRun
@@ -24,42 +31,66 @@ from rgbench.store.store import RunRecord, Store
 
 CHUNK = 256
 """Images that are read and classified together; bounds the memory."""
-SCALE_TOLERANCE = 0.1
-"""Largest difference of pixel scales, as a share, at which a network still sees what it was trained on."""
+ALL_BLANK = "all pixels are NaN"
+"""The verdict of `usable` on an image that has a row all the same: it is an image, of a blanked field."""
 
 
 @dataclass(frozen=True)
 class Classified:
-    """Classes of images, and what could not be classified.
+    """Classes of images, and what could not be classified. Row i of every array is image i.
 
     Attributes
     ----------
     path : list of str
-        Path of each classified image.
+        Path of each image that could be read.
     classes : tuple of str
         Class names, in the order of the columns of `probabilities`.
     probabilities : ndarray of float64, shape (n, n_classes)
-        Class probabilities.
+        Calibrated class probabilities; NaN where a flag allows no class.
     set_aside : list of SetAside
-        Path and reason of each image that was not classified.
+        Path and reason of each file that has no row.
+    sets : ndarray of bool, shape (n, n_classes), optional
+        Conformal sets; None if the classifier has none.
+    unlike : ndarray of float64, shape (n,)
+        Share of the validation sources that are less unlike the training sources; NaN if it is not known.
+    oddities : list of Oddity
+        Flags of each image.
+    ra, dec : ndarray of float64, shape (n,)
+        Middle of each image in degrees, ICRS; NaN if the header does not tell.
     """
 
     path: list[str]
     classes: tuple[str, ...]
-    probabilities: NDArray[np.float64]
+    probabilities: Floats
     set_aside: list[SetAside]
+    sets: NDArray[np.bool_] | None = None
+    unlike: Floats = field(default_factory=lambda: np.zeros(0))
+    oddities: list[Oddity] = field(default_factory=list)
+    ra: Floats = field(default_factory=lambda: np.zeros(0))
+    dec: Floats = field(default_factory=lambda: np.zeros(0))
 
     def columns(self) -> dict[str, NDArray[Any]]:
-        """Give the table's columns: source, path, class, and one probability per class."""
-        winners = (
-            np.array(self.classes)[self.probabilities.argmax(axis=1)] if self.path else np.array([], str)
-        )
+        """Give the table's columns: source, path, class, one probability per class, and what is known beside it.
+
+        The others are set (classes with a bar between them), unlike, flags, ra and dec.
+        """
+        names = np.array(self.classes)
+        known = np.isfinite(self.probabilities).all(axis=1)
+        winners = np.where(known, names[np.nan_to_num(self.probabilities).argmax(axis=1)], "")
+        sets = np.zeros_like(self.probabilities, bool) if self.sets is None else self.sets
         table = {
             "source": np.array([file_stem(p) for p in self.path], dtype=str),
             "path": np.array(self.path, dtype=str),
-            "class": winners,
+            "class": winners.astype(str),
         }
-        return table | {f"p_{name}": self.probabilities[:, k] for k, name in enumerate(self.classes)}
+        table |= {f"p_{name}": self.probabilities[:, k] for k, name in enumerate(self.classes)}
+        return table | {
+            "set": np.array(["|".join(names[own]) for own in sets], dtype=str),
+            "unlike": self.unlike,
+            "flags": np.array([words(odd) for odd in self.oddities], dtype=str),
+            "ra": self.ra,
+            "dec": self.dec,
+        }
 
 
 def classify(
@@ -74,8 +105,7 @@ def classify(
     store : Store
         The store that holds its weights.
     paths : sequence of path
-        Files, or folders that are searched for FITS files, subfolders included, as
-        `rgbench.data.own.files.find_images` does; PNG and HDF5, which tell no pixel scale, only by name.
+        Files, or folders that are searched for FITS files; see `classify_files`.
     model : {"best", "final"}
         Which weights.
     device : str
@@ -84,35 +114,67 @@ def classify(
     Returns
     -------
     Classified
-        Classes and probabilities, and the files set aside with their reasons. Images are prepared
-        as the run's training images were: one that is larger is cut to its centre, one of another pixel
-        scale is set aside.
+        As `classify_files` gives it. Probabilities are calibrated on the run's validation sources; how unlike its
+        training sources an image is, and whether it was among them, is not known.
 
     Raises
     ------
     SpecError
         If the run is not complete, or there is no such model.
     DataError
-        If no FITS file is found, or none can be classified.
+        If no FITS file is found, or none can be read.
     DeviceError
         If the device is not there.
     """
-    run = StoredRun(record, store, model, device)
+    return classify_files(classifier_of_run(StoredRun(record, store, model, device)), paths)
+
+
+def classify_files(
+    classifier: Classifier, paths: Sequence[Path | str], prior: Mapping[str, float] | None = None
+) -> Classified:
+    """Classify FITS images.
+
+    Parameters
+    ----------
+    classifier : Classifier
+        As from `rgbench.load_classifier`.
+    paths : sequence of path
+        Files, or folders that are searched for FITS files, subfolders included, as
+        `rgbench.data.own.files.find_images` does; PNG and HDF5, which tell no pixel scale, only by name.
+    prior : mapping of str to float, optional
+        Shares of classes in the survey, see `rgbench.measures.prior`; by default those of training.
+
+    Returns
+    -------
+    Classified
+        Every file has a row, or is set aside with its reason. An image of another pixel scale or a finer beam is
+        brought to those of training, a larger one cut to its centre; all that is odd is flagged.
+
+    Raises
+    ------
+    SpecError
+        If a share is not legal.
+    DataError
+        If no FITS file is found, or none can be read.
+    """
+    shares = None
+    if prior:
+        shares = complete_shares(prior, classifier.classes, classifier.prior)
     files = find_images(paths, FITS_ENDINGS)
     if not files:
         raise DataError(f"{', '.join(map(str, paths))}: no FITS file ({', '.join(FITS_ENDINGS)}) there")
-    rows: list[NDArray[np.float64]] = []
-    done: list[str] = []
+    rows: list[_Row] = []
     aside: list[SetAside] = []
+    answers: list[_Answers] = []
     for start in range(0, len(files), CHUNK):
-        pixels, kept = _read(files[start : start + CHUNK], run.spec, aside)
-        if kept:
-            rows.append(run.predict(pixels, prepared=True))
-            done += kept
-    if not done:
+        read = [_read(file, classifier, aside) for file in files[start : start + CHUNK]]
+        kept = [row for row in read if row is not None]
+        rows += [row.without_pixels() for row in kept]
+        answers.append(_answer(kept, classifier, shares))
+    if not rows:
         name, reason = aside[0]
         raise DataError(f"none of {len(files)} files could be classified; the first, {name}: {reason}")
-    return Classified(done, run.classes, np.concatenate(rows), aside)
+    return _joined(classifier, rows, answers, aside)
 
 
 def write_table(path: Path, result: Classified, overwrite: bool = False) -> None:
@@ -138,38 +200,108 @@ def check_table_path(path: Path, overwrite: bool) -> None:
         raise SpecError(f"--out {path}: is there already; choose another name, or give --overwrite")
 
 
-def _read(
-    files: list[ImageFile], spec: RunSpec, aside: list[SetAside]
-) -> tuple[NDArray[np.float32], list[str]]:
-    """Read and prepare images, each by itself; those that cannot be used go to `aside`."""
-    fields, kept = [], []
-    for file in files:
-        image, reason = examine(file)
-        if image is not None and not reason:
-            frame = spec.data.frame
-            pixels = image.pixels if frame is None else central_crop(image.pixels, frame)
-            reason = (
-                usable(pixels) or _too_small(pixels, spec.images.field) or _other_scale(image, spec) or ""
-            )
-        if reason:
-            aside.append(SetAside(file.place, reason))
-            continue
-        fields.append(central_crop(prepare(pixels[None], spec)[0], spec.images.field))
-        kept.append(file.place)
-    return np.stack(fields) if fields else np.zeros((0, 0, 0), dtype=np.float32), kept
+@dataclass(frozen=True)
+class _Row:
+    """One image: where it is, what is odd, and its prepared field, unless nothing is to be classified."""
+
+    place: str
+    oddities: Oddity
+    centre: tuple[float, float]
+    pixels: NDArray[np.float32] | None
+
+    def without_pixels(self) -> _Row:
+        return _Row(self.place, self.oddities, self.centre, None)
 
 
-def _too_small(image: NDArray[np.float32], field: int) -> str | None:
-    if min(image.shape) >= field:
+@dataclass(frozen=True)
+class _Answers:
+    """What the classifier said of some images; NaN and empty sets where it was not asked."""
+
+    probabilities: Floats
+    sets: NDArray[np.bool_] | None
+    unlike: Floats
+
+
+def _read(file: ImageFile, classifier: Classifier, aside: list[SetAside]) -> _Row | None:
+    """Read and prepare one image by itself; one that cannot be used goes to `aside`."""
+    image, reason = examine(file)
+    if image is not None and reason == ALL_BLANK:
+        return _Row(file.place, Oddity.BLANKED, image.centre, None)
+    if image is None or reason:
+        aside.append(SetAside(file.place, reason))
         return None
-    rows, columns = image.shape
-    return f"is {rows}x{columns} pixels; the network was trained on fields of {field}x{field}"
+    spec, domain = classifier.card.spec, classifier.card.domain
+    side = max(spec.data.frame or (spec.images.field,))
+    pixels, odd = bring(image.pixels, image.pixel_scale, image.beam, domain, side)
+    if spec.data.frame is not None:
+        pixels = central_crop(pixels, spec.data.frame)
+    reason = _too_small(pixels, spec.images.field, odd, image) or ""
+    if reason:
+        aside.append(SetAside(file.place, reason))
+        return None
+    odd |= look(pixels, spec.images.field, domain).oddities
+    if odd & FORBIDDING:
+        return _Row(file.place, odd, image.centre, None)
+    ready, reason = _prepared(pixels, spec)
+    if ready is None:
+        aside.append(SetAside(file.place, reason))
+        return None
+    return _Row(file.place, odd, image.centre, ready)
 
 
-def _other_scale(image: FitsImage, spec: RunSpec) -> str | None:
-    ours = spec.data.pixel_scale
-    if ours is None or not np.isfinite(image.pixel_scale):
+def _prepared(pixels: NDArray[np.float32], spec: RunSpec) -> tuple[NDArray[np.float32] | None, str]:
+    """Prepare one image and cut the field out, or say why it cannot be done."""
+    if reason := usable(pixels):
+        return None, reason
+    try:
+        return central_crop(prepare(pixels[None], spec)[0], spec.images.field), ""
+    except ImageError as error:
+        return None, error.reason
+
+
+def _too_small(image: NDArray[np.float32], side: int, odd: Oddity, original: FitsImage) -> str | None:
+    if min(image.shape) >= side:
         return None
-    if abs(np.log(image.pixel_scale / ours)) <= SCALE_TOLERANCE:
-        return None
-    return f"has pixels of {image.pixel_scale:.2f} arcsec; the network was trained on {ours:.2f} arcsec"
+    rows, columns = original.pixels.shape
+    scaled = (
+        f", {image.shape[0]}x{image.shape[1]} of the classifier's scale" if odd & Oddity.RESAMPLED else ""
+    )
+    return f"is {rows}x{columns} pixels{scaled}; the network was trained on fields of {side}x{side}"
+
+
+def _answer(rows: Sequence[_Row], classifier: Classifier, shares: Floats | None) -> _Answers:
+    n, k = len(rows), len(classifier.classes)
+    asked = np.array([row.pixels is not None for row in rows], dtype=bool)
+    found = np.full((n, k), np.nan)
+    unlike = np.full(n, np.nan)
+    sets = None if classifier.card.conformal is None else np.zeros((n, k), dtype=bool)
+    if asked.any():
+        fields = np.stack([row.pixels for row in rows if row.pixels is not None])
+        scores = classifier.calibrated(classifier.logits(fields, prepared=True))
+        own = classifier.sets(scores)
+        if sets is not None and own is not None:
+            sets[asked] = own
+        if shares is not None:
+            scores = with_prior(scores, shares, classifier.prior)
+        found[asked], unlike[asked] = np.exp(scores), classifier.unlike(fields, prepared=True)
+    return _Answers(found, sets, unlike)
+
+
+def _joined(
+    classifier: Classifier, rows: Sequence[_Row], answers: Sequence[_Answers], aside: list[SetAside]
+) -> Classified:
+    ra, dec = np.array([row.centre for row in rows], dtype=np.float64).T
+    seen = near_any(ra, dec, np.array(classifier.card.seen, dtype=np.float64).reshape(-1, 2))
+    marks = [Oddity.IN_TRAINING if old else Oddity(0) for old in seen]
+    sets = [each.sets for each in answers if each.sets is not None]
+    return Classified(
+        path=[row.place for row in rows],
+        classes=classifier.classes,
+        probabilities=np.concatenate([each.probabilities for each in answers]),
+        set_aside=aside,
+        sets=np.concatenate(sets) if sets else None,
+        unlike=np.concatenate([each.unlike for each in answers]),
+        oddities=[row.oddities | mark for row, mark in zip(rows, marks, strict=True)],
+        ra=ra,
+        dec=dec,
+    )

@@ -89,6 +89,14 @@ class ImageSource:
         return images.contiguous(memory_format=torch.channels_last)
 
 
+def image_source(
+    pixels: NDArray[np.float32], spec: RunSpec, device: str, labels: NDArray[np.int64] | None = None
+) -> ImageSource:
+    """Put prepared images (n, h, w), of known classes or not, on a device for a network."""
+    own = np.full(len(pixels), -1, dtype=np.int64) if labels is None else labels
+    return ImageSource(pixels, own, spec, torch.device(device))
+
+
 def prepare(
     images: NDArray[Any], spec: RunSpec, usable: NDArray[np.bool_] | None = None
 ) -> NDArray[np.float32]:

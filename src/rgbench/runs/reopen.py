@@ -14,12 +14,11 @@ from rgbench.data.catalogue import DataSet, Flag
 from rgbench.data.load import load_dataset
 from rgbench.data.split import Split
 from rgbench.errors import DataError, SpecError, StoreError
-from rgbench.images.preprocess import central_crop, usable
 from rgbench.networks.modules.build import Network
 from rgbench.runs.device import check_device
-from rgbench.runs.inputs import ImageSource, prepare
-from rgbench.runs.logits import predict_logits
+from rgbench.runs.inputs import ImageSource, image_source, prepare
 from rgbench.runs.prepare import make_network, make_split
+from rgbench.runs.trained import Trained, prepared_images
 from rgbench.store.store import RunRecord, Store, check_own
 from rgbench.store.tables import MODELS, Outputs, log_probabilities
 from rgbench.training.checkpoint import load_weights
@@ -164,8 +163,7 @@ class StoredRun:
 
     def prepared(self, pixels: NDArray[np.float32], labels: NDArray[np.int64] | None = None) -> ImageSource:
         """Put prepared images (n, h, w), as from `rgbench.runs.inputs.prepare`, on the device for the network."""
-        own = np.full(len(pixels), -1, dtype=np.int64) if labels is None else labels
-        return ImageSource(pixels, own, self.spec, torch.device(self.device))
+        return image_source(pixels, self.spec, self.device, labels)
 
     def network(
         self, model: str | None = None, dropout: bool = False, channels_last: bool = False
@@ -196,8 +194,9 @@ class StoredRun:
         return network.to(self.device)
 
     @cached_property
-    def _own(self) -> Network:
-        return self.network()
+    def trained(self) -> Trained:
+        """Its network with its weights, and how it is applied; built once."""
+        return Trained(self.spec, self.outputs, self.network(), self.device)
 
     def logits(self, images: NDArray[np.generic], prepared: bool = False) -> NDArray[np.float32]:
         """Apply the network to images as in the run's own test: its preparation, precision and views.
@@ -220,16 +219,8 @@ class StoredRun:
         DataError
             If an image is smaller than the field of the network, or cannot be used: all blank, for instance.
         """
-        field, recipe = self.spec.images.field, self.spec.recipe
-        if images.ndim != 3 or min(images.shape[1:]) < field:
-            raise DataError(
-                f"images have shape {images.shape}; (n, rows, columns) is legal, with {field} or more rows and "
-                "columns, the field that the network was trained on"
-            )
-        pixels = np.asarray(images, dtype=np.float32) if prepared else self._prepare(images)
-        source = self.prepared(pixels)
-        batches = source.plain(np.arange(len(pixels))).images()
-        return predict_logits(self._own, batches, recipe.precision, recipe.views)
+        pixels = prepared_images(images, self.spec, prepared)  # before the weights are read
+        return self.trained.logits(pixels, prepared=True)
 
     def predict(self, images: NDArray[np.generic], prepared: bool = False) -> NDArray[np.float64]:
         """Give the class probabilities of images, shape (n, n_classes); rows sum to 1. Arguments as in `logits`."""
@@ -239,14 +230,6 @@ class StoredRun:
         """Give a batch of its prepared test images, on the device, to time its network on."""
         index = self.side("test")[:TIMING_BATCH]
         return next(self.images(index).plain(np.arange(len(index))).images())
-
-    def _prepare(self, images: NDArray[np.generic]) -> NDArray[np.float32]:
-        frame = self.spec.data.frame
-        pixels = images if frame is None else central_crop(images, frame)
-        for number, image in enumerate(pixels):
-            if reason := usable(image):
-                raise DataError(f"image {number}: {reason}")
-        return prepare(pixels, self.spec)
 
     def _check_data(self, dataset: DataSet) -> None:
         """Raise unless data are those that the run was trained on."""

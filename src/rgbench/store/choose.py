@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rgbench.errors import DataError, SpecError
-from rgbench.store.store import RunRecord, Store, best_on_validation
+from rgbench.store.store import RunRecord, Store
 
 
 def complete_runs(store: Store, run_id: str | None = None) -> list[RunRecord]:
@@ -23,19 +23,6 @@ def complete_runs(store: Store, run_id: str | None = None) -> list[RunRecord]:
     if not complete:
         raise DataError(f"{store.root}: the store holds no complete run; begin with rgbench quickstart")
     return complete
-
-
-def chosen_run(store: Store, run_id: str | None = None) -> RunRecord:
-    """Give the run whose id begins with `run_id`; by default the best one on validation data.
-
-    Raises
-    ------
-    SpecError
-        If no run, or several, begin with `run_id`.
-    DataError
-        If there is no complete run.
-    """
-    return best_on_validation(store.records()) if run_id is None else store.record(store.find(run_id))
 
 
 def one_of_each_network(records: Sequence[RunRecord]) -> list[RunRecord]:

@@ -25,7 +25,7 @@ from typing import Any, Generic, TypeVar, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from rgbench.errors import DataError, SpecError, StoreError
+from rgbench.errors import SpecError, StoreError
 from rgbench.spec import RunSpec, validate
 from rgbench.store.files import locked, read_json, write_json
 from rgbench.store.tables import Outputs, Predictions, read_history, read_outputs, read_predictions
@@ -378,16 +378,6 @@ def _provenance(device: str) -> dict[str, Any]:
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
         "device": device,
     }
-
-
-def best_on_validation(records: list[RunRecord]) -> RunRecord:
-    """Give the complete run with the best accuracy on validation data; never on test data."""
-    complete = [
-        r for r in records if r.status == "complete" and len(r.history.get("validation_accuracy", ()))
-    ]
-    if not complete:
-        raise DataError("the store holds no complete run with its history; begin with rgbench quickstart")
-    return max(complete, key=lambda r: float(np.max(r.history["validation_accuracy"])))
 
 
 DOUBT_FILE = "doubt.parquet"

@@ -25,7 +25,12 @@ def save_weights(path: Path, network: nn.Module) -> None:
 
 def load_weights(path: Path, network: nn.Module) -> None:
     """Load weights into a network; raise `StoreError` if the file does not fit it."""
-    tensors, _ = _load(path)
+    tensors, _ = read_tensors(path)
+    fit_weights(path, tensors, network)
+
+
+def fit_weights(path: Path, tensors: dict[str, Tensor], network: nn.Module) -> None:
+    """Load the tensors of a file into a network; raise `StoreError` if they do not fit it."""
     try:
         network.load_state_dict(tensors)
     except RuntimeError as error:
@@ -40,12 +45,12 @@ def save_checkpoint(
     tensors = {f"network.{name}": value for name, value in network.state_dict().items()}
     for index, slots in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{name}": value for name, value in slots.items()}
-    write_bytes(path, save(_portable(tensors), metadata={"state": json.dumps(state)}))
+    write_tensors(path, tensors, {"state": json.dumps(state)})
 
 
 def load_checkpoint(path: Path, network: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
     """Load what `save_checkpoint` wrote; give the state."""
-    tensors, metadata = _load(path)
+    tensors, metadata = read_tensors(path)
     prefix = "network."
     network.load_state_dict({k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)})
     slots: dict[int, dict[str, Tensor]] = {}
@@ -58,11 +63,17 @@ def load_checkpoint(path: Path, network: nn.Module, optimizer: torch.optim.Optim
     return state
 
 
+def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
+    """Write tensors and metadata to a safetensors file, atomically."""
+    write_bytes(path, save(_portable(tensors), metadata=metadata))
+
+
 def _portable(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
 
 
-def _load(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Read the tensors and the metadata of a safetensors file, which holds no code; `StoreError` if it is damaged."""
     try:
         with safe_open(path, framework="pt") as file:
             return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118

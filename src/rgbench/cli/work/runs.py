@@ -1,4 +1,4 @@
-"""The commands ``rgbench quickstart | run | predict``: they train or apply networks, and load torch."""
+"""The commands ``rgbench quickstart | run``: they train networks, and load torch."""
 
 from __future__ import annotations
 
@@ -12,19 +12,17 @@ from rich.console import Console
 
 from rgbench.cli.progress import TerminalListener
 from rgbench.cli.work.report import say_reports, say_results
-from rgbench.cli.work.stored import check_model, open_store
 from rgbench.data.catalogue import DataSet
 from rgbench.data.load import load_dataset
 from rgbench.errors import SpecError
+from rgbench.measures.best import best_on_validation
 from rgbench.report.of_store import ReportSpec, report_records
 from rgbench.runs import original
 from rgbench.runs.check import check_study
-from rgbench.runs.classify import check_table_path, classify, write_table
 from rgbench.runs.device import choose_device
 from rgbench.runs.listeners import Several, make_listener
 from rgbench.runs.study import find_study, run_study
-from rgbench.store.choose import chosen_run
-from rgbench.store.store import RunRecord, Store, best_on_validation
+from rgbench.store.store import RunRecord, Store
 
 
 @dataclass(frozen=True)
@@ -34,16 +32,6 @@ class Places:
     store: Path
     models: Path | None
     device: str
-
-
-@dataclass(frozen=True)
-class PredictChoice:
-    """Which run and model classify, and where the table goes."""
-
-    run_id: str | None
-    model: str
-    out: Path
-    overwrite: bool
 
 
 def run_and_report(
@@ -94,26 +82,6 @@ def run_original(options: original.OriginalOptions, only_test: str, places: Plac
         console.print("\n".join(f"wrote {path}" for path in paths), highlight=False)
     for record in records:
         console.print("\n".join(original.final_results(record)), highlight=False, soft_wrap=True)
-
-
-def predict(paths: Sequence[Path], choice: PredictChoice, places: Places, console: Console) -> None:
-    """Classify FITS images with a stored run."""
-    model = check_model(choice.model)
-    check_table_path(choice.out, choice.overwrite)
-    store = open_store(places.store)
-    record, device = chosen_run(store, choice.run_id), choose_device(places.device)
-    console.print(
-        f"Classifying with {record.spec.network.name}, seed {record.spec.seed} (run {record.run_id})"
-    )
-    result = classify(record, store, paths, model, device)
-    write_table(choice.out, result, choice.overwrite)
-    for path, reason in result.set_aside:
-        console.print(f"set aside: {path}: {reason}", style="yellow", highlight=False, soft_wrap=True)
-    counts = result.columns()["class"].tolist()
-    summary = ", ".join(f"{counts.count(name)} {name}" for name in result.classes)
-    console.print(
-        f"{len(counts)} sources ({summary}), {len(result.set_aside)} set aside: {choice.out}", soft_wrap=True
-    )
 
 
 def _say_failed(records: list[RunRecord], console: Console) -> None:

@@ -1,0 +1,134 @@
+"""The commands ``rgbench predict | export``: classifiers applied and made."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from rgbench.cli.screen import say, warn
+from rgbench.cli.work.stored import check_model, open_store
+from rgbench.errors import SpecError
+from rgbench.images.domain import FORBIDDING, words
+from rgbench.measures.best import chosen_run
+from rgbench.measures.prior import parse_shares
+from rgbench.runs.classifier import ENDING, Classifier, load_classifier
+from rgbench.runs.classifier_card import card_lines
+from rgbench.runs.classify import Classified, check_table_path, classify_files, write_table
+from rgbench.runs.device import choose_device
+from rgbench.runs.export import ExportChoice, classifier_of_run, make_classifier
+from rgbench.runs.reopen import StoredRun
+
+MEGABYTE = 1_000_000
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which classifier: by its name or file, or a stored run."""
+
+    classifier: str | None
+    run_id: str | None
+    from_store: bool
+    model: str
+    store: Path
+    device: str
+
+
+@dataclass(frozen=True)
+class Table:
+    """Where the table goes, and the shares of classes that it is for."""
+
+    out: Path
+    overwrite: bool
+    prior: str | None
+
+
+@dataclass(frozen=True)
+class Export:
+    """What the classifier is called, its file, and the weights it is made of."""
+
+    name: str
+    out: Path
+    model: str
+    overwrite: bool
+
+
+@dataclass(frozen=True)
+class StorePlace:
+    """The store, and where to compute."""
+
+    store: Path
+    device: str
+
+
+def predict(paths: Sequence[Path], choice: Choice, table: Table, console: Console) -> None:
+    """Classify FITS images, write the table, and say how many there are of each class and each flag."""
+    prior = None if table.prior is None else parse_shares(table.prior)
+    check_table_path(table.out, table.overwrite)
+    classifier = _classifier(choice, prior is not None, console)
+    result = classify_files(classifier, paths, prior)
+    write_table(table.out, result, table.overwrite)
+    warn(console, *(f"set aside: {path}: {reason}" for path, reason in result.set_aside))
+    _say_counts(result, table.out, console)
+
+
+def show_card(choice: Choice, console: Console) -> None:
+    """Print the card of a classifier."""
+    say(console, *card_lines(_classifier(choice, False, console, quiet=True).card))
+
+
+def export(run_ids: Sequence[str], wanted: Export, place: StorePlace, console: Console) -> None:
+    """Make a classifier of stored runs."""
+    model = check_model(wanted.model)
+    if wanted.out.suffix != ENDING:
+        raise SpecError(f"--out {wanted.out}: the ending is not {ENDING}")
+    if wanted.out.exists() and not wanted.overwrite:
+        raise SpecError(f"--out {wanted.out}: is there already; choose another name, or give --overwrite")
+    store, device = open_store(place.store), choose_device(place.device)
+    runs: list[StoredRun] = []
+    for run_id in run_ids:
+        dataset = runs[0].dataset if runs else None
+        runs.append(StoredRun(run_id, store, model, device, dataset))
+    classifier = make_classifier(runs, ExportChoice(wanted.name, model))
+    classifier.save(wanted.out)
+    say(console, *card_lines(classifier.card))
+    say(console, f"wrote {wanted.out} ({wanted.out.stat().st_size / MEGABYTE:.1f} MB)")
+
+
+def _classifier(choice: Choice, with_shares: bool, console: Console, quiet: bool = False) -> Classifier:
+    device = choose_device(choice.device)
+    if not choice.from_store:
+        classifier = load_classifier(choice.classifier, device)
+        if not quiet:
+            say(console, f"Classifying with {classifier.name}")
+        return classifier
+    if choice.classifier is not None:
+        raise SpecError(f"--classifier {choice.classifier}: goes without --run and --store; give one of them")
+    model, store = check_model(choice.model), open_store(choice.store)
+    record = chosen_run(store, choice.run_id)
+    if not quiet:
+        spec = record.spec
+        say(console, f"Classifying with {spec.network.name}, seed {spec.seed} (run {record.run_id})")
+    return classifier_of_run(StoredRun(record, store, model, device), with_shares)
+
+
+def _say_counts(result: Classified, out: Path, console: Console) -> None:
+    classes = result.columns()["class"].tolist()
+    counts = [f"{classes.count(name)} {name}" for name in result.classes]
+    none = [f"{classes.count('')} without a class"] if "" in classes else []
+    flags = Counter(flag for oddities in result.oddities for flag in oddities)
+    if flags:
+        listed = ", ".join(f"{words(flag)} {n}" for flag, n in sorted(flags.items()))
+        say(console, f"Flags: {listed}")
+    if any(flag & FORBIDDING for flag in flags):
+        say(
+            console,
+            f"No class where a flag is {words(FORBIDDING).replace('|', ' or ')}: there is nothing to classify.",
+        )
+    say(
+        console,
+        f"{len(classes)} sources ({', '.join(counts + none)}), {len(result.set_aside)} set aside: {out}",
+    )

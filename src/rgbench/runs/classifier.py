@@ -1,0 +1,245 @@
+"""A classifier in one file: networks, calibration, what it was trained on. No part of it is code."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from rgbench.errors import DataError, RgbenchError, SpecError, StoreError
+from rgbench.images.preprocess import find_preset
+from rgbench.measures.calibration import Floats, apply_temperature, fit_temperature
+from rgbench.measures.combine import combine
+from rgbench.measures.conformal import ConformalRule, conformal_sets, conformal_threshold
+from rgbench.measures.unlike import Unlikeness
+from rgbench.runs.classifier_card import ClassifierCard, ConformalCard, MemberCard, read_card, write_card
+from rgbench.runs.device import check_device
+from rgbench.runs.prepare import make_network
+from rgbench.runs.trained import Trained, prepared_images
+from rgbench.store.tables import Outputs, log_probabilities
+from rgbench.training.checkpoint import fit_weights, read_tensors, write_tensors
+
+SHIPPED = "first-1"
+"""The classifier that is taken where none is named."""
+ENDING = ".safetensors"
+RULE = ConformalRule(alpha=0.1, score="lac", per_class=True)
+"""Thresholds of each class's own hold whatever the shares of the classes are."""
+_UNLIKE = ("mean", "components", "training", "validation")
+
+
+@dataclass(frozen=True, eq=False)
+class Classifier:
+    """Networks that classify images, and what is known of them.
+
+    Attributes
+    ----------
+    card : ClassifierCard
+        Classes, temperature, conformal thresholds, domain, positions seen, scores.
+    members : tuple of Trained
+        The networks; their log-probabilities are averaged.
+    unlikeness : Unlikeness or None
+        What training sources look like to the first of them.
+
+    Examples
+    --------
+    With the classifier that comes with the package, and images as an array of shape (n, rows, columns)::
+
+        classifier = rgbench.load_classifier()
+        classifier.classes                 # ("Compact", "FRI", "FRII", "Bent")
+        classifier.predict(images)         # calibrated probabilities, shape (n, 4)
+    """
+
+    card: ClassifierCard
+    members: tuple[Trained, ...]
+    unlikeness: Unlikeness | None = None
+
+    @property
+    def name(self) -> str:
+        """Its name and version, ``first-1``."""
+        return self.card.name
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names, in the order of the columns of what it gives."""
+        return self.card.classes
+
+    @cached_property
+    def prior(self) -> Floats:
+        """Shares of the classes that its probabilities assume, shape (k,).
+
+        Raises
+        ------
+        DataError
+            If they are not known.
+        """
+        if self.card.prior is None:
+            raise DataError(f"classifier {self.name}: the shares of its classes in training are not known")
+        return np.array(self.card.prior)
+
+    def logits(self, images: NDArray[np.generic], prepared: bool = False) -> Floats:
+        """Give log-probabilities before calibration, those of several members averaged.
+
+        Parameters
+        ----------
+        images : ndarray, shape (n, h, w)
+            Raw images of the pixel scale of training, row 0 at the south edge. A larger one is cut to its centre.
+        prepared : bool
+            Whether they are prepared already, as `rgbench.runs.inputs.prepare` does.
+
+        Returns
+        -------
+        ndarray of float64, shape (n, k)
+            Natural logarithms; of one member exactly those of its run.
+
+        Raises
+        ------
+        DataError
+            If an image is smaller than the field of the network, or cannot be used: all blank, for instance.
+        """
+        pixels = prepared_images(images, self.card.spec, prepared)
+        scores = [log_probabilities(m.logits(pixels, True), m.outputs.activation) for m in self.members]
+        return scores[0] if len(scores) == 1 else combine(np.stack(scores), "logit")
+
+    def predict(self, images: NDArray[np.generic], prepared: bool = False) -> Floats:
+        """Give calibrated class probabilities, shape (n, k); rows sum to 1. Arguments as of `logits`."""
+        return np.exp(self.calibrated(self.logits(images, prepared)))
+
+    def calibrated(self, logits: Floats) -> Floats:
+        """Divide what `logits` gave by the temperature: calibrated log-probabilities, shape (n, k)."""
+        return log_probabilities(apply_temperature(logits, self.card.temperature), "softmax")
+
+    def sets(self, calibrated: Floats) -> NDArray[np.bool_] | None:
+        """Give the conformal sets of calibrated log-probabilities, shape (n, k); None if they are not known."""
+        how = self.card.conformal
+        return None if how is None else conformal_sets(calibrated, how.thresholds, how.rule)
+
+    def unlike(self, images: NDArray[np.generic], prepared: bool = False) -> Floats:
+        """Give how unlike the training sources images are, shape (n,), 0 to 1; NaN if it is not known.
+
+        0.99 means more unlike than 99 % of the validation sources. Arguments as of `logits`.
+        """
+        if self.unlikeness is None:
+            return np.full(len(images), np.nan)
+        return self.unlikeness.shares(self.members[0].embeddings(images, prepared))
+
+    def save(self, path: Path) -> None:
+        """Write it to one safetensors file; `load_classifier` reads it back."""
+        tensors: dict[str, Tensor] = {}
+        for number, member in enumerate(self.members):
+            tensors |= {f"member{number}.{k}": v for k, v in member.network.state_dict().items()}
+        if self.unlikeness is not None:
+            own = {name: getattr(self.unlikeness, name) for name in _UNLIKE}
+            tensors |= {f"unlike.{name}": torch.from_numpy(np.float32(value)) for name, value in own.items()}
+        write_tensors(path, tensors, write_card(self.card))
+
+
+def load_classifier(path_or_name: Path | str | None = None, device: str = "cpu") -> Classifier:
+    """Load a classifier: one that comes with the package, by its name, or any from its file.
+
+    Parameters
+    ----------
+    path_or_name : path or str, optional
+        A file, or a name as ``first-1``; by default the newest that comes with the package.
+    device : str
+        A torch device.
+
+    Returns
+    -------
+    Classifier
+        Nothing is unpickled, and no code is loaded with it.
+
+    Raises
+    ------
+    SpecError
+        If there is no such classifier.
+    StoreError
+        If the file cannot be read, or is no classifier: the message names it and what was found.
+    DeviceError
+        If the device is not there.
+    """
+    check_device(device)
+    path = _find(SHIPPED if path_or_name is None else path_or_name)
+    tensors, metadata = read_tensors(path)
+    card = read_card(path, metadata)
+    members = tuple(_member(path, number, card, tensors, device) for number in range(len(card.members)))
+    return Classifier(card, members, _unlikeness(path, tensors))
+
+
+def calibrate(
+    name: str, members: tuple[MemberCard, ...], classes: tuple[str, ...], y: NDArray[np.int64], scores: Floats
+) -> ClassifierCard:
+    """Begin a card: temperature, and conformal sets of 90 %, from validation sources.
+
+    Parameters
+    ----------
+    name : str
+        Its name.
+    members : tuple of MemberCard
+        Its networks.
+    classes : tuple of str
+        Its classes.
+    y, scores : ndarray, shapes (n,) and (n, k)
+        True classes of the validation sources, and their log-probabilities before calibration. Without any, the
+        temperature is 1 and there are no sets.
+    """
+    if not len(y):
+        return ClassifierCard(name=name, classes=classes, members=members)
+    temperature = fit_temperature(y, scores).value
+    limits = conformal_threshold(y, apply_temperature(scores, temperature), RULE)
+    threshold = tuple(float(value) if np.isfinite(value) else None for value in limits)
+    sets = ConformalCard(alpha=RULE.alpha, score=RULE.score, per_class=RULE.per_class, threshold=threshold)
+    return ClassifierCard(
+        name=name, classes=classes, members=members, temperature=temperature, conformal=sets
+    )
+
+
+def _find(wanted: Path | str) -> Path:
+    """Give the file of a name or a path."""
+    folder = Path(str(resources.files("rgbench"))) / "classifiers"
+    shipped, path = folder / f"{wanted}{ENDING}", Path(wanted)
+    if path.name == str(wanted) and shipped.is_file():
+        return shipped
+    if path.is_file():
+        return path
+    legal = ", ".join(sorted(each.stem for each in folder.glob(f"*{ENDING}"))) or "none"
+    raise SpecError(
+        f"classifier: there is no file and no classifier {str(wanted)!r}; those that come with this rgbench: {legal}; "
+        f"others are files ({ENDING}) that rgbench export writes; --run classifies with a stored run"
+    )
+
+
+def _member(
+    path: Path, number: int, card: ClassifierCard, tensors: dict[str, Tensor], device: str
+) -> Trained:
+    spec, prefix = card.members[number].spec, f"member{number}."
+    try:
+        find_preset(spec.images.preset)
+        network = make_network(spec, len(card.classes))
+    except RgbenchError as error:
+        raise StoreError(f"{path}: member {number} cannot be built: {error}") from error
+    own = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
+    fit_weights(path, own, network)
+    outputs = Outputs(card.classes, card.members[number].activation)
+    return Trained(spec, outputs, network.to(device).eval(), device)
+
+
+def _unlikeness(path: Path, tensors: dict[str, Tensor]) -> Unlikeness | None:
+    found = {name: tensors[f"unlike.{name}"] for name in _UNLIKE if f"unlike.{name}" in tensors}
+    if not found:
+        return None
+    arrays = {name: value.double().numpy() for name, value in found.items()}
+    shapes = {name: array.shape for name, array in arrays.items()}
+    if set(arrays) != set(_UNLIKE) or [len(s) for s in shapes.values()] != [1, 2, 2, 1]:
+        raise StoreError(
+            f"{path}: is damaged: the tensors unlike.{{{','.join(_UNLIKE)}}} have shapes {shapes}"
+        )
+    (d, c), (n, places) = shapes["components"], shapes["training"]
+    if shapes["mean"] != (d,) or places != c + 1 or not n or not shapes["validation"][0]:
+        raise StoreError(f"{path}: is damaged: the tensors unlike.* have shapes {shapes}, which do not fit")
+    return Unlikeness(**arrays)

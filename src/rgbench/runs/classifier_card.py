@@ -1,0 +1,208 @@
+"""The card of a classifier: all that its file says beside the weights, checked when it is read."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from rgbench.errors import StoreError
+from rgbench.images.domain import Domain
+from rgbench.measures.calibration import Floats
+from rgbench.measures.conformal import ConformalRule
+from rgbench.numbers import interval, percent
+from rgbench.spec import RunSpec
+
+CARD_VERSION = 1
+KEY = "rgbench-classifier"
+"""Where the card stands in the metadata of the safetensors file."""
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class MemberCard(_Part):
+    """One network: the spec of the run that trained it, and its output activation."""
+
+    spec: RunSpec
+    activation: Literal["softmax", "sigmoid"]
+
+
+class ConformalCard(_Part):
+    """Conformal sets: the rule, and the largest score of each class; null where every set holds the class."""
+
+    alpha: float = Field(gt=0, lt=1)
+    score: Literal["lac", "aps"]
+    per_class: bool
+    threshold: tuple[float | None, ...]
+
+    @property
+    def rule(self) -> ConformalRule:
+        """The rule."""
+        return ConformalRule(self.alpha, self.score, self.per_class)
+
+    @property
+    def thresholds(self) -> Floats:
+        """Largest score of each class, shape (k,)."""
+        return np.array([np.inf if value is None else value for value in self.threshold], dtype=np.float64)
+
+
+class ScoreCard(_Part):
+    """One score on test sources, with its interval: of one class, or of all where `of` is empty."""
+
+    metric: str
+    of: str = ""
+    condition: str = "clean"
+    value: float
+    low: float
+    high: float
+    n: int = Field(ge=1)
+
+
+class ClassifierCard(_Part):
+    """What a classifier is, was trained on, and may be used for.
+
+    `prior` holds the shares of the classes that its probabilities assume: those of the training sources, or equal
+    ones where classes were weighted. `seen` holds RA and Dec, degrees, of the sources that it was trained or tuned on.
+    """
+
+    version: Literal[1] = 1
+    name: str = Field(min_length=1)
+    classes: tuple[str, ...] = Field(min_length=2)
+    members: tuple[MemberCard, ...] = Field(min_length=1)
+    temperature: float = Field(1.0, gt=0)
+    prior: tuple[float, ...] | None = None
+    conformal: ConformalCard | None = None
+    domain: Domain = Domain()
+    seen: tuple[tuple[float, float], ...] = ()
+    scores: tuple[ScoreCard, ...] = ()
+    data: str = ""
+    licence: str = ""
+    recipe: str = ""
+    not_for: str = ""
+    made_with: str = ""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> ClassifierCard:
+        k = len(self.classes)
+        threshold = None if self.conformal is None else self.conformal.threshold
+        for name, values in (("prior", self.prior), ("conformal.threshold", threshold)):
+            if values is not None and len(values) != k:
+                raise ValueError(f"{name} has {len(values)} numbers for {k} classes")
+        if self.prior is not None and (min(self.prior) <= 0 or abs(sum(self.prior) - 1) > 1e-6):
+            raise ValueError(f"prior is {self.prior}; shares above 0 with sum 1 are legal")
+        for member in self.members:
+            if ":" in member.spec.network.name:
+                raise ValueError(f"network {member.spec.network.name!r} needs the code of another package")
+            if sight(member.spec) != sight(self.members[0].spec):
+                raise ValueError("the members' fields, presets or pixel scales differ")
+        return self
+
+    @property
+    def spec(self) -> RunSpec:
+        """The spec of the first member: field, preset and pixel scale are those of all."""
+        return self.members[0].spec
+
+
+def sight(spec: RunSpec) -> tuple[object, ...]:
+    """Give what must be equal for networks to be handed the same prepared images."""
+    return spec.images.preset, spec.images.field, spec.data.frame, spec.data.pixel_scale
+
+
+def write_card(card: ClassifierCard) -> dict[str, str]:
+    """Give the metadata of a file."""
+    return {KEY: json.dumps(card.model_dump(mode="json"), allow_nan=False, separators=(",", ":"))}
+
+
+def read_card(path: Path, metadata: dict[str, str]) -> ClassifierCard:
+    """Read the card from the metadata of a file.
+
+    Raises
+    ------
+    StoreError
+        If there is none, it is of a newer version, or a key is missing or wrong: the message names the file and the
+        key.
+    """
+    if KEY not in metadata:
+        raise StoreError(f"{path}: is no classifier: its metadata has no {KEY!r}")
+    try:
+        content = json.loads(metadata[KEY])
+    except ValueError as error:
+        raise StoreError(f"{path}: is damaged: its card is no JSON: {error}") from error
+    found = content.get("version") if isinstance(content, dict) else None
+    if isinstance(found, int) and found > CARD_VERSION:
+        raise StoreError(f"{path}: has schema version {found}, this rgbench reads up to {CARD_VERSION}")
+    try:
+        # Strict specs take no lists for tuples but from JSON.
+        return ClassifierCard.model_validate_json(metadata[KEY])
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the card"
+        message = first["msg"].removeprefix("Value error, ")
+        raise StoreError(f"{path}: is damaged: {where}: {message}") from None
+
+
+def card_lines(card: ClassifierCard) -> list[str]:
+    """Write a card for people, a fact to a line.
+
+    Examples
+    --------
+    >>> from rgbench.spec import Study, resolve
+    >>> (spec,) = resolve(Study(name="s", networks=("lenet",), seeds=(1,)), checksum="")
+    >>> member = MemberCard(spec=spec, activation="softmax")
+    >>> lines = card_lines(ClassifierCard(name="first-1", classes=("FRI", "FRII"), members=(member,)))
+    >>> lines[0], lines[1]
+    ('first-1: FRI, FRII', 'Sources seen: none known')
+    """
+    facts = {
+        "Data": card.data,
+        "Licence of the data": card.licence,
+        "Recipe": card.recipe,
+        "Sources seen": f"{len(card.seen)} positions, in training or validation"
+        if card.seen
+        else "none known",
+        "Domain": _domain(card.domain),
+        "Calibration": _calibration(card),
+        "Assumed shares": card.prior
+        and ", ".join(
+            f"{name} {100 * share:.1f} %" for name, share in zip(card.classes, card.prior, strict=True)
+        ),
+        "Must not be used for": card.not_for,
+        "Made with": card.made_with,
+    }
+    told = [f"{key}: {value}" for key, value in facts.items() if value]
+    return [f"{card.name}: {', '.join(card.classes)}", *told, *_score_lines(card.scores)]
+
+
+def _domain(domain: Domain) -> str:
+    limits = {
+        "pixels of {:.2f} arcsec": domain.pixel_scale,
+        "beam of {:.1f} arcsec": domain.beam,
+        "sources up to {:.0f} arcsec": domain.largest_size,
+        "peak over noise from {:.1f}": domain.least_signal_to_noise,
+    }
+    return ", ".join(text.format(value) for text, value in limits.items() if value is not None) or "not known"
+
+
+def _calibration(card: ClassifierCard) -> str:
+    how = card.conformal
+    sets = "no conformal sets"
+    if how is not None:
+        each = " of each class" if how.per_class else ""
+        sets = f"conformal sets hold the true class of {100 * (1 - how.alpha):g} % of sources{each}"
+    return f"temperature {card.temperature:.3f}; {sets}"
+
+
+def _score_lines(scores: tuple[ScoreCard, ...]) -> list[str]:
+    """Write the scores by condition, with 95 % intervals."""
+    lines: list[str] = []
+    for condition in dict.fromkeys(score.condition for score in scores):
+        lines.append(f"Test sources recognised ({condition}):")
+        for score in (score for score in scores if score.condition == condition):
+            span = interval(score.low, score.high)
+            lines.append(f"  {score.of or 'all'}: {percent(score.value)} % of {score.n} ({span})")
+    return lines

@@ -1,0 +1,63 @@
+"""What a network makes of images before its last layer: embeddings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from rgbench.errors import DataError
+from rgbench.networks.modules.build import Network
+from rgbench.runs.logits import quiet
+
+
+def embed(network: Network, images: Iterator[Tensor]) -> NDArray[np.float32]:
+    """Give what the last layer with weights reads: the last hidden layer.
+
+    Parameters
+    ----------
+    network : Network
+        Any network with a dense layer or a convolution (else `DataError`); it is run without dropout.
+    images : iterator of Tensor, shape (n, channels, h, w)
+        Batches of prepared images, one or more.
+
+    Returns
+    -------
+    ndarray of float32, shape (n_images, d)
+        One row per image; a map is averaged over its pixels.
+
+    Examples
+    --------
+    >>> from rgbench.networks.modules.build import build_network
+    >>> embed(build_network("lenet", 64, seed=1), iter([torch.rand(3, 1, 64, 64)])).shape
+    (3, 84)
+    """
+    with quiet(network), torch.inference_mode():
+        parts = [_hidden(network, batch) for batch in images]
+    if not parts:
+        raise DataError("embeddings are of images; none is given")
+    return torch.cat(parts).numpy()
+
+
+def _hidden(network: Network, images: Tensor) -> Tensor:
+    """Run a network, and give the input of the last dense layer or convolution that ran."""
+    read: list[Tensor] = []
+
+    def keep(_module: nn.Module, inputs: tuple[Any, ...]) -> None:
+        read[:] = [inputs[0].detach()]
+
+    weighted = [part for part in network.modules() if isinstance(part, nn.Linear | nn.Conv2d)]
+    handles = [part.register_forward_pre_hook(keep) for part in weighted]
+    try:
+        network(images)
+    finally:
+        for handle in handles:
+            handle.remove()
+    if not read:
+        raise DataError(f"network {network.name} has no dense layer or convolution to read the input of")
+    rows = read[0].float().cpu()
+    return rows.flatten(2).mean(dim=2) if rows.dim() > 2 else rows

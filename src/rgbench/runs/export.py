@@ -1,0 +1,300 @@
+"""Complete runs made a classifier: calibrated on validation sources, with all that a user should know of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import metadata
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rgbench.data.catalogue import DataSet
+from rgbench.errors import DataError, SpecError
+from rgbench.images.domain import Domain, look
+from rgbench.images.geometry import central_crop
+from rgbench.measures.best import validation_rows
+from rgbench.measures.calibration import Floats, apply_temperature, wilson_intervals
+from rgbench.measures.combine import combine
+from rgbench.measures.unlike import Unlikeness, fit_unlikeness
+from rgbench.runs.classifier import Classifier, calibrate
+from rgbench.runs.classifier_card import MemberCard, ScoreCard, sight
+from rgbench.runs.reopen import StoredRun
+from rgbench.spec import DataSpec, RunSpec
+from rgbench.store.conditions import read_conditions
+from rgbench.store.tables import Predictions
+
+LIMIT_PERCENT = 1.0
+"""The least signal to noise is that of this percentile of the training sources; the largest size that of the last."""
+LEAST_MEASURED = 0.5
+"""Share of the training sources that must have a size, or a ratio to the noise, for a limit to be set."""
+POSITION_DECIMALS = 4
+NOT_FOR = (
+    "Catalogues of all radio sources without --prior: nearly all of them are compact, the training sources are not. "
+    "Sources that no survey like that of training has seen: other frequencies, coarser beams, sources larger than the "
+    "field. Finding sources: it names the class of the source at the centre of an image. Decisions about single "
+    "sources without a look at them."
+)
+
+
+@dataclass(frozen=True)
+class ExportChoice:
+    """What a classifier is called, and what its card says in words.
+
+    Attributes
+    ----------
+    name : str
+        Name and version, as ``first-1``.
+    model : {"best", "final"}
+        Which weights of each run.
+    not_for : str
+        What it must not be used for.
+    domain : Domain, optional
+        Its domain; by default measured on the training sources.
+    """
+
+    name: str
+    model: str = "best"
+    not_for: str = NOT_FOR
+    domain: Domain | None = None
+
+
+def make_classifier(runs: Sequence[StoredRun], choice: ExportChoice) -> Classifier:
+    """Make a classifier of complete runs.
+
+    The temperature and the conformal thresholds come from validation sources, what is like training from training
+    sources, the scores from test sources. With several runs, their log-probabilities are averaged.
+
+    Parameters
+    ----------
+    runs : sequence of StoredRun
+        Runs of one data set and split, that prepare images alike.
+    choice : ExportChoice
+        Name and words.
+
+    Returns
+    -------
+    Classifier
+        `Classifier.save` writes it to a file.
+
+    Raises
+    ------
+    SpecError
+        If there is no run, runs differ in what must be equal, or a network needs code from elsewhere.
+    DataError
+        If a run is not complete, or its data are not to be had.
+    """
+    first = _check_alike(runs)
+    y, scores = _pooled(runs, "validation", choice.model)
+    card = calibrate(choice.name, tuple(map(member_card, runs)), first.classes, y, scores)
+    dataset, train, validation = first.dataset, first.side("train"), first.side("validation")
+    domain = choice.domain or measured_domain(dataset, train, first.spec)
+    card = card.model_copy(
+        update={
+            "prior": training_shares(first),
+            "domain": domain,
+            "seen": _positions(dataset, np.concatenate((train, validation))),
+            "scores": _scores(runs, choice.model, card.temperature),
+            "data": f"{_title(first)} (checksum {dataset.checksum[:16]}): {len(train)} training and "
+            f"{len(validation)} validation sources of its split {first.spec.data.split!r}",
+            "licence": dataset.card.licence,
+            "recipe": _recipe(runs),
+            "not_for": choice.not_for,
+            "made_with": f"rgbench {metadata.version('rgbench')}",
+        }
+    )
+    return Classifier(card, tuple(run.trained for run in runs), _unlikeness(first, train, validation))
+
+
+def classifier_of_run(run: StoredRun, with_shares: bool = False) -> Classifier:
+    """Give a stored run as a classifier, of what its store knows; its data are not loaded.
+
+    It is calibrated on the run's validation sources, where it has any. How unlike its training sources an image is,
+    and which it has seen, is not known.
+
+    Parameters
+    ----------
+    run : StoredRun
+        A complete run, or an imported one.
+    with_shares : bool
+        Whether the classes' shares in training are needed; the data are loaded for them, unless classes were weighted.
+    """
+    rows = validation_rows(run.record, run.model)
+    empty = np.zeros((0, len(run.classes)))
+    y, scores = (np.zeros(0, np.int64), empty) if rows is None else (rows.label, rows.log_probabilities())
+    if not np.isfinite(scores).all():
+        raise DataError(
+            f"run {run.run_id}: its outputs are not finite; a run that diverged classifies nothing"
+        )
+    card = calibrate(f"run {run.run_id}", (member_card(run),), run.classes, y, scores)
+    own = run.spec.data
+    known = {"domain": Domain(pixel_scale=own.pixel_scale, beam=own.beam)}
+    shares = {"prior": training_shares(run)} if with_shares else {}
+    return Classifier(card.model_copy(update=known | shares), (run.trained,))
+
+
+def member_card(run: StoredRun) -> MemberCard:
+    """Give the card of a member: its spec, without where its data lay. The id stays: these keys do not enter it."""
+    plain = DataSpec()
+    places = {key: getattr(plain, key) for key in ("path", "manifest", "class_labels", "columns", "labels")}
+    spec = run.spec.model_copy(update={"data": run.spec.data.model_copy(update=places)})
+    return MemberCard(spec=spec, activation=run.activation)
+
+
+def training_shares(run: StoredRun) -> tuple[float, ...]:
+    """Give the shares of the classes that a run's probabilities assume: equal ones where classes were weighted.
+
+    Raises
+    ------
+    DataError
+        If a class has no training source.
+    """
+    k = len(run.classes)
+    if run.spec.recipe.class_weights:
+        return (1 / k,) * k
+    counts = np.bincount(run.dataset.catalogue.label[run.side("train")], minlength=k)
+    if not counts.all():
+        raise DataError(f"run {run.run_id}: class {run.classes[counts.argmin()]} has no training source")
+    return tuple((counts / counts.sum()).tolist())
+
+
+def measured_domain(dataset: DataSet, rows: NDArray[np.int64], spec: RunSpec) -> Domain:
+    """Measure the domain of a network on its training sources: scale, beam, largest size, least signal to noise."""
+    scale = spec.data.pixel_scale
+    beam = dataset.card.beam if np.isfinite(dataset.card.beam) else None
+    known = Domain(pixel_scale=scale, beam=beam)
+    frame = spec.data.frame or dataset.images.shape[1:]
+    found = [_look(dataset.images[row], known, (int(frame[0]), int(frame[1])), spec) for row in rows]
+    extents, ratios = np.array(found, dtype=np.float64).reshape(-1, 2).T
+    largest = _percentile(extents, 100 - LIMIT_PERCENT)
+    return Domain(
+        pixel_scale=scale,
+        beam=beam,
+        largest_size=None if largest is None or scale is None else largest * scale,
+        least_signal_to_noise=_percentile(ratios, LIMIT_PERCENT),
+    )
+
+
+def _look(
+    image: NDArray[np.generic], domain: Domain, frame: tuple[int, int], spec: RunSpec
+) -> tuple[float, float]:
+    seen = look(central_crop(np.asarray(image, dtype=np.float32), frame), spec.images.field, domain)
+    return seen.extent, seen.signal_to_noise
+
+
+def _percentile(values: Floats, percent: float) -> float | None:
+    known = values[np.isfinite(values)]
+    return float(np.percentile(known, percent)) if len(known) > LEAST_MEASURED * len(values) else None
+
+
+def _check_alike(runs: Sequence[StoredRun]) -> StoredRun:
+    if not runs:
+        raise SpecError("export: no run is given; one or more are needed")
+    first = runs[0]
+    for run in runs:
+        if run.record.status != "complete":
+            raise DataError(f"run {run.run_id} is {run.record.status}; only complete runs make a classifier")
+        if ":" in run.spec.network.name:
+            name = run.spec.network.name
+            raise SpecError(
+                f"run {run.run_id}: network {name!r} needs the code of another package, which no file holds"
+            )
+        same = (
+            run.classes == first.classes
+            and sight(run.spec) == sight(first.spec)
+            and run.spec.data == first.spec.data
+        )
+        if not same:
+            raise SpecError(
+                f"runs {first.run_id} and {run.run_id} differ in their data, classes, field or preset; a classifier "
+                "is made of runs that see the same images"
+            )
+    return first
+
+
+def _pooled(
+    runs: Sequence[StoredRun], split: str, model: str, tables: Sequence[Predictions] | None = None
+) -> tuple[NDArray[np.int64], Floats]:
+    """Give labels and averaged log-probabilities of the labelled sources of one side, sorted by source."""
+    found = []
+    for place, run in enumerate(runs):
+        table = run.record.predictions if tables is None else tables[place]
+        if table is None:
+            raise DataError(f"run {run.run_id}: has no predictions")
+        rows = table.select(split, model, condition=None if tables else "clean")
+        rows = rows.take(rows.label >= 0)
+        found.append(rows.take(np.argsort(rows.source_id)))
+    first = found[0]
+    if any(not np.array_equal(own.source_id, first.source_id) for own in found):
+        raise SpecError(
+            f"runs {', '.join(r.run_id for r in runs)} have other {split} sources; one split is needed"
+        )
+    scores = [own.log_probabilities() for own in found]
+    return first.label, scores[0] if len(scores) == 1 else combine(np.stack(scores), "logit")
+
+
+def _unlikeness(run: StoredRun, train: NDArray[np.int64], validation: NDArray[np.int64]) -> Unlikeness:
+    sides = (run.trained.embeddings(run.dataset.images[rows]) for rows in (train, validation))
+    return fit_unlikeness(*sides)
+
+
+def _positions(dataset: DataSet, rows: NDArray[np.int64]) -> tuple[tuple[float, float], ...]:
+    places = np.column_stack((dataset.catalogue.ra[rows], dataset.catalogue.dec[rows]))
+    known = np.round(places[np.isfinite(places).all(axis=1)], POSITION_DECIMALS)
+    return tuple((ra, dec) for ra, dec in np.unique(known, axis=0).tolist())
+
+
+def _scores(runs: Sequence[StoredRun], model: str, temperature: float) -> tuple[ScoreCard, ...]:
+    """Score the test sources as they are, and each disturbance that all runs were stressed with."""
+    y, scores = _pooled(runs, "test", model)
+    found = _score_rows(y, apply_temperature(scores, temperature), "clean", runs[0].classes)
+    stressed = [read_conditions(run.store, run.run_id) for run in runs]
+    tables = [table for table in stressed if table is not None]
+    if len(tables) < len(runs):
+        return found
+    for condition in dict.fromkeys(tables[0].condition.tolist()):
+        own = [table.take(table.condition == condition) for table in tables]
+        if all(len(table) for table in own):
+            found += _score_rows(*_pooled(runs, "test", model, own), condition, runs[0].classes)
+    return found
+
+
+def _score_rows(
+    y: NDArray[np.int64], scores: Floats, condition: str, classes: tuple[str, ...]
+) -> tuple[ScoreCard, ...]:
+    """Give the share of recognised sources, of all and of each class, with Wilson intervals."""
+    if not len(y):
+        return ()
+    right, k = scores.argmax(axis=1) == y, len(classes)
+    count = np.append(np.bincount(y, minlength=k), len(y))
+    hits = np.append(np.bincount(y[right], minlength=k), right.sum())
+    low, high = wilson_intervals(hits, count)
+    return tuple(
+        ScoreCard(
+            metric="recognised",
+            of=(*classes, "")[i],
+            condition=condition,
+            value=hits[i] / count[i],
+            low=low[i],
+            high=high[i],
+            n=int(count[i]),
+        )
+        for i in np.flatnonzero(count)
+    )
+
+
+def _title(run: StoredRun) -> str:
+    """Name the data; those of one's own by their folder's name, not by where it lies."""
+    card = run.dataset.card
+    return card.name if run.spec.data.path else card.title
+
+
+def _recipe(runs: Sequence[StoredRun]) -> str:
+    spec = runs[0].spec
+    names = dict.fromkeys(f"{run.spec.network.name}" for run in runs)
+    seeds = ", ".join(str(run.spec.seed) for run in runs)
+    ids = ", ".join(run.run_id for run in runs)
+    return (
+        f"{', '.join(names)}; protocol {spec.protocol}, preset {spec.images.preset}, {spec.recipe.epochs} epochs; "
+        f"seeds {seeds}; runs {ids}"
+    )

@@ -1,0 +1,84 @@
+"""A trained network and how it is applied: its preparation of images, its precision, its views."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rgbench.errors import DataError
+from rgbench.images.preprocess import central_crop, usable
+from rgbench.networks.modules.build import Network
+from rgbench.runs.embedding import embed
+from rgbench.runs.inputs import image_source, prepare
+from rgbench.runs.logits import predict_logits
+from rgbench.spec import RunSpec
+from rgbench.store.tables import Outputs
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """A network with its weights, and the spec that says how images are prepared for it.
+
+    Attributes
+    ----------
+    spec : RunSpec
+        Of the run that trained it.
+    outputs : Outputs
+        Its classes and output activation.
+    network : Network
+        On `device`.
+    device : str
+        A torch device.
+    """
+
+    spec: RunSpec
+    outputs: Outputs
+    network: Network
+    device: str = "cpu"
+
+    def logits(self, images: NDArray[np.generic], prepared: bool = False) -> NDArray[np.float32]:
+        """Give the outputs before the activation, shape (n, n_classes), as `StoredRun.logits` says.
+
+        Raises
+        ------
+        DataError
+            If an image is smaller than the field of the network, or cannot be used: all blank, for instance.
+        """
+        recipe = self.spec.recipe
+        pixels = prepared_images(images, self.spec, prepared)
+        batches = image_source(pixels, self.spec, self.device).plain(np.arange(len(pixels))).images()
+        return predict_logits(self.network, batches, recipe.precision, recipe.views)
+
+    def embeddings(self, images: NDArray[np.generic], prepared: bool = False) -> NDArray[np.float32]:
+        """Give what the last layer reads, shape (n, d), of one view of each image; arguments as of `logits`."""
+        pixels = prepared_images(images, self.spec, prepared)
+        return embed(
+            self.network, image_source(pixels, self.spec, self.device).plain(np.arange(len(pixels))).images()
+        )
+
+
+def prepared_images(
+    images: NDArray[np.generic], spec: RunSpec, prepared: bool = False
+) -> NDArray[np.float32]:
+    """Prepare raw images (n, h, w) as those of training were, if they are not `prepared` already.
+
+    Raises
+    ------
+    DataError
+        If an image is smaller than the field of the network, or cannot be used: all blank, for instance.
+    """
+    field, frame = spec.images.field, spec.data.frame
+    if images.ndim != 3 or min(images.shape[1:]) < field:
+        raise DataError(
+            f"images have shape {images.shape}; (n, rows, columns) is legal, with {field} or more rows and "
+            "columns, the field that the network was trained on"
+        )
+    if prepared:
+        return np.asarray(images, dtype=np.float32)
+    pixels = images if frame is None else central_crop(images, frame)
+    for number, image in enumerate(pixels):
+        if reason := usable(image):
+            raise DataError(f"image {number}: {reason}")
+    return prepare(pixels, spec)

@@ -1,0 +1,413 @@
+"""A classifier in one file: it says what its run said, calibrated; what is wrong with a file is one line; predict."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import os
+import pickle
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from astropy.io import fits
+from safetensors import safe_open
+from safetensors.torch import save_file
+from scipy.optimize import minimize_scalar
+from scipy.special import log_softmax, softmax
+
+import rgbench
+from rgbench.cli.app import main
+from rgbench.errors import DataError, SpecError, StoreError
+from rgbench.images.domain import FORBIDDING, Oddity
+from rgbench.images.noise import ImageError
+from rgbench.runs.classifier import Classifier, load_classifier
+from rgbench.runs.classifier_card import KEY, card_lines
+from rgbench.runs.classify import classify_files
+from rgbench.runs.export import ExportChoice, classifier_of_run, make_classifier
+from rgbench.runs.inputs import prepare
+from rgbench.runs.reopen import StoredRun
+from rgbench.simulate import SimulationSpec, Survey, simulate, write_simulation
+from rgbench.spec import Study
+from rgbench.store.store import Store
+
+FIELD = 64
+MIRROR = os.environ.get("RGBENCH_MIRROR", "")
+needs_mirror = pytest.mark.skipif(not MIRROR, reason="needs the public files in $RGBENCH_MIRROR")
+
+
+@pytest.fixture(scope="module")
+def sky(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("sky")
+    spec = SimulationSpec(n=120, seed=1, survey=Survey(side=100), neighbours=False)
+    write_simulation(simulate(spec), folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory, sky) -> Store:
+    """Two seeds, trained for an epoch."""
+    made = Store(tmp_path_factory.mktemp("store"))
+    data = {
+        "name": "folder",
+        "path": str(sky),
+        "split": "becker2021",
+        "train_size": 10,
+        "validation_size": 14,
+    }
+    study = Study(
+        name="toy",
+        networks=("lenet",),
+        seeds=(1,),
+        protocol="modern",
+        data=data,
+        images={"field": FIELD, "size": 32},
+        recipe={"epochs": 1, "views": 1, "precision": "float32"},
+    )
+    (record,) = rgbench.run_study(study, made)
+    assert record.error is None
+    return made
+
+
+@pytest.fixture(scope="module")
+def run(store) -> StoredRun:
+    return StoredRun(store.run_ids()[0], store)
+
+
+@pytest.fixture(scope="module")
+def made(run) -> Classifier:
+    return make_classifier([run], ExportChoice("toy-1"))
+
+
+@pytest.fixture(scope="module")
+def file(made, tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("file") / "toy-1.safetensors"
+    made.save(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def classifier(file) -> Classifier:
+    return load_classifier(file)
+
+
+# --- the file ---------------------------------------------------------------------------------------------
+
+
+def test_it_says_what_its_run_said_bit_for_bit(classifier, made, run):
+    images = run.dataset.images[run.side("test")]
+    np.testing.assert_array_equal(np.exp(classifier.logits(images)), run.predict(images))
+    np.testing.assert_array_equal(made.predict(images), classifier.predict(images))
+    assert classifier.card == made.card
+    assert (classifier.classes, classifier.name) == (run.classes, "toy-1")
+    np.testing.assert_allclose(classifier.unlike(images), made.unlike(images), atol=0.02)
+
+
+def test_temperature_and_sets_are_those_of_a_computation_of_its_own(classifier, run):
+    rows = run.record.predictions.select("validation", "best")
+    logits, y = rows.logits.astype(float), rows.label
+
+    def loss(t):
+        return -log_softmax(logits / t, axis=1)[np.arange(len(y)), y].mean()
+
+    expected = minimize_scalar(loss, bounds=(0.05, 20), method="bounded", options={"xatol": 1e-8}).x
+    assert classifier.card.temperature == pytest.approx(expected, rel=1e-3)
+    images = run.dataset.images[run.side("test")]
+    p = softmax(classifier.logits(images) / classifier.card.temperature, axis=1)
+    np.testing.assert_allclose(classifier.predict(images), p, rtol=1e-12)
+    score = 1 - softmax(logits / classifier.card.temperature, axis=1)
+    for k in range(4):
+        own = np.sort(score[y == k, k])
+        rank = math.ceil(round(0.9 * (len(own) + 1), 9))
+        assert classifier.card.conformal.threshold[k] == pytest.approx(own[rank - 1], rel=1e-9)
+    sets = classifier.sets(np.log(p))
+    np.testing.assert_array_equal(sets, 1 - p <= np.array(classifier.card.conformal.threshold))
+
+
+def test_the_card_tells_where_it_comes_from_and_no_folder_of_the_machine(classifier, run, sky, file):
+    card = classifier.card
+    assert card.prior == (0.25, 0.25, 0.25, 0.25)
+    assert card.domain.pixel_scale == 1.8
+    assert card.domain.beam == 5.4
+    assert card.domain.largest_size > 20
+    assert card.domain.least_signal_to_noise > 3
+    rows = np.concatenate((run.side("train"), run.side("validation")))
+    assert len(card.seen) == len(rows)
+    places = np.column_stack((run.dataset.catalogue.ra, run.dataset.catalogue.dec))[rows]
+    np.testing.assert_allclose(np.sort(np.array(card.seen)[:, 0]), np.sort(places[:, 0]), atol=1e-4)
+    test = run.record.predictions.select("test", "best")
+    right = test.logits.argmax(axis=1) == test.label
+    (overall,) = (score for score in card.scores if not score.of)
+    assert (overall.value, overall.n) == (right.mean(), len(test))
+    assert overall.low < overall.value < overall.high
+    assert card.members[0].spec.run_id == run.run_id
+    assert str(sky.parent) not in json.dumps(card.model_dump(mode="json"))
+    assert str(sky).encode() not in file.read_bytes()
+    text = "\n".join(card_lines(card))
+    assert "Must not be used for" in text
+    assert "FRII" in text
+
+
+def test_several_runs_vote_with_their_mean_log_probability(run, store, tmp_path):
+    twin = StoredRun(run.record, store, dataset=run.dataset)
+    twin.trained.network.load_state_dict(
+        {key: value * 1.5 for key, value in run.trained.network.state_dict().items()}
+    )
+    pair = make_classifier([run, twin], ExportChoice("pair-1"))
+    images = run.dataset.images[run.side("test")[:9]]
+    log_p = [np.log(run.predict(images)), np.log(twin.predict(images))]
+    np.testing.assert_allclose(pair.logits(images), log_softmax(np.mean(log_p, axis=0), axis=1), atol=1e-9)
+    pair.save(tmp_path / "pair-1.safetensors")
+    np.testing.assert_array_equal(
+        load_classifier(tmp_path / "pair-1.safetensors").predict(images), pair.predict(images)
+    )
+
+
+def rewritten(file: Path, path: Path, change) -> Path:
+    """Write a file again with other tensors or another card."""
+    with safe_open(file, framework="pt") as old:
+        tensors = {name: old.get_tensor(name) for name in old.keys()}  # noqa: SIM118
+        card = json.loads(old.metadata()[KEY])
+    metadata = {KEY: json.dumps(card)}
+    found = change(tensors, card)
+    save_file(tensors, path, metadata if found is None else found)
+    return path
+
+
+DAMAGE = {
+    "no card": (lambda t, c: {"other": "x"}, "is no classifier: its metadata has no 'rgbench-classifier'"),
+    "no json": (lambda t, c: {KEY: "{"}, "is damaged: its card is no JSON"),
+    "newer": (
+        lambda t, c: {KEY: json.dumps({**c, "version": 9})},
+        "has schema version 9, this rgbench reads up to 1",
+    ),
+    "a key": (lambda t, c: {KEY: json.dumps({**c, "extra": 1})}, "is damaged: extra: Extra inputs"),
+    "a list": (lambda t, c: {KEY: "[1]"}, "is damaged: the card"),
+    "no member": (lambda t, c: {KEY: json.dumps({**c, "members": []})}, "is damaged: members"),
+    "prior": (lambda t, c: {KEY: json.dumps({**c, "prior": [1.0]})}, "prior has 1 numbers for 4 classes"),
+    "temperature": (lambda t, c: {KEY: json.dumps({**c, "temperature": 0})}, "is damaged: temperature"),
+    "weights": (
+        lambda t, c: t.pop(next(k for k in t if k.startswith("member0"))) is None or None,
+        "do not fit the network",
+    ),
+    "unlike": (lambda t, c: t.pop("unlike.mean") is None or None, "tensors unlike"),
+    "shape": (lambda t, c: t.update({"unlike.mean": torch.zeros(3)}), "which do not fit"),
+}
+
+
+@pytest.mark.parametrize("what", DAMAGE)
+def test_a_damaged_file_is_one_line(file, tmp_path, what):
+    change, message = DAMAGE[what]
+
+    def apply(tensors, card):
+        found = change(tensors, card)
+        return found if isinstance(found, dict) else None
+
+    with pytest.raises(StoreError, match="toy.safetensors") as raised:
+        load_classifier(rewritten(file, tmp_path / "toy.safetensors", apply))
+    assert message in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_nothing_is_unpickled_and_no_code_is_imported(file, tmp_path, monkeypatch):
+    foreign = tmp_path / "foreign.safetensors"
+    foreign.write_bytes(pickle.dumps({"a": 1}))
+    with pytest.raises(StoreError, match=r"foreign\.safetensors: weights cannot be read"):
+        load_classifier(foreign)
+    half = tmp_path / "half.safetensors"
+    half.write_bytes(file.read_bytes()[:5000])
+    with pytest.raises(StoreError, match=r"half\.safetensors: weights cannot be read"):
+        load_classifier(half)
+
+    def imports(tensors, card):
+        card["members"][0]["spec"]["network"]["name"] = "evil:network"
+        return {KEY: json.dumps(card)}
+
+    with pytest.raises(StoreError, match="network 'evil:network' needs the code of another package"):
+        load_classifier(rewritten(file, tmp_path / "evil.safetensors", imports))
+
+    def preset(tensors, card):
+        card["members"][0]["spec"]["images"]["preset"] = "unheard"
+        return {KEY: json.dumps(card)}
+
+    with pytest.raises(StoreError, match="member 0 cannot be built: unknown preset 'unheard'"):
+        load_classifier(rewritten(file, tmp_path / "preset.safetensors", preset))
+
+
+def test_what_is_not_there_is_said(tmp_path):
+    with pytest.raises(
+        SpecError, match=r"no file and no classifier 'third-9'; those that come with this rgbench: "
+    ):
+        load_classifier("third-9")
+    with pytest.raises(SpecError, match="export: no run is given"):
+        make_classifier([], ExportChoice("x"))
+
+
+def test_runs_that_differ_make_no_classifier(run, store):
+    other = replace(
+        run.record,
+        spec=run.spec.model_copy(update={"data": run.spec.data.model_copy(update={"frame": None})}),
+    )
+    with pytest.raises(SpecError, match="differ in their data, classes, field or preset"):
+        make_classifier([run, StoredRun(other, store)], ExportChoice("x"))
+
+
+def test_a_stored_run_is_a_classifier_too_without_its_data(run, store, monkeypatch):
+    monkeypatch.setattr("rgbench.runs.reopen.load_dataset", lambda spec: pytest.fail("loaded the data"))
+    found = classifier_of_run(StoredRun(run.run_id, store))
+    images = np.random.default_rng(1).normal(size=(3, 100, 100)).astype(np.float32)
+    assert found.card.conformal is not None
+    assert np.isnan(found.unlike(images)).all()
+    assert found.predict(images).shape == (3, 4)
+    with pytest.raises(DataError, match="the shares of its classes in training are not known"):
+        _ = found.prior
+    assert classifier_of_run(StoredRun(run.run_id, store), with_shares=True).prior.tolist() == [0.25] * 4
+
+
+# --- files ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def folder(tmp_path, sky) -> Path:
+    """Two good images, and one of each kind of trouble."""
+    new = tmp_path / "new"
+    new.mkdir()
+    good = sorted((sky / "FRII").glob("*.fits"))[0]
+    shutil.copy(good, new / "good.fits")
+    header, image = fits.getheader(good), fits.getdata(good)
+    rng = np.random.default_rng(1)
+    fits.writeto(new / "noise.fits", rng.normal(0, 1e-4, (100, 100)).astype(np.float32), header)
+    fits.writeto(new / "nan.fits", np.full((100, 100), np.nan, np.float32), header)
+    fits.writeto(new / "zero.fits", np.zeros((100, 100), np.float32), header)
+    fits.writeto(new / "small.fits", image[:30, :30], header)
+    (new / "broken.fits").write_bytes(b"SIMPLE")
+    header["CDELT1"], header["CDELT2"] = -3 / 3600, 3 / 3600
+    header["CRVAL1"] = (header["CRVAL1"] + 90) % 360
+    fits.writeto(new / "scale.fits", image, header)
+    return new
+
+
+def test_nothing_is_lost_and_everything_odd_is_told(classifier, folder):
+    result = classify_files(classifier, [folder])
+    assert len(result.path) + len(result.set_aside) == len(list(folder.iterdir())) == 7
+    reasons = {Path(path).stem: reason for path, reason in result.set_aside}
+    assert set(reasons) == {"zero", "small", "broken"}
+    assert reasons["small"] == "is 30x30 pixels; the network was trained on fields of 64x64"
+    columns = result.columns()
+    rows = dict(zip(columns["source"].tolist(), result.oddities, strict=True))
+    assert set(rows) == {"good", "noise", "nan", "scale"}
+    assert rows["noise"] & FORBIDDING == Oddity.NO_DETECTION
+    assert rows["nan"] & FORBIDDING == Oddity.BLANKED
+    assert Oddity.RESAMPLED in rows["scale"]
+    assert Oddity.IN_TRAINING not in rows["scale"]
+    for i, name in enumerate(columns["source"].tolist()):
+        told = bool(rows[name] & FORBIDDING)
+        assert np.isnan(result.probabilities[i]).all() == told
+        assert np.isnan(result.unlike[i]) == told
+        assert (columns["class"][i] == "") == told
+        assert np.isfinite(columns["ra"][i])
+
+
+def test_a_source_of_training_is_told_by_its_position_and_one_of_the_test_is_not(classifier, run, sky):
+    catalogue = run.dataset.catalogue
+    for side, told in (("train", True), ("validation", True), ("test", False)):
+        row = run.side(side)[0]
+        name = str(catalogue.source_id[row])
+        (path,) = sky.rglob(f"{name}.fits")
+        (odd,) = classify_files(classifier, [path]).oddities
+        assert (Oddity.IN_TRAINING in odd) == told, side
+
+
+def test_a_prior_changes_probabilities_by_the_formula(classifier, folder):
+    path = [folder / "good.fits"]
+    plain, survey = classify_files(classifier, path), classify_files(classifier, path, {"compact": 0.95})
+    shares = np.array([0.95, 0.05 / 3, 0.05 / 3, 0.05 / 3])
+    expected = plain.probabilities * shares / np.array(classifier.card.prior)
+    np.testing.assert_allclose(survey.probabilities, expected / expected.sum(axis=1, keepdims=True))
+    np.testing.assert_array_equal(survey.sets, plain.sets)
+    with pytest.raises(SpecError, match="no class 'star'"):
+        classify_files(classifier, path, {"star": 0.5})
+
+
+def test_an_image_that_the_preset_refuses_costs_itself_only(classifier, folder, monkeypatch):
+    kept = prepare
+
+    def picky(images, spec):
+        if images[0].std() < 1e-3:
+            raise ImageError(0, "has no noise to stretch by")
+        return kept(images, spec)
+
+    monkeypatch.setattr("rgbench.runs.classify.prepare", picky)
+    shutil.copy(folder / "good.fits", folder / "faint.fits")
+    with fits.open(folder / "faint.fits", mode="update") as file:
+        file[0].data /= 1e4
+    result = classify_files(classifier, [folder / "faint.fits", folder / "noise.fits"])
+    assert [reason for _, reason in result.set_aside] == ["has no noise to stretch by"]
+    assert len(result.path) == 1
+
+
+def test_if_nothing_can_be_read_it_is_an_error(classifier, folder):
+    with pytest.raises(DataError, match=r"none of 1 files could be classified; the first, .*broken\.fits"):
+        classify_files(classifier, [folder / "broken.fits"])
+
+
+# --- the command line -------------------------------------------------------------------------------------
+
+
+def command(capsys, *arguments: object) -> tuple[int, str]:
+    with pytest.raises(SystemExit) as ended:
+        main([str(a) for a in arguments])
+    said = capsys.readouterr()
+    return ended.value.code or 0, said.out + said.err
+
+
+def test_a_run_is_exported_shown_and_applied(store, folder, tmp_path, capsys):
+    file, table = tmp_path / "t-1.safetensors", tmp_path / "t.csv"
+    run_id = store.run_ids()[0]
+    code, said = command(capsys, "export", run_id[:6], "--name", "t-1", "--out", file, "--store", store.root)
+    assert (code, "wrote" in said) == (0, True)
+    assert command(capsys, "export", run_id, "--name", "t-1", "--out", file, "--store", store.root)[0] == 2
+    assert command(capsys, "export", run_id, "--name", "t", "--out", "t.bin", "--store", store.root)[0] == 2
+    code, said = command(capsys, "predict", "--card", "--classifier", file)
+    assert code == 0
+    assert "t-1: Compact, FRI, FRII, Bent" in said
+    code, said = command(
+        capsys, "predict", folder, "--classifier", file, "--out", table, "--prior", "compact=0.9"
+    )
+    assert code == 0
+    assert "4 sources" in said
+    assert "3 set aside" in said
+    assert "2 without a class" in said
+    assert "no-detection 1" in said
+    rows = list(csv.DictReader(table.read_text().splitlines()))
+    assert {row["source"]: row["flags"].split("|")[0] for row in rows}["noise"] == "no-detection"
+    assert list(rows[0])[:3] == ["source", "path", "class"]
+    for wrong in (["--prior", "star=1"], ["--run", run_id], ["--classifier", "nothing-1"]):
+        options = [*wrong] if "--classifier" in wrong else ["--classifier", file, *wrong]
+        assert command(capsys, "predict", folder, "--out", tmp_path / "u.csv", *options)[0] == 2
+    assert command(capsys, "predict")[0] == 2
+
+
+def test_with_the_store_alone_the_best_run_of_it_classifies(store, folder, tmp_path, capsys):
+    code, said = command(capsys, "predict", folder, "--store", store.root, "--out", tmp_path / "t.csv")
+    assert code == 0
+    assert f"(run {store.run_ids()[0]})" in said
+
+
+@needs_mirror
+def test_real_images_are_classified_through_the_command_line(file, tmp_path, capsys):
+    folders = [Path(MIRROR, "FITS_defects"), Path(MIRROR, "other_FITS")]
+    table = tmp_path / "t.csv"
+    code, said = command(capsys, "predict", *folders, "--classifier", file, "--out", table)
+    rows = list(csv.DictReader(table.read_text().splitlines()))
+    assert code == 0
+    assert len(rows) == 17
+    assert " 0 set aside: " in said
+    flags = {row["source"]: row["flags"] for row in rows}
+    assert "blanked" in flags["200_033.655+000.710_0.2900_0030.76"]
+    assert "coarse-beam" in flags["NVSS_J105007.27+304037.52"]
+    assert not [row for row in rows if (row["class"] == "") != (row["p_FRI"] == "nan")]
