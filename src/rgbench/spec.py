@@ -17,6 +17,7 @@ from functools import cache
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal, TypeVar
 
 from pydantic import (
@@ -50,6 +51,12 @@ _OWN_DATA = {"path", *OWN_KEYS}
 Whole = StrictInt
 Number = StrictFloat
 Flag = StrictBool
+
+
+_LATER: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {"images": ("frame",), "augmentation": ("beam", "noise")}
+)
+"""Keys that came later: they do not enter the id where they have their defaults, so that older runs keep theirs."""
 
 
 class _Frozen(BaseModel):
@@ -112,11 +119,15 @@ class DataSpec(_Frozen):
 
 
 class ImageSpec(_Frozen):
-    """How an image becomes a network's input; sizes are pixels, of square fields unless two are given."""
+    """How an image becomes a network's input; sizes are pixels, of square fields unless two are given.
+
+    `frame` is "sky" where each image is brought to the standard frame of `rgbench.images.frame` last.
+    """
 
     preset: str
     field: Whole = Field(ge=8)
     size: Whole | tuple[Whole, Whole]
+    frame: Literal["none", "sky"] = "none"
 
     @field_validator("size")
     @classmethod
@@ -136,6 +147,13 @@ class AugmentationSpec(_Frozen):
     flip: Flag = True
     zoom: Number = Field(0.0, ge=0, lt=1)
     shift: Number = Field(0.0, ge=0)
+    beam: Number = Field(1.0, ge=1, le=4)
+    noise: Number = Field(0.0, ge=0, lt=1)
+
+    @property
+    def reobserves(self) -> bool:
+        """Whether training images are seen through other beams, or in other noise."""
+        return self.beam > 1 or self.noise > 0
 
 
 class RecipeSpec(_Frozen):
@@ -201,9 +219,15 @@ class RunSpec(_Frozen):
     @property
     def run_id(self) -> str:
         """The id: the first 16 hexadecimal digits of the SHA-256 of the spec as canonical JSON."""
-        content = self.model_dump(mode="json", exclude={"data": _unhashed(self.data)})
+        content = self.settings()
+        content["data"] = {key: content["data"][key] for key in content["data"].keys() - _unhashed(self.data)}
         text = json.dumps(content, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def settings(self) -> dict[str, Any]:
+        """Give the spec as JSON has it, without keys that came later and have their defaults."""
+        unused = {name: _unused(getattr(self, name), keys) for name, keys in _LATER.items()}
+        return self.model_dump(mode="json", exclude=unused)
 
 
 class Study(_Frozen):
@@ -454,6 +478,11 @@ def _parts(study: Study, facts: dict[str, Any]) -> Iterator[DataSpec]:
         for limit in study.train_limits or (study.data.train_limit,):
             wanted = {**study.data.model_dump(), **facts, **sizes, "split": split, "train_limit": limit}
             yield validate(DataSpec, wanted, "[data]")
+
+
+def _unused(part: BaseModel, keys: tuple[str, ...]) -> set[str]:
+    """Give the keys that have their defaults."""
+    return {key for key in keys if getattr(part, key) == type(part).model_fields[key].default}
 
 
 def _unhashed(data: DataSpec) -> set[str]:

@@ -191,6 +191,43 @@ def unit_noise(
     return noise
 
 
+def subtract_clip(images: Pixels, n_sigma: float = 3.0) -> Pixels:
+    """Subtract median + n_sigma times the noise, and set what is negative or missing to 0.
+
+    So images of any telescope become what clipped public images are: flux above the clip level. The noise is
+    measured on the pixels that were observed, before missing ones are filled.
+
+    Parameters
+    ----------
+    images : ndarray, shape (n, h, w)
+        Images in any unit of flux; NaN are missing pixels.
+    n_sigma : float
+        Clipping level in units of `mad_noise`.
+
+    Returns
+    -------
+    ndarray, shape (n, h, w)
+        Flux above the level, 0 elsewhere. Of an image more than half of whose observed pixels are 0, which
+        has been clipped before, only negative and missing pixels change.
+
+    Examples
+    --------
+    >>> image = np.array([[[1.0, -1.0] * 50 + [100.0, np.nan]]])
+    >>> subtract_clip(image)[0, 0, -2:].round(2).tolist()
+    [90.1, 0.0]
+    """
+    levels = np.array([_clip_level(_finite(image), n_sigma) for image in images], dtype=images.dtype)
+    above = images - levels.reshape(-1, 1, 1)
+    return np.where(above > 0, above, images.dtype.type(0))
+
+
+def _clip_level(pixels: NDArray[Any], n_sigma: float) -> float:
+    if np.count_nonzero(pixels) * 2 < len(pixels):
+        return 0.0
+    middle = median(pixels)
+    return float(middle + n_sigma * MAD_TO_SIGMA * median(np.abs(pixels - middle)))
+
+
 def median(pixels: NDArray[Any]) -> Any:
     """Give the median of many pixels, the same as `numpy.median` in half the time.
 

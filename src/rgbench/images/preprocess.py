@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from rgbench.errors import DataError, SpecError
 from rgbench.images.align import align_principal_axis
 from rgbench.images.geometry import block_mean, central_crop, circular_mask, resample
-from rgbench.images.noise import ImageError, noise_clip, rms_clip
+from rgbench.images.noise import ImageError, noise_clip, rms_clip, subtract_clip
 from rgbench.images.stretch import (
     asinh_noise_stretch,
     asinh_stretch,
@@ -55,7 +55,9 @@ __all__ = [
     "presets",
     "replace_nan",
     "sigma_clip_2021",
+    "subtract_clip",
     "threshold_2021",
+    "to_peak",
     "usable",
 ]
 
@@ -118,6 +120,18 @@ def minmax(images: Pixels) -> Pixels:
     if not span.all():
         raise ConstantImageError(int(np.argmin(span)))
     return np.asarray((images - low) / span)
+
+
+def to_peak(images: Pixels) -> Pixels:
+    """Divide each image by its highest pixel; one without a pixel above 0 stays as it is.
+
+    Examples
+    --------
+    >>> to_peak(np.array([[[0.0, 2.0]], [[0.0, 0.0]]])).tolist()
+    [[[0.0, 1.0]], [[0.0, 0.0]]]
+    """
+    peak = images.max(axis=(1, 2), keepdims=True)
+    return np.asarray(images / np.where(peak > 0, peak, 1))
 
 
 def divide(images: Pixels, by: float) -> Pixels:
@@ -209,6 +223,8 @@ STEPS: Mapping[str, Callable[..., Pixels]] = MappingProxyType(
             central_crop,
             block_mean,
             divide,
+            to_peak,
+            subtract_clip,
             rms_clip,
             asinh_noise_stretch,
             log_noise_stretch,
@@ -289,6 +305,7 @@ _MIRABEST_FIELD: _Steps = (("rms_clip", {}), ("replace_nan", {}), ("central_crop
 _PRESETS: Mapping[str, _Steps] = MappingProxyType(
     {
         "modern": (("replace_nan", {}), ("noise_clip", {}), ("minmax", {}), ("power_stretch", {})),
+        "sky": (("subtract_clip", {}), ("to_peak", {})),
         "none": (("replace_nan", {}),),
         "bytes": (("replace_nan", {}), ("divide", {"by": 255})),
         "minmax": _NORMALISED,
@@ -319,7 +336,8 @@ def presets() -> Registry[Preset]:
 
     Notes
     -----
-    "becker2021" is the protocol of the 2021 study, "modern" that of our own recipe. "mirabest" makes the 8-bit
+    "becker2021" is the protocol of the 2021 study, "modern" that of our own recipe. "sky" gives linear
+    flux above the clip level, for the standard frame of `rgbench.images.frame`. "mirabest" makes the 8-bit
     images of the data sets mirabest-basic and mirabest-full, "mirabest-f" those of mirabest-f, from FITS images of
     300 x 300 pixels: grey levels 0 to 255 of the central 150 x 150 (Porter & Scaife 2023, RASTI 2, 293). "bytes" is
     what the 2021 testbed did to MNIST. "asinh-noise" and "log-noise" need images whose noise is still there.

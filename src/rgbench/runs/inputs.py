@@ -15,11 +15,15 @@ from torch.nn import functional as F
 
 from rgbench.images.augment import Transformation, rotate, transform
 from rgbench.images.batches import ImageStore, sequential_batches, shuffled_batches, two_source_batches
+from rgbench.images.frame import into_frame
 from rgbench.images.preprocess import central_crop, preprocess_batch
+from rgbench.images.reobserve import Views, reobserve
 from rgbench.seeds import derive_seed
 from rgbench.spec import RunSpec
 
 EVALUATION_BATCH = 128
+MARGIN = 16
+"""Pixels by which the centre of a source may lie off the middle of its image, in the standard frame."""
 
 
 class ImageSource:
@@ -74,7 +78,12 @@ class ImageSource:
         return self._store.take(index)
 
     def finish(self, images: Tensor) -> Tensor:
-        """Cut the central field and bring it to the network's size by averaging, or interpolation."""
+        """Cut the central field, in the standard frame if there is one, and bring it to the network's size.
+
+        Sizes are reached by averaging, or by interpolation where they do not divide the field.
+        """
+        if self.spec.images.frame == "sky":
+            images = into_frame(images, self.field)
         rows, columns = ((have - self.field) // 2 if have > self.field else 0 for have in images.shape[2:])
         images = images[:, :, rows : rows + self.field, columns : columns + self.field]
         if images.shape[2:] != self.size:
@@ -129,11 +138,16 @@ def prepare(
     return ready
 
 
+def kept_field(spec: RunSpec) -> int:
+    """Give the side of what a prepared image must show: the field, and where the standard frame may look for it."""
+    return spec.images.field + (2 * MARGIN if spec.images.frame == "sky" else 0)
+
+
 def kept_side(spec: RunSpec, available: int) -> int:
     """Give the side, in pixels, of what must be kept so that a turned and zoomed field is still full."""
     how = spec.augmentation
     turned = how.kind == "rotations" or (how.kind == "random" and how.rotate)
-    reach = spec.images.field * (math.sqrt(2) if turned else 1.0) / (1 - how.zoom) + 2 * how.shift + 2
+    reach = kept_field(spec) * (math.sqrt(2) if turned else 1.0) / (1 - how.zoom) + 2 * how.shift + 2
     return min(available, math.ceil(reach / 2) * 2)
 
 
@@ -192,7 +206,9 @@ class RandomBatches:
             images = source.take(chosen)
             if how.kind == "random":
                 drawn = Transformation.draw(len(chosen), how.rotate, how.flip, how.zoom, how.shift, chance)
-                images = transform(images, drawn, source.field)
+                images = transform(images, drawn, kept_field(spec))
+            if how.reobserves:
+                images = reobserve(images, Views(how.beam, how.noise), chance)
             yield source.finish(images), source.labels[chosen.to(source.device)]
 
 

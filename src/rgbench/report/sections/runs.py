@@ -71,7 +71,7 @@ def _made(record: RunRecord) -> dict[str, Cell]:
     """Give how a run was made: what it is, what it took, and all its settings."""
     cost, origin = record.cost, record.provenance
     memory = 1e6 * cost.get("peak_memory_mb", np.nan)
-    settings = _flatten(record.spec.model_dump(mode="json"))
+    settings = _flatten(record.spec.settings())
     return {
         "run": Cell(record.run_id),
         "seed": Cell(str(record.spec.seed), record.spec.seed),

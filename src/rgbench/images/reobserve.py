@@ -1,0 +1,105 @@
+"""Training views: a source as another telescope, another night or another pipeline would have shown it.
+
+All on stacks of linear flux above the clip level, on the device of the images, each image with numbers of its own.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+FWHM_TO_SIGMA = 1 / math.sqrt(8 * math.log(2))
+CLIP = 3.0
+"""Level, in units of the noise, below which an image has been cut, and which was subtracted."""
+GREYS = 255
+
+
+@dataclass(frozen=True)
+class Views:
+    """How far training views differ from the image that is there.
+
+    Attributes
+    ----------
+    beam : float
+        Largest factor by which the beam is wider.
+    beam_pixels : float
+        Full width at half maximum of the image's own beam, in pixels.
+    noise : float
+        Largest noise that is added, as a share of the peak.
+    gain : float
+        Largest change of the clip level, in units of the noise that is added, either way.
+    """
+
+    beam: float = 1.6
+    beam_pixels: float = 3.0
+    noise: float = 0.03
+    level: float = 1.0
+
+
+def reobserve(images: Tensor, how: Views, generator: torch.Generator) -> Tensor:
+    """Draw a view of each image: a wider beam, more noise and its clipping, grey levels.
+
+    Parameters
+    ----------
+    images : Tensor, shape (n, 1, h, w)
+        Flux above the clip level, 0 elsewhere, with a peak of 1.
+    how : Views
+        What is drawn from.
+    generator : torch.Generator
+        On the CPU: the same numbers on every device.
+
+    Returns
+    -------
+    Tensor, shape (n, 1, h, w)
+        Flux above a clip level; half of the images keep their beam, half their depth, half get grey levels.
+    """
+    n = len(images)
+    chance = torch.rand((n, 6), generator=generator).to(images.device)
+    factor = 1 + (how.beam - 1) * chance[:, 0] * (chance[:, 1] < 0.6)
+    wide = torch.sqrt(factor**2 - 1) * how.beam_pixels * FWHM_TO_SIGMA
+    seen = _to_peak(blur(images, wide))
+    low = how.noise / 30
+    noise = low * (how.noise / low) ** chance[:, 2] * (chance[:, 3] < 0.6)
+    white = torch.randn(images.shape, generator=generator).to(images.device)
+    ripple = blur(white, how.beam_pixels * FWHM_TO_SIGMA * factor)
+    ripple = ripple / ripple.std(dim=(1, 2, 3), keepdim=True)
+    scale = noise[:, None, None, None]
+    level = CLIP + how.level * (2 * chance[:, 4] - 1)
+    seen = _to_peak((seen + scale * (ripple - level[:, None, None, None])).clamp(min=0))
+    grey = torch.round(seen * GREYS) / GREYS
+    return torch.where((chance[:, 5] < 0.5)[:, None, None, None], grey, seen)
+
+
+def blur(images: Tensor, sigma: Tensor) -> Tensor:
+    """Convolve each image with a Gaussian of its own, round the edges; the sum stays.
+
+    Parameters
+    ----------
+    images : Tensor, shape (n, 1, h, w)
+        Images.
+    sigma : Tensor, shape (n,)
+        Standard deviations in pixels; 0 leaves an image as it is, to rounding.
+
+    Examples
+    --------
+    >>> image = torch.zeros(1, 1, 33, 33)
+    >>> image[0, 0, 16, 16] = 1.0
+    >>> round(1 / (blur(image, torch.tensor([3.0])).max().item() * 2 * math.pi), 2)  # sigma squared
+    9.0
+    """
+    rows, columns = images.shape[2:]
+    # The transform of a Gaussian is one: a product in place of a convolution.
+    down = torch.fft.fftfreq(rows, device=images.device)
+    across = torch.fft.rfftfreq(columns, device=images.device)
+    square = down[:, None] ** 2 + across[None, :] ** 2
+    gain = torch.exp(-2 * math.pi**2 * sigma[:, None, None] ** 2 * square)[:, None]
+    blurred: Tensor = torch.fft.irfft2(torch.fft.rfft2(images) * gain, s=(rows, columns))
+    return blurred
+
+
+def _to_peak(images: Tensor) -> Tensor:
+    """Divide each image by its highest pixel; one that is 0 stays."""
+    return images / images.amax(dim=(1, 2, 3), keepdim=True).clamp(min=1e-12)
