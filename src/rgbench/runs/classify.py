@@ -22,7 +22,7 @@ from rgbench.measures.calibration import Floats
 from rgbench.measures.prior import complete_shares, with_prior
 from rgbench.runs.classifier import Classifier
 from rgbench.runs.export import classifier_of_run
-from rgbench.runs.inputs import prepare
+from rgbench.runs.inputs import cut_to_field, prepare
 from rgbench.runs.output_tables import table_writer
 from rgbench.runs.reopen import StoredRun
 from rgbench.spec import RunSpec
@@ -254,7 +254,7 @@ def _prepared(pixels: NDArray[np.float32], spec: RunSpec) -> tuple[NDArray[np.fl
     if reason := usable(pixels):
         return None, reason
     try:
-        return central_crop(prepare(pixels[None], spec)[0], spec.images.field), ""
+        return cut_to_field(prepare(pixels[None], spec), spec)[0], ""
     except ImageError as error:
         return None, error.reason
 

@@ -143,6 +143,17 @@ def kept_field(spec: RunSpec) -> int:
     return spec.images.field + (2 * MARGIN if spec.images.frame == "sky" else 0)
 
 
+def cut_to_field(prepared: NDArray[np.float32], spec: RunSpec) -> NDArray[np.float32]:
+    """Cut prepared images (n, h, w) to `kept_field`; for the standard frame a smaller one is filled up with 0."""
+    side = kept_field(spec)
+    cut = central_crop(prepared, side)
+    if spec.images.frame == "none" or min(cut.shape[1:]) == side:
+        return cut
+    before = [(side - have) // 2 for have in cut.shape[1:]]
+    width = [(b, side - have - b) for b, have in zip(before, cut.shape[1:], strict=True)]
+    return np.pad(cut, ((0, 0), *width))
+
+
 def kept_side(spec: RunSpec, available: int) -> int:
     """Give the side, in pixels, of what must be kept so that a turned and zoomed field is still full."""
     how = spec.augmentation
