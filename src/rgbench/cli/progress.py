@@ -5,9 +5,11 @@ from __future__ import annotations
 from types import TracebackType
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from rgbench.numbers import duration
+from rgbench.runs.device import emulates_bfloat16
 from rgbench.runs.plan import Plan, estimate_seconds
 from rgbench.runs.study import measure_rate
 from rgbench.spec import RunSpec
@@ -61,6 +63,13 @@ class TerminalListener:
         missing = plan.missing
         say = f"{len(plan.runs)} runs, {len(plan.runs) - len(missing)} of them in the store already"
         self.console.print(say)
+        if any(spec.recipe.precision == "bfloat16" for spec in missing) and emulates_bfloat16(self.device):
+            self.console.print(
+                "This processor has no instructions for bfloat16, in which these runs compute: they take up to six "
+                'times as long as in float32. precision = "float32" under [recipe] in the study file changes it.',
+                style="yellow",
+                soft_wrap=True,
+            )
         if missing:
             seconds = estimate_seconds(plan, measure_rate(self.device))
             if seconds > LONG:
@@ -108,7 +117,7 @@ class TerminalListener:
 
 def _outcome(record: RunRecord) -> str:
     if record.status != "complete":
-        return f"[red]failed[/red]: {record.error}"
+        return f"[red]failed[/red]: {escape(record.error or '')}"
     accuracy = record.history["validation_accuracy"][-1]
     seconds = duration(float(record.cost["training_seconds"]))
     return (

@@ -27,6 +27,16 @@ def check_device(device: str) -> None:
         raise DeviceError(f"device {device!r} is not available ({reason}); try --device cpu") from None
 
 
+def emulates_bfloat16(device: str) -> bool:
+    """Tell whether a device has no instructions for bfloat16, so that it is slower there than float32.
+
+    Measured on two cores with AVX2 alone: a training step of ConvXpress takes 6 times as long as in float32.
+    """
+    if torch.device(device).type != "cpu" or platform.machine() not in ("x86_64", "AMD64"):
+        return False
+    return torch.backends.cpu.get_cpu_capability() in ("DEFAULT", "AVX2")
+
+
 def _peak_memory(device: torch.device) -> float:
     """Give the peak memory in MB: of the device, or of the whole process on a CPU."""
     if device.type == "cuda":
