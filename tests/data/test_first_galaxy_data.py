@@ -11,11 +11,13 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+from astropy.stats import sigma_clipped_stats
 
 from rgbench.data.catalogue import CLASSES, Flag
 from rgbench.data.public.fetch import locate
 from rgbench.data.sets import first_galaxy_data, load_data
 from rgbench.data.split import published_split
+from rgbench.images.fits import read_fits
 
 MIRROR = Path(os.environ["RGBENCH_MIRROR"]) if os.environ.get("RGBENCH_MIRROR") else None
 needs_mirror = pytest.mark.skipif(MIRROR is None, reason="needs the public files in $RGBENCH_MIRROR")
@@ -155,3 +157,39 @@ def test_defects_of_first_galaxy_data_are_flagged(first):
     pairs = [catalogue.label[catalogue.group == g].tolist() for g in numbers[counts > 1]]
     fr2, bent = CLASSES.index("FRII"), CLASSES.index("Bent")
     assert sorted(pairs) == [[fr2, fr2], [bent, bent], [bent, bent]]
+
+
+# --- the image model on the card --------------------------------------------------------------------------
+
+
+def zero_in_noise(grey, flux):
+    """Give how alike the pixels of two images of a source are, and the flux at grey level 0 over the noise.
+
+    The grids differ by a part of a pixel; the best of nine whole shifts is taken.
+    """
+    noise = sigma_clipped_stats(flux, sigma=3, maxiters=5)[2]
+    peaks = [np.unravel_index(np.nanargmax(image), image.shape) for image in (grey, flux)]
+    clear = (grey > 10) & (grey < 250)
+    found = []
+    for step in np.ndindex(3, 3):
+        moved = np.roll(flux, np.subtract(*peaks) + np.array(step) - 1, (0, 1))
+        if clear.sum() >= 8:
+            alike = np.corrcoef(grey[clear], moved[clear])[0, 1]
+            found.append((alike, np.polyfit(grey[clear], moved[clear], 1)[1] / noise))
+    return max(found, default=(0.0, np.nan))
+
+
+@needs_mirror
+def test_grey_level_zero_lies_at_the_level_that_the_card_names(first):
+    model = first.card.image_model
+    assert (model.clip, model.subtracted, model.bits) == (3.0, True, 8)
+    ra, dec, zeros = first.catalogue.ra, first.catalogue.dec, []
+    for path in sorted((MIRROR / "MiraBest_FITS").glob("*.fits.gz")):
+        image = read_fits(path)
+        east = (ra - image.centre[0]) * np.cos(np.radians(dec))
+        away = np.hypot(east, dec - image.centre[1]) * 3600
+        if away.min() < 10:
+            alike, zero = zero_in_noise(first.images[away.argmin()].astype(float), image.pixels)
+            zeros += [zero] if alike > 0.995 else []
+    assert len(zeros) >= 10
+    assert 2.7 < np.median(zeros) < 3.1

@@ -95,6 +95,35 @@ class Catalogue:
 
 
 @dataclass(frozen=True)
+class ImageModel:
+    """What was done to the flux before it became the images of a data set.
+
+    Attributes
+    ----------
+    clip : float
+        Level in units of the noise below which all was set to 0.
+    subtracted : bool
+        Whether the level was then subtracted, so that the faintest pixels that are left lie just above 0.
+    bits : int
+        Bits of a pixel, each image scaled by itself to the whole range; 0 for flux as it is.
+
+    Examples
+    --------
+    >>> print(ImageModel(clip=3.0, subtracted=True, bits=8))
+    flux minus 3 times the noise, 0 below; each image scaled to 8 bits
+    """
+
+    clip: float
+    subtracted: bool
+    bits: int = 0
+
+    def __str__(self) -> str:
+        level = f"{self.clip:g} times the noise"
+        flux = f"flux minus {level}, 0 below" if self.subtracted else f"flux, 0 below {level}"
+        return f"{flux}; each image scaled to {self.bits} bits" if self.bits else flux
+
+
+@dataclass(frozen=True)
 class Card:
     """What a data set is: who made it, from what, under which words, in which pixels.
 
@@ -114,6 +143,8 @@ class Card:
         Rows and columns of the images, where all of them have the same and the loader sees to it.
     splits : tuple of str, optional
         Names of its published splits, where the card tells them.
+    image_model : ImageModel, optional
+        What was done to the flux, where that is known and was checked against FITS images of the same sources.
     version : str
         Version of the labels.
     defects : tuple of str
@@ -144,6 +175,7 @@ class Card:
     keys: tuple[str, ...] = ()
     image_size: tuple[int, int] | None = None
     splits: tuple[str, ...] | None = None
+    image_model: ImageModel | None = None
 
 
 @dataclass(frozen=True)

@@ -275,6 +275,7 @@ def _card_lines(card: Card) -> Iterator[str]:
         ("licence", card.licence),
         ("classes", ", ".join(card.classes)),
         ("survey", f"{card.survey}; {scale}" if np.isfinite(card.pixel_scale) else card.survey),
+        ("images", "not known" if card.image_model is None else str(card.image_model)),
         ("version", card.version),
     ):
         yield f"  {key}: {value}"

@@ -16,7 +16,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from rgbench.data.catalogue import CLASSES, Card, Catalogue, DataSet, Flag
+from rgbench.data.catalogue import CLASSES, Card, Catalogue, DataSet, Flag, ImageModel
 from rgbench.data.leakage import sky_groups
 from rgbench.data.own.angles import name_of_position
 from rgbench.data.public.fetch import PublicFile, locate
@@ -58,6 +58,7 @@ CARD = Card(
     agreement_with="unLRG, labelled apart (721 sources within 10 arcsec)",
     image_size=_SIDE,
     splits=("published", *(f"fold-{k}" for k in range(5))),
+    image_model=ImageModel(clip=3.0, subtracted=True, bits=8),
 )
 ARCHIVE = PublicFile(
     name="galaxy_data_h5.zip",

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rgbench.data.catalogue import Card, Catalogue, DataSet
+from rgbench.data.catalogue import Card, Catalogue, DataSet, ImageModel
 from rgbench.data.leakage import sky_groups
 from rgbench.data.overlap import Labelled
 from rgbench.data.public.fetch import PublicFile, locate
@@ -88,6 +88,7 @@ def _card(name: str, title: str, classes: tuple[str, ...], file: str, defects: t
         agreement_with=f"unLRG, labelled apart ({both:,} {which} within 10 arcsec)",
         image_size=_SIDE,
         splits=("published",),
+        image_model=ImageModel(clip=3.0, subtracted=False, bits=8),
     )
 
 
