@@ -36,7 +36,7 @@ NETWORKS = (
 CLASSES = ("Compact", "FRI", "FRII", "Bent")
 SIDE = 96
 Clock = Callable[[], float]
-LIMITS = {"seconds": 30.0, "megabytes": 15.0}
+LIMITS = {"seconds": 45.0, "megabytes": 15.0}
 """What a report of 50 runs over 2,000 sources may take."""
 
 
