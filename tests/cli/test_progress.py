@@ -28,4 +28,5 @@ def test_a_processor_without_bfloat16_is_said_before_the_work(monkeypatch, capab
     monkeypatch.setattr("platform.machine", lambda: "x86_64")
     assert emulates_bfloat16("cpu") == slow
     assert ("no instructions for bfloat16" in said("bfloat16")) == slow
+    assert ("under [recipe] in the study file" in said("bfloat16")) == slow
     assert "no instructions" not in said("float32")

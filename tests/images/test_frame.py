@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
 
 from rgbench.images.frame import centre_of_flux, into_frame
-from rgbench.images.noise import subtract_clip
+from rgbench.images.noise import FWHM_TO_SIGMA, subtract_clip
 from rgbench.images.preprocess import preprocess_batch
-from rgbench.images.reobserve import CLIP, FWHM_TO_SIGMA, Views, blur, reobserve
+from rgbench.images.reobserve import CLIP, Views, blur, reobserve
 
 
 def double(side: int = 128, at: tuple[float, float] = (0.0, 0.0), gap: float = 20.0) -> np.ndarray:
@@ -96,6 +96,14 @@ def test_a_view_has_the_beam_and_the_clipping_that_were_drawn():
     assert (specks == 0).mean() > 0.3
     assert noisy.min() == 0
     assert noisy.max() == 1
+
+
+def test_a_view_without_noise_or_without_a_wider_beam_is_one_too():
+    images = stack(double())
+    for how in (Views(beam=1.5, noise=0.0), Views(beam=1.0, noise=0.02), Views(beam=1.0, noise=0.0)):
+        seen = reobserve(images, how, torch.Generator().manual_seed(1))
+        assert torch.isfinite(seen).all()
+    assert torch.allclose(seen, images / images.max(), atol=1 / 255)
 
 
 def test_views_follow_from_the_generator():

@@ -92,6 +92,12 @@ WRONG = [
     ({"recipe": {"views": True}}, "key 'views': must be 1, 2, 4 or 8, found True"),
     ({"seeds": [1.5]}, "key 'seeds.0': .*valid integer"),
     ({"networks": "mcrgnet"}, r"key 'networks': must be a list, as \['mcrgnet'\]"),
+    ({"augmentation": {"beam": 1.5}}, 'beam, noise: need linear flux, so frame = "sky"'),
+    (
+        {"protocol": "sky", "augmentation": {"kind": "none"}},
+        r"\[augmentation\] beam, noise: go with kind = \"random\", found 'none'",
+    ),
+    ({"images": {"frame": "ground"}}, r"\[images\]: key 'frame': .*'none' or 'sky', found 'ground'"),
     ({"name": "x/y"}, "key 'name': the report is named after it: no slash"),
     ({"name": "report"}, "key 'name': .*not 'report'"),
     ({"name": ".x"}, "key 'name': .*no dot at the beginning"),

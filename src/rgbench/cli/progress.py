@@ -69,6 +69,7 @@ class TerminalListener:
                 'times as long as in float32. precision = "float32" under [recipe] in the study file changes it.',
                 style="yellow",
                 soft_wrap=True,
+                markup=False,
             )
         if missing:
             seconds = estimate_seconds(plan, measure_rate(self.device))

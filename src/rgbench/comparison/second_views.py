@@ -18,7 +18,7 @@ from rgbench.comparison.robustness import (
 )
 from rgbench.measures.cards import MAIN
 from rgbench.measures.catalogue import metrics
-from rgbench.statistics.recognition import Answers, difference
+from rgbench.statistics.recognition import Answers, difference, gap
 from rgbench.statistics.significance import Interval, holm
 from rgbench.store.conditions import VIEW, Condition
 from rgbench.store.tables import Predictions
@@ -144,8 +144,8 @@ def _gaps(
     }
     pairs = list(combinations(runs, 2))
     found = [_gap(pair, before, after, confidence) for pair in pairs]
-    corrected = holm([gap.p_value for gap in found])
-    return tuple(replace(gap, p_value=float(p)) for gap, p in zip(found, corrected, strict=True))
+    corrected = holm([each.p_value for each in found])
+    return tuple(replace(each, p_value=float(p)) for each, p in zip(found, corrected, strict=True))
 
 
 def _right(
@@ -159,9 +159,7 @@ def _gap(
     pair: tuple[str, str], before: Mapping[str, Answers], after: Mapping[str, Answers], confidence: float
 ) -> GapChange:
     first, second = pair
-    was, now = (
-        difference(answers[first], answers[second], confidence).interval.value for answers in (before, after)
-    )
+    was, now = (gap(answers[first], answers[second]) for answers in (before, after))
     # Half of what each network gains, so that the difference of two lies between -1 and 1.
     gains = {
         name: replace(after[name], right=(after[name].right.astype(np.float64) - before[name].right) / 2)

@@ -1,6 +1,8 @@
 """Training views: a source as another telescope, another night or another pipeline would have shown it.
 
 All on stacks of linear flux above the clip level, on the device of the images, each image with numbers of its own.
+It is not `rgbench.diagnostics.second_view`, on purpose: what networks are tested on is made by other code, from raw
+images with an estimate of their noise, than what they are trained on.
 """
 
 from __future__ import annotations
@@ -11,10 +13,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-FWHM_TO_SIGMA = 1 / math.sqrt(8 * math.log(2))
+from rgbench.images.noise import FWHM_TO_SIGMA
+
 CLIP = 3.0
 """Level, in units of the noise, below which an image has been cut, and which was subtracted."""
 GREYS = 255
+SPAN = 30.0
+"""Largest noise over the least."""
 
 
 @dataclass(frozen=True)
@@ -26,10 +31,10 @@ class Views:
     beam : float
         Largest factor by which the beam is wider.
     beam_pixels : float
-        Full width at half maximum of the image's own beam, in pixels.
+        Full width at half maximum of the image's own beam, in pixels; 3 where a beam is sampled as surveys do.
     noise : float
-        Largest noise that is added, as a share of the peak.
-    gain : float
+        Largest noise that is added, as a share of the peak; drawn evenly in the logarithm over a factor of `SPAN`.
+    level : float
         Largest change of the clip level, in units of the noise that is added, either way.
     """
 
@@ -54,17 +59,17 @@ def reobserve(images: Tensor, how: Views, generator: torch.Generator) -> Tensor:
     Returns
     -------
     Tensor, shape (n, 1, h, w)
-        Flux above a clip level; half of the images keep their beam, half their depth, half get grey levels.
+        Flux above a clip level, with a peak of 1; four in ten images keep their beam, four in ten their depth, half get
+        grey levels.
     """
     n = len(images)
     chance = torch.rand((n, 6), generator=generator).to(images.device)
     factor = 1 + (how.beam - 1) * chance[:, 0] * (chance[:, 1] < 0.6)
-    wide = torch.sqrt(factor**2 - 1) * how.beam_pixels * FWHM_TO_SIGMA
-    seen = _to_peak(blur(images, wide))
-    low = how.noise / 30
-    noise = low * (how.noise / low) ** chance[:, 2] * (chance[:, 3] < 0.6)
+    beam = float(how.beam_pixels * FWHM_TO_SIGMA)
+    seen = _to_peak(blur(images, beam * torch.sqrt(factor**2 - 1)))
+    noise = how.noise / SPAN * SPAN ** chance[:, 2] * (chance[:, 3] < 0.6)
     white = torch.randn(images.shape, generator=generator).to(images.device)
-    ripple = blur(white, how.beam_pixels * FWHM_TO_SIGMA * factor)
+    ripple = blur(white, beam * factor)
     ripple = ripple / ripple.std(dim=(1, 2, 3), keepdim=True)
     scale = noise[:, None, None, None]
     level = CLIP + how.level * (2 * chance[:, 4] - 1)

@@ -209,7 +209,7 @@ def report_records(
     for file in (spec.out, spec.table):
         if file is not None and not file.parent.is_dir():
             raise StoreError(f"{file}: cannot be written: there is no folder {file.parent}")
-    groups = _groups(records, store, spec.metric, dataset)
+    groups = _groups(records, store, spec, dataset)
     settings = {group.name: Setting.of(group.records, group.data) for group in groups}
     written = []
     for group, files in zip(groups, _files(spec, store, [group.name for group in groups]), strict=True):
@@ -269,7 +269,9 @@ class _Group:
         )
 
 
-def _groups(records: Sequence[RunRecord], store: Store, metric: str, dataset: DataSet | None) -> list[_Group]:
+def _groups(
+    records: Sequence[RunRecord], store: Store, spec: ReportSpec, dataset: DataSet | None
+) -> list[_Group]:
     """Part runs into those that may be compared; most runs first."""
     found = sorted(comparable_groups(records), key=lambda group: (-len(group[0]), group[0][0].spec.data.name))
     names = set_names([lead[0].spec for lead, _ in found])
@@ -278,10 +280,10 @@ def _groups(records: Sequence[RunRecord], store: Store, metric: str, dataset: Da
         conditions = {
             r.run_id: table for r in lead if (table := read_conditions(store, r.run_id)) is not None
         }
-        comparisons = {
-            model: with_second_views(compare(lead, metric=metric, model=model), lead, conditions)
-            for model in MODELS
-        }
+        comparisons = {model: compare(lead, metric=spec.metric, model=model) for model in MODELS}
+        # Of the others nobody reads the answer.
+        for model in {MODELS[0], spec.model}:
+            comparisons[model] = with_second_views(comparisons[model], lead, conditions)
         data, warnings = (dataset, ()) if dataset is not None else _stored_data(lead[0])
         groups.append(_Group(name, lead, smaller, comparisons, conditions, data, warnings))
     return groups

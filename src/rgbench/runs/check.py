@@ -59,9 +59,26 @@ def check_study(study: Study, data: bool = True) -> Study:
     runs = resolve(canonical, checksum="")
     check_preset(runs[0].images.preset, "[images] preset")
     _check_side(runs[0])
+    for run in runs:
+        _check_views(run)
     if data:
         _check_data(study, runs)
     return canonical
+
+
+def _check_views(run: RunSpec) -> None:
+    """Refuse training views where they would do nothing, or something else than they say."""
+    if not run.augmentation.reobserves:
+        return
+    if run.augmentation.kind != "random":
+        raise SpecError(
+            f'[augmentation] beam, noise: go with kind = "random", found {run.augmentation.kind!r}; leave them out'
+        )
+    if run.images.frame != "sky":
+        raise SpecError(
+            '[augmentation] beam, noise: need linear flux, so frame = "sky" and a preset without a stretch, such as '
+            f'"sky", under [images]; found frame = "{run.images.frame}"'
+        )
 
 
 def _check_own(wanted: DataSpec) -> None:

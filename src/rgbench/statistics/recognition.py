@@ -204,9 +204,7 @@ def difference(first: Answers, second: Answers, confidence: float = 0.95) -> Dif
     >>> [round(x, 3) for x in (found.interval.value, found.interval.low, found.interval.high)], found.p_value < 0.001
     ([0.1, 0.08, 0.121], True)
     """
-    common = [fold for fold in first.folds if fold in second.folds]
-    if common:
-        first, second = first.on(common), second.on(common)
+    first, second = _on_common_folds(first, second)
     gaps, parts = first.mean() - second.mean(), _pair_parts(first, second)
     z = np.concatenate([[norm.ppf((1 + confidence) / 2)], _QUANTILES])
     low, high, value = source_ends_at(first.y, gaps, z)
@@ -243,6 +241,25 @@ def _pair_parts(first: Answers, second: Answers) -> tuple[Part, ...]:
 def _fold_part(scores: Floats) -> Part:
     k = len(scores)
     return Part(float(np.std(scores, ddof=1)) * sqrt(1 / k + 1 / (k - 1)), k - 1)
+
+
+def gap(first: Answers, second: Answers) -> float:
+    """Give the value of `difference` alone, which needs no interval to be found.
+
+    Examples
+    --------
+    >>> y, all_right = np.array([0, 0, 1]), np.ones((1, 3), dtype=bool)
+    >>> gap(Answers("a", y, all_right, ("",)), Answers("b", y, all_right & (y == 0), ("",)))
+    0.5
+    """
+    first, second = _on_common_folds(first, second)
+    return float(_scores(first.y, (first.mean() - second.mean())[None])[0])
+
+
+def _on_common_folds(first: Answers, second: Answers) -> tuple[Answers, Answers]:
+    """Keep the runs on folds that both have; all runs, where they have none in common."""
+    common = [fold for fold in first.folds if fold in second.folds]
+    return (first.on(common), second.on(common)) if common else (first, second)
 
 
 def _scores(y: NDArray[np.int64], values: Floats) -> Floats:

@@ -13,9 +13,8 @@ from rgbench.comparison.robustness import (
     stressed_run,
 )
 from rgbench.comparison.rotation import RotationConsistency, rotation_consistency
-from rgbench.comparison.second_views import second_view
 from rgbench.comparison.words.robustness import condition, rotation
-from rgbench.comparison.words.second_views import kept, sentences
+from rgbench.comparison.words.second_views import kept
 from rgbench.errors import SpecError
 from rgbench.measures.cards import MAIN, MetricCard
 from rgbench.measures.catalogue import metrics
@@ -51,7 +50,6 @@ def section(runs: Runs) -> Section | None:
                 f"{name}, the largest of {len(own)} losses: {condition(_worst(own), card.name)}."
                 for name, own in scores.items()
             ),
-            *_second(stressed, card, runs.main.confidence),
             *_surveys(scores, card),
         ),
         figures=tuple(_figure(family, scores, card) for family in families() if _curved(family, scores)),
@@ -96,12 +94,6 @@ def _turned(stressed: dict[str, list[StressedRun]], confidence: float) -> dict[s
 
 def _worst(scores: list[ConditionScore]) -> ConditionScore:
     return max(scores, key=lambda score: score.drops["accuracy"][0])
-
-
-def _second(stressed: dict[str, list[StressedRun]], card: MetricCard, confidence: float) -> tuple[str, ...]:
-    """Say what second views of the sources do to the networks and to their order."""
-    found = second_view(stressed, metric=card.name, confidence=confidence)
-    return () if found is None else sentences(found)
 
 
 def _surveys(scores: dict[str, list[ConditionScore]], card: MetricCard) -> list[str]:
