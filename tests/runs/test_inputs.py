@@ -1,0 +1,57 @@
+"""What of a prepared image a network is shown, with the standard frame and without."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from rgbench.images.geometry import central_crop
+from rgbench.runs.inputs import MARGIN, ImageSource, cut_to_field, kept_field, prepare
+from rgbench.spec import Study, resolve
+
+
+def spec_of(protocol, **content):
+    return resolve(Study(name="s", networks=("mcrgnet",), seeds=(1,), protocol=protocol, **content), "abc")[0]
+
+
+def source(side=300):
+    """A double source in noise; a smaller image is the middle of the larger one."""
+    y, x = np.indices((300, 300)) - 150
+    image = np.random.default_rng(1).normal(0, 1e-4, (300, 300))
+    for flux, off in ((1e-2, 0), (6e-3, 14)):
+        image = image + flux * np.exp(-((x - off) ** 2 + y**2) / 3.4)
+    return central_crop(image[None].astype(np.float32), side)
+
+
+def shown(image, spec):
+    pixels = cut_to_field(prepare(image, spec), spec)
+    batches = ImageSource(pixels, np.zeros(1, np.int64), spec, torch.device("cpu")).plain(np.arange(1))
+    return next(batches.images())[0, 0].numpy()
+
+
+def test_the_frame_looks_beyond_the_field():
+    assert kept_field(spec_of("modern")) == 96
+    assert kept_field(spec_of("sky")) == 96 + 2 * MARGIN
+
+
+@pytest.mark.parametrize("side", [96, 100, 128, 160])
+def test_a_smaller_image_is_shown_as_the_middle_of_a_larger_one(side):
+    spec = spec_of("sky")
+    large, small = shown(source(), spec), shown(source(side), spec)
+    assert large.shape == small.shape == (96, 96)
+    bright = large > 0.3
+    # The noise is measured on less sky, hence another clip level, by some per cent of itself.
+    assert np.abs(large - small)[bright].max() < 0.02
+
+
+def test_a_source_off_the_centre_is_shown_alike():
+    spec = spec_of("sky")
+    there, moved = source(), np.roll(source(), (9, -7), (1, 2))
+    np.testing.assert_array_equal(shown(there, spec), shown(moved, spec))
+
+
+def test_without_a_frame_nothing_is_filled_up():
+    spec = spec_of("modern")
+    assert cut_to_field(np.ones((1, 90, 90), np.float32), spec).shape == (1, 90, 90)
+    assert cut_to_field(np.ones((1, 128, 128), np.float32), spec).shape == (1, 96, 96)
