@@ -11,6 +11,7 @@ import numpy as np
 from rich.console import Console
 
 from rgbench.cli.progress import TerminalListener
+from rgbench.cli.screen import warn
 from rgbench.cli.work.report import say_reports, say_results
 from rgbench.data.catalogue import DataSet
 from rgbench.data.load import load_dataset
@@ -53,6 +54,7 @@ def run_and_report(
     reports = report_records(records, store, spec, dataset).reports
     for each in reports:
         say_results(each.comparisons[spec.model], each.records, console)
+        warn(console, *each.warnings)
     say_reports(reports, console)
     _say_where(reports[0].path, store, records, console)
     _say_failed(records, console)
