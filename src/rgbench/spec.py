@@ -54,7 +54,7 @@ Flag = StrictBool
 
 
 _LATER: Mapping[str, tuple[str, ...]] = MappingProxyType(
-    {"images": ("frame",), "augmentation": ("beam", "noise")}
+    {"images": ("frame", "beam"), "augmentation": ("beam", "noise")}
 )
 """Keys that came later: they do not enter the id where they have their defaults, so that older runs keep theirs."""
 
@@ -121,13 +121,15 @@ class DataSpec(_Frozen):
 class ImageSpec(_Frozen):
     """How an image becomes a network's input; sizes are pixels, of square fields unless two are given.
 
-    `frame` is "sky" where each image is brought to the standard frame of `rgbench.images.frame` last.
+    `frame` is "sky" where each image is brought to the standard frame of `rgbench.images.frame` last. `beam` is the
+    width of the beam to which all are brought, in units of that of the training images; 1 leaves them as they are.
     """
 
     preset: str
     field: Whole = Field(ge=8)
     size: Whole | tuple[Whole, Whole]
     frame: Literal["none", "sky"] = "none"
+    beam: Number = Field(1.0, ge=1, le=4)
 
     @field_validator("size")
     @classmethod

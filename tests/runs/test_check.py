@@ -92,6 +92,7 @@ WRONG = [
     ({"recipe": {"views": True}}, "key 'views': must be 1, 2, 4 or 8, found True"),
     ({"seeds": [1.5]}, "key 'seeds.0': .*valid integer"),
     ({"networks": "mcrgnet"}, r"key 'networks': must be a list, as \['mcrgnet'\]"),
+    ({"images": {"beam": 1.5}}, r'\[images\] beam: needs linear flux, so frame = "sky"'),
     ({"augmentation": {"beam": 1.5}}, 'beam, noise: need linear flux, so frame = "sky"'),
     (
         {"protocol": "sky", "augmentation": {"kind": "none"}},

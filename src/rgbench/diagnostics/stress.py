@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from rgbench.data.catalogue import DataSet
-from rgbench.diagnostics.disturbances import conditions_for, disturb, missing
+from rgbench.diagnostics.disturbances import beams_seen, conditions_for, disturb, missing
 from rgbench.errors import SpecError
 from rgbench.images.augment import rotate_stack
 from rgbench.images.batches import sequential_batches
@@ -133,7 +133,8 @@ class _Place:
             images = raw[self.index[part]]
             if not self.images_given:
                 images = disturb(images, names[part], condition, self.dataset.card)
-            pixels.append(prepare(images, self.run.spec))
+            beams = beams_seen(names[part], condition, self.run.dataset.card)
+            pixels.append(prepare(images, self.run.spec, beams=beams))
         return self._source(np.concatenate(pixels), self.run.spec, ready=True)
 
     def _source(self, images: NDArray[Any], spec: RunSpec, ready: bool = False) -> ImageSource:

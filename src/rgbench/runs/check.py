@@ -67,7 +67,12 @@ def check_study(study: Study, data: bool = True) -> Study:
 
 
 def _check_views(run: RunSpec) -> None:
-    """Refuse training views where they would do nothing, or something else than they say."""
+    """Refuse training views, and a common beam, where they would do nothing, or something else than they say."""
+    if run.images.beam > 1 and run.images.frame != "sky":
+        raise SpecError(
+            '[images] beam: needs linear flux, so frame = "sky" and a preset without a stretch, such as "sky"; found '
+            f'frame = "{run.images.frame}"'
+        )
     if not run.augmentation.reobserves:
         return
     if run.augmentation.kind != "random":

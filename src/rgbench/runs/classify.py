@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from rgbench.data.leakage import near_any
 from rgbench.data.own.files import ImageFile, SetAside, examine, file_stem, find_images
 from rgbench.errors import DataError, SpecError
-from rgbench.images.domain import FORBIDDING, Oddity, bring, look, words
+from rgbench.images.domain import FORBIDDING, Oddity, beam_after, bring, look, words
 from rgbench.images.fits import ENDINGS as FITS_ENDINGS
 from rgbench.images.fits import FitsImage
 from rgbench.images.noise import ImageError
@@ -242,19 +242,21 @@ def _read(file: ImageFile, classifier: Classifier, aside: list[SetAside]) -> _Ro
     odd |= look(pixels, spec.images.field, domain).oddities
     if odd & FORBIDDING:
         return _Row(file.place, odd, image.centre, None)
-    ready, reason = _prepared(pixels, spec)
+    ready, reason = _prepared(pixels, spec, beam_after(image.beam, odd, domain))
     if ready is None:
         aside.append(SetAside(file.place, reason))
         return None
     return _Row(file.place, odd, image.centre, ready)
 
 
-def _prepared(pixels: NDArray[np.float32], spec: RunSpec) -> tuple[NDArray[np.float32] | None, str]:
+def _prepared(
+    pixels: NDArray[np.float32], spec: RunSpec, beam: float
+) -> tuple[NDArray[np.float32] | None, str]:
     """Prepare one image and cut the field out, or say why it cannot be done."""
     if reason := usable(pixels):
         return None, reason
     try:
-        return cut_to_field(prepare(pixels[None], spec), spec)[0], ""
+        return cut_to_field(prepare(pixels[None], spec, beams=np.array([beam])), spec)[0], ""
     except ImageError as error:
         return None, error.reason
 

@@ -17,7 +17,7 @@ from rgbench.images.augment import Transformation, rotate, transform
 from rgbench.images.batches import ImageStore, sequential_batches, shuffled_batches, two_source_batches
 from rgbench.images.frame import into_frame
 from rgbench.images.preprocess import central_crop, preprocess_batch
-from rgbench.images.reobserve import Views, reobserve
+from rgbench.images.reobserve import BEAM_PIXELS, Views, reobserve, to_common_beam
 from rgbench.seeds import derive_seed
 from rgbench.spec import RunSpec
 
@@ -107,7 +107,10 @@ def image_source(
 
 
 def prepare(
-    images: NDArray[Any], spec: RunSpec, usable: NDArray[np.bool_] | None = None
+    images: NDArray[Any],
+    spec: RunSpec,
+    usable: NDArray[np.bool_] | None = None,
+    beams: NDArray[np.float64] | None = None,
 ) -> NDArray[np.float32]:
     """Preprocess images as a spec says, and keep what its augmentation can bring into the field.
 
@@ -119,13 +122,16 @@ def prepare(
         Preprocessing preset, field and augmentation are taken from it.
     usable : ndarray of bool, shape (n,), optional
         Images that can be preprocessed; others come out as zeros.
+    beams : ndarray of float64, shape (n,), optional
+        Widths of their beams, in units of that of the training images; left out, they are 1.
 
     Returns
     -------
     ndarray of float32, shape (n, side, side)
         Prepared images, cut about their centres.
     """
-    side = kept_side(spec, max(images.shape[1:]))
+    side, common = kept_side(spec, max(images.shape[1:])), spec.images.beam
+    own = np.ones(len(images)) if beams is None else beams
     rows = np.flatnonzero(np.ones(len(images), dtype=bool) if usable is None else usable)
     shape = central_crop(images[:1], side).shape[1:]
     ready = np.zeros((len(images), *shape), dtype=np.float32)
@@ -134,7 +140,7 @@ def prepare(
         prepared = central_crop(preprocess_batch(images[chosen], spec.images.preset), side)
         if start == 0 and prepared.shape[1:] != shape:  # of a preset that cuts or resamples
             ready = np.zeros((len(images), *prepared.shape[1:]), dtype=np.float32)
-        ready[chosen] = prepared
+        ready[chosen] = to_common_beam(prepared, common, own[chosen]) if common > 1 else prepared
     return ready
 
 
@@ -219,7 +225,8 @@ class RandomBatches:
                 drawn = Transformation.draw(len(chosen), how.rotate, how.flip, how.zoom, how.shift, chance)
                 images = transform(images, drawn, kept_field(spec))
             if how.reobserves:
-                images = reobserve(images, Views(how.beam, how.noise), chance)
+                views = Views(how.beam, BEAM_PIXELS * spec.images.beam, how.noise)
+                images = reobserve(images, views, chance)
             yield source.finish(images), source.labels[chosen.to(source.device)]
 
 
