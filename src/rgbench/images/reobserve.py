@@ -23,6 +23,8 @@ CLIP = 3.0
 BEAM_PIXELS = 3.0
 """Full width at half maximum of a beam in pixels, where it is sampled as surveys do."""
 GREYS = 255
+EMPTY = 1e-6
+"""Share of the peak below which a convolved pixel is 0: the rounding of the transform, of which a root would show."""
 SPAN = 30.0
 """Largest noise over the least."""
 
@@ -144,7 +146,9 @@ def to_common_beam(
         margin = math.ceil(5 * float(sigma.max()))
         wide = functional.pad(torch.from_numpy(images[rows])[:, None], (margin,) * 4)
         blurred = blur(wide, torch.from_numpy(sigma[rows].astype(np.float32)))
-        ready[rows] = blurred[:, 0, margin:-margin, margin:-margin].clamp(min=0).numpy()
+        least = EMPTY * blurred.amax(dim=(1, 2, 3), keepdim=True)
+        blurred = torch.where(blurred > least, blurred, 0.0)
+        ready[rows] = blurred[:, 0, margin:-margin, margin:-margin].numpy()
     return ready
 
 
