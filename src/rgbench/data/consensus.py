@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import io
 from dataclasses import dataclass
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,8 @@ SHARP = 0.95
 """Probability from which the class of a source counts as known."""
 VOTES_NEEDED = 2
 """Origins that must name the class of a source for it to count as known."""
+IMAGE_ID = "image_id"
+"""Column of a data set with the names that its images have in first-galaxy-data, where its sources have others."""
 
 
 @dataclass(frozen=True)
@@ -168,10 +171,15 @@ def read_consensus(path: Path | str | None = None) -> Consensus:
     >>> consensus.posterior.shape[1], int((consensus.votes.image != "").sum())
     (4, 2158)
     """
-    if path is None:
-        name, text = _SHIPPED, (resources.files(__package__) / _SHIPPED).read_text(encoding="ascii")
-    else:
-        name, text = str(path), Path(path).read_text(encoding="utf8")
+    return _shipped() if path is None else _parse(str(path), Path(path).read_text(encoding="utf8"))
+
+
+@cache
+def _shipped() -> Consensus:
+    return _parse(_SHIPPED, (resources.files(__package__) / _SHIPPED).read_text(encoding="ascii"))
+
+
+def _parse(name: str, text: str) -> Consensus:
     rows = list(csv.DictReader(io.StringIO(text)))
     missing = [key for key in _columns() if not rows or key not in rows[0]]
     if missing:

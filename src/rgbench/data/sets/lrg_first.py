@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rgbench.data.catalogue import CLASSES, Catalogue, DataSet
+from rgbench.data.consensus import IMAGE_ID
 from rgbench.data.overlap import SAME, close_pairs
 from rgbench.data.sets import first_galaxy_data, ma2019
 
@@ -60,7 +61,7 @@ def load() -> DataSet:
     found = images.catalogue.take(image)
     extra = {
         **labels.take(row).extra,
-        "image_id": found.source_id,
+        IMAGE_ID: found.source_id,
         "separation": separation,
         "other_label": np.array(CLASSES)[found.label],
     }
