@@ -25,6 +25,7 @@ CARD = replace(
     image_size=first_galaxy_data.CARD.image_size,
     splits=(),
     image_model=first_galaxy_data.CARD.image_model,
+    votes=True,
     defects=(
         "1100 of the 1194 labelled sources that are not FR0 have an image within 10 arcsec, three of them one "
         "that is nearer to another; the others are set aside by name",
