@@ -63,8 +63,8 @@ def sentences(known: KnownScores, found: Comparison) -> tuple[str, ...]:
     return (
         f"Several catalogues agree on the class of {known.n:,} of the {known.n_test:,} test sources. On these "
         f"{'; '.join(shown)}.",
-        f"{few}Hardly one of these labels is wrong: what is missing to 100 % are errors of the networks. But these are "
-        "the clear cases, and the score says nothing of the other sources.",
+        f"{few}Hardly any class that catalogues agree on is wrong: what is missing to 100 % is not the fault of the "
+        "labels. But these are the clear cases, and the score says nothing of the other sources.",
     )
 
 
