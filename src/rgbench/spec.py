@@ -54,7 +54,7 @@ Flag = StrictBool
 
 
 _LATER: Mapping[str, tuple[str, ...]] = MappingProxyType(
-    {"images": ("frame", "beam"), "augmentation": ("beam", "noise")}
+    {"images": ("frame", "beam"), "augmentation": ("beam", "noise"), "recipe": ("labels",)}
 )
 """Keys that came later: they do not enter the id where they have their defaults, so that older runs keep theirs."""
 
@@ -159,7 +159,11 @@ class AugmentationSpec(_Frozen):
 
 
 class RecipeSpec(_Frozen):
-    """How a network is trained and applied."""
+    """How a network is trained and applied.
+
+    `labels` is "consensus" where training sources that several catalogues labelled have the probabilities that their
+    votes give, in place of the published class (`rgbench.data.consensus.training_targets`).
+    """
 
     epochs: Whole = Field(ge=1)
     batch_size: Whole = Field(ge=1)
@@ -174,6 +178,7 @@ class RecipeSpec(_Frozen):
     plateau_patience: Whole = Field(3, ge=0)
     plateau_min_delta: Number = Field(0.01, ge=0)
     plateau_min_rate: Number = Field(1e-12, ge=0)
+    labels: Literal["published", "consensus"] = "published"
     class_weights: Flag = False
     label_smoothing: Number = Field(0.0, ge=0, lt=1)
     early_stopping: Whole = Field(-1, ge=-1)

@@ -39,10 +39,17 @@ class ImageSource:
         Sizes, augmentation, batch order and seed are taken from it.
     device : torch.device
         Where the images lie and the batches come out.
+    targets : ndarray of float, shape (n, n_classes), optional
+        What training batches have for labels: the probability of each class. Left out: the labels.
     """
 
     def __init__(
-        self, pixels: NDArray[np.float32], labels: NDArray[np.int64], spec: RunSpec, device: torch.device
+        self,
+        pixels: NDArray[np.float32],
+        labels: NDArray[np.int64],
+        spec: RunSpec,
+        device: torch.device,
+        targets: NDArray[np.float64] | None = None,
     ) -> None:
         self.spec = spec
         self.device = device
@@ -51,6 +58,9 @@ class ImageSource:
         self.field = spec.images.field
         self._store = ImageStore(pixels, np.asarray(labels, dtype=np.int64), device)
         self.labels = torch.tensor(labels, dtype=torch.int64, device=device)
+        self.targets = self.labels
+        if targets is not None:
+            self.targets = torch.tensor(targets, dtype=torch.float32, device=device)
 
     def plain(self, index: NDArray[np.int64]) -> PlainBatches:
         """Give sequential batches of the images of an index, not augmented."""
@@ -227,12 +237,15 @@ class RandomBatches:
             if how.reobserves:
                 views = Views(how.beam, BEAM_PIXELS * spec.images.beam, how.noise)
                 images = reobserve(images, views, chance)
-            yield source.finish(images), source.labels[chosen.to(source.device)]
+            yield source.finish(images), source.targets[chosen.to(source.device)]
 
 
 @dataclass(frozen=True)
 class RotationBatches:
-    """Every source at every angle; fixed two-source batches or true shuffling, as the recipe says."""
+    """Every source at every angle; fixed two-source batches or true shuffling, as the recipe says.
+
+    Shuffled ones are for training, so that they have what is trained on for labels.
+    """
 
     source: ImageSource
     index: Tensor
@@ -254,10 +267,11 @@ class RotationBatches:
     def epoch(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Give (images, labels) of the rotations, in the order of the epoch."""
         source, angles = self.source, self.angles
+        labels = source.targets if self.shuffle else source.labels
         for part in self._order(epoch):
             chosen = self.index[part // len(angles)]
             images = rotate(source.take(chosen), angles[part % len(angles)].to(source.device))
-            yield source.finish(images), source.labels[chosen.to(source.device)]
+            yield source.finish(images), labels[chosen.to(source.device)]
 
     def _order(self, epoch: int) -> Iterator[Tensor]:
         recipe, n = self.source.spec.recipe, self.n_images
