@@ -21,7 +21,7 @@ from rgbench.measures.unlike import Unlikeness
 from rgbench.runs.classifier_card import ClassifierCard, ConformalCard, MemberCard, read_card, write_card
 from rgbench.runs.device import check_device
 from rgbench.runs.prepare import make_network
-from rgbench.runs.trained import Trained, prepared_images
+from rgbench.runs.trained import Trained, logits_of, prepared_images
 from rgbench.store.tables import Outputs, log_probabilities
 from rgbench.training.checkpoint import fit_weights, read_tensors, write_tensors
 
@@ -105,7 +105,12 @@ class Classifier:
             If an image is smaller than the field of the network, or cannot be used: all blank, for instance.
         """
         pixels = prepared_images(images, self.card.spec, prepared)
-        scores = [log_probabilities(m.logits(pixels, True), m.outputs.activation) for m in self.members]
+        alike = len({m.spec.images for m in self.members}) == 1
+        found = logits_of(self.members, pixels) if alike else [m.logits(pixels, True) for m in self.members]
+        scores = [
+            log_probabilities(logits, m.outputs.activation)
+            for m, logits in zip(self.members, found, strict=True)
+        ]
         return scores[0] if len(scores) == 1 else combine(np.stack(scores), "logit")
 
     def predict(self, images: NDArray[np.generic], prepared: bool = False) -> Floats:

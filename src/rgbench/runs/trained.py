@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from rgbench.errors import DataError
 from rgbench.images.preprocess import central_crop, usable
@@ -46,17 +48,40 @@ class Trained:
         DataError
             If an image is smaller than the field of the network, or cannot be used: all blank, for instance.
         """
-        recipe = self.spec.recipe
-        pixels = prepared_images(images, self.spec, prepared)
-        batches = image_source(pixels, self.spec, self.device).plain(np.arange(len(pixels))).images()
-        return predict_logits(self.network, batches, recipe.precision, recipe.views)
+        return logits_of((self,), prepared_images(images, self.spec, prepared))[0]
 
     def embeddings(self, images: NDArray[np.generic], prepared: bool = False) -> NDArray[np.float32]:
         """Give what the last layer reads, shape (n, d), of one view of each image; arguments as of `logits`."""
-        pixels = prepared_images(images, self.spec, prepared)
-        return embed(
-            self.network, image_source(pixels, self.spec, self.device).plain(np.arange(len(pixels))).images()
-        )
+        return embed(self.network, self.framed(prepared_images(images, self.spec, prepared)))
+
+    def framed(self, pixels: NDArray[np.float32]) -> Iterator[Tensor]:
+        """Give batches of prepared images as the network takes them."""
+        return image_source(pixels, self.spec, self.device).plain(np.arange(len(pixels))).images()
+
+    def answer(self, batches: Iterator[Tensor]) -> NDArray[np.float32]:
+        """Give the logits of such batches, shape (n, n_classes)."""
+        return predict_logits(self.network, batches, self.spec.recipe.precision, self.spec.recipe.views)
+
+
+def logits_of(members: Sequence[Trained], pixels: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+    """Give the logits of several networks that take the same prepared images; each image is framed once.
+
+    Parameters
+    ----------
+    members : sequence of Trained
+        On one device, with one way of making input of images.
+    pixels : ndarray of float32, shape (n, h, w)
+        Prepared images.
+
+    Returns
+    -------
+    list of ndarray of float32, each of shape (n, n_classes)
+        In the order of the members.
+    """
+    parts = [[m.answer(iter([batch])) for m in members] for batch in members[0].framed(pixels)]
+    if not parts:
+        return [m.answer(iter([])) for m in members]
+    return [np.concatenate(each) for each in zip(*parts, strict=True)]
 
 
 def prepared_images(
