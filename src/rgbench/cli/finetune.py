@@ -40,7 +40,7 @@ def finetune(
         str | None, typer.Option("--name", help="What the new classifier is called; by default as the file.")
     ] = None,
     epochs: Annotated[int, typer.Option("--epochs", help="How often every source is shown.")] = 10,
-    learning_rate: Annotated[float, typer.Option("--learning-rate", help="Largest learning rate.")] = 3e-4,
+    learning_rate: Annotated[float, typer.Option("--learning-rate", help="Largest learning rate.")] = 5e-4,
     folds: Annotated[
         int,
         typer.Option(

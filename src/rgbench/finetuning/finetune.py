@@ -145,7 +145,8 @@ def _held_out(tuner: Tuner, fold: NDArray[np.int64], after: Floats) -> HeldOut:
 
 def _card(tuner: Tuner, members: tuple[Trained, ...], found: Comparison, name: str) -> ClassifierCard:
     own, parent, held = tuner.own, tuner.classifier.card, found.held_out
-    cards = tuple(_member(tuner, *pair) for pair in zip(parent.members, members, strict=True))
+    parts = zip(parent.members, tuner.classifier.members, members, strict=True)
+    cards = tuple(_member(tuner, *part) for part in parts)
     card = calibrate(name, cards, parent.classes, held.label, held.after)
     scores = score_rows(held.label, apply_temperature(held.after, card.temperature), CONDITION, card.classes)
     return card.model_copy(
@@ -163,7 +164,7 @@ def _card(tuner: Tuner, members: tuple[Trained, ...], found: Comparison, name: s
     )
 
 
-def _member(tuner: Tuner, before: MemberCard, member: Trained) -> MemberCard:
+def _member(tuner: Tuner, before: MemberCard, began: Trained, member: Trained) -> MemberCard:
     """Give the card of a network: its data are one's own, its weights began with those of another."""
     if not tuner.how.epochs:
         return before
@@ -174,17 +175,16 @@ def _member(tuner: Tuner, before: MemberCard, member: Trained) -> MemberCard:
         frame=spec.data.frame,
         pixel_scale=spec.data.pixel_scale,
     )
-    began = NetworkSpec(**{**spec.network.model_dump(), "weights": _weights(tuner, before)})
+    network = NetworkSpec(**{**spec.network.model_dump(), "weights": _digest(began)})
     return MemberCard(
-        spec=spec.model_copy(update={"data": data, "network": began}), activation=before.activation
+        spec=spec.model_copy(update={"data": data, "network": network}), activation=before.activation
     )
 
 
-def _weights(tuner: Tuner, before: MemberCard) -> str:
-    """Give the SHA-256 of the weights that training began with."""
-    network = tuner.classifier.members[tuner.classifier.card.members.index(before)].network
+def _digest(member: Trained) -> str:
+    """Give the SHA-256 of a network's weights."""
     digest = hashlib.sha256()
-    for key, value in sorted(network.state_dict().items()):
+    for key, value in sorted(member.network.state_dict().items()):
         digest.update(key.encode() + value.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()
 

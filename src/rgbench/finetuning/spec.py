@@ -37,7 +37,7 @@ class FinetuneSpec:
     """
 
     epochs: int = 10
-    learning_rate: float = 3e-4
+    learning_rate: float = 5e-4
     folds: int = 5
     seeds: tuple[int, ...] = ()
 

@@ -6,8 +6,6 @@ from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
@@ -19,7 +17,7 @@ from rgbench.measures.calibration import Floats
 from rgbench.runs.classifier import Classifier
 from rgbench.runs.inputs import ImageSource, image_source
 from rgbench.runs.trained import Trained
-from rgbench.training.loop import TrainingData, TrainingFiles, fit, keep_dropout
+from rgbench.training.loop import TrainingData, fit, keep_dropout
 
 WATCHED = 8
 """Training sources on which the loop measures the loss; nothing is chosen by it."""
@@ -88,13 +86,8 @@ class Tuner:
         if self.how.epochs:
             keep_dropout(network, spec.recipe.dropout)
             network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-            with TemporaryDirectory() as folder:
-                files = TrainingFiles(
-                    Path(folder) / "best.safetensors", Path(folder) / "checkpoint.safetensors"
-                )
-                fit(
-                    network, _data(images, rows), spec.recipe, spec.seed, files, lambda epoch, step: on_step()
-                )
+            data = _data(images, rows)
+            fit(network, data, spec.recipe, spec.seed, None, lambda epoch, step: on_step())
         # In the layout of a network that was read from a file, so that both give the same bits.
         fresh = deepcopy(member.network)
         fresh.load_state_dict(network.state_dict())
