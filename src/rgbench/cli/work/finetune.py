@@ -73,12 +73,13 @@ def finetune(sources: Sources, start: Start, spec: FinetuneSpec, target: Target,
             lambda done, total: bar.update(task, completed=done, total=total),
         )
     made.classifier.save(target.out)
-    _say_sources(made, console)
     say(console, made.words, style="bold")
-    say(console, *made.basis)
     _say_classes(made, console)
+    say(console, *made.basis)
+    _say_sources(made, console)
     say_written(target.out, console)
-    say(console, f"To classify with it: rgbench predict FOLDER --classifier {target.out}")
+    wish = "" if made.comparison.verdict == "better" else " all the same"
+    say(console, f"To classify with it{wish}: rgbench predict FOLDER --classifier {target.out}")
 
 
 def _options(sources: Sources, classes: tuple[str, ...]) -> FolderOptions:
@@ -99,8 +100,11 @@ def _bar(console: Console) -> Progress:
 def _say_sources(made: Finetuned, console: Console) -> None:
     own = made.own
     counts = [f"{n} {name}" for n, name in zip(own.counts.tolist(), own.classes, strict=True) if n]
-    none = f"; {own.unlabelled} without a label are left out" if own.unlabelled else ""
-    say(console, f"{len(own)} labelled sources ({', '.join(counts)}){none}")
+    none = f" {own.unlabelled} sources without a label were left out." if own.unlabelled else ""
+    say(
+        console,
+        f"{made.classifier.name} was trained on all {len(own)} labelled sources ({', '.join(counts)}).{none}",
+    )
     warn(console, *(f"set aside: {source}: {reason}" for source, reason in own.set_aside[:NAMED]))
     if len(own.set_aside) > NAMED:
         warn(console, f"set aside: {len(own.set_aside) - NAMED} more; rgbench predict names them all")
