@@ -41,8 +41,8 @@ def parent(tmp_path_factory, old_sky) -> Classifier:
         "name": "folder",
         "path": str(old_sky),
         "split": "becker2021",
-        "train_size": 25,
-        "validation_size": 10,
+        "train_size": 20,
+        "validation_size": 8,
     }
     study = Study(
         name="toy",

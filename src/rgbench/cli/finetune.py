@@ -26,7 +26,10 @@ def finetune(
     meanings: LabelsOption = None,
     leave_out: Annotated[
         list[str] | None,
-        typer.Option("--leave-out", help="A label whose sources are left out; may be repeated."),
+        typer.Option(
+            "--leave-out",
+            help="A label that counts as unlabelled: its sources are left out; may be repeated.",
+        ),
     ] = None,
     classifier: Annotated[
         str | None,

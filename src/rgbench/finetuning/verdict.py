@@ -85,7 +85,7 @@ def compare(held_out: HeldOut) -> Comparison:
     >>> says = [np.log(0.1 + 0.6 * np.eye(4)[(y + wrong) % 4]) for wrong in (i % 3 == 0, i % 10 == 0)]
     >>> found = compare(HeldOut(i.astype(str), y, i, i % 5, *says))
     >>> found.verdict, round(found.before.value, 3), round(found.after.value, 3), round(found.difference.low, 2)
-    ('better', 0.665, 0.9, 0.17)
+    ('better', 0.665, 0.9, 0.16)
     """
     before, after = (
         _answers(name, held_out, right) for name, right in zip("ba", held_out.right(), strict=True)
