@@ -17,7 +17,9 @@ from typing import Any
 import numpy as np
 from scipy.special import log_softmax
 
+from rgbench.comparison.label_consensus import known_classes
 from rgbench.comparison.summary import compare
+from rgbench.comparison.words.known_scores import with_known_scores
 from rgbench.comparison.words.second_views import with_second_views
 from rgbench.data.catalogue import Card, Catalogue, DataSet
 from rgbench.diagnostics.disturbances import default_conditions
@@ -109,7 +111,9 @@ def make_cost(number: int, sources: int) -> dict[str, float]:
 def make_records(size: Size) -> list[RunRecord]:
     """Make complete runs."""
     sources, epochs = size.sources, size.epochs
-    test = np.array([f"J{i // 3600:02}{i // 60 % 60:02}{i % 60:02}.0+300000" for i in range(sources)])
+    known = list(known_classes())[: sources // 4]
+    others = [f"J{i // 3600:02}{i // 60 % 60:02}{i % 60:02}.0+300000" for i in range(len(known), sources)]
+    test = np.array([*known, *others])
     names = {"validation": np.char.add("V", test[: sources // 2]), "test": test}
     study = Study(
         name="speed",
@@ -251,6 +255,8 @@ def measure(size: Size, folder: Path, clock: Clock = time.perf_counter) -> dict[
     seconds["second views"], comparisons[MODELS[0]] = timed(
         partial(with_second_views, lead, records, beside.conditions), clock
     )
+    lead = comparisons[MODELS[0]]
+    seconds["known classes"], comparisons[MODELS[0]] = timed(partial(with_known_scores, lead, records), clock)
     runs = Runs.of(comparisons, records, beside)
     for name, card in sections():
         seconds[f"section, {name}"], _ = timed(partial(card.maker, runs), clock)
@@ -263,7 +269,7 @@ def measure(size: Size, folder: Path, clock: Clock = time.perf_counter) -> dict[
     with_files, _ = timed(partial(write_page, path, comparisons, records, find, figures, beside), clock)
     seconds["figures and tables as files"] = round(with_files - seconds["whole page"], 2)
     whole = (
-        sum(v for k, v in seconds.items() if k.startswith(("comparison", "second views")))
+        sum(v for k, v in seconds.items() if k.startswith(("comparison", "second views", "known classes")))
         + seconds["whole page"]
     )
     return {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import tomllib
 from functools import cache
 from importlib import resources
@@ -253,6 +254,24 @@ def test_what_is_not_used_does_not_enter_the_id():
     assert runs_of(data=DataSpec(shared="refuse"))[0].run_id == plain.run_id
     for other in (DataSpec(test="mirabest-f"), DataSpec(train_limit=100), DataSpec(split="fold-0")):
         assert runs_of(data=other)[0].run_id != plain.run_id
+
+
+def test_what_a_run_is_trained_on_enters_the_id_where_it_is_not_the_published_label():
+    plain, same, soft = (
+        runs_of(recipe=recipe)[0] for recipe in ({}, {"labels": "published"}, {"labels": "consensus"})
+    )
+    assert plain.run_id == same.run_id != soft.run_id
+    assert "labels" not in plain.settings()["recipe"]
+    assert soft.settings()["recipe"]["labels"] == "consensus"
+
+
+def test_the_votes_are_those_that_ids_speak_of():
+    """An id says "consensus", not which: another table of votes needs another word in `RecipeSpec.labels`."""
+    table = resources.files("rgbench.data").joinpath("consensus.csv").read_bytes()
+    assert (
+        hashlib.sha256(table).hexdigest()
+        == "b3a15ab18b4fb3213a416a3b3af60f852bde0c4a99d10e7ec51ab4128dcb1783"
+    )
 
 
 @pytest.mark.parametrize(

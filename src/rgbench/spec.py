@@ -54,7 +54,7 @@ Flag = StrictBool
 
 
 _LATER: Mapping[str, tuple[str, ...]] = MappingProxyType(
-    {"images": ("frame",), "augmentation": ("beam", "noise")}
+    {"images": ("frame", "beam"), "augmentation": ("beam", "noise"), "recipe": ("labels",)}
 )
 """Keys that came later: they do not enter the id where they have their defaults, so that older runs keep theirs."""
 
@@ -121,13 +121,15 @@ class DataSpec(_Frozen):
 class ImageSpec(_Frozen):
     """How an image becomes a network's input; sizes are pixels, of square fields unless two are given.
 
-    `frame` is "sky" where each image is brought to the standard frame of `rgbench.images.frame` last.
+    `frame` is "sky" where each image is brought to the standard frame of `rgbench.images.frame` last. `beam` is the
+    width of the beam to which all are brought, in units of that of the training images; 1 leaves them as they are.
     """
 
     preset: str
     field: Whole = Field(ge=8)
     size: Whole | tuple[Whole, Whole]
     frame: Literal["none", "sky"] = "none"
+    beam: Number = Field(1.0, ge=1, le=4)
 
     @field_validator("size")
     @classmethod
@@ -157,7 +159,11 @@ class AugmentationSpec(_Frozen):
 
 
 class RecipeSpec(_Frozen):
-    """How a network is trained and applied."""
+    """How a network is trained and applied.
+
+    `labels` is "consensus" where training sources that several catalogues labelled have the probabilities that their
+    votes give, in place of the published class (`rgbench.data.consensus.training_targets`).
+    """
 
     epochs: Whole = Field(ge=1)
     batch_size: Whole = Field(ge=1)
@@ -172,6 +178,7 @@ class RecipeSpec(_Frozen):
     plateau_patience: Whole = Field(3, ge=0)
     plateau_min_delta: Number = Field(0.01, ge=0)
     plateau_min_rate: Number = Field(1e-12, ge=0)
+    labels: Literal["published", "consensus"] = "published"
     class_weights: Flag = False
     label_smoothing: Number = Field(0.0, ge=0, lt=1)
     early_stopping: Whole = Field(-1, ge=-1)

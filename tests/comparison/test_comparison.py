@@ -251,3 +251,17 @@ def test_paired_resamples_cancel_what_the_sources_share():
     (pair,) = paired_differences(samples, metrics().get("mpca"), 0.95, 200)
     assert pair.low == pytest.approx(0.02)
     assert pair.resolvable == pytest.approx(0, abs=1e-9)
+
+
+def test_recipes_that_differ_in_one_more_key_have_rows_of_their_own(make_run):
+    """Two ways to be trained are not pooled as if they were seeds of one."""
+    runs = [
+        make_run("mcrgnet", seed, skill, recipe={"labels": labels})
+        for labels, skill in (("published", 0.8), ("consensus", 0.6))
+        for seed in (1, 2)
+    ]
+    found = compare(runs)
+    names = [row.network for row in found.rows]
+    assert [name.split(", ")[-1] for name in names] == ["labels published)", "labels consensus)"]
+    assert [row.n_seeds for row in found.rows] == [2, 2]
+    assert {row.name for row in found.rows} == {"mcrgnet"}

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from rgbench.data.catalogue import Card
-from rgbench.diagnostics.disturbances import disturb
+from rgbench.diagnostics.disturbances import beams_seen, disturb
 from rgbench.diagnostics.second_view import BEAMS, CLIPS, DEPTHS, SHIFT, TURN, View, hidden_noise, observe
 from rgbench.images.noise import FWHM_TO_SIGMA, unit_noise
 from rgbench.store.conditions import Condition
@@ -133,6 +133,23 @@ def test_a_view_depends_on_the_source_and_the_draw_alone():
     whole = disturb(images, ["a", "b", "c"], VIEW, CARD)
     np.testing.assert_array_equal(disturb(images[1:2], ["b"], VIEW, CARD)[0], whole[1])
     assert (disturb(images, ["a", "b", "c"], Condition("view", 2), CARD) != whole).any()
+
+
+def test_the_beam_that_is_told_is_the_one_in_the_image():
+    """A bright point above faint noise, seen again: its width is what a header would say."""
+    names = [f"source {i}" for i in range(6)]
+    sky = np.stack(
+        [1000 * gaussian(BEAM) + unit_noise(np.random.default_rng(i), (101, 101), BEAM) for i in range(6)]
+    )
+    found = disturb(sky, names, VIEW, CARD)
+    middles = [image[30:71, 30:71] * (image[30:71, 30:71] > 0.03 * image.max()) for image in found]
+    cut = moments(gaussian(BEAM)[30:71, 30:71] * (gaussian(BEAM)[30:71, 30:71] > 0.03))[2]
+    widths = np.array([moments(image)[2] for image in middles]) / cut
+    told = beams_seen(names, VIEW, CARD)
+    assert told.std() > 0.1
+    np.testing.assert_allclose(widths, told, rtol=0.05)
+    assert beams_seen(names, Condition("noise", 1.0), CARD).tolist() == [1.0] * 6
+    assert beams_seen(["a"], Condition("survey", survey="nvss-simulated"), CARD)[0] == pytest.approx(45 / 5.4)
 
 
 def test_what_shows_nothing_stays_and_nan_move():

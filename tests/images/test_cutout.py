@@ -92,7 +92,7 @@ def test_interpolation_is_reproject_s(code, system):
     header = frame(code, 2.0, 33.0, 1, system, far=(0.4, -0.3) if code != "CAR" else (0.4, 0.0))
     noise = np.random.default_rng(3).normal(size=(160, 160)).astype(np.float32)
     image = FitsImage(noise, header)
-    found = cutout(image, 150.01, 30.01, CutoutSpec(n_pixels=100, pixel_scale=1.8))
+    found = cutout(image, 150.01, 30.01, CutoutSpec(n_pixels=100, pixel_scale=1.8, order=1))
     other, _ = reproject_interp((noise.astype(float), WCS(header)), found.wcs, (100, 100), order="bilinear")
     both = np.isfinite(found.pixels) & np.isfinite(other)
     assert both.mean() > 0.9
@@ -105,13 +105,15 @@ def test_interpolation_is_reproject_s(code, system):
 @pytest.mark.parametrize(
     "name", ["NVSS_J105007.27+304037.52", "LOTSS_J105007.27+304037.52", "J105007+304037"]
 )
-def test_real_images_are_resampled_as_reproject_does(name):
+@pytest.mark.parametrize("order", [1, 3])
+def test_real_images_are_resampled_as_reproject_does(name, order):
     from reproject import reproject_interp
 
     image = read_fits(MIRROR / f"other_FITS/{name}.fits.gz")
-    found = cutout(image, 162.5303, 30.67709, CutoutSpec(size_arcsec=200, pixel_scale=1.2))
+    found = cutout(image, 162.5303, 30.67709, CutoutSpec(size_arcsec=200, pixel_scale=1.2, order=order))
     assert found.pixels.shape == (167, 167)
-    other, _ = reproject_interp((image.pixels, image.wcs), found.wcs, found.pixels.shape)
+    kernel = {1: "bilinear", 3: "bicubic"}[order]
+    other, _ = reproject_interp((image.pixels, image.wcs), found.wcs, found.pixels.shape, order=kernel)
     np.testing.assert_allclose(found.pixels, other, atol=1e-6 * np.nanmax(other))
 
 
@@ -127,6 +129,25 @@ def test_the_mean_over_coarser_pixels_is_reproject_s_exact_one():
     # Four by four bilinear samples a pixel against areas of overlap: white noise is the hardest case.
     assert np.corrcoef(found.pixels.ravel(), other.ravel())[0, 1] > 0.97
     assert found.pixels.std() == pytest.approx(other.std(), rel=0.15)
+
+
+def test_a_compact_source_between_pixels_keeps_its_peak():
+    """A beam of three pixels: bilinear interpolation, half a pixel off in both directions, takes 15 % of the peak."""
+    header = frame("TAN", 1.8)
+    image = FitsImage(
+        np.exp(-0.5 * (separations(WCS(header), 160) / (5.4 / 2.3548)) ** 2).astype(np.float32), header
+    )
+    row, column = np.unravel_index(np.argmax(image.pixels), image.pixels.shape)
+    ra, dec = image.positions(np.array([column + 0.5]), np.array([row + 0.5]))
+    peaks = {}
+    for order in (1, 3):
+        spec = CutoutSpec(n_pixels=31, pixel_scale=1.8, order=order)
+        found = cutout(image, float(ra[0]), float(dec[0]), spec)
+        true = np.exp(-0.5 * (separations(found.wcs, 31) / (5.4 / 2.3548)) ** 2)
+        peaks[order] = found.pixels.max() / true.max()
+    assert CutoutSpec(n_pixels=1).order == 3
+    assert peaks[1] < 0.88
+    assert peaks[3] == pytest.approx(1, abs=0.01)
 
 
 @needs_mirror

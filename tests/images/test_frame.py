@@ -12,7 +12,7 @@ from scipy.ndimage import gaussian_filter
 from rgbench.images.frame import centre_of_flux, into_frame
 from rgbench.images.noise import FWHM_TO_SIGMA, subtract_clip
 from rgbench.images.preprocess import preprocess_batch
-from rgbench.images.reobserve import CLIP, Views, blur, reobserve
+from rgbench.images.reobserve import CLIP, Views, blur, reobserve, to_common_beam
 
 
 def double(side: int = 128, at: tuple[float, float] = (0.0, 0.0), gap: float = 20.0) -> np.ndarray:
@@ -142,3 +142,28 @@ def test_eight_bits_and_fits_of_one_source_enter_alike():
     grey = np.round(255 * clipped / clipped.max()).astype(np.uint8)
     one, other = (preprocess_batch(image[None], "sky")[0] for image in (noisy.astype(np.float32), grey))
     assert np.abs(one - other).max() < 0.01
+
+
+def test_one_source_through_two_known_beams_enters_alike():
+    """What SciPy blurs to 1.4 times the beam meets the image as it is at the common beam of 1.5."""
+    image = double()
+    wider = gaussian_filter(image.astype(float), 3 * FWHM_TO_SIGMA * np.sqrt(1.4**2 - 1)).astype(np.float32)
+    both = to_common_beam(np.stack([image, wider]), 1.5, np.array([1.0, 1.4]))
+    by_scipy = gaussian_filter(image.astype(float), 3 * FWHM_TO_SIGMA * np.sqrt(1.5**2 - 1))
+    np.testing.assert_allclose(both[0], by_scipy, atol=1e-4 * by_scipy.max())
+    np.testing.assert_allclose(both[1], by_scipy, atol=1e-4 * by_scipy.max())
+    untold = to_common_beam(wider[None], 1.5, np.ones(1))[0]
+    assert np.abs(untold - by_scipy).max() > 0.1 * by_scipy.max()
+
+
+def test_what_leaves_the_image_does_not_come_in_on_the_other_side():
+    image = np.zeros((1, 41, 41), dtype=np.float32)
+    image[0, 20, 40] = 1
+    found = to_common_beam(image, 2.0, np.ones(1))[0]
+    assert found[20, :20].max() < 1e-6
+    assert found[20, 40] > 0.02
+
+
+def test_a_wider_beam_than_the_common_one_stays():
+    image = double()[None]
+    np.testing.assert_array_equal(to_common_beam(image, 1.5, np.array([1.8])), image)

@@ -114,7 +114,7 @@ def test_an_entry_point_is_found_and_one_that_cannot_be_imported_is_said(monkeyp
 
 def test_every_section_that_ships_is_registered_once_in_the_order_of_the_page(made):
     assert tuple(name for name, _ in sections.sections()) == OWN
-    assert len(OWN) == 21
+    assert len(OWN) == 22
     content = page.make(Runs.of(made.comparisons, made.records))
     anchors = {anchor for anchor, _ in content.menu}
     assert len(anchors) == len(content.menu)

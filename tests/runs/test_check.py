@@ -92,12 +92,23 @@ WRONG = [
     ({"recipe": {"views": True}}, "key 'views': must be 1, 2, 4 or 8, found True"),
     ({"seeds": [1.5]}, "key 'seeds.0': .*valid integer"),
     ({"networks": "mcrgnet"}, r"key 'networks': must be a list, as \['mcrgnet'\]"),
+    ({"images": {"beam": 1.5}}, r'\[images\] beam: needs linear flux, so frame = "sky"'),
     ({"augmentation": {"beam": 1.5}}, 'beam, noise: need linear flux, so frame = "sky"'),
     (
         {"protocol": "sky", "augmentation": {"kind": "none"}},
         r"\[augmentation\] beam, noise: go with kind = \"random\", found 'none'",
     ),
     ({"images": {"frame": "ground"}}, r"\[images\]: key 'frame': .*'none' or 'sky', found 'ground'"),
+    (
+        {"data": {"name": "mirabest-f"}, "recipe": {"labels": "consensus"}},
+        r'\[recipe\] labels: found "consensus", but mirabest-f has no votes of several catalogues; "published" is '
+        r'legal there, and "consensus" for first-galaxy-data, lrg-first, first-consensus',
+    ),
+    (
+        {"data": {"name": "mine", "path": "."}, "recipe": {"labels": "consensus"}},
+        r'\[recipe\] labels: found "consensus", but the images in \. has no votes',
+    ),
+    ({"recipe": {"labels": "soft"}}, r"\[recipe\]: key 'labels': .*'published' or 'consensus', found 'soft'"),
     ({"name": "x/y"}, "key 'name': the report is named after it: no slash"),
     ({"name": "report"}, "key 'name': .*not 'report'"),
     ({"name": ".x"}, "key 'name': .*no dot at the beginning"),

@@ -22,6 +22,7 @@ from scipy.special import log_softmax, softmax
 
 import rgbench
 from rgbench.cli.app import main
+from rgbench.diagnostics.stress import views_of
 from rgbench.errors import DataError, SpecError, StoreError
 from rgbench.images.domain import FORBIDDING, Oddity
 from rgbench.images.noise import ImageError
@@ -128,6 +129,25 @@ def test_temperature_and_sets_are_those_of_a_computation_of_its_own(classifier, 
     np.testing.assert_array_equal(sets, 1 - p <= np.array(classifier.card.conformal.threshold))
 
 
+def test_second_views_calibrate_too(run):
+    """The temperature is that of first images and views together, by a minimisation of its own."""
+    views = views_of(run, draws=(1, 2))
+    assert [set(table.split) for table in views] == [{"validation"}] * 2
+    tables = [run.record.predictions.select("validation", "best")]
+    tables += [table.select("validation", "best", condition=None) for table in views]
+    assert len({table.logits.tobytes() for table in tables}) == 3
+    logits = np.concatenate([table.logits for table in tables]).astype(float)
+    y = np.concatenate([table.label for table in tables])
+
+    def loss(t):
+        return -log_softmax(logits / t, axis=1)[np.arange(len(y)), y].mean()
+
+    expected = minimize_scalar(loss, bounds=(0.05, 20), method="bounded", options={"xatol": 1e-8}).x
+    card = make_classifier([run], ExportChoice("toy-2"), [views]).card
+    assert card.temperature == pytest.approx(expected, rel=1e-3)
+    assert "calibrated on 2 second views too" in card.recipe
+
+
 def test_the_card_tells_where_it_comes_from_and_no_folder_of_the_machine(classifier, run, sky, file):
     card = classifier.card
     assert card.prior == (0.25, 0.25, 0.25, 0.25)
@@ -141,7 +161,10 @@ def test_the_card_tells_where_it_comes_from_and_no_folder_of_the_machine(classif
     np.testing.assert_allclose(np.sort(np.array(card.seen)[:, 0]), np.sort(places[:, 0]), atol=1e-4)
     test = run.record.predictions.select("test", "best")
     right = test.logits.argmax(axis=1) == test.label
-    (overall,) = (score for score in card.scores if not score.of)
+    overall, covered = (score for score in card.scores if not score.of)
+    assert (overall.metric, covered.metric) == ("recognised", "covered")
+    sets = classifier.sets(np.log(classifier.predict(run.dataset.images[run.side("test")])))
+    assert covered.value == sets[np.arange(len(test)), test.label].mean()
     assert (overall.value, overall.n) == (right.mean(), len(test))
     assert overall.low < overall.value < overall.high
     assert card.members[0].spec.run_id == run.run_id
@@ -336,7 +359,7 @@ def test_a_prior_changes_probabilities_by_the_formula(classifier, folder):
 def test_an_image_that_the_preset_refuses_costs_itself_only(classifier, folder, monkeypatch):
     kept = prepare
 
-    def picky(images, spec):
+    def picky(images, spec, **more):
         if images[0].std() < 1e-3:
             raise ImageError(0, "has no noise to stretch by")
         return kept(images, spec)

@@ -106,3 +106,44 @@ def test_balanced_weights_equal_scikit_learn_s(batch):
     _, labels = batch
     expected = compute_class_weight("balanced", classes=np.arange(4), y=labels.numpy())
     np.testing.assert_allclose(balanced_weights(labels, 4).numpy(), expected, rtol=1e-6)
+
+
+@pytest.fixture
+def soft() -> torch.Tensor:
+    """Probabilities of 40 sources: some even, some sure."""
+    drawn = torch.rand(40, 4, generator=torch.Generator().manual_seed(2)) ** 4
+    return drawn / drawn.sum(dim=1, keepdim=True)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_cross_entropy_with_probabilities_equals_torch_s(batch, soft, smoothing):
+    logits, _ = batch
+    ours = cross_entropy(logits, soft, "softmax", label_smoothing=smoothing)
+    theirs = torch.nn.functional.cross_entropy(logits, soft, label_smoothing=smoothing)
+    assert float(ours) == pytest.approx(float(theirs), rel=1e-5)
+
+
+def test_weighted_cross_entropy_with_probabilities_equals_a_count_by_hand(batch, soft):
+    """Every source stands there as four parts, one of each class, as heavy as it is likely and as the class weighs."""
+    logits, _ = batch
+    weights = balanced_weights(soft, 4)
+    np.testing.assert_allclose(weights.numpy(), 40 / (4 * soft.double().sum(0).numpy()), rtol=1e-6)
+    total = mass = 0.0
+    for row, p in zip(logits.double().tolist(), soft.double().tolist(), strict=True):
+        norm = math.log(sum(math.exp(value) for value in row))
+        for c in range(4):
+            total += float(weights[c]) * p[c] * (norm - row[c])
+            mass += float(weights[c]) * p[c]
+    assert float(cross_entropy(logits, soft, "softmax", weights)) == pytest.approx(total / mass, rel=1e-5)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+@pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
+def test_probabilities_of_0_and_1_are_labels(batch, smoothing, activation):
+    logits, labels = batch
+    sure = torch.nn.functional.one_hot(labels, 4).float()
+    assert balanced_weights(sure, 4).tolist() == balanced_weights(labels, 4).tolist()
+    weights = balanced_weights(labels, 4)
+    for given in (None, weights):
+        hard, same = (cross_entropy(logits, y, activation, given, smoothing) for y in (labels, sure))
+        assert float(hard) == pytest.approx(float(same), rel=1e-5)

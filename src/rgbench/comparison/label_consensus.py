@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rgbench.data.catalogue import CLASSES
-from rgbench.data.consensus import ORIGINS, Consensus, Votes, class_of, read_consensus
+from rgbench.data.catalogue import CLASSES, Catalogue
+from rgbench.data.consensus import IMAGE_ID, ORIGINS, Consensus, Votes, class_of, read_consensus
 from rgbench.errors import DataError, SpecError
 from rgbench.seeds import numpy_generator
 from rgbench.statistics.annotators import (
@@ -252,13 +252,41 @@ def published_labels(votes: Votes, source_id: NDArray[Any], label: NDArray[np.in
     return np.array([known.get(name, -1) for name in votes.source_id.tolist()], dtype=np.int64)
 
 
-def on_consensus(predictions: Predictions) -> Predictions:
+def known_classes(catalogue: Catalogue | None = None) -> dict[str, str]:
+    """Give the class of each source of first-consensus, by its name.
+
+    Parameters
+    ----------
+    catalogue : Catalogue, optional
+        Of a data set that shows images of first-galaxy-data under other names, such as lrg-first: then its names
+        are given. Left out: the names of first-galaxy-data.
+
+    Examples
+    --------
+    >>> known = known_classes()
+    >>> len(known), known["J074708.40+171727.6"]
+    (535, 'FRI')
+    """
+    consensus = read_consensus()
+    known = consensus.sharp & (consensus.votes.image != "")
+    names = consensus.votes.source_id[known].tolist()
+    found = {name: CLASSES[c] for name, c in zip(names, consensus.label[known].tolist(), strict=True)}
+    if catalogue is None:
+        return found
+    images = catalogue.extra.get(IMAGE_ID, catalogue.source_id).tolist()
+    named = zip(catalogue.source_id.tolist(), images, strict=True)
+    return {source: found[image] for source, image in named if image in found}
+
+
+def on_consensus(predictions: Predictions, known: Mapping[str, str] | None = None) -> Predictions:
     """Give the test predictions of a run on the sources whose class is known, with that class as their label.
 
     Parameters
     ----------
     predictions : Predictions
         Of a run on first-galaxy-data, in whose names the sources are looked up.
+    known : mapping of str to str, optional
+        Class of each known source, by its name in the run; left out, that of `known_classes`.
 
     Returns
     -------
@@ -275,18 +303,13 @@ def on_consensus(predictions: Predictions) -> Predictions:
             f"run {predictions.run_id} has the classes {', '.join(predictions.classes)}; the consensus is of "
             f"{', '.join(CLASSES)}"
         )
-    consensus = read_consensus()
-    known = consensus.sharp & (consensus.votes.image != "")
-    names = consensus.votes.source_id[known].tolist()
-    label = {
-        name: predictions.classes.index(CLASSES[c])
-        for name, c in zip(names, consensus.label[known], strict=True)
-    }
-    rows = (predictions.split == "test") & np.isin(predictions.source_id, names)
+    known = known_classes() if known is None else known
+    rows = (predictions.split == "test") & np.isin(predictions.source_id, list(known))
     if not rows.any():
         raise DataError(f"run {predictions.run_id}: none of its test sources is in first-consensus")
     held = predictions.take(rows)
-    return replace(held, label=np.array([label[str(name)] for name in held.source_id], dtype=np.int64))
+    label = [predictions.classes.index(known[name]) for name in held.source_id.tolist()]
+    return replace(held, label=np.array(label, dtype=np.int64))
 
 
 def _tables(votes: Votes, origins: Sequence[tuple[str, ...]]) -> tuple[tuple[Annotator, ...], list[Floats]]:

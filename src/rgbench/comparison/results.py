@@ -74,6 +74,53 @@ class Row:
 
 
 @dataclass(frozen=True)
+class KnownScore:
+    """A network on the test sources whose class several catalogues agree on.
+
+    Attributes
+    ----------
+    network : str
+        Its name, as in its `Row`.
+    n : int
+        Number of such sources that a run was tested on.
+    consensus, published : dict of str to Estimate
+        Metrics on these sources, held against the class that catalogues agree on, and against the published label.
+    """
+
+    network: str
+    n: int
+    consensus: dict[str, Estimate]
+    published: dict[str, Estimate]
+
+
+@dataclass(frozen=True)
+class KnownScores:
+    """Networks on the test sources whose class several catalogues agree on.
+
+    Attributes
+    ----------
+    counts : dict of str to int
+        Number of these sources by the class agreed on; each counted once, in however many runs it is.
+    n_test : int
+        Number of all test sources, counted likewise.
+    relabelled : int
+        Number of the sources agreed on whose published label is another class.
+    scores : tuple of KnownScore
+        One for each network of the comparison that learnt something.
+    """
+
+    counts: dict[str, int]
+    n_test: int
+    relabelled: int
+    scores: tuple[KnownScore, ...]
+
+    @property
+    def n(self) -> int:
+        """Number of sources agreed on."""
+        return sum(self.counts.values())
+
+
+@dataclass(frozen=True)
 class Comparison:
     """A comparison of networks on one test set.
 
@@ -102,6 +149,8 @@ class Comparison:
         What its labels allow; None where they were never held against others.
     words : tuple of str
         The answer in sentences: the best network, its pairs, what limits the comparison, what went wrong.
+    known : KnownScores or None
+        The networks on the sources whose class several catalogues agree on; None where none is known, or nobody asked.
     """
 
     metric: str
@@ -115,3 +164,4 @@ class Comparison:
     data: str = ""
     ceiling: LabelCeiling | None = None
     words: tuple[str, ...] = ()
+    known: KnownScores | None = None

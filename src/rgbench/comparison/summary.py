@@ -20,6 +20,7 @@ from rgbench.measures.catalogue import Measured, find_metric, measure, metrics
 from rgbench.measures.classification import confusion_matrix, per_class
 from rgbench.measures.health import Note, check_history, check_predictions
 from rgbench.seeds import numpy_generator
+from rgbench.spec import RecipeSpec
 from rgbench.statistics.intervals import Weights, interval, joint_weights, resampled, stratified_weights
 from rgbench.statistics.label_ceiling import LabelCeiling, label_ceiling
 from rgbench.statistics.losses import RowDraws, mean_ends, row_ends
@@ -45,6 +46,8 @@ COSTS = (
     "inference_images_per_second",
     "peak_memory_mb",
 )
+_FURTHER = tuple(key for key in RecipeSpec.model_fields if key not in ("learning_rate", "epochs"))
+"""Keys of a recipe that name a row only where they differ."""
 
 
 @dataclass(frozen=True)
@@ -199,15 +202,19 @@ def _tested(records: Sequence[RunRecord], labels: Sequence[str], model: str) -> 
 
 
 def _labels(records: Sequence[RunRecord]) -> list[str]:
-    """Name each run's row: the network, with rate and epochs where one has several recipes."""
-    recipes: dict[str, set[str]] = {}
+    """Name each run's row: the network, with rate, epochs and whatever else differs where one has several recipes."""
+    recipes: dict[str, list[RecipeSpec]] = {}
     for record in records:
-        recipes.setdefault(record.spec.network.name, set()).add(str(record.spec.recipe))
+        recipes.setdefault(record.spec.network.name, []).append(record.spec.recipe)
     labels = []
     for record in records:
         name, recipe = record.spec.network.name, record.spec.recipe
-        several = len(recipes[name]) > 1
-        labels.append(f"{name} ({recipe.learning_rate:g}, {recipe.epochs} epochs)" if several else name)
+        own = recipes[name]
+        differ = [key for key in _FURTHER if any(getattr(each, key) != getattr(own[0], key) for each in own)]
+        further = "".join(f", {key} {getattr(recipe, key)}" for key in differ)
+        several = any(each != own[0] for each in own)
+        said = f"({recipe.learning_rate:g}, {recipe.epochs} epochs{further})"
+        labels.append(f"{name} {said}" if several else name)
     return labels
 
 

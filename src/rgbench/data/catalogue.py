@@ -156,6 +156,8 @@ class Card:
         That catalogue, and how many sources.
     keys : tuple of str
         Its publications, by their keys in ``references.bib``.
+    votes : bool
+        Whether its sources stand in the table of what all catalogues call them (`rgbench.data.consensus`).
     """
 
     name: str
@@ -176,6 +178,7 @@ class Card:
     image_size: tuple[int, int] | None = None
     splits: tuple[str, ...] | None = None
     image_model: ImageModel | None = None
+    votes: bool = False
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import io
 from dataclasses import dataclass
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,8 @@ SHARP = 0.95
 """Probability from which the class of a source counts as known."""
 VOTES_NEEDED = 2
 """Origins that must name the class of a source for it to count as known."""
+IMAGE_ID = "image_id"
+"""Column of a data set with the names that its images have in first-galaxy-data, where its sources have others."""
 
 
 @dataclass(frozen=True)
@@ -168,10 +171,15 @@ def read_consensus(path: Path | str | None = None) -> Consensus:
     >>> consensus.posterior.shape[1], int((consensus.votes.image != "").sum())
     (4, 2158)
     """
-    if path is None:
-        name, text = _SHIPPED, (resources.files(__package__) / _SHIPPED).read_text(encoding="ascii")
-    else:
-        name, text = str(path), Path(path).read_text(encoding="utf8")
+    return _shipped() if path is None else _parse(str(path), Path(path).read_text(encoding="utf8"))
+
+
+@cache
+def _shipped() -> Consensus:
+    return _parse(_SHIPPED, (resources.files(__package__) / _SHIPPED).read_text(encoding="ascii"))
+
+
+def _parse(name: str, text: str) -> Consensus:
     rows = list(csv.DictReader(io.StringIO(text)))
     missing = [key for key in _columns() if not rows or key not in rows[0]]
     if missing:
@@ -211,7 +219,8 @@ def soft_labels(dataset: DataSet) -> NDArray[np.float64]:
     Parameters
     ----------
     dataset : DataSet
-        A set with the sources of first-galaxy-data, or some of them, under their names there.
+        A set with the sources of first-galaxy-data, or some of them, under their names there or with these names
+        in `image_id`.
 
     Returns
     -------
@@ -228,22 +237,73 @@ def soft_labels(dataset: DataSet) -> NDArray[np.float64]:
     The probabilities know the published label of every source, test sources included: to train with the rows of
     training sources is what they are for, to score with them is not the published score.
     """
+    rows = _rows(dataset, np.arange(len(dataset.catalogue)))
+    return read_consensus().posterior[rows][:, _order(dataset)]
+
+
+def training_targets(dataset: DataSet, train: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Give the probability of each class that a network is trained on, where votes count and not one label.
+
+    Parameters
+    ----------
+    dataset : DataSet
+        A set with sources of first-galaxy-data, under their names there or with their names in `image_id`.
+    train : ndarray of int64
+        Its training sources, as an index.
+
+    Returns
+    -------
+    ndarray of float64, shape (n, 4)
+        Rows in the order of the data set. Training sources with two votes or more have the probabilities of
+        `soft_labels`; all other sources have 1 for their published class.
+
+    Raises
+    ------
+    DataError
+        If the set has other classes, or a training source that the table of votes does not have.
+
+    Notes
+    -----
+    Of a source with one vote the model knows no more than which catalogue gave it: all FRII of CoNFIG would have the
+    same probabilities. That says nothing of the source, so that its published class stays.
+
+    Examples
+    --------
+    >>> from rgbench.data.sets import load_data
+    >>> dataset = load_data("first-galaxy-data")
+    >>> p = training_targets(dataset, np.flatnonzero(dataset.splits["published"] == "train"))
+    >>> int((p.max(axis=1) < 1).sum())
+    687
+    """
+    consensus, rows = read_consensus(), _rows(dataset, train)
+    label = dataset.catalogue.label
+    targets = np.eye(len(dataset.classes))[label] * (label >= 0)[:, None]
+    several = consensus.votes.number[rows] >= VOTES_NEEDED
+    targets[train[several]] = consensus.posterior[rows[several]][:, _order(dataset)]
+    return targets
+
+
+def _rows(dataset: DataSet, chosen: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Give the rows of some sources of a data set in the table of votes."""
     if set(dataset.classes) != set(CLASSES):
         raise DataError(
             f"{dataset.card.name} has the classes {', '.join(dataset.classes)}; soft labels are of "
             f"{', '.join(CLASSES)}"
         )
-    consensus = read_consensus()
-    row = {str(name): i for i, name in enumerate(consensus.votes.source_id)}
-    names = dataset.catalogue.source_id.tolist()
+    row = {name: i for i, name in enumerate(read_consensus().votes.source_id.tolist())}
+    names = dataset.catalogue.extra.get(IMAGE_ID, dataset.catalogue.source_id)[chosen].tolist()
     unknown = [name for name in names if name not in row]
     if unknown:
         raise DataError(
             f"{dataset.card.name}: {len(unknown)} sources are not in the table of votes, e.g. {unknown[0]!r}; it has "
             "those of first-galaxy-data"
         )
-    order = [CLASSES.index(name) for name in dataset.classes]
-    return consensus.posterior[[row[name] for name in names]][:, order]
+    return np.array([row[name] for name in names], dtype=np.int64)
+
+
+def _order(dataset: DataSet) -> list[int]:
+    """Give the columns of the table in the order of a data set's classes."""
+    return [CLASSES.index(name) for name in dataset.classes]
 
 
 def _columns() -> list[str]:

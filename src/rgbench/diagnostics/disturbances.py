@@ -12,7 +12,7 @@ from scipy.ndimage import gaussian_filter
 
 from rgbench.data.catalogue import Card
 from rgbench.data.surveys.surveys import Survey, find_survey
-from rgbench.diagnostics.second_view import see_again
+from rgbench.diagnostics.second_view import View, see_again
 from rgbench.errors import SpecError
 from rgbench.images.geometry import central_crop, resample
 from rgbench.images.noise import FWHM_TO_SIGMA, mad_noise, unit_noise
@@ -301,6 +301,26 @@ def disturb(images: NDArray[Any], names: Sequence[str], condition: Condition, ca
     return disturbed
 
 
+def beams_seen(names: Sequence[str], condition: Condition, card: Card) -> NDArray[np.float64]:
+    """Give the widths of the beams of disturbed images, shape (n,), in units of that of the card.
+
+    They are what the header of such an image says. Of families from elsewhere it is not known, and taken to be 1.
+
+    Examples
+    --------
+    >>> beams_seen(["a", "b"], Condition("beam", 1.5), Card("first", "", pixel_scale=1.8, beam=5.4)).tolist()
+    [1.5, 1.5]
+    """
+    if condition.family == VIEW and condition.strength:
+        return np.array([View.draw(chance).beam for chance in _chance_of_view(names, condition.strength)])
+    wider = 1.0
+    if condition.family == "beam":
+        wider = condition.strength
+    elif condition.family == SURVEY and np.isfinite(card.beam):
+        wider = find_survey(condition.survey.removesuffix(SIMULATED)).beam / card.beam
+    return np.full(len(names), wider)
+
+
 def missing(condition: Condition, card: Card) -> str | None:
     """Say why a condition cannot be made of a data set's images, or give None if it can."""
     known = np.isfinite(card.beam) and np.isfinite(card.pixel_scale)
@@ -357,8 +377,11 @@ def _resolution(images: NDArray[Any], names: Sequence[str], strength: float, car
 def _view(images: NDArray[Any], names: Sequence[str], strength: float, card: Card) -> Pixels:
     if strength == 0:
         return _floating(images)
-    chance = [numpy_generator(SEED, "augmentation", stress=VIEW, source=n, draw=int(strength)) for n in names]
-    return see_again(images, chance, card.beam / card.pixel_scale)
+    return see_again(images, _chance_of_view(names, strength), card.beam / card.pixel_scale)
+
+
+def _chance_of_view(names: Sequence[str], strength: float) -> list[np.random.Generator]:
+    return [numpy_generator(SEED, "augmentation", stress=VIEW, source=n, draw=int(strength)) for n in names]
 
 
 Disturbance = Callable[[NDArray[Any], Sequence[str], float, Card], Pixels]

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from rgbench.data.catalogue import DataSet
-from rgbench.diagnostics.disturbances import conditions_for, disturb, missing
+from rgbench.diagnostics.disturbances import beams_seen, conditions_for, disturb, missing
 from rgbench.errors import SpecError
 from rgbench.images.augment import rotate_stack
 from rgbench.images.batches import sequential_batches
@@ -28,9 +28,11 @@ from rgbench.runs.inputs import EVALUATION_BATCH, ImageSource, prepare
 from rgbench.runs.logits import RowLabels, predict_logits
 from rgbench.runs.reopen import StoredRun
 from rgbench.spec import AugmentationSpec, RunSpec
-from rgbench.store.conditions import CONDITIONS_FILE, Condition, read_conditions
+from rgbench.store.conditions import CONDITIONS_FILE, VIEW, Condition, read_conditions
 from rgbench.store.tables import MODELS, Predictions, concatenate, write_predictions
 
+DRAWS = (1, 2, 3)
+"""Second views of each validation source that a classifier is calibrated on."""
 CHUNK = 128
 """Raw images that are disturbed together; bounds the memory."""
 
@@ -102,6 +104,38 @@ def stress(
     return table.take(np.isin(table.condition, [condition.name for condition in wanted]))
 
 
+def views_of(run: StoredRun, side: str = "validation", draws: Sequence[int] = DRAWS) -> list[Predictions]:
+    """Predict the sources of one side of a run's split from second views of them; nothing is kept.
+
+    Parameters
+    ----------
+    run : StoredRun
+        A complete run.
+    side : str
+        "validation", to calibrate a classifier on, or "test".
+    draws : sequence of int
+        Numbers of the views, from 1.
+
+    Returns
+    -------
+    list of Predictions
+        One table a view, with the rows of both models. Empty where no view can be made: the card of the data set
+        tells no beam, or no pixel scale.
+
+    Raises
+    ------
+    SpecError
+        If the run was imported.
+    DataError
+        If its data are not to be had.
+    """
+    views = [Condition(VIEW, draw) for draw in draws]
+    if not len(run.side(side)) or any(missing(view, run.dataset.card) for view in views):
+        return []
+    place = _place(run, side)
+    return [concatenate(list(_predict(place, view))) for view in views]
+
+
 @dataclass(frozen=True)
 class _Place:
     """A run under test: its networks by model, and the sources that they are tested on."""
@@ -110,6 +144,7 @@ class _Place:
     networks: dict[str, Network]
     dataset: DataSet
     index: NDArray[np.int64]
+    side: str = "test"
     images_given: bool = False
 
     def at(self, dataset: DataSet) -> _Place:
@@ -133,7 +168,8 @@ class _Place:
             images = raw[self.index[part]]
             if not self.images_given:
                 images = disturb(images, names[part], condition, self.dataset.card)
-            pixels.append(prepare(images, self.run.spec))
+            beams = beams_seen(names[part], condition, self.run.dataset.card)
+            pixels.append(prepare(images, self.run.spec, beams=beams))
         return self._source(np.concatenate(pixels), self.run.spec, ready=True)
 
     def _source(self, images: NDArray[Any], spec: RunSpec, ready: bool = False) -> ImageSource:
@@ -143,9 +179,9 @@ class _Place:
         )
 
 
-def _place(run: StoredRun) -> _Place:
+def _place(run: StoredRun, side: str = "test") -> _Place:
     networks = {model: run.network(model, channels_last=True) for model in MODELS}
-    return _Place(run, networks, run.dataset, run.side("test"))
+    return _Place(run, networks, run.dataset, run.side(side), side)
 
 
 def _predict(place: _Place, condition: Condition) -> Iterator[Predictions]:
@@ -155,7 +191,7 @@ def _predict(place: _Place, condition: Condition) -> Iterator[Predictions]:
     angle = condition.strength if condition.family == "rotation" else 0.0
     for model, network in place.networks.items():
         logits = predict_logits(network, _batches(source, angle), recipe.precision, recipe.views)
-        labels = RowLabels(run.run_id, run.outputs, "test", model, condition.name)
+        labels = RowLabels(run.run_id, run.outputs, place.side, model, condition.name)
         yield labels.predictions(place.dataset, place.index, logits)
 
 

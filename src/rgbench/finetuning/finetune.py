@@ -19,11 +19,11 @@ from rgbench.finetuning.train import OnStep, Tuner
 from rgbench.finetuning.verdict import Comparison, HeldOut, compare
 from rgbench.finetuning.words import answer, basis, result
 from rgbench.images.domain import Domain
-from rgbench.measures.calibration import Floats, apply_temperature
+from rgbench.measures.calibration import Floats
 from rgbench.measures.unlike import fit_unlikeness
 from rgbench.runs.classifier import Classifier, calibrate, load_classifier
 from rgbench.runs.classifier_card import ClassifierCard, MemberCard
-from rgbench.runs.export import positions_seen, score_rows, with_limits
+from rgbench.runs.export import positions_seen, share_rows, with_limits
 from rgbench.runs.trained import Trained
 from rgbench.spec import DataSpec, NetworkSpec
 
@@ -148,7 +148,8 @@ def _card(tuner: Tuner, members: tuple[Trained, ...], found: Comparison, name: s
     parts = zip(parent.members, tuner.classifier.members, members, strict=True)
     cards = tuple(_member(tuner, *part) for part in parts)
     card = calibrate(name, cards, parent.classes, held.label, held.after)
-    scores = score_rows(held.label, apply_temperature(held.after, card.temperature), CONDITION, card.classes)
+    # Not how often their sets hold their class: the sets were made from these sources.
+    scores = share_rows(held.label, held.right()[1], "recognised", CONDITION, card.classes)
     return card.model_copy(
         update={
             "prior": _prior(tuner),

@@ -39,8 +39,8 @@ class CutoutSpec:
     pixel_scale : float, optional
         Arcsec per pixel; left out, that of the image.
     order : int
-        0 for the nearest pixel, 1 for bilinear interpolation, which flattens the peak of a point source by up to
-        18 % where its beam is three pixels wide, 3 for a cubic spline, which keeps it.
+        3 for a cubic spline, which keeps the peak of a point source; 0 for the nearest pixel; 1 for bilinear
+        interpolation, which flattens the peak by up to 18 % where the beam is three pixels wide.
 
     Raises
     ------
@@ -51,7 +51,7 @@ class CutoutSpec:
     size_arcsec: float | None = None
     n_pixels: int | None = None
     pixel_scale: float | None = None
-    order: int = 1
+    order: int = 3
 
     def __post_init__(self) -> None:
         if (self.size_arcsec is None) == (self.n_pixels is None):

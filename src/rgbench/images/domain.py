@@ -173,6 +173,19 @@ def bring(
     return np.asarray(pixels, dtype=np.float32), odd
 
 
+def beam_after(beam: Beam, oddities: Oddity, domain: Domain) -> float:
+    """Give the width of the beam of an image that `bring` gave, in units of that of training; 1 if it is not known.
+
+    Examples
+    --------
+    >>> beam_after(Beam(7.0, 6.0, 0.0), Oddity(0), Domain(pixel_scale=1.8, beam=5.4)).__round__(2)
+    1.2
+    """
+    if domain.beam is None or not np.isfinite(beam.major) or oddities & Oddity.CONVOLVED:
+        return 1.0
+    return math.sqrt(beam.major * beam.minor) / domain.beam
+
+
 def look(frame: NDArray[np.float32], field: int, domain: Domain) -> Looked:
     """Look at an image as a classifier will see it, and tell whether its source is there, and like those of training.
 

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 WINDOW = 24.0
 """Standard deviation, in pixels, of the window about the centre within which flux counts for it."""
 ROUNDS = 6
-"""Steps towards the centre of flux; after so many it moves by less than a pixel."""
+"""Steps towards the centre of flux; after so many it moves by less than a pixel. All but the last two are on bins of
+2 x 2 pixels, a quarter of the work."""
 
 
 def centre_of_flux(images: Tensor, reach: float, window: float = WINDOW) -> Tensor:
@@ -41,21 +43,7 @@ def centre_of_flux(images: Tensor, reach: float, window: float = WINDOW) -> Tens
     >>> centre_of_flux(image, 10).round().tolist()
     [[-5.0, 3.0]]
     """
-    # The root keeps one bright knot from being all that counts.
-    flux = images[:, 0].clamp(min=0).sqrt()
-    rows, columns = flux.shape[1:]
-    x = torch.arange(columns, device=flux.device) - (columns - 1) / 2
-    y = torch.arange(rows, device=flux.device) - (rows - 1) / 2
-    centre = torch.zeros(len(flux), 2, device=flux.device)
-    for _ in range(ROUNDS):
-        along = torch.exp(-0.5 * ((x - centre[:, :1]) / window) ** 2)
-        down = torch.exp(-0.5 * ((y - centre[:, 1:]) / window) ** 2)
-        of_rows = torch.bmm(flux, along[:, :, None])[:, :, 0]
-        of_columns = torch.bmm(down[:, None, :], flux)[:, 0]
-        total = (of_rows * down).sum(1).clamp(min=1e-12)
-        found = torch.stack(((of_columns * along * x).sum(1), (of_rows * down * y).sum(1)), dim=1)
-        centre = (found / total[:, None]).clamp(-reach, reach)
-    return centre
+    return _centre(_root(images), reach, window)
 
 
 def into_frame(images: Tensor, field: int) -> Tensor:
@@ -82,15 +70,42 @@ def into_frame(images: Tensor, field: int) -> Tensor:
     (1.0, 1.0)
     """
     rows, columns = images.shape[2:]
-    reach = max(0.0, (min(rows, columns) - field) / 2)
-    offset = centre_of_flux(images, reach).round().long()
+    root = _root(images)
+    offset = _centre(root, max(0.0, (min(rows, columns) - field) / 2), WINDOW).round().long()
     steps = torch.arange(field, device=images.device)
     at_rows = ((rows - field) // 2 + offset[:, 1:] + steps).clamp(0, rows - 1)
     at_columns = ((columns - field) // 2 + offset[:, :1] + steps).clamp(0, columns - 1)
     number = torch.arange(len(images), device=images.device)[:, None, None]
-    cut = images[:, 0][number, at_rows[:, :, None], at_columns[:, None, :]] * _disc(field, images.device)
-    peak = cut.amax(dim=(1, 2), keepdim=True)
-    return torch.sqrt(cut.clamp(min=0) / peak.clamp(min=1e-12))[:, None]
+    cut = root[number, at_rows[:, :, None], at_columns[:, None, :]] * _disc(field, images.device)
+    return (cut / cut.amax(dim=(1, 2), keepdim=True).clamp(min=1e-6))[:, None]
+
+
+def _root(images: Tensor) -> Tensor:
+    """Take the square root, which keeps one bright knot from being all that counts: shape (n, h, w)."""
+    return images[:, 0].clamp(min=0).sqrt()
+
+
+def _centre(root: Tensor, reach: float, window: float) -> Tensor:
+    """Find the centre of what is near the middle of each image, shape (n, 2)."""
+    coarse = functional.avg_pool2d(root[:, None], 2, ceil_mode=True)[:, 0]
+    centre = torch.zeros(len(root), 2, device=root.device)
+    for _ in range(ROUNDS - 2):
+        centre = _nearer(coarse, 2, centre, window).clamp(-reach, reach)
+    for _ in range(2):
+        centre = _nearer(root, 1, centre, window).clamp(-reach, reach)
+    return centre
+
+
+def _nearer(root: Tensor, bin_pixels: int, centre: Tensor, window: float) -> Tensor:
+    """Give the mean place of what lies in the window about a centre, all in pixels; one step of mean shift."""
+    rows, columns = (torch.arange(n, device=root.device) * bin_pixels for n in root.shape[1:])
+    x, y = (place - place[-1] / 2 for place in (columns, rows))
+    along = torch.exp(-0.5 * ((x - centre[:, :1]) / window) ** 2)
+    down = torch.exp(-0.5 * ((y - centre[:, 1:]) / window) ** 2)
+    of_rows = torch.bmm(root, along[:, :, None])[:, :, 0]
+    of_columns = torch.bmm(down[:, None, :], root)[:, 0]
+    total = (of_rows * down).sum(1).clamp(min=1e-12)
+    return torch.stack(((of_columns * along * x).sum(1), (of_rows * down * y).sum(1)), dim=1) / total[:, None]
 
 
 def _disc(field: int, device: torch.device) -> Tensor:

@@ -1,4 +1,4 @@
-"""Training views: a source as another telescope, another night or another pipeline would have shown it.
+"""Training views, a source as another telescope, night or pipeline would have shown it; and one beam for all.
 
 All on stacks of linear flux above the clip level, on the device of the images, each image with numbers of its own.
 It is not `rgbench.diagnostics.second_view`, on purpose: what networks are tested on is made by other code, from raw
@@ -10,14 +10,21 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional
 
 from rgbench.images.noise import FWHM_TO_SIGMA
 
 CLIP = 3.0
 """Level, in units of the noise, below which an image has been cut, and which was subtracted."""
+BEAM_PIXELS = 3.0
+"""Full width at half maximum of a beam in pixels, where it is sampled as surveys do."""
 GREYS = 255
+EMPTY = 1e-6
+"""Share of the peak below which a convolved pixel is 0: the rounding of the transform, of which a root would show."""
 SPAN = 30.0
 """Largest noise over the least."""
 
@@ -31,7 +38,7 @@ class Views:
     beam : float
         Largest factor by which the beam is wider.
     beam_pixels : float
-        Full width at half maximum of the image's own beam, in pixels; 3 where a beam is sampled as surveys do.
+        Full width at half maximum of the image's own beam, in pixels.
     noise : float
         Largest noise that is added, as a share of the peak; drawn evenly in the logarithm over a factor of `SPAN`.
     level : float
@@ -39,7 +46,7 @@ class Views:
     """
 
     beam: float = 1.6
-    beam_pixels: float = 3.0
+    beam_pixels: float = BEAM_PIXELS
     noise: float = 0.03
     level: float = 1.0
 
@@ -103,6 +110,46 @@ def blur(images: Tensor, sigma: Tensor) -> Tensor:
     gain = torch.exp(-2 * math.pi**2 * sigma[:, None, None] ** 2 * square)[:, None]
     blurred: Tensor = torch.fft.irfft2(torch.fft.rfft2(images) * gain, s=(rows, columns))
     return blurred
+
+
+def to_common_beam(
+    images: NDArray[np.float32], wanted: float, beams: NDArray[np.float64]
+) -> NDArray[np.float32]:
+    """Bring images to one beam, as far as theirs are narrower.
+
+    Parameters
+    ----------
+    images : ndarray of float32, shape (n, h, w)
+        Linear flux, 0 where nothing is. What lies beyond the edge is taken for 0.
+    wanted : float
+        Width of the common beam, in units of that of the training images, which is `BEAM_PIXELS` wide.
+    beams : ndarray of float64, shape (n,)
+        Widths of the images' own beams, in the same unit. A wider one than `wanted` stays.
+
+    Returns
+    -------
+    ndarray of float32, shape (n, h, w)
+        Convolved with the Gaussian whose square of the width is the difference of the two squares.
+
+    Examples
+    --------
+    >>> image = np.zeros((2, 33, 33), dtype=np.float32)
+    >>> image[:, 16, 16] = 1
+    >>> found = to_common_beam(image, 1.5, np.array([1.0, 1.5]))
+    >>> [round(float(peak), 3) for peak in found.max(axis=(1, 2))]
+    [0.078, 1.0]
+    """
+    sigma = BEAM_PIXELS * FWHM_TO_SIGMA * np.sqrt(np.maximum(wanted**2 - beams**2, 0))
+    ready = images.copy()
+    rows = np.flatnonzero(sigma > 0)
+    if len(rows):
+        margin = math.ceil(5 * float(sigma.max()))
+        wide = functional.pad(torch.from_numpy(images[rows])[:, None], (margin,) * 4)
+        blurred = blur(wide, torch.from_numpy(sigma[rows].astype(np.float32)))
+        least = EMPTY * blurred.amax(dim=(1, 2, 3), keepdim=True)
+        blurred = torch.where(blurred > least, blurred, 0.0)
+        ready[rows] = blurred[:, 0, margin:-margin, margin:-margin].numpy()
+    return ready
 
 
 def _to_peak(images: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ from rgbench.comparison.groups import comparable_groups
 from rgbench.comparison.results import Comparison
 from rgbench.comparison.shared_sources import set_names
 from rgbench.comparison.summary import compare
+from rgbench.comparison.words.known_scores import with_known_scores
 from rgbench.comparison.words.second_views import with_second_views
 from rgbench.data.catalogue import DataSet
 from rgbench.data.load import load_dataset
@@ -281,10 +282,11 @@ def _groups(
             r.run_id: table for r in lead if (table := read_conditions(store, r.run_id)) is not None
         }
         comparisons = {model: compare(lead, metric=spec.metric, model=model) for model in MODELS}
+        data, warnings = (dataset, ()) if dataset is not None else _stored_data(lead[0])
         # Of the others nobody reads the answer.
         for model in {MODELS[0], spec.model}:
-            comparisons[model] = with_second_views(comparisons[model], lead, conditions)
-        data, warnings = (dataset, ()) if dataset is not None else _stored_data(lead[0])
+            viewed = with_second_views(comparisons[model], lead, conditions)
+            comparisons[model] = with_known_scores(viewed, lead, data)
         groups.append(_Group(name, lead, smaller, comparisons, conditions, data, warnings))
     return groups
 

@@ -67,7 +67,12 @@ def check_study(study: Study, data: bool = True) -> Study:
 
 
 def _check_views(run: RunSpec) -> None:
-    """Refuse training views where they would do nothing, or something else than they say."""
+    """Refuse training views, and a common beam, where they would do nothing, or something else than they say."""
+    if run.images.beam > 1 and run.images.frame != "sky":
+        raise SpecError(
+            '[images] beam: needs linear flux, so frame = "sky" and a preset without a stretch, such as "sky"; found '
+            f'frame = "{run.images.frame}"'
+        )
     if not run.augmentation.reobserves:
         return
     if run.augmentation.kind != "random":
@@ -110,6 +115,8 @@ def _check_data(study: Study, runs: list[RunSpec]) -> None:
             f"[data] test: {wanted.test!r} is the training set itself; name another, or leave it out"
         )
     _check_own(wanted)
+    if runs[0].recipe.labels == "consensus":
+        _check_votes(wanted)
     if wanted.path is not None:
         for run in {run.network.name: run for run in runs if run.network.layers}.values():
             analyse(parse_layers(run.network.layers), run.images.size, len(CLASSES), run.network.channels)
@@ -123,6 +130,18 @@ def _check_data(study: Study, runs: list[RunSpec]) -> None:
         check_field(runs[0], card.image_size, card.name)
     for run in {run.network.name: run for run in runs}.values():
         describe_run(run, len(card.classes))
+
+
+def _check_votes(wanted: DataSpec) -> None:
+    """Refuse to train on what catalogues agree on where they say nothing of the sources."""
+    if wanted.path is None and data_sets().get(_known(wanted.name, "[data] name")).card.votes:
+        return
+    name = wanted.name if wanted.path is None else f"the images in {wanted.path}"
+    legal = ", ".join(name for name, entry in data_sets() if entry.card.votes)
+    raise SpecError(
+        f'[recipe] labels: found "consensus", but {name} has no votes of several catalogues; "published" is legal '
+        f'there, and "consensus" for {legal}'
+    )
 
 
 def _check_side(spec: RunSpec) -> None:

@@ -51,10 +51,13 @@ class ConformalCard(_Part):
         return np.array([np.inf if value is None else value for value in self.threshold], dtype=np.float64)
 
 
+_METRICS = {"recognised": "recognised", "covered": "whose conformal set holds their class"}
+
+
 class ScoreCard(_Part):
     """One score on test sources, with its interval: of one class, or of all where `of` is empty."""
 
-    metric: str
+    metric: Literal["recognised", "covered"]
     of: str = ""
     condition: str = "clean"
     value: float
@@ -200,9 +203,9 @@ def _calibration(card: ClassifierCard) -> str:
 def _score_lines(scores: tuple[ScoreCard, ...]) -> list[str]:
     """Write the scores by condition, with 95 % intervals."""
     lines: list[str] = []
-    for condition in dict.fromkeys(score.condition for score in scores):
-        lines.append(f"Test sources recognised ({condition}):")
-        for score in (score for score in scores if score.condition == condition):
+    for metric, condition in dict.fromkeys((score.metric, score.condition) for score in scores):
+        lines.append(f"Test sources {_METRICS[metric]} ({condition}):")
+        for score in (score for score in scores if (score.metric, score.condition) == (metric, condition)):
             span = interval(score.low, score.high)
             lines.append(f"  {score.of or 'all'}: {percent(score.value)} % of {score.n} ({span})")
     return lines

@@ -18,7 +18,7 @@ from rgbench.networks.modules.build import Network
 from rgbench.runs.device import _device_name, _peak_memory, check_device
 from rgbench.runs.inputs import ImageSource, kept_side, prepare
 from rgbench.runs.logits import RowLabels, inference_rate, predict_logits
-from rgbench.runs.prepare import make_network, make_split
+from rgbench.runs.prepare import make_network, make_split, make_targets
 from rgbench.runs.reopen import TIMING_BATCH
 from rgbench.seeds import derive_seed, numpy_generator
 from rgbench.spec import RunSpec
@@ -134,7 +134,9 @@ def _compute(spec: RunSpec, bench: Bench, directory: RunDirectory, on_step: OnSt
 def _prepare(spec: RunSpec, bench: Bench) -> _Workplace:
     dataset, device = bench.dataset, torch.device(bench.device)
     split = make_split(spec, dataset)
-    source = ImageSource(bench.pixels(spec), dataset.catalogue.label, spec, device)
+    source = ImageSource(
+        bench.pixels(spec), dataset.catalogue.label, spec, device, make_targets(spec, dataset, split)
+    )
     generator = torch.Generator().manual_seed(derive_seed(spec.seed, "init"))
     network = make_network(spec, len(dataset.classes), generator)
     keep_dropout(network, spec.recipe.dropout)
@@ -149,7 +151,7 @@ def _training_data(source: ImageSource, split: Split) -> TrainingData:
         train=source.training(train),
         train_plain=source.plain(_sample(train, len(validation), source.spec.seed)),
         validation=source.validation(validation),
-        labels=source.labels[torch.from_numpy(train).to(source.device)],
+        labels=source.targets[torch.from_numpy(train).to(source.device)],
     )
 
 

@@ -16,13 +16,14 @@ from rgbench.images.geometry import central_crop
 from rgbench.measures.best import validation_rows
 from rgbench.measures.calibration import Floats, apply_temperature, wilson_intervals
 from rgbench.measures.combine import combine
+from rgbench.measures.conformal import conformal_sets
 from rgbench.measures.unlike import Unlikeness, fit_unlikeness
 from rgbench.runs.classifier import Classifier, calibrate
-from rgbench.runs.classifier_card import MemberCard, ScoreCard, sight
+from rgbench.runs.classifier_card import ClassifierCard, MemberCard, ScoreCard, sight
 from rgbench.runs.reopen import StoredRun
 from rgbench.spec import DataSpec, RunSpec
 from rgbench.store.conditions import read_conditions
-from rgbench.store.tables import Predictions
+from rgbench.store.tables import Predictions, log_probabilities
 
 LIMIT_PERCENT = 1.0
 """The least signal to noise is that of this percentile of the training sources; the largest size that of the last."""
@@ -59,7 +60,9 @@ class ExportChoice:
     domain: Domain | None = None
 
 
-def make_classifier(runs: Sequence[StoredRun], choice: ExportChoice) -> Classifier:
+def make_classifier(
+    runs: Sequence[StoredRun], choice: ExportChoice, views: Sequence[Sequence[Predictions]] = ()
+) -> Classifier:
     """Make a classifier of complete runs.
 
     The temperature and the conformal thresholds come from validation sources, what is like training from training
@@ -71,6 +74,10 @@ def make_classifier(runs: Sequence[StoredRun], choice: ExportChoice) -> Classifi
         Runs of one data set and split, that prepare images alike.
     choice : ExportChoice
         Name and words.
+    views : sequence of sequences of Predictions
+        For each run what it says of second views of its validation sources, as `rgbench.diagnostics.stress.views_of`
+        gives it: temperature and thresholds then hold for other images too. Left out, they are those of the
+        benchmark's own images.
 
     Returns
     -------
@@ -85,7 +92,9 @@ def make_classifier(runs: Sequence[StoredRun], choice: ExportChoice) -> Classifi
         If a run is not complete, or its data are not to be had.
     """
     first = _check_alike(runs)
-    y, scores = _pooled(runs, "validation", choice.model)
+    known = [_pooled(runs, "validation", choice.model)]
+    known += [_pooled(runs, "validation", choice.model, tables) for tables in zip(*views, strict=True)]
+    y, scores = (np.concatenate(part) for part in zip(*known, strict=True))
     card = calibrate(choice.name, tuple(map(member_card, runs)), first.classes, y, scores)
     dataset, train, validation = first.dataset, first.side("train"), first.side("validation")
     domain = choice.domain or measured_domain(dataset, train, first.spec)
@@ -94,11 +103,12 @@ def make_classifier(runs: Sequence[StoredRun], choice: ExportChoice) -> Classifi
             "prior": training_shares(first),
             "domain": domain,
             "seen": positions_seen(dataset.catalogue.take(np.concatenate((train, validation)))),
-            "scores": _scores(runs, choice.model, card.temperature),
+            "scores": _scores(runs, choice.model, card),
             "data": f"{_title(first)} (checksum {dataset.checksum[:16]}): {len(train)} training and "
             f"{len(validation)} validation sources of its split {first.spec.data.split!r}",
             "licence": dataset.card.licence,
-            "recipe": _recipe(runs),
+            "recipe": _recipe(runs)
+            + (f"; calibrated on {len(known) - 1} second views too" if known[1:] else ""),
             "not_for": choice.not_for,
             "made_with": f"rgbench {metadata.version('rgbench')}",
         }
@@ -243,10 +253,9 @@ def positions_seen(catalogue: Catalogue) -> tuple[tuple[float, float], ...]:
     return tuple((ra, dec) for ra, dec in np.unique(known, axis=0).tolist())
 
 
-def _scores(runs: Sequence[StoredRun], model: str, temperature: float) -> tuple[ScoreCard, ...]:
+def _scores(runs: Sequence[StoredRun], model: str, card: ClassifierCard) -> tuple[ScoreCard, ...]:
     """Score the test sources as they are, and each disturbance that all runs were stressed with."""
-    y, scores = _pooled(runs, "test", model)
-    found = score_rows(y, apply_temperature(scores, temperature), "clean", runs[0].classes)
+    found = _score_rows(*_pooled(runs, "test", model), "clean", card)
     stressed = [read_conditions(run.store, run.run_id) for run in runs]
     tables = [table for table in stressed if table is not None]
     if len(tables) < len(runs):
@@ -254,23 +263,35 @@ def _scores(runs: Sequence[StoredRun], model: str, temperature: float) -> tuple[
     for condition in dict.fromkeys(tables[0].condition.tolist()):
         own = [table.take(table.condition == condition) for table in tables]
         if all(len(table) for table in own):
-            found += score_rows(*_pooled(runs, "test", model, own), condition, runs[0].classes)
+            found += _score_rows(*_pooled(runs, "test", model, own), condition, card)
     return found
 
 
-def score_rows(
-    y: NDArray[np.int64], scores: Floats, condition: str, classes: tuple[str, ...]
+def _score_rows(
+    y: NDArray[np.int64], scores: Floats, condition: str, card: ClassifierCard
 ) -> tuple[ScoreCard, ...]:
-    """Give the share of recognised sources, of all and of each class, with Wilson intervals."""
+    """Give the shares of sources that are recognised, and whose set holds their class; of all and of each class."""
     if not len(y):
         return ()
-    right, k = scores.argmax(axis=1) == y, len(classes)
+    calibrated = log_probabilities(apply_temperature(scores, card.temperature), "softmax")
+    found = share_rows(y, calibrated.argmax(axis=1) == y, "recognised", condition, card.classes)
+    if card.conformal is not None:
+        sets = conformal_sets(calibrated, card.conformal.thresholds, card.conformal.rule)
+        found += share_rows(y, sets[np.arange(len(y)), y], "covered", condition, card.classes)
+    return found
+
+
+def share_rows(
+    y: NDArray[np.int64], hit: NDArray[np.bool_], metric: str, condition: str, classes: tuple[str, ...]
+) -> tuple[ScoreCard, ...]:
+    """Give the share of sources that are hit, of all and of each class, with Wilson intervals."""
+    k = len(classes)
     count = np.append(np.bincount(y, minlength=k), len(y))
-    hits = np.append(np.bincount(y[right], minlength=k), right.sum())
+    hits = np.append(np.bincount(y[hit], minlength=k), hit.sum())
     low, high = wilson_intervals(hits, count)
     return tuple(
         ScoreCard(
-            metric="recognised",
+            metric=metric,
             of=(*classes, "")[i],
             condition=condition,
             value=hits[i] / count[i],

@@ -17,7 +17,7 @@ from rgbench.images.augment import Transformation, rotate, transform
 from rgbench.images.batches import ImageStore, sequential_batches, shuffled_batches, two_source_batches
 from rgbench.images.frame import into_frame
 from rgbench.images.preprocess import central_crop, preprocess_batch
-from rgbench.images.reobserve import Views, reobserve
+from rgbench.images.reobserve import BEAM_PIXELS, Views, reobserve, to_common_beam
 from rgbench.seeds import derive_seed
 from rgbench.spec import RunSpec
 
@@ -39,10 +39,17 @@ class ImageSource:
         Sizes, augmentation, batch order and seed are taken from it.
     device : torch.device
         Where the images lie and the batches come out.
+    targets : ndarray of float, shape (n, n_classes), optional
+        What training batches have for labels: the probability of each class. Left out: the labels.
     """
 
     def __init__(
-        self, pixels: NDArray[np.float32], labels: NDArray[np.int64], spec: RunSpec, device: torch.device
+        self,
+        pixels: NDArray[np.float32],
+        labels: NDArray[np.int64],
+        spec: RunSpec,
+        device: torch.device,
+        targets: NDArray[np.float64] | None = None,
     ) -> None:
         self.spec = spec
         self.device = device
@@ -51,6 +58,9 @@ class ImageSource:
         self.field = spec.images.field
         self._store = ImageStore(pixels, np.asarray(labels, dtype=np.int64), device)
         self.labels = torch.tensor(labels, dtype=torch.int64, device=device)
+        self.targets = self.labels
+        if targets is not None:
+            self.targets = torch.tensor(targets, dtype=torch.float32, device=device)
 
     def plain(self, index: NDArray[np.int64]) -> PlainBatches:
         """Give sequential batches of the images of an index, not augmented."""
@@ -107,7 +117,10 @@ def image_source(
 
 
 def prepare(
-    images: NDArray[Any], spec: RunSpec, usable: NDArray[np.bool_] | None = None
+    images: NDArray[Any],
+    spec: RunSpec,
+    usable: NDArray[np.bool_] | None = None,
+    beams: NDArray[np.float64] | None = None,
 ) -> NDArray[np.float32]:
     """Preprocess images as a spec says, and keep what its augmentation can bring into the field.
 
@@ -119,13 +132,16 @@ def prepare(
         Preprocessing preset, field and augmentation are taken from it.
     usable : ndarray of bool, shape (n,), optional
         Images that can be preprocessed; others come out as zeros.
+    beams : ndarray of float64, shape (n,), optional
+        Widths of their beams, in units of that of the training images; left out, they are 1.
 
     Returns
     -------
     ndarray of float32, shape (n, side, side)
         Prepared images, cut about their centres.
     """
-    side = kept_side(spec, max(images.shape[1:]))
+    side, common = kept_side(spec, max(images.shape[1:])), spec.images.beam
+    own = np.ones(len(images)) if beams is None else beams
     rows = np.flatnonzero(np.ones(len(images), dtype=bool) if usable is None else usable)
     shape = central_crop(images[:1], side).shape[1:]
     ready = np.zeros((len(images), *shape), dtype=np.float32)
@@ -134,7 +150,7 @@ def prepare(
         prepared = central_crop(preprocess_batch(images[chosen], spec.images.preset), side)
         if start == 0 and prepared.shape[1:] != shape:  # of a preset that cuts or resamples
             ready = np.zeros((len(images), *prepared.shape[1:]), dtype=np.float32)
-        ready[chosen] = prepared
+        ready[chosen] = to_common_beam(prepared, common, own[chosen]) if common > 1 else prepared
     return ready
 
 
@@ -219,13 +235,17 @@ class RandomBatches:
                 drawn = Transformation.draw(len(chosen), how.rotate, how.flip, how.zoom, how.shift, chance)
                 images = transform(images, drawn, kept_field(spec))
             if how.reobserves:
-                images = reobserve(images, Views(how.beam, how.noise), chance)
-            yield source.finish(images), source.labels[chosen.to(source.device)]
+                views = Views(how.beam, BEAM_PIXELS * spec.images.beam, how.noise)
+                images = reobserve(images, views, chance)
+            yield source.finish(images), source.targets[chosen.to(source.device)]
 
 
 @dataclass(frozen=True)
 class RotationBatches:
-    """Every source at every angle; fixed two-source batches or true shuffling, as the recipe says."""
+    """Every source at every angle; fixed two-source batches or true shuffling, as the recipe says.
+
+    Shuffled ones are for training, so that they have what is trained on for labels.
+    """
 
     source: ImageSource
     index: Tensor
@@ -247,10 +267,11 @@ class RotationBatches:
     def epoch(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Give (images, labels) of the rotations, in the order of the epoch."""
         source, angles = self.source, self.angles
+        labels = source.targets if self.shuffle else source.labels
         for part in self._order(epoch):
             chosen = self.index[part // len(angles)]
             images = rotate(source.take(chosen), angles[part % len(angles)].to(source.device))
-            yield source.finish(images), source.labels[chosen.to(source.device)]
+            yield source.finish(images), labels[chosen.to(source.device)]
 
     def _order(self, epoch: int) -> Iterator[Tensor]:
         recipe, n = self.source.spec.recipe, self.n_images

@@ -1,10 +1,13 @@
-"""A run made ready from its spec: its split and its network."""
+"""A run made ready from its spec: its split, what it is trained on, and its network."""
 
 from __future__ import annotations
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from rgbench.data.catalogue import DataSet
+from rgbench.data.consensus import training_targets
 from rgbench.data.split import Split, becker2021, limit_training, published_split
 from rgbench.networks.modules.build import Network, build_layers, build_network
 from rgbench.networks.notation.notation import parse_layers
@@ -21,6 +24,13 @@ def make_split(spec: RunSpec, dataset: DataSet) -> Split:
     if wanted.train_limit is None:
         return split
     return limit_training(split, dataset.catalogue.label, wanted.train_limit, spec.seed)
+
+
+def make_targets(spec: RunSpec, dataset: DataSet, split: Split) -> NDArray[np.float64] | None:
+    """Give the probabilities that a run is trained on, for all sources; None where it is trained on their labels."""
+    if spec.recipe.labels == "published":
+        return None
+    return training_targets(dataset, split.indices("train"))
 
 
 def make_network(spec: RunSpec, n_classes: int, generator: torch.Generator | None = None) -> Network:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rgbench.data.own.files import ImageFile, SetAside, examine
-from rgbench.images.domain import FORBIDDING, Looked, Oddity, bring, look
+from rgbench.images.domain import FORBIDDING, Looked, Oddity, beam_after, bring, look
 from rgbench.images.fits import FitsImage
 from rgbench.images.noise import ImageError
 from rgbench.images.preprocess import central_crop, usable
@@ -79,19 +79,21 @@ def see_image(file: ImageFile, card: ClassifierCard, aside: list[SetAside]) -> S
     looked = replace(looked, oddities=odd | looked.oddities)
     if looked.oddities & FORBIDDING:
         return SeenImage(file.place, looked, image.centre)
-    ready, reason = _prepared(pixels, spec)
+    ready, reason = _prepared(pixels, spec, beam_after(image.beam, odd, domain))
     if ready is None:
         aside.append(SetAside(file.place, reason))
         return None
     return SeenImage(file.place, looked, image.centre, ready, cut_to_field(ready[None], spec)[0])
 
 
-def _prepared(pixels: NDArray[np.float32], spec: RunSpec) -> tuple[NDArray[np.float32] | None, str]:
+def _prepared(
+    pixels: NDArray[np.float32], spec: RunSpec, beam: float
+) -> tuple[NDArray[np.float32] | None, str]:
     """Prepare one image, or say why it cannot be done."""
     if reason := usable(pixels):
         return None, reason
     try:
-        return prepare(pixels[None], spec)[0], ""
+        return prepare(pixels[None], spec, beams=np.array([beam]))[0], ""
     except ImageError as error:
         return None, error.reason
 

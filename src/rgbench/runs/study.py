@@ -18,7 +18,7 @@ from rgbench.runs.device import check_device
 from rgbench.runs.execute import Bench, execute
 from rgbench.runs.listeners import Listener, Silence
 from rgbench.runs.plan import Plan
-from rgbench.runs.prepare import make_split
+from rgbench.runs.prepare import make_split, make_targets
 from rgbench.spec import RunSpec, Study, read_study, resolve
 from rgbench.store.store import RunRecord, Store
 
@@ -47,7 +47,8 @@ def plan_study(study: Study, dataset: DataSet, store: Store) -> Plan:
         If a name, key or value is not legal, the field is larger than the images, or a network cannot be built at
         the image size.
     DataError
-        If no source is left to train on, to validate on or to test on.
+        If no source is left to train on, to validate on or to test on, or one has no votes that is to be trained on
+        them.
     """
     canonical = check_study(study, data=False)
     rows, columns = dataset.images.shape[1:]
@@ -62,6 +63,7 @@ def plan_study(study: Study, dataset: DataSet, store: Store) -> Plan:
     for spec in runs:
         split = make_split(spec, dataset)
         check_sides(split, dataset)
+        make_targets(spec, dataset, split)
         facts = describe_run(spec, len(dataset.classes))
         images[spec.run_id] = len(split.indices("train")) * _views(spec)
         work[spec.run_id] = (facts["macs"] + _OVERHEAD_MACS) * spec.recipe.batch_size

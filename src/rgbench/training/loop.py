@@ -27,7 +27,10 @@ from rgbench.training.schedule import Schedule
 
 
 class Batches(Protocol):
-    """A source of batches: images (n, channels, h, w) float32 and labels (n,) int64, on the device."""
+    """A source of batches: images (n, channels, h, w) float32 and labels (n,) int64, on the device.
+
+    Training batches may have probabilities (n, n_classes) float32 for labels.
+    """
 
     @property
     def n_images(self) -> int:
@@ -53,8 +56,8 @@ class TrainingData:
         dropout.
     validation : Batches
         Validation batches.
-    labels : Tensor of int64, shape (n,)
-        Labels of the training sources, for class weights.
+    labels : Tensor of int64, shape (n,), or of float32, shape (n, n_classes)
+        What the training sources are trained on, classes or probabilities of them, for class weights.
     """
 
     train: Batches

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from rgbench.cli.screen import say, warn
 from rgbench.cli.work.stored import check_model, open_store
+from rgbench.diagnostics.stress import views_of
 from rgbench.errors import SpecError
 from rgbench.images.domain import FORBIDDING, words
 from rgbench.measures.best import chosen_run
@@ -89,7 +90,8 @@ def export(run_ids: Sequence[str], wanted: Export, place: StorePlace, console: C
     for run_id in run_ids:
         dataset = runs[0].dataset if runs else None
         runs.append(StoredRun(run_id, store, model, device, dataset))
-    classifier = make_classifier(runs, ExportChoice(wanted.name, model))
+    views = [views_of(run) for run in runs]
+    classifier = make_classifier(runs, ExportChoice(wanted.name, model), views)
     classifier.save(wanted.out)
     say(console, *card_lines(classifier.card))
     say_written(wanted.out, console)

@@ -13,6 +13,7 @@ from rich.console import Console
 from rgbench.cli.progress import TerminalListener
 from rgbench.cli.screen import warn
 from rgbench.cli.work.report import say_reports, say_results
+from rgbench.cli.work.shipped import say_shipped
 from rgbench.data.catalogue import DataSet
 from rgbench.data.load import load_dataset
 from rgbench.errors import SpecError
@@ -33,6 +34,13 @@ class Places:
     store: Path
     models: Path | None
     device: str
+
+
+def quickstart(store_path: Path, device: str, console: Console) -> None:
+    """Say what the classifier that comes with the package gives, then train and compare three networks."""
+    study = find_study("quickstart")
+    say_shipped(load_dataset(study.data), console)
+    run_and_report("quickstart", store_path, device, console)
 
 
 def run_and_report(

@@ -59,6 +59,7 @@ CARD = Card(
     image_size=_SIDE,
     splits=("published", *(f"fold-{k}" for k in range(5))),
     image_model=ImageModel(clip=3.0, subtracted=True, bits=8),
+    votes=True,
 )
 ARCHIVE = PublicFile(
     name="galaxy_data_h5.zip",

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rgbench.data.catalogue import Card, Catalogue, DataSet
+from rgbench.data.catalogue import Card, Catalogue, DataSet, ImageModel
 from rgbench.data.public.fetch import PublicFile, locate
 from rgbench.data.public.unpickle import Batches, read_batches
 from rgbench.data.sets.first_galaxy_data import FIRST_WORDS, image_flags
@@ -40,7 +40,14 @@ _COMMON_DEFECTS = (
 )
 
 
-def _card(name: str, title: str, survey: str, scale: tuple[float, float], defects: tuple[str, ...]) -> Card:
+def _card(
+    name: str,
+    title: str,
+    survey: str,
+    scale: tuple[float, float],
+    defects: tuple[str, ...],
+    image_model: ImageModel | None = None,
+) -> Card:
     file = survey.partition(" ")[0]
     words = FIRST_WORDS if file == "FIRST" else "Images: NVSS, National Radio Astronomy Observatory."
     return Card(
@@ -59,6 +66,7 @@ def _card(name: str, title: str, survey: str, scale: tuple[float, float], defect
         defects=(*defects, *_COMMON_DEFECTS),
         image_size=_SIDE,
         splits=("published",),
+        image_model=image_model,
     )
 
 
@@ -77,6 +85,7 @@ CARDS = {
                 "43 file names stand for two images each",
                 "30 of 172 FRI that could be identified are Bent in first-galaxy-data or MiraBest",
             ),
+            ImageModel(clip=3.0, subtracted=False, bits=8),
         ),
         _card(
             "fr-deep-nvss",
@@ -86,6 +95,9 @@ CARDS = {
             (
                 "163_FRICAT_FR1_.png and 30_CoNFIG_FR1_.png are equal in every pixel",
                 "a field of 37 arcmin holds many sources that are not the labelled one",
+                "what was done to the flux is not known: no NVSS FITS image of these sources was at hand. The images "
+                "were clipped and the level was not subtracted, as the faintest pixel left is grey level 2 or more in "
+                "41 % of them; the level in units of the noise cannot be told from them",
             ),
         ),
     )

@@ -44,6 +44,8 @@ CARD = Card(
         "no copy was at hand: the checksum is the one recorded at the first reading, and nothing in this "
         "loader has been tried on the published file",
         "no split is published",
+        "what was done to the flux, if anything, is not known: no published image was at hand to be held against FITS "
+        "images of the same sources",
     ),
     image_size=_SIDE,
     splits=(),

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rgbench.data.catalogue import CLASSES, Catalogue, DataSet
+from rgbench.data.consensus import IMAGE_ID
 from rgbench.data.overlap import SAME, close_pairs
 from rgbench.data.sets import first_galaxy_data, ma2019
 
@@ -24,6 +25,7 @@ CARD = replace(
     image_size=first_galaxy_data.CARD.image_size,
     splits=(),
     image_model=first_galaxy_data.CARD.image_model,
+    votes=True,
     defects=(
         "1100 of the 1194 labelled sources that are not FR0 have an image within 10 arcsec, three of them one "
         "that is nearer to another; the others are set aside by name",
@@ -60,7 +62,7 @@ def load() -> DataSet:
     found = images.catalogue.take(image)
     extra = {
         **labels.take(row).extra,
-        "image_id": found.source_id,
+        IMAGE_ID: found.source_id,
         "separation": separation,
         "other_label": np.array(CLASSES)[found.label],
     }

@@ -26,6 +26,7 @@ from rgbench.report.sections import (
     differences,
     ensembles,
     failures,
+    known_classes,
     label_errors,
     learning_curve,
     models,
@@ -85,6 +86,7 @@ _ORDER: tuple[tuple[str, Maker, bool], ...] = (
     ("robustness", robustness.section, False),
     ("attribution", attribution.section, False),
     ("failures", failures.section, False),
+    ("known_classes", known_classes.section, False),
     ("label_errors", label_errors.section, False),
     ("sources", sources.section, True),
     ("runs", runs_section.section, True),
@@ -94,8 +96,8 @@ _ORDER: tuple[tuple[str, Maker, bool], ...] = (
 """Names and makers in the order of the page, and whether each is made even if no run has learnt anything."""
 ANCHORS = frozenset(
     ("answer", "table", "ranking", "differences", "places", "across", "models", "confusion", "training", "overfitting",
-     "learning", "ensembles", "calibration", "doubt", "robustness", "looks", "failures", "labels", "sources", "runs",
-     "terms", "cite")
+     "learning", "ensembles", "calibration", "doubt", "robustness", "looks", "failures", "known", "labels", "sources",
+     "runs", "terms", "cite")
 )  # fmt: skip
 """Addresses within the page that are taken; links of readers lead to them, so that they stay."""
 OWN = tuple(name for name, _, _ in _ORDER)
