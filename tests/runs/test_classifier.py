@@ -190,6 +190,21 @@ def test_several_runs_vote_with_their_mean_log_probability(run, store, tmp_path)
     )
 
 
+def test_fewer_views_are_the_first_ones_alone(classifier, run):
+    """One view is a plain pass; two are averaged with the half turn; the classifier itself stays as it was."""
+    images = run.dataset.images[run.side("test")[:5]]
+    pixels = prepare(images, run.spec)
+    before = classifier.logits(images)
+    one, two, turned = (
+        classifier.with_views(n).members[0].logits(ready, True)
+        for n, ready in ((1, pixels), (2, pixels), (1, np.rot90(pixels, 2, (1, 2)).copy()))
+    )
+    np.testing.assert_allclose(two, (one + turned) / 2, atol=1e-5)
+    np.testing.assert_array_equal(classifier.logits(images), before)
+    with pytest.raises(SpecError, match="views: found 3; legal are 1, 2, 4, 8"):
+        classifier.with_views(3)
+
+
 def rewritten(file: Path, path: Path, change) -> Path:
     """Write a file again with other tensors or another card."""
     with safe_open(file, framework="pt") as old:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib import resources
 from pathlib import Path
@@ -29,6 +29,8 @@ from rgbench.training.checkpoint import fit_weights, read_tensors, write_tensors
 SHIPPED = "first-1"
 """The classifier that is taken where none is named."""
 ENDING = ".safetensors"
+VIEWS = (1, 2, 4, 8)
+"""Numbers of views of an image that a prediction can be the average of."""
 RULE = ConformalRule(alpha=0.1, score="lac", per_class=True)
 """Thresholds of each class's own hold whatever the shares of the classes are."""
 _UNLIKE = ("mean", "components", "training", "validation")
@@ -128,6 +130,27 @@ class Classifier:
         if self.unlikeness is None:
             return np.full(len(images), np.nan)
         return self.unlikeness.shares(self.members[0].embeddings(images, prepared))
+
+    def with_views(self, n: int) -> Classifier:
+        """Give the same classifier that looks at fewer, or more, quarter turns and reflections of each image.
+
+        Parameters
+        ----------
+        n : {1, 2, 4, 8}
+            How many; each costs as much as the next. The temperature stays that of the number before.
+
+        Raises
+        ------
+        SpecError
+            If the number is another one.
+        """
+        if n not in VIEWS:
+            raise SpecError(f"views: found {n!r}; legal are {', '.join(map(str, VIEWS))}")
+        members = []
+        for member in self.members:
+            recipe = member.spec.recipe.model_copy(update={"views": n})
+            members.append(replace(member, spec=member.spec.model_copy(update={"recipe": recipe})))
+        return replace(self, members=tuple(members))
 
     def save(self, path: Path) -> None:
         """Write it to one safetensors file; `load_classifier` reads it back."""

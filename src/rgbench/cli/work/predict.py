@@ -36,6 +36,7 @@ class Choice:
     model: str
     store: Path
     device: str
+    views: int | None = None
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,8 @@ def predict(paths: Sequence[Path], choice: Choice, table: Table, console: Consol
     prior = None if table.prior is None else parse_shares(table.prior)
     check_table_path(table.out, table.overwrite)
     classifier = _classifier(choice, prior is not None, console)
+    if choice.views is not None:
+        classifier = classifier.with_views(choice.views)
     result = classify_files(classifier, paths, prior)
     write_table(table.out, result, table.overwrite)
     warn(console, *(f"set aside: {path}: {reason}" for path, reason in result.set_aside))
