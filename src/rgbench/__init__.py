@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from rgbench.data.split import becker2021_split as becker2021_split
     from rgbench.errors import RgbenchError as RgbenchError
     from rgbench.extensions import register as register
+    from rgbench.finetuning.finetune import finetune as finetune
+    from rgbench.finetuning.spec import FinetuneSpec as FinetuneSpec
     from rgbench.images.preprocess import preprocess as preprocess
     from rgbench.networks import describe_network as describe_network
     from rgbench.networks import network_names as network_names
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from rgbench.store.store import Store as Store
 
 _HOMES = {
+    "FinetuneSpec": "rgbench.finetuning.spec",
     "ReportSpec": "rgbench.report.of_store",
     "RgbenchError": "rgbench.errors",
     "Store": "rgbench.store.store",
@@ -47,6 +50,7 @@ _HOMES = {
     "data_names": "rgbench.data.sets",
     "describe_data": "rgbench.data.sets",
     "describe_network": "rgbench.networks",
+    "finetune": "rgbench.finetuning.finetune",
     "load_classifier": "rgbench.runs.classifier",
     "load_data": "rgbench.data.sets",
     "load_keras_weights": "rgbench.networks.keras.weights",

@@ -189,6 +189,20 @@ def listed(names: Sequence[str]) -> str:
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
+def rounded_up(n: int) -> int:
+    """Round a number from 100 on up to two digits; more would pretend to be known.
+
+    Examples
+    --------
+    >>> rounded_up(1096), rounded_up(7), rounded_up(12345)
+    (1100, 7, 13000)
+    """
+    if n < 100:
+        return n
+    unit = int(10 ** (math.floor(math.log10(n)) - 1))
+    return math.ceil(n / unit) * unit
+
+
 def points(fraction: float) -> str:
     """Write a fraction in points.
 

@@ -202,7 +202,8 @@ class NetworkSpec(_Frozen):
     """Which network, by its canonical name.
 
     A network that is not registered brings its `layers`, in the notation of `rgbench.networks.notation.notation`; one
-    that was imported also the SHA-256 of the file that its `weights` came from.
+    that was imported also the SHA-256 of the file that its `weights` came from, and one that was trained further that
+    of the weights that it began with.
     """
 
     name: str

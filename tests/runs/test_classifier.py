@@ -379,7 +379,7 @@ def test_an_image_that_the_preset_refuses_costs_itself_only(classifier, folder, 
             raise ImageError(0, "has no noise to stretch by")
         return kept(images, spec)
 
-    monkeypatch.setattr("rgbench.runs.classify.prepare", picky)
+    monkeypatch.setattr("rgbench.runs.seen.prepare", picky)
     shutil.copy(folder / "good.fits", folder / "faint.fits")
     with fits.open(folder / "faint.fits", mode="update") as file:
         file[0].data /= 1e4

@@ -15,7 +15,7 @@ from typing import Annotated
 
 import typer
 
-from rgbench.cli import data, diagnostics, networks, runs
+from rgbench.cli import data, diagnostics, finetune, networks, runs
 from rgbench.cli.help import HeadedGroup
 from rgbench.cli.names import NAMING
 from rgbench.errors import RgbenchError
@@ -42,7 +42,8 @@ def _add(heading: str, *commands: Callable[..., None]) -> None:
         app.command(cls=NAMING.get(command.__name__), rich_help_panel=heading)(command)
 
 
-_add(TRAIN, runs.quickstart, runs.run, runs.report, runs.predict, runs.export, diagnostics.replicate)
+_add(TRAIN, runs.quickstart, runs.run, runs.report, runs.predict)
+_add(TRAIN, finetune.finetune, runs.export, diagnostics.replicate)
 _add(LOOK, diagnostics.uncertainty, diagnostics.stress, diagnostics.explain, diagnostics.suspects)
 # Its old name, which scripts may call.
 app.command("doubt", hidden=True)(diagnostics.uncertainty)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib import resources
 from pathlib import Path
+from tempfile import TemporaryFile
 
 import numpy as np
 import torch
@@ -197,6 +198,21 @@ def load_classifier(path_or_name: Path | str | None = None, device: str = "cpu")
     card = read_card(path, metadata)
     members = tuple(_member(path, number, card, tensors, device) for number in range(len(card.members)))
     return Classifier(card, members, _unlikeness(path, tensors))
+
+
+def check_classifier_path(path: Path, overwrite: bool) -> None:
+    """Raise `SpecError` or `StoreError` if no classifier can be written to a path: before the work, not after it."""
+    if path.suffix != ENDING:
+        raise SpecError(f"--out {path}: the ending is not {ENDING}")
+    if path.exists() and not overwrite:
+        raise SpecError(f"--out {path}: is there already; choose another name, or give --overwrite")
+    if not path.parent.is_dir():
+        raise SpecError(f"--out {path}: there is no folder {path.parent}; make it first")
+    try:
+        with TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be written: {error.strerror or error}") from error
 
 
 def calibrate(

@@ -11,28 +11,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rgbench.data.leakage import near_any
-from rgbench.data.own.files import ImageFile, SetAside, examine, file_stem, find_images
+from rgbench.data.own.files import SetAside, file_stem, find_images
 from rgbench.errors import DataError, SpecError
-from rgbench.images.domain import FORBIDDING, Oddity, beam_after, bring, look, words
+from rgbench.images.domain import Oddity, words
 from rgbench.images.fits import ENDINGS as FITS_ENDINGS
-from rgbench.images.fits import FitsImage
-from rgbench.images.noise import ImageError
-from rgbench.images.preprocess import central_crop, usable
 from rgbench.measures.calibration import Floats
 from rgbench.measures.prior import complete_shares, with_prior
 from rgbench.runs.classifier import Classifier
 from rgbench.runs.export import classifier_of_run
-from rgbench.runs.inputs import cut_to_field, prepare
 from rgbench.runs.output_tables import table_writer
 from rgbench.runs.reopen import StoredRun
-from rgbench.spec import RunSpec
+from rgbench.runs.seen import SeenImage, see_image
 from rgbench.store.files import into_place
 from rgbench.store.store import RunRecord, Store
 
 CHUNK = 256
 """Images that are read and classified together; bounds the memory."""
-ALL_BLANK = "all pixels are NaN"
-"""The verdict of `usable` on an image that has a row all the same: it is an image, of a blanked field."""
 
 
 @dataclass(frozen=True)
@@ -163,11 +157,11 @@ def classify_files(
     files = find_images(paths, FITS_ENDINGS)
     if not files:
         raise DataError(f"{', '.join(map(str, paths))}: no FITS file ({', '.join(FITS_ENDINGS)}) there")
-    rows: list[_Row] = []
+    rows: list[SeenImage] = []
     aside: list[SetAside] = []
     answers: list[_Answers] = []
     for start in range(0, len(files), CHUNK):
-        read = [_read(file, classifier, aside) for file in files[start : start + CHUNK]]
+        read = [see_image(file, classifier.card, aside) for file in files[start : start + CHUNK]]
         kept = [row for row in read if row is not None]
         rows += [row.without_pixels() for row in kept]
         answers.append(_answer(kept, classifier, shares))
@@ -201,19 +195,6 @@ def check_table_path(path: Path, overwrite: bool) -> None:
 
 
 @dataclass(frozen=True)
-class _Row:
-    """One image: where it is, what is odd, and its prepared field, unless nothing is to be classified."""
-
-    place: str
-    oddities: Oddity
-    centre: tuple[float, float]
-    pixels: NDArray[np.float32] | None
-
-    def without_pixels(self) -> _Row:
-        return _Row(self.place, self.oddities, self.centre, None)
-
-
-@dataclass(frozen=True)
 class _Answers:
     """What the classifier said of some images; NaN and empty sets where it was not asked."""
 
@@ -222,63 +203,14 @@ class _Answers:
     unlike: Floats
 
 
-def _read(file: ImageFile, classifier: Classifier, aside: list[SetAside]) -> _Row | None:
-    """Read and prepare one image by itself; one that cannot be used goes to `aside`."""
-    image, reason = examine(file)
-    if image is not None and reason == ALL_BLANK:
-        return _Row(file.place, Oddity.BLANKED, image.centre, None)
-    if image is None or reason:
-        aside.append(SetAside(file.place, reason))
-        return None
-    spec, domain = classifier.card.spec, classifier.card.domain
-    side = max(spec.data.frame or (spec.images.field,))
-    pixels, odd = bring(image.pixels, image.pixel_scale, image.beam, domain, side)
-    if spec.data.frame is not None:
-        pixels = central_crop(pixels, spec.data.frame)
-    reason = _too_small(pixels, spec.images.field, odd, image) or ""
-    if reason:
-        aside.append(SetAside(file.place, reason))
-        return None
-    odd |= look(pixels, spec.images.field, domain).oddities
-    if odd & FORBIDDING:
-        return _Row(file.place, odd, image.centre, None)
-    ready, reason = _prepared(pixels, spec, beam_after(image.beam, odd, domain))
-    if ready is None:
-        aside.append(SetAside(file.place, reason))
-        return None
-    return _Row(file.place, odd, image.centre, ready)
-
-
-def _prepared(
-    pixels: NDArray[np.float32], spec: RunSpec, beam: float
-) -> tuple[NDArray[np.float32] | None, str]:
-    """Prepare one image and cut the field out, or say why it cannot be done."""
-    if reason := usable(pixels):
-        return None, reason
-    try:
-        return cut_to_field(prepare(pixels[None], spec, beams=np.array([beam])), spec)[0], ""
-    except ImageError as error:
-        return None, error.reason
-
-
-def _too_small(image: NDArray[np.float32], side: int, odd: Oddity, original: FitsImage) -> str | None:
-    if min(image.shape) >= side:
-        return None
-    rows, columns = original.pixels.shape
-    scaled = (
-        f", {image.shape[0]}x{image.shape[1]} of the classifier's scale" if odd & Oddity.RESAMPLED else ""
-    )
-    return f"is {rows}x{columns} pixels{scaled}; the network was trained on fields of {side}x{side}"
-
-
-def _answer(rows: Sequence[_Row], classifier: Classifier, shares: Floats | None) -> _Answers:
+def _answer(rows: Sequence[SeenImage], classifier: Classifier, shares: Floats | None) -> _Answers:
     n, k = len(rows), len(classifier.classes)
-    asked = np.array([row.pixels is not None for row in rows], dtype=bool)
+    asked = np.array([row.field is not None for row in rows], dtype=bool)
     found = np.full((n, k), np.nan)
     unlike = np.full(n, np.nan)
     sets = None if classifier.card.conformal is None else np.zeros((n, k), dtype=bool)
     if asked.any():
-        fields = np.stack([row.pixels for row in rows if row.pixels is not None])
+        fields = np.stack([row.field for row in rows if row.field is not None])
         scores = classifier.calibrated(classifier.logits(fields, prepared=True))
         own = classifier.sets(scores)
         if sets is not None and own is not None:
@@ -290,7 +222,7 @@ def _answer(rows: Sequence[_Row], classifier: Classifier, shares: Floats | None)
 
 
 def _joined(
-    classifier: Classifier, rows: Sequence[_Row], answers: Sequence[_Answers], aside: list[SetAside]
+    classifier: Classifier, rows: Sequence[SeenImage], answers: Sequence[_Answers], aside: list[SetAside]
 ) -> Classified:
     ra, dec = np.array([row.centre for row in rows], dtype=np.float64).T
     seen = near_any(ra, dec, np.array(classifier.card.seen, dtype=np.float64).reshape(-1, 2))

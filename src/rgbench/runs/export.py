@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rgbench.data.catalogue import DataSet
+from rgbench.data.catalogue import Catalogue, DataSet
 from rgbench.errors import DataError, SpecError
-from rgbench.images.domain import Domain, look
+from rgbench.images.domain import Domain, Looked, look
 from rgbench.images.geometry import central_crop
 from rgbench.measures.best import validation_rows
 from rgbench.measures.calibration import Floats, apply_temperature, wilson_intervals
@@ -102,7 +102,7 @@ def make_classifier(
         update={
             "prior": training_shares(first),
             "domain": domain,
-            "seen": _positions(dataset, np.concatenate((train, validation))),
+            "seen": positions_seen(dataset.catalogue.take(np.concatenate((train, validation)))),
             "scores": _scores(runs, choice.model, card),
             "data": f"{_title(first)} (checksum {dataset.checksum[:16]}): {len(train)} training and "
             f"{len(validation)} validation sources of its split {first.spec.data.split!r}",
@@ -174,22 +174,20 @@ def measured_domain(dataset: DataSet, rows: NDArray[np.int64], spec: RunSpec) ->
     beam = dataset.card.beam if np.isfinite(dataset.card.beam) else None
     known = Domain(pixel_scale=scale, beam=beam)
     frame = spec.data.frame or dataset.images.shape[1:]
-    found = [_look(dataset.images[row], known, (int(frame[0]), int(frame[1])), spec) for row in rows]
-    extents, ratios = np.array(found, dtype=np.float64).reshape(-1, 2).T
-    largest = _percentile(extents, 100 - LIMIT_PERCENT)
-    return Domain(
-        pixel_scale=scale,
-        beam=beam,
+    size = (int(frame[0]), int(frame[1]))
+    cut = (central_crop(np.asarray(dataset.images[row], dtype=np.float32), size) for row in rows)
+    return with_limits(known, [look(image, spec.images.field, known) for image in cut])
+
+
+def with_limits(known: Domain, looked: Sequence[Looked]) -> Domain:
+    """Give a domain of known scale and beam its limits: the largest size, the least signal to noise of sources."""
+    scale = known.pixel_scale
+    largest = _percentile(np.array([each.extent for each in looked]), 100 - LIMIT_PERCENT)
+    return replace(
+        known,
         largest_size=None if largest is None or scale is None else largest * scale,
-        least_signal_to_noise=_percentile(ratios, LIMIT_PERCENT),
+        least_signal_to_noise=_percentile(np.array([each.signal_to_noise for each in looked]), LIMIT_PERCENT),
     )
-
-
-def _look(
-    image: NDArray[np.generic], domain: Domain, frame: tuple[int, int], spec: RunSpec
-) -> tuple[float, float]:
-    seen = look(central_crop(np.asarray(image, dtype=np.float32), frame), spec.images.field, domain)
-    return seen.extent, seen.signal_to_noise
 
 
 def _percentile(values: Floats, percent: float) -> float | None:
@@ -248,8 +246,9 @@ def _unlikeness(run: StoredRun, train: NDArray[np.int64], validation: NDArray[np
     return fit_unlikeness(*sides)
 
 
-def _positions(dataset: DataSet, rows: NDArray[np.int64]) -> tuple[tuple[float, float], ...]:
-    places = np.column_stack((dataset.catalogue.ra[rows], dataset.catalogue.dec[rows]))
+def positions_seen(catalogue: Catalogue) -> tuple[tuple[float, float], ...]:
+    """Give RA and Dec of sources as a card has them: each once, rounded; those that are not known are left out."""
+    places = np.column_stack((catalogue.ra, catalogue.dec))
     known = np.round(places[np.isfinite(places).all(axis=1)], POSITION_DECIMALS)
     return tuple((ra, dec) for ra, dec in np.unique(known, axis=0).tolist())
 
@@ -275,14 +274,14 @@ def _score_rows(
     if not len(y):
         return ()
     calibrated = log_probabilities(apply_temperature(scores, card.temperature), "softmax")
-    found = _shares(y, calibrated.argmax(axis=1) == y, "recognised", condition, card.classes)
+    found = share_rows(y, calibrated.argmax(axis=1) == y, "recognised", condition, card.classes)
     if card.conformal is not None:
         sets = conformal_sets(calibrated, card.conformal.thresholds, card.conformal.rule)
-        found += _shares(y, sets[np.arange(len(y)), y], "covered", condition, card.classes)
+        found += share_rows(y, sets[np.arange(len(y)), y], "covered", condition, card.classes)
     return found
 
 
-def _shares(
+def share_rows(
     y: NDArray[np.int64], hit: NDArray[np.bool_], metric: str, condition: str, classes: tuple[str, ...]
 ) -> tuple[ScoreCard, ...]:
     """Give the share of sources that are hit, of all and of each class, with Wilson intervals."""

@@ -100,7 +100,7 @@ def fit(
     data: TrainingData,
     recipe: RecipeSpec,
     seed: int,
-    files: TrainingFiles,
+    files: TrainingFiles | None,
     on_step: Callable[[int, int], None] = lambda epoch, step: None,
 ) -> Progress:
     """Train a network; go on from the checkpoint if there is one.
@@ -115,8 +115,8 @@ def fit(
         The recipe.
     seed : int
         The study seed; dropout draws from seeds derived from it and the epoch.
-    files : TrainingFiles
-        Where the best weights and the checkpoint go.
+    files : TrainingFiles, optional
+        Where the best weights and the checkpoint go; None keeps neither.
     on_step : callable
         Called with the epoch (from 1) and the step (from 0) after each step.
 
@@ -139,7 +139,7 @@ def fit(
     )
     schedule = Schedule.start(recipe, len(data.train))
     progress = Progress()
-    if files.checkpoint.exists():
+    if files is not None and files.checkpoint.exists():
         state = load_checkpoint(files.checkpoint, network, optimizer)
         schedule.restore(state["schedule"])
         progress = Progress(**state["progress"])
@@ -155,16 +155,19 @@ def fit(
         row["train_seconds"] = time.perf_counter() - began
         row |= _evaluate_both(network, data, recipe)
         monitored = row["validation_loss"] + row["l2"]
-        if monitored < progress.best_loss or not files.best.exists():
+        better = monitored < progress.best_loss
+        if better or (files is not None and not files.best.exists()):
             progress.best_loss, progress.best_epoch = monitored, epoch
-            save_weights(files.best, network)
+            if files is not None:
+                save_weights(files.best, network)
         schedule.epoch_ends(monitored)
         row["seconds"] = time.perf_counter() - began
         for name in HISTORY_COLUMNS:
             progress.history[name].append(float(row[name]))
         progress.epoch = epoch
-        state = {"schedule": schedule.state(), "progress": vars(progress)}
-        save_checkpoint(files.checkpoint, network, optimizer, state)
+        if files is not None:
+            state = {"schedule": schedule.state(), "progress": vars(progress)}
+            save_checkpoint(files.checkpoint, network, optimizer, state)
     return progress
 
 

@@ -112,8 +112,8 @@ def folder_options(
     if pixel_scale is not None and size is None:
         raise SpecError("--pixel-scale goes with --size, the side of the resampled field in arcsec")
     cut = None if size is None else CutoutSpec(size_arcsec=size, pixel_scale=pixel_scale)
-    rule = LabelRule(mapping=_pairs("--label", labels))
-    return FolderOptions(SourceColumns.of(_pairs("--column", columns)), rule, cutout=cut)
+    rule = LabelRule(mapping=pairs("--label", labels))
+    return FolderOptions(SourceColumns.of(pairs("--column", columns)), rule, cutout=cut)
 
 
 def _check_set(name: str, console: Console) -> None:
@@ -345,7 +345,7 @@ def _write(path: Path, text: str, overwrite: bool, console: Console) -> None:
     console.print(f"wrote {path}", highlight=False, soft_wrap=True)
 
 
-def _pairs(option: str, words: list[str]) -> dict[str, str]:
+def pairs(option: str, words: list[str]) -> dict[str, str]:
     """Split ``name=value`` words."""
     pairs = {}
     for word in words:

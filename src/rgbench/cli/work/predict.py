@@ -16,7 +16,7 @@ from rgbench.errors import SpecError
 from rgbench.images.domain import FORBIDDING, words
 from rgbench.measures.best import chosen_run
 from rgbench.measures.prior import parse_shares
-from rgbench.runs.classifier import ENDING, Classifier, load_classifier
+from rgbench.runs.classifier import Classifier, check_classifier_path, load_classifier
 from rgbench.runs.classifier_card import card_lines
 from rgbench.runs.classify import Classified, check_table_path, classify_files, write_table
 from rgbench.runs.device import choose_device
@@ -87,10 +87,7 @@ def show_card(choice: Choice, console: Console) -> None:
 def export(run_ids: Sequence[str], wanted: Export, place: StorePlace, console: Console) -> None:
     """Make a classifier of stored runs."""
     model = check_model(wanted.model)
-    if wanted.out.suffix != ENDING:
-        raise SpecError(f"--out {wanted.out}: the ending is not {ENDING}")
-    if wanted.out.exists() and not wanted.overwrite:
-        raise SpecError(f"--out {wanted.out}: is there already; choose another name, or give --overwrite")
+    check_classifier_path(wanted.out, wanted.overwrite)
     store, device = open_store(place.store), choose_device(place.device)
     runs: list[StoredRun] = []
     for run_id in run_ids:
@@ -100,7 +97,12 @@ def export(run_ids: Sequence[str], wanted: Export, place: StorePlace, console: C
     classifier = make_classifier(runs, ExportChoice(wanted.name, model), views)
     classifier.save(wanted.out)
     say(console, *card_lines(classifier.card))
-    say(console, f"wrote {wanted.out} ({wanted.out.stat().st_size / MEGABYTE:.1f} MB)")
+    say_written(wanted.out, console)
+
+
+def say_written(path: Path, console: Console) -> None:
+    """Say which file was written, and how large it is."""
+    say(console, f"wrote {path} ({path.stat().st_size / MEGABYTE:.1f} MB)")
 
 
 def _classifier(choice: Choice, with_shares: bool, console: Console, quiet: bool = False) -> Classifier:

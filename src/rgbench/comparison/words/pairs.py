@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import ceil, floor, isinf, isnan, log10
+from math import ceil, isinf, isnan
 
 from rgbench import numbers
 from rgbench.measures.cards import MAIN
@@ -10,8 +10,6 @@ from rgbench.measures.catalogue import metrics
 from rgbench.statistics.paired import PairedDifference
 from rgbench.statistics.resampled import Posterior
 from rgbench.statistics.significance import Interval
-
-_FEWEST = 10
 
 
 def interval(span: Interval) -> str:
@@ -89,18 +87,4 @@ def _needed(found: PairedDifference, span: str) -> str:
         return f"; to resolve a difference of {wanted}, more seeds are needed, not only more sources"
     if found.needed <= found.n_test:
         return f", which would most likely have shown a difference of {wanted}"
-    return f"; about {_rounded(ceil(found.needed)):,} would be needed to resolve a difference of {wanted}"
-
-
-def _rounded(n: int) -> int:
-    """Round up to two digits; more would pretend to be known.
-
-    Examples
-    --------
-    >>> _rounded(1096), _rounded(7), _rounded(12345)
-    (1100, 7, 13000)
-    """
-    if n < _FEWEST:
-        return n
-    unit = 10 ** (floor(log10(n)) - 1)
-    return int(ceil(n / unit) * unit)
+    return f"; about {numbers.rounded_up(ceil(found.needed)):,} would be needed to resolve a difference of {wanted}"

@@ -82,7 +82,7 @@ def load_folder(
     root, options = Path(data_path), options or FolderOptions()
     plan = plan_folder(root, manifest, class_labels, options)
     if manifest is None:
-        _check_names(plan.wanted)
+        check_names(plan.wanted)
     read = _read_all(plan.wanted, image_size, options)
     if not read.kept:
         first = f"; the first, {read.aside[0].source}: {read.aside[0].reason}" if read.aside else ""
@@ -146,7 +146,8 @@ def _extra(sources: SourceList | None, rows: NDArray[np.int64]) -> dict[str, NDA
     return columns
 
 
-def _check_names(wanted: list[Wanted]) -> None:
+def check_names(wanted: list[Wanted]) -> None:
+    """Raise `DataError` if two images have one name."""
     seen: dict[str, ImageFile] = {}
     for w in wanted:
         if w.name in seen:
@@ -166,7 +167,7 @@ def _read_all(wanted: list[Wanted], image_size: tuple[int, int] | None, options:
         except DataError as error:
             read.aside.append(SetAside(w.name, str(error)))
             continue
-        found.append((_placed(w, image), pixels, scale, image))
+        found.append((placed(w, image.centre), pixels, scale, image))
     shape = image_size or commonest([pixels.shape for _, pixels, *_ in found]) or (0, 0)
     scale = commonest([round(s, 3) for _, _, s, _ in found if np.isfinite(s)])
     for w, pixels, own, image in found:
@@ -182,13 +183,13 @@ def _read_all(wanted: list[Wanted], image_size: tuple[int, int] | None, options:
     return read
 
 
-def _placed(w: Wanted, image: FitsImage) -> Wanted:
+def placed(w: Wanted, centre: tuple[float, float]) -> Wanted:
     """Give a source its position: that of the table, else in its name, else of the middle of its image."""
     if np.isfinite(w.ra):
         return w
     ra, dec = position_in_name(w.name)
     if not np.isfinite(ra):
-        ra, dec = image.centre
+        ra, dec = centre
     return replace(w, ra=ra, dec=dec)
 
 

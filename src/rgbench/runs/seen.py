@@ -1,0 +1,108 @@
+"""One's own image as a classifier sees it: read, brought to the domain, looked at, prepared."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rgbench.data.own.files import ImageFile, SetAside, examine
+from rgbench.images.domain import FORBIDDING, Looked, Oddity, beam_after, bring, look
+from rgbench.images.fits import FitsImage
+from rgbench.images.noise import ImageError
+from rgbench.images.preprocess import central_crop, usable
+from rgbench.runs.classifier_card import ClassifierCard
+from rgbench.runs.inputs import cut_to_field, prepare
+from rgbench.spec import RunSpec
+
+ALL_BLANK = "all pixels are NaN"
+"""The verdict of `usable` on an image that has a row all the same: it is an image, of a blanked field."""
+
+
+@dataclass(frozen=True)
+class SeenImage:
+    """One image as a classifier sees it.
+
+    Attributes
+    ----------
+    place : str
+        Its file, and its place within an HDF5 file.
+    looked : Looked
+        What is odd about it, and how large and bright its source is.
+    centre : (float, float)
+        RA and Dec of its middle in degrees; NaN if the header does not tell.
+    prepared : ndarray of float32, shape (h, w), optional
+        Prepared as the images of training were; larger than the field where the image is. None if nothing is to
+        be classified.
+    field : ndarray of float32, shape (side, side), optional
+        The central field of it, which the networks are asked about.
+    """
+
+    place: str
+    looked: Looked
+    centre: tuple[float, float]
+    prepared: NDArray[np.float32] | None = None
+    field: NDArray[np.float32] | None = None
+
+    @property
+    def oddities(self) -> Oddity:
+        """What is odd about it."""
+        return self.looked.oddities
+
+    def without_pixels(self) -> SeenImage:
+        """Give the same without its pixels."""
+        return replace(self, prepared=None, field=None)
+
+
+def see_image(file: ImageFile, card: ClassifierCard, aside: list[SetAside]) -> SeenImage | None:
+    """Read and prepare one image by itself; one that cannot be used goes to `aside`, with the reason.
+
+    An image of another pixel scale or a finer beam is brought to those of training.
+    """
+    image, reason = examine(file)
+    if image is not None and reason == ALL_BLANK:
+        return SeenImage(file.place, Looked(Oddity.BLANKED, np.nan, np.nan), image.centre)
+    if image is None or reason:
+        aside.append(SetAside(file.place, reason))
+        return None
+    spec, domain = card.spec, card.domain
+    side = max(spec.data.frame or (spec.images.field,))
+    pixels, odd = bring(image.pixels, image.pixel_scale, image.beam, domain, side)
+    if spec.data.frame is not None:
+        pixels = central_crop(pixels, spec.data.frame)
+    reason = _too_small(pixels, spec.images.field, odd, image) or ""
+    if reason:
+        aside.append(SetAside(file.place, reason))
+        return None
+    looked = look(pixels, spec.images.field, domain)
+    looked = replace(looked, oddities=odd | looked.oddities)
+    if looked.oddities & FORBIDDING:
+        return SeenImage(file.place, looked, image.centre)
+    ready, reason = _prepared(pixels, spec, beam_after(image.beam, odd, domain))
+    if ready is None:
+        aside.append(SetAside(file.place, reason))
+        return None
+    return SeenImage(file.place, looked, image.centre, ready, cut_to_field(ready[None], spec)[0])
+
+
+def _prepared(
+    pixels: NDArray[np.float32], spec: RunSpec, beam: float
+) -> tuple[NDArray[np.float32] | None, str]:
+    """Prepare one image, or say why it cannot be done."""
+    if reason := usable(pixels):
+        return None, reason
+    try:
+        return prepare(pixels[None], spec, beams=np.array([beam]))[0], ""
+    except ImageError as error:
+        return None, error.reason
+
+
+def _too_small(image: NDArray[np.float32], side: int, odd: Oddity, original: FitsImage) -> str | None:
+    if min(image.shape) >= side:
+        return None
+    rows, columns = original.pixels.shape
+    scaled = (
+        f", {image.shape[0]}x{image.shape[1]} of the classifier's scale" if odd & Oddity.RESAMPLED else ""
+    )
+    return f"is {rows}x{columns} pixels{scaled}; the network was trained on fields of {side}x{side}"
