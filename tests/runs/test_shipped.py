@@ -52,11 +52,23 @@ def test_it_has_seen_no_test_source(shipped):
 @pytest.mark.slow
 def test_the_file_gives_the_card_s_numbers(shipped, test_side):
     images, label = test_side
-    right = shipped.predict(images).argmax(axis=1) == label
-    said = {(s.condition, s.of): s for s in shipped.card.scores}
-    for k, name in enumerate(shipped.classes):
-        # Another processor rounds otherwise: one source of fifty may fall on the other side.
-        assert abs(int(right[label == k].sum()) - round(said["clean", name].value * 50)) <= 1, name
+    p = shipped.predict(images)
+    right = p.argmax(axis=1) == label
+    held = shipped.sets(np.log(p))[np.arange(len(label)), label]
+    said = {(s.metric, s.condition, s.of): s for s in shipped.card.scores}
+    for metric, hit in (("recognised", right), ("covered", held)):
+        for k, name in enumerate(shipped.classes):
+            # Another processor rounds otherwise: one source of fifty may fall on the other side.
+            assert abs(int(hit[label == k].sum()) - round(said[metric, "clean", name].value * 50)) <= 1, name
+
+
+def test_its_card_promises_what_a_user_needs(shipped):
+    """Nothing is lost off the centre, through a known wider beam, on coarser pixels; sets hold on second views."""
+    said = {(s.metric, s.condition): s.value for s in shipped.card.scores if not s.of}
+    for condition in ("shift-4px", "shift-8px", "beam-1.5x", "resolution-2x"):
+        assert said["recognised", condition] >= said["recognised", "clean"] - 0.01
+        assert said["kept", condition] >= 0.95
+    assert 0.88 <= said["covered", "view-1"] <= 0.92
 
 
 @pytest.mark.slow
@@ -83,4 +95,4 @@ def test_real_fits_have_the_class_of_their_eight_bit_images(shipped):
     files, rows = np.array(pairs).T
     same = found.probabilities[files].argmax(1) == shipped.predict(data.images[rows]).argmax(1)
     assert len(same) == 126
-    assert same.mean() >= 0.93
+    assert same.mean() >= 0.95

@@ -13,7 +13,7 @@ from rgbench.errors import StoreError
 from rgbench.images.domain import Domain
 from rgbench.measures.calibration import Floats
 from rgbench.measures.conformal import ConformalRule
-from rgbench.numbers import interval, percent
+from rgbench.numbers import percent
 from rgbench.spec import RunSpec
 
 CARD_VERSION = 1
@@ -51,13 +51,17 @@ class ConformalCard(_Part):
         return np.array([np.inf if value is None else value for value in self.threshold], dtype=np.float64)
 
 
-_METRICS = {"recognised": "recognised", "covered": "whose conformal set holds their class"}
+_METRICS = {
+    "recognised": "recognised",
+    "covered": "whose conformal set holds their class",
+    "kept": "that keep the class of the first image",
+}
 
 
 class ScoreCard(_Part):
     """One score on test sources, with its interval: of one class, or of all where `of` is empty."""
 
-    metric: Literal["recognised", "covered"]
+    metric: Literal["recognised", "covered", "kept"]
     of: str = ""
     condition: str = "clean"
     value: float
@@ -201,11 +205,20 @@ def _calibration(card: ClassifierCard) -> str:
 
 
 def _score_lines(scores: tuple[ScoreCard, ...]) -> list[str]:
-    """Write the scores by condition, with 95 % intervals."""
+    """Write the scores of all test sources by condition, then those of each class on the first images."""
     lines: list[str] = []
-    for metric, condition in dict.fromkeys((score.metric, score.condition) for score in scores):
-        lines.append(f"Test sources {_METRICS[metric]} ({condition}):")
-        for score in (score for score in scores if (score.metric, score.condition) == (metric, condition)):
-            span = interval(score.low, score.high)
-            lines.append(f"  {score.of or 'all'}: {percent(score.value)} % of {score.n} ({span})")
+    for metric, words in _METRICS.items():
+        of_all = [score for score in scores if score.metric == metric and not score.of]
+        if of_all:
+            lines.append(f"Test sources {words}, %, with 95 % intervals:")
+            lines += [f"  {score.condition}: {_share(score)}" for score in of_all]
+    for metric, words in _METRICS.items():
+        of_each = [s for s in scores if s.metric == metric and s.of and s.condition == "clean"]
+        if of_each:
+            told = "; ".join(f"{score.of} {_share(score)} of {score.n}" for score in of_each)
+            lines.append(f"Of each class, on the first images, {words}: {told}")
     return lines
+
+
+def _share(score: ScoreCard) -> str:
+    return f"{percent(score.value)} ({percent(score.low)} to {percent(score.high)})"

@@ -22,7 +22,7 @@ from rgbench.runs.classifier import Classifier, calibrate
 from rgbench.runs.classifier_card import ClassifierCard, MemberCard, ScoreCard, sight
 from rgbench.runs.reopen import StoredRun
 from rgbench.spec import DataSpec, RunSpec
-from rgbench.store.conditions import read_conditions
+from rgbench.store.conditions import Condition, read_conditions
 from rgbench.store.tables import Predictions, log_probabilities
 
 LIMIT_PERCENT = 1.0
@@ -254,16 +254,26 @@ def positions_seen(catalogue: Catalogue) -> tuple[tuple[float, float], ...]:
 
 
 def _scores(runs: Sequence[StoredRun], model: str, card: ClassifierCard) -> tuple[ScoreCard, ...]:
-    """Score the test sources as they are, and each disturbance that all runs were stressed with."""
-    found = _score_rows(*_pooled(runs, "test", model), "clean", card)
+    """Score the test sources as they are, and under each disturbance that all runs were stressed with.
+
+    Rotations are left out: two dozen of them would say one thing.
+    """
+    y, scores = _pooled(runs, "test", model)
+    found = _score_rows(y, scores, "clean", card)
     stressed = [read_conditions(run.store, run.run_id) for run in runs]
     tables = [table for table in stressed if table is not None]
     if len(tables) < len(runs):
         return found
     for condition in dict.fromkeys(tables[0].condition.tolist()):
+        if Condition.of(condition).family == "rotation":
+            continue
         own = [table.take(table.condition == condition) for table in tables]
         if all(len(table) for table in own):
-            found += _score_rows(*_pooled(runs, "test", model, own), condition, card)
+            y, seen = _pooled(runs, "test", model, own)
+            found += _score_rows(y, seen, condition, card)
+            found += share_rows(
+                y, seen.argmax(axis=1) == scores.argmax(axis=1), "kept", condition, card.classes
+            )
     return found
 
 
