@@ -17,18 +17,18 @@ from rgbench.finetuning.own import OwnSources, read_own
 from rgbench.finetuning.spec import FinetuneSpec
 from rgbench.finetuning.train import OnStep, Tuner
 from rgbench.finetuning.verdict import Comparison, HeldOut, compare
-from rgbench.finetuning.words import answer, basis, result
+from rgbench.finetuning.words import answer, basis, recalibrated, result
 from rgbench.images.domain import Domain
 from rgbench.measures.calibration import Floats
 from rgbench.measures.unlike import fit_unlikeness
+from rgbench.numbers import listed
 from rgbench.runs.classifier import Classifier, calibrate, load_classifier
-from rgbench.runs.classifier_card import ClassifierCard, MemberCard
+from rgbench.runs.classifier_card import OWN, ClassifierCard, MemberCard
 from rgbench.runs.export import positions_seen, share_rows, with_limits
 from rgbench.runs.trained import Trained
 from rgbench.spec import DataSpec, NetworkSpec
 
 NAME = "my-classifier"
-CONDITION = "held out of one's own"
 """How the card calls the sources that it was scored on."""
 
 
@@ -127,8 +127,9 @@ def finetune(
     found = compare(_held_out(tuner, fold, after))
     members = tuner.tuned(np.arange(len(own)), step)
     made = _with_unlikeness(Classifier(_card(tuner, members, found, name), members), own, fold)
-    told = basis(found, own, parent.name, bool(parent.card.seen))
-    return Finetuned(made, parent, found, own, answer(found, parent.name, name), tuple(told))
+    told = basis(found, own, parent.name, bool(parent.card.seen), how.epochs > 0)
+    words = answer if how.epochs else recalibrated
+    return Finetuned(made, parent, found, own, words(found, parent.name, name), tuple(told))
 
 
 def _counter(on_step: OnStep, total: int) -> Callable[[], None]:
@@ -149,7 +150,7 @@ def _card(tuner: Tuner, members: tuple[Trained, ...], found: Comparison, name: s
     cards = tuple(_member(tuner, *part) for part in parts)
     card = calibrate(name, cards, parent.classes, held.label, held.after)
     # Not how often their sets hold their class: the sets were made from these sources.
-    scores = share_rows(held.label, held.right()[1], "recognised", CONDITION, card.classes)
+    scores = share_rows(held.label, held.right()[1], "recognised", OWN, card.classes)
     return card.model_copy(
         update={
             "prior": _prior(tuner),
@@ -159,7 +160,7 @@ def _card(tuner: Tuner, members: tuple[Trained, ...], found: Comparison, name: s
             "data": f"{_described(own)}; before that {parent.data or parent.name}",
             "licence": f"one's own images: that of their owner; {parent.name}: {parent.licence or 'not known'}",
             "recipe": _recipe(tuner, result(found, parent.name, name)),
-            "not_for": parent.not_for,
+            "not_for": _not_for(tuner),
             "made_with": f"rgbench {metadata.version('rgbench')}",
         }
     )
@@ -200,6 +201,17 @@ def _prior(tuner: Tuner) -> tuple[float, ...] | None:
     weighted = tuner.classifier.card.spec.recipe.class_weights
     shares = np.full(len(counts), 1 / len(counts)) if weighted else counts / counts.sum()
     return tuple(shares.tolist())
+
+
+def _not_for(tuner: Tuner) -> str:
+    """Say what it must not be used for: as its parent, and where classes occur that it was trained further without."""
+    lacking = [name for name, n in zip(tuner.own.classes, tuner.own.counts.tolist(), strict=True) if not n]
+    if not lacking or not tuner.how.epochs:
+        return tuner.classifier.card.not_for
+    return (
+        f"Surveys with {listed(lacking)}: it was trained further without one, so that --prior cannot be used either. "
+        f"{tuner.classifier.card.not_for}"
+    )
 
 
 def _wider(one: Domain, other: Domain) -> Domain:

@@ -23,6 +23,15 @@ def answer(found: Comparison, before: str, after: str) -> str:
     return f"{result(found, before, after)} {use}{_needed(found)}"
 
 
+def recalibrated(found: Comparison, before: str, after: str) -> str:
+    """Say what a classifier is whose weights were kept."""
+    return (
+        f"{after} has the weights of {before}: it gives the same classes. Its probabilities and sets are new, from "
+        f"{len(found.held_out.label)} of your sources. As a mean over the classes, {before} recognises "
+        f"{_share(found.before)} of them."
+    )
+
+
 def result(found: Comparison, before: str, after: str) -> str:
     """Say whether the classifier trained further beats the one it came from, with both scores and the difference."""
     said = {
@@ -37,24 +46,26 @@ def result(found: Comparison, before: str, after: str) -> str:
     )
 
 
-def basis(found: Comparison, own: OwnSources, before: str, knows_positions: bool) -> list[str]:
+def basis(
+    found: Comparison, own: OwnSources, before: str, knows_positions: bool, trained: bool = True
+) -> list[str]:
     """Say on what the answer rests, and what it leaves out; a sentence or two a line."""
     n, folds = len(found.held_out.label), len(np.unique(found.held_out.fold))
     lines = [
         f"This rests on {n} sources. Each was classified by networks that were trained on {folds - 1} of {folds} parts "
         "of your sources: not on itself, nor on a source of its sky group (60 arcsec)."
-    ]
+    ] * trained
     if own.known.any():
         lines.append(
             f"{int(own.known.sum())} of your {len(own)} sources do not count: {before} was trained on them, or on a "
-            "source of their sky group, and has seen the label. They were trained on."
+            f"source of their sky group, and has seen the label.{' They were trained on.' if trained else ''}"
         )
     if not knows_positions:
         lines.append(f"{before} tells no positions: whether it was trained on your sources is not known.")
     lost = int((~np.isfinite(own.catalogue.ra)).sum())
     if lost and knows_positions:
         lines.append(f"{lost} sources have no position: whether {before} was trained on them is not known.")
-    return lines + _classes(found, own)
+    return lines + (_classes(found, own) if trained else [])
 
 
 def class_rows(found: Comparison, classes: tuple[str, ...]) -> list[tuple[str, int, int, int]]:

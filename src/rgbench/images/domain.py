@@ -64,7 +64,7 @@ class Oddity(IntFlag):
     CONVOLVED = 512
     """The image was convolved to the beam of training."""
     COARSE_BEAM = 1024
-    """The beam is wider than that of training: detail that tells classes apart is lost."""
+    """The beam, along its major axis, is wider than that of training: detail that tells classes apart is lost."""
     NO_SCALE = 2048
     """The header tells no pixel scale; that of training is assumed."""
     NO_BEAM = 4096
@@ -274,9 +274,9 @@ def _to_beam(beam: Beam, ours: float | None) -> tuple[NDArray[np.float64] | None
         return None, Oddity(0)
     if not np.isfinite(beam.major):
         return None, Oddity.NO_BEAM
-    width = math.sqrt(beam.major * beam.minor)
-    if width > COARSE_BEAM * ours:
+    if beam.major > COARSE_BEAM * ours:
         return None, Oddity.COARSE_BEAM
+    width = math.sqrt(beam.major * beam.minor)
     if width >= FINE_BEAM * ours:
         return None, Oddity(0)
     angle = math.radians(beam.angle)

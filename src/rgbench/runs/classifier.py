@@ -82,7 +82,10 @@ class Classifier:
             If they are not known.
         """
         if self.card.prior is None:
-            raise DataError(f"classifier {self.name}: the shares of its classes in training are not known")
+            raise DataError(
+                f"classifier {self.name}: the shares of its classes in training are not known; "
+                "without --prior it answers"
+            )
         return np.array(self.card.prior)
 
     def logits(self, images: NDArray[np.generic], prepared: bool = False) -> Floats:

@@ -13,7 +13,7 @@ from rgbench.errors import StoreError
 from rgbench.images.domain import Domain
 from rgbench.measures.calibration import Floats
 from rgbench.measures.conformal import ConformalRule
-from rgbench.numbers import percent
+from rgbench.numbers import listed, percent
 from rgbench.spec import RunSpec
 
 CARD_VERSION = 1
@@ -51,10 +51,12 @@ class ConformalCard(_Part):
         return np.array([np.inf if value is None else value for value in self.threshold], dtype=np.float64)
 
 
+OWN = "held out of one's own"
+"""Condition of the scores of a classifier that was trained further: of sources that each network had not seen."""
 _METRICS = {
-    "recognised": "recognised",
-    "covered": "whose conformal set holds their class",
-    "kept": "that keep the class of the first image",
+    "recognised": "accuracy",
+    "covered": "share whose conformal set holds their class",
+    "kept": "share that keeps the class of the first image",
 }
 
 
@@ -172,7 +174,7 @@ def card_lines(card: ClassifierCard) -> list[str]:
         "Sources seen": f"{len(card.seen)} positions, in training or validation"
         if card.seen
         else "none known",
-        "Domain": _domain(card.domain),
+        "Domain": _domain(card.domain) + _common_beam(card),
         "Calibration": _calibration(card),
         "Assumed shares": card.prior
         and ", ".join(
@@ -195,12 +197,23 @@ def _domain(domain: Domain) -> str:
     return ", ".join(text.format(value) for text, value in limits.items() if value is not None) or "not known"
 
 
+def _common_beam(card: ClassifierCard) -> str:
+    wider = card.spec.images.beam
+    if wider == 1 or card.domain.beam is None:
+        return ""
+    return f"; narrower beams than {wider * card.domain.beam:.1f} arcsec are convolved to that"
+
+
 def _calibration(card: ClassifierCard) -> str:
     how = card.conformal
     sets = "no conformal sets"
     if how is not None:
         each = " of each class" if how.per_class else ""
-        sets = f"conformal sets hold the true class of {100 * (1 - how.alpha):g} % of sources{each}"
+        sets = (
+            f"conformal sets hold the true class of {100 * (1 - how.alpha):g} % of validation sources{each}"
+        )
+        if free := [name for name, limit in zip(card.classes, how.threshold, strict=True) if limit is None]:
+            sets += f"; {listed(free)} in every set, for want of sources"
     return f"temperature {card.temperature:.3f}; {sets}"
 
 
@@ -210,13 +223,13 @@ def _score_lines(scores: tuple[ScoreCard, ...]) -> list[str]:
     for metric, words in _METRICS.items():
         of_all = [score for score in scores if score.metric == metric and not score.of]
         if of_all:
-            lines.append(f"Test sources {words}, %, with 95 % intervals:")
+            lines.append(f"{of_all[0].n} sources not trained on, {words}, %, with 95 % intervals:")
             lines += [f"  {score.condition}: {_share(score)}" for score in of_all]
     for metric, words in _METRICS.items():
-        of_each = [s for s in scores if s.metric == metric and s.of and s.condition == "clean"]
+        of_each = [s for s in scores if s.metric == metric and s.of and s.condition in ("clean", OWN)]
         if of_each:
             told = "; ".join(f"{score.of} {_share(score)} of {score.n}" for score in of_each)
-            lines.append(f"Of each class, on the first images, {words}: {told}")
+            lines.append(f"Of each class, {words}, %: {told}")
     return lines
 
 

@@ -169,14 +169,21 @@ def training_shares(run: StoredRun) -> tuple[float, ...]:
 
 
 def measured_domain(dataset: DataSet, rows: NDArray[np.int64], spec: RunSpec) -> Domain:
-    """Measure the domain of a network on its training sources: scale, beam, largest size, least signal to noise."""
+    """Measure the domain of a network on its training sources: scale, beam, largest size, least signal to noise.
+
+    Where the noise of the sources was clipped away, the least ratio is that of the noisiest training views.
+    """
     scale = spec.data.pixel_scale
     beam = dataset.card.beam if np.isfinite(dataset.card.beam) else None
     known = Domain(pixel_scale=scale, beam=beam)
     frame = spec.data.frame or dataset.images.shape[1:]
     size = (int(frame[0]), int(frame[1]))
     cut = (central_crop(np.asarray(dataset.images[row], dtype=np.float32), size) for row in rows)
-    return with_limits(known, [look(image, spec.images.field, known) for image in cut])
+    found = with_limits(known, [look(image, spec.images.field, known) for image in cut])
+    noise = spec.augmentation.noise
+    if found.least_signal_to_noise is None and noise > 0:
+        return replace(found, least_signal_to_noise=1 / noise)
+    return found
 
 
 def with_limits(known: Domain, looked: Sequence[Looked]) -> Domain:
