@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from rgbench.errors import SpecError
-from rgbench.images.domain import Domain, Oddity, bring, look, words
+from rgbench.images.domain import Domain, Oddity, beam_after, bring, look, words
 from rgbench.images.fits import NO_BEAM, Beam, read_fits
 from rgbench.images.geometry import central_crop, resample
 from rgbench.simulate import FIRST, SimulationSpec, Survey, simulate
@@ -192,3 +192,19 @@ def test_real_defects_and_other_surveys_are_flagged():
     assert nvss >= {"coarse-beam", "resampled"}
     assert of_file(other / "LOTSS_J105007.27+304037.52.fits.gz") == {"resampled"}
     assert of_file(other / "J105007+304037.fits.gz") == set()
+
+
+@pytest.mark.parametrize(
+    ("major", "minor", "flag"), [(8.0, 8.0, ""), (9.0, 3.0, "coarse-beam"), (12.0, 12.0, "coarse-beam")]
+)
+def test_a_long_beam_is_a_coarse_one_however_thin(major, minor, flag):
+    image = np.ones((40, 40), dtype=np.float32)
+    _, odd = bring(image, 1.8, Beam(major, minor, 20.0), Domain(pixel_scale=1.8, beam=5.4), side=40)
+    assert words(odd) == flag
+
+
+def test_the_beam_after_is_that_of_the_header_unless_it_was_convolved():
+    ours = Domain(pixel_scale=1.8, beam=5.4)
+    assert beam_after(Beam(8.1, 8.1, 0.0), Oddity(0), ours) == pytest.approx(1.5)
+    assert beam_after(Beam(2.7, 2.7, 0.0), Oddity.CONVOLVED, ours) == 1
+    assert beam_after(NO_BEAM, Oddity(0), ours) == 1

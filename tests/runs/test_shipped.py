@@ -36,6 +36,7 @@ def test_its_card_says_what_it_is(shipped):
     assert card.name == "first-1"
     assert shipped.classes == ("Compact", "FRI", "FRII", "Bent")
     assert (card.domain.pixel_scale, card.domain.beam) == (1.8, 5.4)
+    assert card.domain.least_signal_to_noise == 20  # noise of 5 % of the peak in its noisiest training views
     assert len(card.seen) > 1900
     assert {score.condition for score in card.scores} >= {"clean", "view-1", "shift-4px", "beam-1.5x"}
 
