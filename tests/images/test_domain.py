@@ -208,3 +208,16 @@ def test_the_beam_after_is_that_of_the_header_unless_it_was_convolved():
     assert beam_after(Beam(8.1, 8.1, 0.0), Oddity(0), ours) == pytest.approx(1.5)
     assert beam_after(Beam(2.7, 2.7, 0.0), Oddity.CONVOLVED, ours) == 1
     assert beam_after(NO_BEAM, Oddity(0), ours) == 1
+
+
+def test_a_beam_that_is_half_mended_keeps_what_cannot_be_mended():
+    ours = Domain(pixel_scale=1.8, beam=5.4)
+    assert beam_after(Beam(8.1, 2.0, 0.0), Oddity.CONVOLVED, ours) == pytest.approx(np.sqrt(1.5))
+
+
+def test_a_coarse_beam_is_told_without_a_scale_too_and_an_empty_field_is_no_source():
+    image = np.zeros((150, 150), np.float32)
+    image[3, 3] = 1
+    found, odd = bring(image, np.nan, Beam(45.0, 45.0, 0.0), FIRST_DOMAIN, 96)
+    assert words(odd) == "coarse-beam|no-scale"
+    assert look(found, 96, FIRST_DOMAIN).oddities == Oddity.NO_DETECTION

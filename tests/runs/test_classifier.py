@@ -27,8 +27,8 @@ from rgbench.errors import DataError, SpecError, StoreError
 from rgbench.images.domain import FORBIDDING, Oddity
 from rgbench.images.noise import ImageError
 from rgbench.runs.classifier import Classifier, load_classifier
-from rgbench.runs.classifier_card import KEY, card_lines
-from rgbench.runs.classify import classify_files
+from rgbench.runs.classifier_card import KEY, card_lines, sight
+from rgbench.runs.classify import check_table_path, classify_files
 from rgbench.runs.export import ExportChoice, classifier_of_run, make_classifier
 from rgbench.runs.inputs import prepare
 from rgbench.runs.reopen import StoredRun
@@ -274,6 +274,21 @@ def test_nothing_is_unpickled_and_no_code_is_imported(file, tmp_path, monkeypatc
 
     with pytest.raises(StoreError, match="member 0 cannot be built: unknown preset 'unheard'"):
         load_classifier(rewritten(file, tmp_path / "preset.safetensors", preset))
+
+
+def test_networks_of_other_beams_are_not_handed_the_same_images(run):
+    wider = run.spec.images.model_copy(update={"beam": 1.5, "frame": "sky"})
+    assert sight(run.spec) != sight(run.spec.model_copy(update={"images": wider}))
+
+
+def test_where_the_table_goes_is_checked_before_the_work(tmp_path):
+    (tmp_path / "folder.csv").mkdir()
+    for path, why in (
+        (tmp_path / "folder.csv", "is a folder"),
+        (tmp_path / "no" / "x.csv", "there is no folder"),
+    ):
+        with pytest.raises(SpecError, match=why):
+            check_table_path(path, overwrite=True)
 
 
 def test_what_is_not_there_is_said(tmp_path):

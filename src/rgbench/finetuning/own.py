@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -168,6 +169,7 @@ def _assembled(
     root: Path, where: str, kept: list[tuple[Wanted, SeenImage]], card: ClassifierCard
 ) -> OwnSources:
     sources, images = [w for w, _ in kept], [seen for _, seen in kept]
+    _check_once(sources, images)
     ra, dec = np.array([(w.ra, w.dec) for w in sources], dtype=np.float64).T
     group = sky_groups(ra, dec)
     near = near_any(ra, dec, np.array(card.seen, dtype=np.float64).reshape(-1, 2))
@@ -190,6 +192,22 @@ def _assembled(
         prepared=np.stack([_padded(seen.prepared, side) for seen in images if seen.prepared is not None]),
         looked=tuple(seen.looked for seen in images),
     )
+
+
+def _check_once(sources: list[Wanted], images: list[SeenImage]) -> None:
+    """Refuse one image under two names where positions do not group them: it could be trained on and scored."""
+    first: dict[bytes, str] = {}
+    for source, seen in zip(sources, images, strict=True):
+        if np.isfinite(source.ra):
+            continue
+        assert seen.field is not None  # those without a field were set aside
+        content = hashlib.sha256(seen.field.tobytes()).digest()
+        if content in first:
+            raise DataError(
+                f"sources {first[content]!r} and {source.name!r} have the same image ({seen.place}); "
+                "leave one of them out"
+            )
+        first[content] = source.name
 
 
 def _padded(image: NDArray[np.float32], side: int) -> NDArray[np.float32]:

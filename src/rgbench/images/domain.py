@@ -158,7 +158,7 @@ def bring(
     if ours is None:
         return pixels, Oddity(0)
     if not np.isfinite(pixel_scale):
-        return pixels, Oddity.NO_SCALE
+        return pixels, Oddity.NO_SCALE | (_to_beam(beam, domain.beam)[1] & Oddity.COARSE_BEAM)
     other = abs(math.log(pixel_scale / ours)) > SCALE_TOLERANCE
     kernel, odd = _to_beam(beam, domain.beam)
     if not other:  # FIRST itself tells no beam in its cutouts
@@ -181,9 +181,10 @@ def beam_after(beam: Beam, oddities: Oddity, domain: Domain) -> float:
     >>> beam_after(Beam(7.0, 6.0, 0.0), Oddity(0), Domain(pixel_scale=1.8, beam=5.4)).__round__(2)
     1.2
     """
-    if domain.beam is None or not np.isfinite(beam.major) or oddities & Oddity.CONVOLVED:
+    if domain.beam is None or not np.isfinite(beam.major):
         return 1.0
-    return math.sqrt(beam.major * beam.minor) / domain.beam
+    least = domain.beam if oddities & Oddity.CONVOLVED else 0.0
+    return math.sqrt(max(beam.major, least) * max(beam.minor, least)) / domain.beam
 
 
 def look(frame: NDArray[np.float32], field: int, domain: Domain) -> Looked:
@@ -222,7 +223,8 @@ def look(frame: NDArray[np.float32], field: int, domain: Domain) -> Looked:
     image = central_crop(frame, field) - np.float32(sky)
     mask = source_mask(image, noise, DETECTION)
     if not mask.any():
-        return Looked(odd | (Oddity.NO_DETECTION if noise > 0 else Oddity(0)), math.nan, math.nan)
+        nothing = noise > 0 or np.nanmin(image) == np.nanmax(image)
+        return Looked(odd | (Oddity.NO_DETECTION if nothing else Oddity(0)), math.nan, math.nan)
     peak, _, extent, _, found = measure_source(image, mask)
     ratio = peak / noise if noise > 0 else math.nan
     others = clump_mask(image, noise, DETECTION) & ~mask

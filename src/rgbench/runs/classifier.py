@@ -207,6 +207,8 @@ def check_classifier_path(path: Path, overwrite: bool) -> None:
     """Raise `SpecError` or `StoreError` if no classifier can be written to a path: before the work, not after it."""
     if path.suffix != ENDING:
         raise SpecError(f"--out {path}: the ending is not {ENDING}")
+    if path.is_dir():
+        raise SpecError(f"--out {path}: is a folder; name a file")
     if path.exists() and not overwrite:
         raise SpecError(f"--out {path}: is there already; choose another name, or give --overwrite")
     if not path.parent.is_dir():

@@ -119,7 +119,8 @@ class ClassifierCard(_Part):
 
 def sight(spec: RunSpec) -> tuple[object, ...]:
     """Give what must be equal for networks to be handed the same prepared images."""
-    return spec.images.preset, spec.images.field, spec.data.frame, spec.data.pixel_scale
+    images = spec.images
+    return images.preset, images.field, images.frame, images.beam, spec.data.frame, spec.data.pixel_scale
 
 
 def write_card(card: ClassifierCard) -> dict[str, str]:

@@ -190,8 +190,12 @@ def write_table(path: Path, result: Classified, overwrite: bool = False) -> None
 def check_table_path(path: Path, overwrite: bool) -> None:
     """Raise `SpecError` if a table cannot go to a path: before the work, not after it."""
     table_writer(path)
+    if path.is_dir():
+        raise SpecError(f"--out {path}: is a folder; name a file")
     if path.exists() and not overwrite:
         raise SpecError(f"--out {path}: is there already; choose another name, or give --overwrite")
+    if not path.parent.is_dir():
+        raise SpecError(f"--out {path}: there is no folder {path.parent}; make it first")
 
 
 @dataclass(frozen=True)
