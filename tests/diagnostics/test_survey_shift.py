@@ -26,7 +26,7 @@ from rgbench.data.catalogue import Card, Catalogue, DataSet
 from rgbench.data.load import load_dataset
 from rgbench.data.surveys.cutouts import build_cutouts
 from rgbench.data.surveys.surveys import BuildSpec, find_survey, surveys
-from rgbench.diagnostics.disturbances import FWHM_TO_SIGMA, disturb, missing, see_as
+from rgbench.diagnostics.disturbances import BEAM, FWHM_TO_SIGMA, disturb, missing, see_as
 from rgbench.diagnostics.stress import stress
 from rgbench.diagnostics.survey_shift import match_sources, parse_survey, seen_by
 from rgbench.errors import DataError, SpecError
@@ -297,3 +297,18 @@ def test_only_the_survey_is_asked_where_no_condition_is(trained, nvss):
     other = stress(StoredRun(record, trained, dataset=dataset), (), seen=again)
     assert len(other) == len(rows), "rows of images that are given anew are replaced"
     assert not np.array_equal(other.logits, rows.logits)
+
+
+@needs_mirror
+def test_a_survey_of_any_name_is_tested_with_the_beams_of_its_headers(trained, nvss):
+    """The name is no known survey's; the network is told 45 arcsec of FIRST's 5.4, as each header says."""
+    record = trained.records()[0]
+    dataset = load_dataset(record.spec.data)
+    run = StoredRun(record, trained, dataset=dataset)
+    index = run.side("test")
+    own = Condition("survey", survey="my-telescope")
+    found = seen_by(own, nvss, dataset, index, field=64).data
+    np.testing.assert_allclose(found.catalogue.extra[BEAM], 45 / 5.4, rtol=1e-6)
+    rows = stress(run, (), seen={own: found})
+    assert set(rows.condition) == {"survey-my-telescope"}
+    assert np.isfinite(rows.logits).all()

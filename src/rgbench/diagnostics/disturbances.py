@@ -27,6 +27,8 @@ CLIP = 3.0
 """Such images are clipped again at so many times the noise that was added, as they were before."""
 SIMULATED = "-simulated"
 """What the name of a survey ends in whose view is made of the images themselves."""
+BEAM = "beam"
+"""Column of a catalogue with the widths of its images' beams, in units of that of the data set's card."""
 
 Pixels = NDArray[np.floating[Any]]
 
@@ -304,7 +306,8 @@ def disturb(images: NDArray[Any], names: Sequence[str], condition: Condition, ca
 def beams_seen(names: Sequence[str], condition: Condition, card: Card) -> NDArray[np.float64]:
     """Give the widths of the beams of disturbed images, shape (n,), in units of that of the card.
 
-    They are what the header of such an image says. Of families from elsewhere it is not known, and taken to be 1.
+    They are what the header of such an image says. Of families from elsewhere it is not known, and taken to be 1; so
+    is that of another survey's own images, which `rgbench.diagnostics.survey_shift.seen_by` reads.
 
     Examples
     --------
@@ -316,8 +319,8 @@ def beams_seen(names: Sequence[str], condition: Condition, card: Card) -> NDArra
     wider = 1.0
     if condition.family == "beam":
         wider = condition.strength
-    elif condition.family == SURVEY and np.isfinite(card.beam):
-        wider = find_survey(condition.survey.removesuffix(SIMULATED)).beam / card.beam
+    elif condition.family == SURVEY and condition.survey.endswith(SIMULATED):
+        wider = _simulated(condition).beam / card.beam
     return np.full(len(names), wider)
 
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from rgbench.data.catalogue import DataSet
-from rgbench.diagnostics.disturbances import beams_seen, conditions_for, disturb, missing
+from rgbench.diagnostics.disturbances import BEAM, beams_seen, conditions_for, disturb, missing
 from rgbench.errors import SpecError
 from rgbench.images.augment import rotate_stack
 from rgbench.images.batches import sequential_batches
@@ -168,9 +168,15 @@ class _Place:
             images = raw[self.index[part]]
             if not self.images_given:
                 images = disturb(images, names[part], condition, self.dataset.card)
-            beams = beams_seen(names[part], condition, self.run.dataset.card)
-            pixels.append(prepare(images, self.run.spec, beams=beams))
+            pixels.append(prepare(images, self.run.spec, beams=self._beams(part, condition)))
         return self._source(np.concatenate(pixels), self.run.spec, ready=True)
+
+    def _beams(self, part: slice, condition: Condition) -> NDArray[np.float64]:
+        """Give the widths of the beams of some sources' images, in units of that of training."""
+        catalogue = self.dataset.catalogue.take(self.index[part])
+        if self.images_given:
+            return np.asarray(catalogue.extra.get(BEAM, np.ones(len(catalogue))), dtype=np.float64)
+        return beams_seen(catalogue.source_id.tolist(), condition, self.dataset.card)
 
     def _source(self, images: NDArray[Any], spec: RunSpec, ready: bool = False) -> ImageSource:
         pixels = images if ready else prepare(images, spec)

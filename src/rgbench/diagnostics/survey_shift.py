@@ -6,7 +6,7 @@ lost is measured in pairs, source by source, and no training source can come int
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +20,7 @@ from rgbench.data.own.files import read_image
 from rgbench.data.own.plan import FolderOptions, Wanted, plan_folder
 from rgbench.data.own.sources import LabelRule
 from rgbench.data.surveys.surveys import surveys
-from rgbench.diagnostics.disturbances import SIMULATED
+from rgbench.diagnostics.disturbances import BEAM, SIMULATED
 from rgbench.errors import DataError, SpecError
 from rgbench.images.cutout import CutoutSpec, cutout
 from rgbench.images.fits import FitsImage
@@ -44,7 +44,8 @@ class SeenBy:
     condition : Condition
         Its name in the tables.
     data : DataSet
-        The sources with the other survey's images, on the pixels of the data set's own.
+        The sources with the other survey's images, on the pixels of the data set's own. Its catalogue has the column
+        `BEAM`: the width of each image's beam in units of that of the data set, 1 where it is not known.
     missing : tuple of (str, str)
         Sources that it does not show, with the reason.
     """
@@ -119,14 +120,16 @@ def seen_by(
     place = match_sources(wanted, there)
     spec = CutoutSpec(n_pixels=max(dataset.images.shape[1:]), pixel_scale=card.pixel_scale)
     images: list[NDArray[np.float32]] = []
+    beams: list[float] = []
     found: list[int] = []
     missing: list[tuple[str, str]] = []
     for i, name in enumerate(wanted.source_id.tolist()):
         try:
             if place[i] < 0:
                 raise DataError(_why_none(name, there))
-            image = _image(files[place[i]], condition, wanted.ra[i], wanted.dec[i], spec)
+            image, beam = _image(files[place[i]], condition, (wanted.ra[i], wanted.dec[i]), spec)
             images.append(_checked(image, dataset.images.shape[1:], field))
+            beams.append(beam / card.beam if np.isfinite(beam / card.beam) else 1.0)
             found.append(i)
         except DataError as error:
             missing.append((name, str(error)))
@@ -135,7 +138,9 @@ def seen_by(
             f"{folder}: none of {len(files)} images shows one of the {len(index)} test sources; the first, "
             f"{missing[0][0]}: {missing[0][1]}"
         )
-    data = DataSet(card, wanted.take(np.array(found)), np.stack(images), {})
+    catalogue = wanted.take(np.array(found))
+    catalogue = replace(catalogue, extra={**catalogue.extra, BEAM: np.array(beams)})
+    data = DataSet(card, catalogue, np.stack(images), {})
     return SeenBy(condition, data, tuple(missing))
 
 
@@ -194,14 +199,19 @@ def _position(wanted: Wanted) -> tuple[float, float]:
 
 
 def _image(
-    wanted: Wanted, condition: Condition, ra: float, dec: float, spec: CutoutSpec
-) -> NDArray[np.float32]:
-    """Cut the field about a source out of its image; about the middle, if the position is not known."""
+    wanted: Wanted, condition: Condition, position: tuple[float, float], spec: CutoutSpec
+) -> tuple[NDArray[np.float32], float]:
+    """Cut the field about a source out of its image, about the middle if the position is not known.
+
+    Its beam comes with it, in arcsec: that of the header, else that of the survey of that name, else NaN.
+    """
     image = read_image(wanted.file)
     _check_survey(image, condition)
-    if not np.isfinite(ra):
-        ra, dec = image.centre
-    return cutout(image, ra, dec, spec).pixels
+    ra, dec = position if np.isfinite(position[0]) else image.centre
+    beam = float(np.sqrt(image.beam.major * image.beam.minor))
+    if not np.isfinite(beam) and condition.survey in surveys():
+        beam = surveys().get(condition.survey).beam
+    return cutout(image, ra, dec, spec).pixels, beam
 
 
 def _check_survey(image: FitsImage, condition: Condition) -> None:
