@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from astropy import units
+from astropy.coordinates import SkyCoord
 from astropy.io import fits
 from astropy.wcs import WCS
 from astropy.wcs.utils import proj_plane_pixel_scales
@@ -236,3 +238,24 @@ def test_the_wcs_is_not_paid_for_unless_asked(tmp_path, monkeypatch):
     assert (image.unit, image.pixel_scale) == ("", pytest.approx(1.8))
     with pytest.raises(AssertionError, match="the WCS was parsed"):
         image.wcs  # noqa: B018
+
+
+@pytest.mark.parametrize("parity", [-1, 1])
+@pytest.mark.parametrize("turn", [0.0, 33.0, 90.0, -120.0])
+@pytest.mark.parametrize("angle", [0.0, 45.0, 110.0])
+def test_the_beam_lies_on_the_pixels_as_on_the_sky(parity, turn, angle):
+    """Astropy walks from the middle along the position angle; the pixels that it meets lie along the beam."""
+    t, step = np.radians(turn), 1.8 / 3600
+    header = fits.Header({"CTYPE1": "RA---SIN", "CTYPE2": "DEC--SIN", "CRVAL1": 180.0, "CRVAL2": 60.0})
+    header["CRPIX1"] = header["CRPIX2"] = 50.5
+    header["CD1_1"], header["CD1_2"] = parity * step * np.cos(t), -step * np.sin(t)
+    header["CD2_1"], header["CD2_2"] = parity * step * np.sin(t), step * np.cos(t)
+    header["BMAJ"], header["BMIN"], header["BPA"] = 6 / 3600, 3 / 3600, angle
+    image = FitsImage(np.zeros((100, 100), np.float32), header)
+    middle = SkyCoord(*image.centre, unit="deg")
+    away = middle.directional_offset_by(angle * units.deg, 1 * units.arcsec)
+    columns, rows = image.wcs.world_to_pixel(away)
+    found = image.beam_on_pixels
+    expected = np.degrees(np.arctan2(-(columns - 49.5), rows - 49.5))
+    assert (found.major, found.minor) == (image.beam.major, image.beam.minor)
+    assert (found.angle - expected + 90) % 180 - 90 == pytest.approx(0, abs=0.01)

@@ -365,6 +365,58 @@ def test_nothing_is_lost_and_everything_odd_is_told(classifier, folder):
         assert np.isfinite(columns["ra"][i])
 
 
+@pytest.mark.parametrize(
+    ("steps", "why"),
+    [
+        ((1.8, 3.6), "pixels are 1.8 x 3.6 arcsec; square ones are needed"),
+        ((36000.0, 36000.0), "tells pixels of 3.6e+04"),
+    ],
+)
+def test_pixels_that_cannot_be_brought_to_those_of_training_cost_their_image_only(
+    classifier, folder, steps, why
+):
+    with fits.open(folder / "good.fits") as file:
+        file[0].header["CDELT1"], file[0].header["CDELT2"] = -steps[0] / 3600, steps[1] / 3600
+        file.writeto(folder / "odd.fits")
+    aside = dict(classify_files(classifier, [folder]).set_aside)
+    assert why in next(reason for place, reason in aside.items() if place.endswith("odd.fits"))
+    assert not any(place.endswith("good.fits") for place in aside)
+
+
+def test_a_mirrored_or_turned_file_of_one_sky_has_one_answer(tmp_path):
+    """A point source through a long thin beam that is convolved; the header says how the pixels lie."""
+    step, side = 1.0, 300
+    y, x = np.indices((side, side)) - (side - 1) / 2
+    along, across = (
+        (x + y) / np.sqrt(2),
+        (x - y) / np.sqrt(2),
+    )  # position angle 315 degrees, north up, east left
+    image = np.random.default_rng(1).normal(0, 0.002, (side, side))
+    image += np.exp(-4 * np.log(2) * ((along / 5.2) ** 2 + (across / 2.0) ** 2))
+    keys = {"CTYPE1": "RA---SIN", "CTYPE2": "DEC--SIN", "CRVAL1": 180.0, "CRVAL2": 40.0, "BUNIT": "Jy/beam"}
+    keys |= {
+        "BMAJ": 5.2 / 3600,
+        "BMIN": 2.0 / 3600,
+        "BPA": 315.0,
+        "CRPIX1": (side + 1) / 2,
+        "CRPIX2": (side + 1) / 2,
+    }
+    up, turned = (
+        {"CDELT1": -step / 3600, "CDELT2": step / 3600},
+        {"CD1_2": step / 3600, "CD2_1": step / 3600},
+    )
+    ways = {
+        "up": (image, up),
+        "mirrored": (image[:, ::-1], {**up, "CDELT1": step / 3600}),
+        "turned": (np.rot90(image), {**turned, "CD1_1": 0.0, "CD2_2": 0.0}),
+    }
+    for name, (pixels, steps) in ways.items():
+        fits.writeto(tmp_path / f"{name}.fits", pixels.astype(np.float32), fits.Header(keys | steps))
+    found = classify_files(load_classifier(), [tmp_path])
+    assert len(found.path) == 3
+    np.testing.assert_allclose(found.probabilities, found.probabilities[[0] * 3], atol=0.01)
+
+
 def test_a_source_of_training_is_told_by_its_position_and_one_of_the_test_is_not(classifier, run, sky):
     catalogue = run.dataset.catalogue
     for side, told in (("train", True), ("validation", True), ("test", False)):

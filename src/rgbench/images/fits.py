@@ -106,12 +106,39 @@ class FitsImage:
     @cached_property
     def pixel_scale(self) -> float:
         """Arcseconds per pixel, the mean of both axes; NaN if the header does not tell."""
-        plain = self._plain_scale()
+        return sum(self.pixel_sides) / 2
+
+    @cached_property
+    def pixel_sides(self) -> tuple[float, float]:
+        """Arcseconds per pixel along the two axes of the sky, in the order of the file; NaN if not told."""
+        plain = self._plain_sides()
         if plain is not None:
             return plain
         if self.wcs is None:
-            return float("nan")
-        return float(np.mean(proj_plane_pixel_scales(self.wcs))) * 3600
+            return float("nan"), float("nan")
+        one, other = (3600 * float(side) for side in proj_plane_pixel_scales(self.wcs))
+        return one, other
+
+    @cached_property
+    def beam_on_pixels(self) -> Beam:
+        """The beam with its angle counted on the pixels, from rising rows to falling columns.
+
+        In an image with north up and east left that is the position angle. Elsewhere it is turned, or mirrored, as
+        the image is; where the header tells no frame, it stays.
+        """
+        if self.wcs is None or not np.isfinite(self.beam.major):
+            return self.beam
+        rows, columns = ((side - 1) / 2 for side in self.pixels.shape)
+        x, y = columns + np.array([0.0, 0.5, 0.0]), rows + np.array([0.0, 0.0, 0.5])
+        world = self.wcs.wcs_pix2world(np.column_stack((x, y)), 0)
+        longitude, latitude = world[:, self.wcs.wcs.lng], world[:, self.wcs.wcs.lat]
+        east = ((longitude[1:] - longitude[0] + 180) % 360 - 180) * np.cos(np.radians(latitude[0]))
+        to_sky = np.array([east, latitude[1:] - latitude[0]])
+        angle = np.radians(self.beam.angle)
+        if not np.isfinite(to_sky).all() or abs(np.linalg.det(to_sky)) == 0:
+            return self.beam
+        column, row = np.linalg.solve(to_sky, np.array([np.sin(angle), np.cos(angle)]))
+        return self.beam._replace(angle=float(np.degrees(np.arctan2(-column, row))))
 
     @cached_property
     def centre(self) -> tuple[float, float]:
@@ -173,15 +200,15 @@ class FitsImage:
         values = (self._number(key) for key in _SKY_FREQUENCIES)
         return next((value for value in values if value >= _LOWEST_FREQUENCY), float("nan"))
 
-    def _plain_scale(self) -> float | None:
-        """Give the pixel scale where CDELT alone tells it, which spares the WCS; None elsewhere."""
+    def _plain_sides(self) -> tuple[float, float] | None:
+        """Give the sides of a pixel where CDELT alone tells it, which spares the WCS; None elsewhere."""
         if any(key in self.header for key in _TURNED) or self.header.get("CUNIT1", "deg") != "deg":
             return None
         kinds = {self._text(f"CTYPE{axis}")[:4] for axis in self.axes}
         steps = [abs(self._number(f"CDELT{axis}")) for axis in self.axes]
         if kinds not in ({"RA--", "DEC-"}, {"GLON", "GLAT"}) or not min(steps) > 0:
             return None
-        return sum(steps) / 2 * 3600
+        return steps[0] * 3600, steps[1] * 3600
 
     def _tells_scale(self) -> bool:
         """Tell whether the header gives steps: where it does not, WCS would take one degree per pixel."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rgbench.data.own.files import ImageFile, SetAside, examine
-from rgbench.images.domain import FORBIDDING, Looked, Oddity, beam_after, bring, look
+from rgbench.images.domain import FORBIDDING, SCALE_TOLERANCE, Domain, Looked, Oddity, beam_after, bring, look
 from rgbench.images.fits import FitsImage
 from rgbench.images.noise import ImageError
 from rgbench.images.preprocess import central_crop, usable
@@ -18,6 +19,9 @@ from rgbench.spec import RunSpec
 
 ALL_BLANK = "all pixels are NaN"
 """The verdict of `usable` on an image that has a row all the same: it is an image, of a blanked field."""
+
+FURTHEST = 32
+"""Largest ratio, either way, of pixel scales that are brought to those of training; more is a mistake in a header."""
 
 
 @dataclass(frozen=True)
@@ -67,8 +71,11 @@ def see_image(file: ImageFile, card: ClassifierCard, aside: list[SetAside]) -> S
         aside.append(SetAside(file.place, reason))
         return None
     spec, domain = card.spec, card.domain
+    if reason := _unlikely_pixels(image, domain):
+        aside.append(SetAside(file.place, reason))
+        return None
     side = max(spec.data.frame or (spec.images.field,))
-    pixels, odd = bring(image.pixels, image.pixel_scale, image.beam, domain, side)
+    pixels, odd = bring(image.pixels, image.pixel_scale, image.beam_on_pixels, domain, side)
     if spec.data.frame is not None:
         pixels = central_crop(pixels, spec.data.frame)
     reason = _too_small(pixels, spec.images.field, odd, image) or ""
@@ -84,6 +91,21 @@ def see_image(file: ImageFile, card: ClassifierCard, aside: list[SetAside]) -> S
         aside.append(SetAside(file.place, reason))
         return None
     return SeenImage(file.place, looked, image.centre, ready, cut_to_field(ready[None], spec)[0])
+
+
+def _unlikely_pixels(image: FitsImage, domain: Domain) -> str:
+    """Say why pixels of such a shape or size cannot be brought to those of training; "" if they can."""
+    one, other = image.pixel_sides
+    if abs(math.log(one / other)) > SCALE_TOLERANCE:
+        return f"pixels are {one:.4g} x {other:.4g} arcsec; square ones are needed"
+    if domain.pixel_scale is not None and abs(math.log(image.pixel_scale / domain.pixel_scale)) > math.log(
+        FURTHEST
+    ):
+        return (
+            f"the header tells pixels of {image.pixel_scale:.4g} arcsec; {domain.pixel_scale / FURTHEST:.2g} to "
+            f"{domain.pixel_scale * FURTHEST:.3g} are legal"
+        )
+    return ""
 
 
 def _prepared(
