@@ -112,6 +112,6 @@ def test_a_folder_that_cannot_be_written_is_told_at_once(tmp_path, monkeypatch, 
     def refuse(**where):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("rgbench.runs.classifier.TemporaryFile", refuse)
+    monkeypatch.setattr("rgbench.store.files.TemporaryFile", refuse)
     code, _, err = said(capsys, "finetune", "--images", sky, "--out", tmp_path / "mine.safetensors")
     assert (code, "mine.safetensors: cannot be written: Permission denied" in err) == (1, True)

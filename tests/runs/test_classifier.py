@@ -190,6 +190,17 @@ def test_several_runs_vote_with_their_mean_log_probability(run, store, tmp_path)
     )
 
 
+def test_unlike_is_the_same_for_a_mirrored_and_a_turned_image():
+    """However few views the classes are taken from."""
+    shipped = load_classifier()
+    y, x = np.indices((128, 128)) - 63.5
+    image = np.exp(-((x - 9) ** 2 + y**2) / 9) + 0.4 * np.exp(-((x + 12) ** 2 + (y - 15) ** 2) / 25)
+    ways = np.stack([image, image[::-1], np.rot90(image), np.rot90(image[::-1])]).astype(np.float32)
+    seen = shipped.unlike(ways)
+    np.testing.assert_allclose(seen, seen[0], atol=0.011)
+    np.testing.assert_array_equal(shipped.with_views(1).unlike(ways), seen)
+
+
 def test_fewer_views_are_the_first_ones_alone(classifier, run):
     """One view is a plain pass; two are averaged with the half turn; the classifier itself stays as it was."""
     images = run.dataset.images[run.side("test")[:5]]
@@ -201,8 +212,9 @@ def test_fewer_views_are_the_first_ones_alone(classifier, run):
     )
     np.testing.assert_allclose(two, (one + turned) / 2, atol=1e-5)
     np.testing.assert_array_equal(classifier.logits(images), before)
-    with pytest.raises(SpecError, match="views: found 3; legal are 1, 2, 4, 8"):
-        classifier.with_views(3)
+    for wrong in (3, 2.0, True):
+        with pytest.raises(SpecError, match=f"views: found {wrong}; legal are 1, 2, 4, 8"):
+            classifier.with_views(wrong)
 
 
 def rewritten(file: Path, path: Path, change) -> Path:
@@ -231,6 +243,18 @@ DAMAGE = {
     "weights": (
         lambda t, c: t.pop(next(k for k in t if k.startswith("member0"))) is None or None,
         "do not fit the network",
+    ),
+    "not finite": (
+        lambda t, c: t.update({k: v * np.inf for k, v in t.items() if k.startswith("member0")}),
+        "has values that are not finite",
+    ),
+    "no scale": (
+        lambda t, c: {KEY: json.dumps({**c, "domain": {**c["domain"], "pixel_scale": -1.8}})},
+        "domain.pixel_scale is -1.8; above 0 is legal",
+    ),
+    "no name": (
+        lambda t, c: {KEY: json.dumps({**c, "classes": ["", *c["classes"][1:]]})},
+        "different names are legal",
     ),
     "unlike": (lambda t, c: t.pop("unlike.mean") is None or None, "tensors unlike"),
     "shape": (lambda t, c: t.update({"unlike.mean": torch.zeros(3)}), "which do not fit"),

@@ -70,7 +70,7 @@ def quickstart(
     if architectures is None:
         if data_path is not None or data_manifest is not None or mnist:
             raise typer.BadParameter("-d, -f and -X go with -a FILE, the networks to train", param_hint="-a")
-        work.quickstart(results_path, device, console())
+        work.run_and_report("quickstart", results_path, device, console(), shipped=True)
         return
     options = OriginalOptions(
         architectures=architectures,

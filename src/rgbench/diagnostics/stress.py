@@ -119,7 +119,7 @@ def views_of(run: StoredRun, side: str = "validation", draws: Sequence[int] = DR
     Returns
     -------
     list of Predictions
-        One table a view, with the rows of both models. Empty where no view can be made: the card of the data set
+        One table a view, with the rows of the run's model. Empty where no view can be made: the card of the data set
         tells no beam, or no pixel scale.
 
     Raises
@@ -132,8 +132,8 @@ def views_of(run: StoredRun, side: str = "validation", draws: Sequence[int] = DR
     views = [Condition(VIEW, draw) for draw in draws]
     if not len(run.side(side)) or any(missing(view, run.dataset.card) for view in views):
         return []
-    place = _place(run, side)
-    return [concatenate(list(_predict(place, view))) for view in views]
+    place = _place(run, side, (run.model,))
+    return [table for view in views for table in _predict(place, view)]
 
 
 @dataclass(frozen=True)
@@ -185,8 +185,8 @@ class _Place:
         )
 
 
-def _place(run: StoredRun, side: str = "test") -> _Place:
-    networks = {model: run.network(model, channels_last=True) for model in MODELS}
+def _place(run: StoredRun, side: str = "test", models: Sequence[str] = MODELS) -> _Place:
+    networks = {model: run.network(model, channels_last=True) for model in models}
     return _Place(run, networks, run.dataset, run.side(side), side)
 
 

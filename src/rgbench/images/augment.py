@@ -19,6 +19,8 @@ from rgbench.errors import DataError, SpecError
 BLOCK = 8
 """Images interpolated at a time on a CPU: so many, with their grids, stay in its caches."""
 
+VIEWS = (1, 2, 4, 8)
+"""Numbers of exact turns and mirror images that an answer can be the average of."""
 SPARSE = 0.02
 """Share of pixels that are not zero below which a CPU rotates these alone."""
 
@@ -222,7 +224,7 @@ def views(images: Tensor, n: int) -> Iterator[Tensor]:
     SpecError
         If there are no so many views.
     """
-    if n not in (1, 2, 4, 8):
+    if n not in VIEWS:
         raise SpecError(f"recipe.views: {n} was given; 1, 2, 4 and 8 are legal")
     if n == 8 and images.shape[-2] != images.shape[-1]:
         raise SpecError("recipe.views: 8 views need square images; 1, 2 and 4 are legal for others")

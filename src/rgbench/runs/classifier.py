@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib import resources
 from pathlib import Path
-from tempfile import TemporaryFile
 
 import numpy as np
 import torch
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from rgbench.errors import DataError, RgbenchError, SpecError, StoreError
+from rgbench.images.augment import VIEWS
 from rgbench.images.preprocess import find_preset
 from rgbench.measures.calibration import Floats, apply_temperature, fit_temperature
 from rgbench.measures.combine import combine
@@ -23,14 +23,13 @@ from rgbench.runs.classifier_card import ClassifierCard, ConformalCard, MemberCa
 from rgbench.runs.device import check_device
 from rgbench.runs.prepare import make_network
 from rgbench.runs.trained import Trained, logits_of, prepared_images
+from rgbench.store.files import check_output
 from rgbench.store.tables import Outputs, log_probabilities
 from rgbench.training.checkpoint import fit_weights, read_tensors, write_tensors
 
 SHIPPED = "first-1"
 """The classifier that is taken where none is named."""
 ENDING = ".safetensors"
-VIEWS = (1, 2, 4, 8)
-"""Numbers of views of an image that a prediction can be the average of."""
 RULE = ConformalRule(alpha=0.1, score="lac", per_class=True)
 """Thresholds of each class's own hold whatever the shares of the classes are."""
 _UNLIKE = ("mean", "components", "training", "validation")
@@ -137,7 +136,9 @@ class Classifier:
         """
         if self.unlikeness is None:
             return np.full(len(images), np.nan)
-        return self.unlikeness.shares(self.members[0].embeddings(images, prepared))
+        # As many views as those of training had, whatever `with_views` says: fewer lie further off.
+        seen = self.members[0].embeddings(images, prepared, self.card.spec.recipe.views)
+        return self.unlikeness.shares(seen)
 
     def with_views(self, n: int) -> Classifier:
         """Give the same classifier that looks at fewer, or more, quarter turns and reflections of each image.
@@ -152,7 +153,7 @@ class Classifier:
         SpecError
             If the number is another one.
         """
-        if n not in VIEWS:
+        if type(n) is not int or n not in VIEWS:
             raise SpecError(f"views: found {n!r}; legal are {', '.join(map(str, VIEWS))}")
         members = []
         for member in self.members:
@@ -199,6 +200,9 @@ def load_classifier(path_or_name: Path | str | None = None, device: str = "cpu")
     path = _find(SHIPPED if path_or_name is None else path_or_name)
     tensors, metadata = read_tensors(path)
     card = read_card(path, metadata)
+    for key, values in tensors.items():
+        if not torch.isfinite(values).all():
+            raise StoreError(f"{path}: is damaged: the tensor {key} has values that are not finite")
     members = tuple(_member(path, number, card, tensors, device) for number in range(len(card.members)))
     return Classifier(card, members, _unlikeness(path, tensors))
 
@@ -207,17 +211,7 @@ def check_classifier_path(path: Path, overwrite: bool) -> None:
     """Raise `SpecError` or `StoreError` if no classifier can be written to a path: before the work, not after it."""
     if path.suffix != ENDING:
         raise SpecError(f"--out {path}: the ending is not {ENDING}")
-    if path.is_dir():
-        raise SpecError(f"--out {path}: is a folder; name a file")
-    if path.exists() and not overwrite:
-        raise SpecError(f"--out {path}: is there already; choose another name, or give --overwrite")
-    if not path.parent.is_dir():
-        raise SpecError(f"--out {path}: there is no folder {path.parent}; make it first")
-    try:
-        with TemporaryFile(dir=path.parent):
-            pass
-    except OSError as error:
-        raise StoreError(f"{path}: cannot be written: {error.strerror or error}") from error
+    check_output(path, overwrite)
 
 
 def calibrate(

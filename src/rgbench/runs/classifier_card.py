@@ -104,6 +104,12 @@ class ClassifierCard(_Part):
                 raise ValueError(f"{name} has {len(values)} numbers for {k} classes")
         if self.prior is not None and (min(self.prior) <= 0 or abs(sum(self.prior) - 1) > 1e-6):
             raise ValueError(f"prior is {self.prior}; shares above 0 with sum 1 are legal")
+        if not all(self.classes) or len(set(self.classes)) < k:
+            raise ValueError(f"classes are {self.classes}; different names are legal")
+        for name in ("pixel_scale", "beam", "largest_size", "least_signal_to_noise"):
+            value = getattr(self.domain, name)
+            if value is not None and not value > 0:
+                raise ValueError(f"domain.{name} is {value}; above 0 is legal")
         for member in self.members:
             if ":" in member.spec.network.name:
                 raise ValueError(f"network {member.spec.network.name!r} needs the code of another package")

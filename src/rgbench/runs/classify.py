@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from rgbench.data.leakage import near_any
 from rgbench.data.own.files import SetAside, file_stem, find_images
-from rgbench.errors import DataError, SpecError
+from rgbench.errors import DataError
 from rgbench.images.domain import Oddity, words
 from rgbench.images.fits import ENDINGS as FITS_ENDINGS
 from rgbench.measures.calibration import Floats
@@ -22,7 +22,7 @@ from rgbench.runs.export import classifier_of_run
 from rgbench.runs.output_tables import table_writer
 from rgbench.runs.reopen import StoredRun
 from rgbench.runs.seen import SeenImage, see_image
-from rgbench.store.files import into_place
+from rgbench.store.files import check_output, into_place
 from rgbench.store.store import RunRecord, Store
 
 CHUNK = 256
@@ -190,12 +190,7 @@ def write_table(path: Path, result: Classified, overwrite: bool = False) -> None
 def check_table_path(path: Path, overwrite: bool) -> None:
     """Raise `SpecError` if a table cannot go to a path: before the work, not after it."""
     table_writer(path)
-    if path.is_dir():
-        raise SpecError(f"--out {path}: is a folder; name a file")
-    if path.exists() and not overwrite:
-        raise SpecError(f"--out {path}: is there already; choose another name, or give --overwrite")
-    if not path.parent.is_dir():
-        raise SpecError(f"--out {path}: there is no folder {path.parent}; make it first")
+    check_output(path, overwrite)
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from rgbench.errors import DataError
+from rgbench.images.augment import views
 from rgbench.networks.modules.build import Network
 from rgbench.runs.logits import quiet
 
 
-def embed(network: Network, images: Iterator[Tensor]) -> NDArray[np.float32]:
+def embed(network: Network, images: Iterator[Tensor], n_views: int = 1) -> NDArray[np.float32]:
     """Give what the last layer with weights reads: the last hidden layer.
 
     Parameters
@@ -24,6 +25,8 @@ def embed(network: Network, images: Iterator[Tensor]) -> NDArray[np.float32]:
         Any network with a dense layer or a convolution (else `DataError`); it is run without dropout.
     images : iterator of Tensor, shape (n, channels, h, w)
         Batches of prepared images, one or more.
+    n_views : {1, 2, 4, 8}
+        Number of exact turns and flips of each image over which the mean is taken.
 
     Returns
     -------
@@ -37,7 +40,10 @@ def embed(network: Network, images: Iterator[Tensor]) -> NDArray[np.float32]:
     (3, 84)
     """
     with quiet(network), torch.inference_mode():
-        parts = [_hidden(network, batch) for batch in images]
+        parts = [
+            torch.stack([_hidden(network, view) for view in views(batch, n_views)]).mean(dim=0)
+            for batch in images
+        ]
     if not parts:
         raise DataError("embeddings are of images; none is given")
     return torch.cat(parts).numpy()

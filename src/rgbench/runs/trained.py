@@ -50,9 +50,15 @@ class Trained:
         """
         return logits_of((self,), prepared_images(images, self.spec, prepared))[0]
 
-    def embeddings(self, images: NDArray[np.generic], prepared: bool = False) -> NDArray[np.float32]:
-        """Give what the last layer reads, shape (n, d), of one view of each image; arguments as of `logits`."""
-        return embed(self.network, self.framed(prepared_images(images, self.spec, prepared)))
+    def embeddings(
+        self, images: NDArray[np.generic], prepared: bool = False, n_views: int | None = None
+    ) -> NDArray[np.float32]:
+        """Give what the last layer reads, shape (n, d), the mean over views of each image; arguments as of `logits`.
+
+        `n_views` is the number of views; left out, as many as the recipe has.
+        """
+        batches = self.framed(prepared_images(images, self.spec, prepared))
+        return embed(self.network, batches, n_views or self.spec.recipe.views)
 
     def framed(self, pixels: NDArray[np.float32]) -> Iterator[Tensor]:
         """Give batches of prepared images as the network takes them."""

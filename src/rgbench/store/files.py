@@ -7,13 +7,37 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from filelock import FileLock
 
-from rgbench.errors import StoreError
+from rgbench.errors import SpecError, StoreError
+
+
+def check_output(path: Path, overwrite: bool) -> None:
+    """Raise if a file cannot be written to a path, before the work that makes it.
+
+    Raises
+    ------
+    SpecError
+        If it is a folder, is there already and must not be overwritten, or lies in no folder.
+    StoreError
+        If its folder cannot be written to.
+    """
+    if path.is_dir():
+        raise SpecError(f"--out {path}: is a folder; name a file")
+    if path.exists() and not overwrite:
+        raise SpecError(f"--out {path}: is there already; choose another name, or give --overwrite")
+    if not path.parent.is_dir():
+        raise SpecError(f"--out {path}: there is no folder {path.parent}; make it first")
+    try:
+        with TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be written: {error.strerror or error}") from error
 
 
 @contextmanager

@@ -36,23 +36,26 @@ class Places:
     device: str
 
 
-def quickstart(store_path: Path, device: str, console: Console) -> None:
-    """Say what the classifier that comes with the package gives, then train and compare three networks."""
-    study = find_study("quickstart")
-    say_shipped(load_dataset(study.data), console)
-    run_and_report("quickstart", store_path, device, console)
-
-
 def run_and_report(
-    study_name: str, store_path: Path, device: str, console: Console, listeners: Sequence[str] = ()
+    study_name: str,
+    store_path: Path,
+    device: str,
+    console: Console,
+    listeners: Sequence[str] = (),
+    shipped: bool = False,
 ) -> None:
-    """Run a study, print its table, write its report, say what to try next."""
+    """Run a study, print its table, write its report, say what to try next.
+
+    With `shipped`, say first what the classifier that comes with the package gives on the same data.
+    """
     study, store, device = find_study(study_name), Store(store_path), choose_device(device)
     check_study(study)
     others = [make_listener(name) for name in listeners]
     console.print(study.name, style="bold", markup=False, end="", highlight=False)
     console.print(f": protocol {study.protocol}, data {study.data.name}, on {device}", markup=False)
     dataset = load_dataset(study.data)
+    if shipped:
+        say_shipped(dataset, device, console)
     with TerminalListener(console, device) as listener:
         told = Several(listener, *others)
         records = run_study(study, store, device, told, dataset)

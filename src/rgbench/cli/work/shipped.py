@@ -17,9 +17,9 @@ from rgbench.store.conditions import VIEW, Condition
 AGAIN = Condition(VIEW, 1)
 
 
-def say_shipped(dataset: DataSet, console: Console) -> None:
+def say_shipped(dataset: DataSet, device: str, console: Console) -> None:
     """Apply it to the published test sources, and to a second view of each; say how often it is right."""
-    classifier = load_classifier()
+    classifier = load_classifier(device=device)
     rows = np.flatnonzero(dataset.splits["published"] == "test")
     images, label = dataset.images[rows], dataset.catalogue.label[rows]
     there = classifier.predict(images).argmax(axis=1)
