@@ -1,6 +1,9 @@
-"""Fake runs with known truth."""
+"""Fake runs with known truth, and a study small enough for tests."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -47,3 +50,23 @@ def run(network: str, seed: int, skill: float, n: int = 200, test_seed: int = 0,
 @pytest.fixture
 def make_run():
     return run
+
+
+@pytest.fixture(scope="session")
+def toy_study() -> Callable[..., Study]:
+    """Make a study of one small network on a folder of images: sources per class, field and size, epochs."""
+
+    def make(folder: Path, sizes: tuple[int, int], images: tuple[int, int], epochs: int) -> Study:
+        train, validation = sizes
+        data = {"name": "folder", "path": str(folder), "split": "becker2021"}
+        return Study(
+            name="toy",
+            networks=("lenet",),
+            seeds=(1,),
+            protocol="modern",
+            data={**data, "train_size": train, "validation_size": validation},
+            images={"field": images[0], "size": images[1]},
+            recipe={"epochs": epochs, "views": 1, "precision": "float32"},
+        )
+
+    return make

@@ -13,7 +13,6 @@ from rgbench.runs.classifier import Classifier
 from rgbench.runs.export import ExportChoice, make_classifier
 from rgbench.runs.reopen import StoredRun
 from rgbench.simulate import SimulationSpec, Survey, simulate, write_simulation
-from rgbench.spec import Study
 from rgbench.store.store import Store
 
 
@@ -35,24 +34,9 @@ def sky(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def parent(tmp_path_factory, old_sky) -> Classifier:
+def parent(tmp_path_factory, old_sky, toy_study) -> Classifier:
     store = Store(tmp_path_factory.mktemp("store"))
-    data = {
-        "name": "folder",
-        "path": str(old_sky),
-        "split": "becker2021",
-        "train_size": 20,
-        "validation_size": 8,
-    }
-    study = Study(
-        name="toy",
-        networks=("lenet",),
-        seeds=(1,),
-        protocol="modern",
-        data=data,
-        images={"field": 48, "size": 24},
-        recipe={"epochs": 6, "views": 1, "precision": "float32"},
-    )
+    study = toy_study(old_sky, (20, 8), (48, 24), epochs=6)
     rgbench.run_study(study, store)
     first = StoredRun(store.run_ids()[0], store)
     twin = StoredRun(first.record, store, dataset=first.dataset)

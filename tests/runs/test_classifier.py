@@ -33,7 +33,6 @@ from rgbench.runs.export import ExportChoice, classifier_of_run, make_classifier
 from rgbench.runs.inputs import prepare
 from rgbench.runs.reopen import StoredRun
 from rgbench.simulate import SimulationSpec, Survey, simulate, write_simulation
-from rgbench.spec import Study
 from rgbench.store.store import Store
 
 FIELD = 64
@@ -50,25 +49,10 @@ def sky(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory, sky) -> Store:
-    """Two seeds, trained for an epoch."""
+def store(tmp_path_factory, sky, toy_study) -> Store:
+    """One seed, trained for an epoch."""
     made = Store(tmp_path_factory.mktemp("store"))
-    data = {
-        "name": "folder",
-        "path": str(sky),
-        "split": "becker2021",
-        "train_size": 10,
-        "validation_size": 14,
-    }
-    study = Study(
-        name="toy",
-        networks=("lenet",),
-        seeds=(1,),
-        protocol="modern",
-        data=data,
-        images={"field": FIELD, "size": 32},
-        recipe={"epochs": 1, "views": 1, "precision": "float32"},
-    )
+    study = toy_study(sky, (10, 14), (FIELD, 32), epochs=1)
     (record,) = rgbench.run_study(study, made)
     assert record.error is None
     return made
