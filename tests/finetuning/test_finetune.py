@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from astropy.io import fits
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
 from statsmodels.stats.contingency_tables import mcnemar
@@ -400,3 +401,17 @@ def test_seeds_and_folds_have_to_fit(sky, parent):
         finetune(sky, classifier=parent, spec=FinetuneSpec(seeds=(1, 2, 3)))
     with pytest.raises(SpecError, match="n_folds: found 500; legal are 2 to 80"):
         finetune(sky, classifier=parent, spec=FinetuneSpec(folds=500))
+
+
+def test_one_image_under_two_names_is_refused_where_positions_do_not_group_it(sky, parent, tmp_path):
+    """Else it could be trained on and scored; with positions both are in one sky group."""
+    for number, path in enumerate(sorted(sky.rglob("*.fits"))):
+        place = tmp_path / path.parent.name / f"s{number:03}.fits"
+        place.parent.mkdir(exist_ok=True)
+        fits.writeto(place, fits.getdata(path), fits.Header({"BUNIT": "Jy/beam"}))
+    assert len(read_own(tmp_path, None, parent, FolderOptions())) == 80
+    shutil.copy(min((tmp_path / "FRI").iterdir()), tmp_path / "FRI" / "twin.fits")
+    with pytest.raises(
+        DataError, match=r"'s\d+' and 'twin' have the same image \(.*twin.fits\); leave one of them out"
+    ):
+        read_own(tmp_path, None, parent, FolderOptions())

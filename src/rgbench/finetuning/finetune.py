@@ -16,7 +16,7 @@ from rgbench.data.own.plan import FolderOptions
 from rgbench.finetuning.own import OwnSources, read_own
 from rgbench.finetuning.spec import FinetuneSpec
 from rgbench.finetuning.train import OnStep, Tuner
-from rgbench.finetuning.verdict import Comparison, HeldOut, compare
+from rgbench.finetuning.verdict import BeforeAfter, HeldOut, compare
 from rgbench.finetuning.words import answer, basis, recalibrated, result
 from rgbench.images.domain import Domain
 from rgbench.measures.calibration import Floats
@@ -42,7 +42,7 @@ class Finetuned:
         Trained on all of one's own sources; `Classifier.save` writes it to a file.
     parent : Classifier
         Where it came from.
-    comparison : Comparison
+    comparison : BeforeAfter
         Both on the same sources that neither has seen, with intervals.
     own : OwnSources
         The sources, and what was set aside.
@@ -54,7 +54,7 @@ class Finetuned:
 
     classifier: Classifier
     parent: Classifier
-    comparison: Comparison
+    comparison: BeforeAfter
     own: OwnSources
     words: str
     basis: tuple[str, ...]
@@ -144,7 +144,7 @@ def _held_out(tuner: Tuner, fold: NDArray[np.int64], after: Floats) -> HeldOut:
     return HeldOut(rows.source_id, rows.label, rows.group, fold[scored], before, after[scored])
 
 
-def _card(tuner: Tuner, members: tuple[Trained, ...], found: Comparison, name: str) -> ClassifierCard:
+def _card(tuner: Tuner, members: tuple[Trained, ...], found: BeforeAfter, name: str) -> ClassifierCard:
     own, parent, held = tuner.own, tuner.classifier.card, found.held_out
     parts = zip(parent.members, tuner.classifier.members, members, strict=True)
     cards = tuple(_member(tuner, *part) for part in parts)

@@ -44,7 +44,7 @@ class HeldOut:
 
 
 @dataclass(frozen=True, eq=False)
-class Comparison:
+class BeforeAfter:
     """A classifier before and after it was trained further, on the same sources that it has not seen.
 
     Attributes
@@ -76,7 +76,7 @@ class Comparison:
         return "better" if self.difference.value > 0 else "worse"
 
 
-def compare(held_out: HeldOut) -> Comparison:
+def compare(held_out: HeldOut) -> BeforeAfter:
     """Compare a classifier before and after, source by source; those of a class in one sky group count as one.
 
     Examples
@@ -91,7 +91,7 @@ def compare(held_out: HeldOut) -> Comparison:
         _answers(name, held_out, right) for name, right in zip("ba", held_out.right(), strict=True)
     )
     found = difference(after, before)
-    return Comparison(
+    return BeforeAfter(
         held_out,
         mean_interval(before),
         mean_interval(after),

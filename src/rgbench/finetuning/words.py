@@ -8,12 +8,12 @@ import numpy as np
 
 from rgbench.finetuning.own import OwnSources
 from rgbench.finetuning.spec import LEAST
-from rgbench.finetuning.verdict import WANTED, Comparison
+from rgbench.finetuning.verdict import WANTED, BeforeAfter
 from rgbench.numbers import PERCENT, interval, listed, points, rounded_up
 from rgbench.statistics.significance import Interval
 
 
-def answer(found: Comparison, before: str, after: str) -> str:
+def answer(found: BeforeAfter, before: str, after: str) -> str:
     """Say whether the classifier trained further beats the one it came from, and which to use."""
     use = {
         "better": f"Use {after}.",
@@ -23,7 +23,7 @@ def answer(found: Comparison, before: str, after: str) -> str:
     return f"{result(found, before, after)} {use}{_needed(found)}"
 
 
-def recalibrated(found: Comparison, before: str, after: str) -> str:
+def recalibrated(found: BeforeAfter, before: str, after: str) -> str:
     """Say what a classifier is whose weights were kept."""
     return (
         f"{after} has the weights of {before}: it gives the same classes. Its probabilities and sets are new, from "
@@ -32,7 +32,7 @@ def recalibrated(found: Comparison, before: str, after: str) -> str:
     )
 
 
-def result(found: Comparison, before: str, after: str) -> str:
+def result(found: BeforeAfter, before: str, after: str) -> str:
     """Say whether the classifier trained further beats the one it came from, with both scores and the difference."""
     said = {
         "better": f"{after} beats {before} on your own sources.",
@@ -47,7 +47,7 @@ def result(found: Comparison, before: str, after: str) -> str:
 
 
 def basis(
-    found: Comparison, own: OwnSources, before: str, knows_positions: bool, trained: bool = True
+    found: BeforeAfter, own: OwnSources, before: str, knows_positions: bool, trained: bool = True
 ) -> list[str]:
     """Say on what the answer rests, and what it leaves out; a sentence or two a line."""
     n, folds = len(found.held_out.label), len(np.unique(found.held_out.fold))
@@ -68,7 +68,7 @@ def basis(
     return lines + (_classes(found, own) if trained else [])
 
 
-def class_rows(found: Comparison, classes: tuple[str, ...]) -> list[tuple[str, int, int, int]]:
+def class_rows(found: BeforeAfter, classes: tuple[str, ...]) -> list[tuple[str, int, int, int]]:
     """Give class, number of sources, and how many are recognised before and after, of each class that is scored."""
     held, (before, after) = found.held_out, found.held_out.right()
     return [
@@ -78,7 +78,7 @@ def class_rows(found: Comparison, classes: tuple[str, ...]) -> list[tuple[str, i
     ]
 
 
-def _classes(found: Comparison, own: OwnSources) -> list[str]:
+def _classes(found: BeforeAfter, own: OwnSources) -> list[str]:
     scored = set(found.held_out.label.tolist())
     few = [name for k, name in enumerate(own.classes) if own.counts[k] and k not in scored]
     none = [name for k, name in enumerate(own.classes) if not own.counts[k]]
@@ -99,7 +99,7 @@ def _share(span: Interval) -> str:
     return f"{PERCENT.whole(span.value)} ({interval(span.low, span.high)})"
 
 
-def _needed(found: Comparison) -> str:
+def _needed(found: BeforeAfter) -> str:
     """Say how many sources would show a difference worth having, where these did not show one."""
     if found.verdict != "not told apart" or isinf(found.needed) or found.needed <= len(found.held_out.label):
         return ""
