@@ -24,6 +24,7 @@ from rgbench.data.sets import (
 from rgbench.data.sets import mirabest as mirabest_module
 from rgbench.data.split import published_split
 from rgbench.errors import ChecksumError, DataError, SpecError
+from rgbench.images.preprocess import preprocess_batch
 
 MIRROR = Path(os.environ["RGBENCH_MIRROR"]) if os.environ.get("RGBENCH_MIRROR") else None
 needs_mirror = pytest.mark.skipif(MIRROR is None, reason="needs the public files in $RGBENCH_MIRROR")
@@ -237,6 +238,22 @@ def test_mirabest_images_are_made_of_the_fits_and_row_0_is_south(sets, name):
         assert np.abs(ours[::-1] - np.floor(grey)).max() > 20
         found += 1
     assert found == 12
+
+
+@needs_mirror
+def test_mirabest_images_and_their_fits_enter_alike_under_sky(sets):
+    """The level at which the public images were clipped is subtracted, as it is from the FITS."""
+    dataset = sets["mirabest-full"]
+    place = {source: i for i, source in enumerate(dataset.catalogue.source_id)}
+    paths = sorted((MIRROR / "MiraBest_FITS").glob("*.fits.gz"))
+    known = [path for path in paths if path.name.removesuffix(".fits.gz") in place][:20]
+    rows = [place[path.name.removesuffix(".fits.gz")] for path in known]
+    theirs = [fits.getdata(path)[102:198, 102:198] for path in known]
+    ours = preprocess_batch(dataset.images[rows][:, 27:123, 27:123], "sky")
+    again = preprocess_batch(np.array(theirs, dtype=np.float32), "sky")
+    flux = ours.sum(axis=(1, 2)) / again.sum(axis=(1, 2))
+    assert abs(np.median(flux) - 1) < 0.05
+    assert np.median(np.abs(ours - again).max(axis=(1, 2))) < 0.02
 
 
 @needs_mirror

@@ -134,11 +134,12 @@ def test_noise_without_a_source_comes_through_without_an_error():
     assert np.isfinite(ready).all()
 
 
-def test_eight_bits_and_fits_of_one_source_enter_alike():
-    """An image with noise, and the same clipped at 3 sigma with the level subtracted, in 8 bits."""
+@pytest.mark.parametrize("subtracted", [True, False])
+def test_eight_bits_and_fits_of_one_source_enter_alike(subtracted):
+    """An image with noise, and the same clipped at 3 sigma, with the level subtracted or not, in 8 bits."""
     rng = np.random.default_rng(2)
     noisy = 0.01 * double(300) + rng.normal(0, 1e-4, (300, 300))
-    clipped = np.maximum(noisy - 3e-4, 0)
+    clipped = np.maximum(noisy - 3e-4, 0) if subtracted else np.where(noisy > 3e-4, noisy, 0)
     grey = np.round(255 * clipped / clipped.max()).astype(np.uint8)
     one, other = (preprocess_batch(image[None], "sky")[0] for image in (noisy.astype(np.float32), grey))
     assert np.abs(one - other).max() < 0.01

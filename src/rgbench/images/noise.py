@@ -17,6 +17,8 @@ MAD_TO_SIGMA = 1.4826
 """Standard deviation of Gaussian noise in units of its median absolute deviation."""
 FWHM_TO_SIGMA = 1 / np.sqrt(8 * np.log(2))
 """Standard deviation of a Gaussian in units of its full width at half maximum."""
+GREYS = 255
+"""Largest value of an image of 8 bits."""
 SMALL = 4096
 """Pixels below which a median is found without a sample."""
 _QUANTILES = (0.03, 0.46, 0.5, 0.54, 0.97)
@@ -207,14 +209,17 @@ def subtract_clip(images: Pixels, n_sigma: float = 3.0) -> Pixels:
     Returns
     -------
     ndarray, shape (n, h, w)
-        Flux above the level, 0 elsewhere. Of an image more than half of whose observed pixels are 0, which
-        has been clipped before, only negative and missing pixels change.
+        Flux above the level, 0 elsewhere. An image more than half of whose observed pixels are 0 has been clipped
+        before, and its least value above 0 tells how: at two grey levels or more it is the level, which is subtracted;
+        below, that has been done already.
 
     Examples
     --------
     >>> image = np.array([[[1.0, -1.0] * 50 + [100.0, np.nan]]])
     >>> subtract_clip(image)[0, 0, -2:].round(2).tolist()
     [90.1, 0.0]
+    >>> subtract_clip(np.array([[[0.0] * 6 + [9.0, 30.0, 255.0]]]))[0, 0, -3:].tolist()
+    [0.0, 21.0, 246.0]
     """
     levels = np.array([_clip_level(_finite(image), n_sigma) for image in images], dtype=images.dtype)
     above = images - levels.reshape(-1, 1, 1)
@@ -223,9 +228,18 @@ def subtract_clip(images: Pixels, n_sigma: float = 3.0) -> Pixels:
 
 def _clip_level(pixels: NDArray[Any], n_sigma: float) -> float:
     if np.count_nonzero(pixels) * 2 < len(pixels):
-        return 0.0
+        return _old_level(pixels)
     middle = median(pixels)
     return float(middle + n_sigma * MAD_TO_SIGMA * median(np.abs(pixels - middle)))
+
+
+def _old_level(pixels: NDArray[Any]) -> float:
+    """Give the level at which a clipped image was cut, 0 where it has been subtracted since."""
+    seen = pixels[pixels > 0]
+    if not len(seen):
+        return 0.0
+    lowest, peak = float(seen.min()), float(seen.max())
+    return lowest if 2 * peak / GREYS <= lowest < peak else 0.0
 
 
 def median(pixels: NDArray[Any]) -> Any:
