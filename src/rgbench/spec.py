@@ -185,7 +185,7 @@ class RecipeSpec(_Frozen):
     l2: Flag = True
     dropout: Literal["all", "dense", "none"] = "all"
     precision: Literal["float32", "bfloat16"] = "float32"
-    views: Literal[1, 2, 4, 8] = 1
+    views: Literal[1, 2, 4, 8, 16, 24, 48] = 1
     pretraining: Literal["none", "autoencoder"] = "none"
     pretraining_epochs: Whole = Field(10, ge=1)
     pretraining_rate: Number = Field(1e-3, gt=0)
@@ -194,7 +194,7 @@ class RecipeSpec(_Frozen):
     @classmethod
     def _number(cls, value: Any) -> Any:
         if isinstance(value, bool):
-            raise ValueError("must be 1, 2, 4 or 8")
+            raise ValueError("must be 1, 2, 4, 8, 16, 24 or 48")
         return value
 
 

@@ -171,6 +171,21 @@ def test_views_are_the_eight_of_a_square():
         list(views(image, 3))
 
 
+@pytest.mark.parametrize("n", [16, 24, 48])
+def test_more_views_are_the_eight_of_turned_images(n):
+    """An image that is turned by a step between views has the same views in another order."""
+    y, x = torch.meshgrid(torch.arange(65.0) - 32, torch.arange(65.0) - 32, indexing="ij")
+    image = torch.exp(-((x - 9) ** 2 / 72 + (y - 4) ** 2 / 32))[None, None]
+    step = 90 / (n // 8)
+    turned = rotate_stack(image, step)
+    mean, again = (torch.stack(list(views(each, n))).mean(dim=0) for each in (image, turned))
+    assert len(list(views(image, n))) == n
+    assert torch.equal(next(views(image, n)), image)
+    assert (mean - again).abs().max() < 0.01
+    eight = [torch.stack(list(views(each, 8))).mean(dim=0) for each in (image, turned)]
+    assert (eight[0] - eight[1]).abs().max() > 0.03
+
+
 def test_views_of_oblong_images_keep_their_shape():
     image = torch.rand(2, 1, 3, 5)
     assert {view.shape for view in views(image, 4)} == {image.shape}

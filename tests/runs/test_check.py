@@ -89,7 +89,7 @@ WRONG = [
     ),
     ({"recipe": {"epochs": True}}, "key 'epochs': .*valid integer, found True"),
     ({"recipe": {"epochs": "3"}}, "key 'epochs': .*valid integer, found '3'"),
-    ({"recipe": {"views": True}}, "key 'views': must be 1, 2, 4 or 8, found True"),
+    ({"recipe": {"views": True}}, "key 'views': must be 1, 2, 4, 8, 16, 24 or 48, found True"),
     ({"seeds": [1.5]}, "key 'seeds.0': .*valid integer"),
     ({"networks": "mcrgnet"}, r"key 'networks': must be a list, as \['mcrgnet'\]"),
     ({"images": {"beam": 1.5}}, r'\[images\] beam: needs linear flux, so frame = "sky"'),

@@ -19,8 +19,10 @@ from rgbench.errors import DataError, SpecError
 BLOCK = 8
 """Images interpolated at a time on a CPU: so many, with their grids, stay in its caches."""
 
-VIEWS = (1, 2, 4, 8)
-"""Numbers of exact turns and mirror images that an answer can be the average of."""
+EXACT = 8
+"""Views of a square image that need no interpolation: its quarter turns and their mirror images."""
+VIEWS = (1, 2, 4, EXACT, 16, 24, 48)
+"""Numbers of turns and mirror images that an answer can be the average of."""
 SPARSE = 0.02
 """Share of pixels that are not zero below which a CPU rotates these alone."""
 
@@ -204,15 +206,16 @@ def rotate_stack(images: Tensor, angle: float) -> Tensor:
 
 
 def views(images: Tensor, n: int) -> Iterator[Tensor]:
-    """Give exact views of images for averaging at test time, the images themselves first.
+    """Give views of images for averaging at test time, the images themselves first.
 
     Parameters
     ----------
     images : Tensor, shape (..., h, w)
         Images.
-    n : {1, 2, 4, 8}
-        2: with the half turn; 4: with the mirror images of these; 8: with the quarter turns of these,
-        which needs square images.
+    n : {1, 2, 4, 8, 16, 24, 48}
+        2: with the half turn; 4: with the mirror images of these; 8: with the quarter turns of these; 16, 24
+        and 48: these of the images turned by 0 and 45, by 0, 30 and 60, and by multiples of 15 degrees. Up to 8
+        views are exact, the others interpolated. 8 and more need square images.
 
     Yields
     ------
@@ -225,10 +228,18 @@ def views(images: Tensor, n: int) -> Iterator[Tensor]:
         If there are no so many views.
     """
     if n not in VIEWS:
-        raise SpecError(f"recipe.views: {n} was given; 1, 2, 4 and 8 are legal")
-    if n == 8 and images.shape[-2] != images.shape[-1]:
-        raise SpecError("recipe.views: 8 views need square images; 1, 2 and 4 are legal for others")
-    turns = (0, 2) if n < 8 else (0, 2, 1, 3)
+        raise SpecError(f"recipe.views: {n} was given; {', '.join(map(str, VIEWS))} are legal")
+    if n >= EXACT and images.shape[-2] != images.shape[-1]:
+        raise SpecError(f"recipe.views: {n} views need square images; 1, 2 and 4 are legal for others")
+    turns = max(1, n // EXACT)
+    for number in range(turns):
+        turned = rotate_stack(images, 90 / turns * number) if number else images
+        yield from _exact_views(turned, min(n, EXACT))
+
+
+def _exact_views(images: Tensor, n: int) -> Iterator[Tensor]:
+    """Give 1, 2, 4 or 8 quarter turns and mirror images."""
+    turns = (0, 2) if n < EXACT else (0, 2, 1, 3)
     for mirrored in (images, images.flip(-1)) if n > 2 else (images,):
         for quarters in turns[:n]:
             yield torch.rot90(mirrored, quarters, (-2, -1))

@@ -141,11 +141,11 @@ class Classifier:
         return self.unlikeness.shares(seen)
 
     def with_views(self, n: int) -> Classifier:
-        """Give the same classifier that looks at fewer, or more, quarter turns and reflections of each image.
+        """Give the same classifier that looks at fewer, or more, turns and reflections of each image.
 
         Parameters
         ----------
-        n : {1, 2, 4, 8}
+        n : {1, 2, 4, 8, 16, 24, 48}
             How many; each costs as much as the next. The temperature stays that of the number before.
 
         Raises

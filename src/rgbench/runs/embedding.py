@@ -25,7 +25,7 @@ def embed(network: Network, images: Iterator[Tensor], n_views: int = 1) -> NDArr
         Any network with a dense layer or a convolution (else `DataError`); it is run without dropout.
     images : iterator of Tensor, shape (n, channels, h, w)
         Batches of prepared images, one or more.
-    n_views : {1, 2, 4, 8}
+    n_views : {1, 2, 4, 8, 16, 24, 48}
         Number of exact turns and flips of each image over which the mean is taken.
 
     Returns

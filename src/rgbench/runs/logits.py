@@ -31,8 +31,8 @@ def predict_logits(
         Images as the network expects them, float32.
     precision : {"float32", "bfloat16"}
         Arithmetic of the network.
-    n_views : {1, 2, 4, 8}
-        Number of exact turns and flips of each image whose logits are averaged.
+    n_views : {1, 2, 4, 8, 16, 24, 48}
+        Number of turns and flips of each image whose logits are averaged.
 
     Returns
     -------
