@@ -1,4 +1,4 @@
-"""What the terminal shows while a study runs: two bars with the time left, and a line per run."""
+"""What the terminal shows while a study runs: bars with the time left, and a line per run."""
 
 from __future__ import annotations
 
@@ -45,7 +45,8 @@ class TerminalListener:
         )
         self._plan: Plan | None = None
         self._all: TaskID | None = None
-        self._run: TaskID | None = None
+        self._bars_of_runs: dict[str, TaskID] = {}
+        self._done: dict[str, float] = {}
         self._finished = 0
 
     def __enter__(self) -> TerminalListener:
@@ -87,33 +88,35 @@ class TerminalListener:
         assert self._plan is not None
         name = f"{spec.network.name}, seed {spec.seed}"
         total = self._plan.steps(spec) * spec.recipe.epochs
-        self._run = self._bars.add_task(name, total=total, state="loading")
+        self._bars_of_runs[spec.run_id] = self._bars.add_task(name, total=total, state="loading")
 
     def step(self, spec: RunSpec, epoch: int, step: int) -> None:
-        """Move both bars."""
+        """Move the bar of the run, and that of all."""
         assert self._plan is not None
-        if self._run is None or self._all is None:
+        bar = self._bars_of_runs.get(spec.run_id)
+        if bar is None:
             return
         done = (epoch - 1) * self._plan.steps(spec) + step + 1
-        self._bars.update(self._run, completed=done, state=f"epoch {epoch}/{spec.recipe.epochs}")
-        self._bars.advance(self._all, self._plan.work[spec.run_id])
+        self._bars.update(bar, completed=done, state=f"epoch {epoch}/{spec.recipe.epochs}")
+        self._move(spec.run_id, self._plan.work[spec.run_id] * done)
 
     def run_ends(self, record: RunRecord) -> None:
         """Leave one line about the run."""
-        if self._run is None or self._all is None or self._plan is None:
+        bar = self._bars_of_runs.pop(record.run_id, None)
+        if bar is None or self._plan is None:
             return
-        if record.run_id in self._plan.done:
-            return
-        self._bars.remove_task(self._run)
-        self._run = None
+        self._bars.remove_task(bar)
         self._finished += 1
-        missing = self._plan.missing
-        self._bars.update(
-            self._all,
-            completed=self._plan.total_work(missing[: self._finished]),
-            state=f"{self._finished}/{len(missing)}",
-        )
+        self._move(record.run_id, self._plan.total_work([record.spec]))
         self.console.print(f"  {record.spec.network.name}, seed {record.spec.seed}: {_outcome(record)}")
+
+    def _move(self, run_id: str, work: float) -> None:
+        """Move the bar of all runs to where they are, now that one has so much work behind it."""
+        assert self._plan is not None
+        self._done[run_id] = work
+        if self._all is not None:
+            state = f"{self._finished}/{len(self._plan.missing)}"
+            self._bars.update(self._all, completed=sum(self._done.values()), state=state)
 
 
 def _outcome(record: RunRecord) -> str:

@@ -70,7 +70,7 @@ def quickstart(
     if architectures is None:
         if data_path is not None or data_manifest is not None or mnist:
             raise typer.BadParameter("-d, -f and -X go with -a FILE, the networks to train", param_hint="-a")
-        work.run_and_report("quickstart", results_path, device, console(), shipped=True)
+        work.run_and_report("quickstart", results_path, device, console(), shipped=True, jobs=None)
         return
     options = OriginalOptions(
         architectures=architectures,
@@ -101,11 +101,19 @@ def run(
         list[str] | None,
         typer.Option("--listener", help="Who else is told how the study goes, by name; may be repeated."),
     ] = None,
+    jobs: Annotated[
+        int,
+        typer.Option(
+            "--jobs",
+            help="Runs that are computed at the same time, each with its share of the processor's cores. With "
+            "several, the inference rates of the report are measured beside other runs.",
+        ),
+    ] = 1,
 ) -> None:
     """Run a study, print its table and write its report; what the store holds is not computed again."""
     from rgbench.cli.work import runs as work
 
-    work.run_and_report(study, store, device, console(), listener or ())
+    work.run_and_report(study, store, device, console(), listener or (), jobs=jobs)
 
 
 def report(

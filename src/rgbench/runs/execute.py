@@ -33,12 +33,16 @@ OnStep = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Bench:
-    """What runs work with: data, store, device, and images that were prepared for an earlier run."""
+    """What runs work with: data, store, device, and images that were prepared for an earlier run.
+
+    `beside` is the number of other runs that are computed at the same time.
+    """
 
     dataset: DataSet
     store: Store
     device: str = "cpu"
     prepared: dict[str, NDArray[np.float32]] = field(default_factory=dict)
+    beside: int = 0
 
     def pixels(self, spec: RunSpec) -> NDArray[np.float32]:
         """Give the images prepared as a spec says; those of the last way of preparing are kept."""
@@ -127,6 +131,8 @@ def _compute(spec: RunSpec, bench: Bench, directory: RunDirectory, on_step: OnSt
             cost.setdefault("evaluation", {})[model] = _evaluate_rotated(place)
         tables += [_predict(place, part, model) for part in ("validation", "test")]
     write_predictions(directory.predictions, concatenate(tables))
+    if bench.beside:
+        cost["device"] += f", beside {bench.beside} other run{'s' if bench.beside > 1 else ''}"
     directory.write_cost(cost)
     return place
 

@@ -19,6 +19,7 @@ from rgbench.runs.execute import Bench, execute
 from rgbench.runs.listeners import Listener, Silence
 from rgbench.runs.plan import Plan
 from rgbench.runs.prepare import make_split, make_targets
+from rgbench.runs.side_by_side import Work, choose_team, run_side_by_side
 from rgbench.spec import RunSpec, Study, read_study, resolve
 from rgbench.store.store import RunRecord, Store
 
@@ -88,6 +89,7 @@ def run_study(
     device: str = "cpu",
     listener: Listener | None = None,
     dataset: DataSet | None = None,
+    jobs: int | None = 1,
 ) -> list[RunRecord]:
     """Compute every run of a study that is not in the store; give the records of all.
 
@@ -103,6 +105,10 @@ def run_study(
         Who is told how it goes.
     dataset : DataSet, optional
         The data, if they are loaded already.
+    jobs : int, optional
+        Runs that are computed at the same time on a CPU, each in a process of its own. None: as many as there are
+        cores, runs and memory for. More than one needs, in a script, the guard ``if __name__ == "__main__":``, as
+        all of Python's multiprocessing does. Rates of a run are then measured beside the others, which its cost says.
 
     Returns
     -------
@@ -124,6 +130,11 @@ def run_study(
     dataset = dataset or load_dataset(study.data)
     plan = plan_study(study, dataset, store)
     listener.starts(plan)
+    team = choose_team(len(plan.runs), dataset.images.nbytes, device, jobs)
+    if team.jobs > 1 and plan.missing:
+        longest_first = sorted(plan.missing, key=lambda spec: -plan.total_work([spec]))
+        run_side_by_side(longest_first, Work(dataset, store.root, study.extensions, team), listener)
+        return [store.record(spec.run_id) for spec in plan.runs]
     bench, records = Bench(dataset, store, device), []
     for spec in plan.runs:
         if spec.run_id not in plan.done:

@@ -43,10 +43,12 @@ def run_and_report(
     console: Console,
     listeners: Sequence[str] = (),
     shipped: bool = False,
+    jobs: int | None = 1,
 ) -> None:
     """Run a study, print its table, write its report, say what to try next.
 
-    With `shipped`, say first what the classifier that comes with the package gives on the same data.
+    With `shipped`, say first what the classifier that comes with the package gives on the same data. `jobs` as in
+    `rgbench.runs.study.run_study`.
     """
     study, store, device = find_study(study_name), Store(store_path), choose_device(device)
     check_study(study)
@@ -58,7 +60,7 @@ def run_and_report(
         say_shipped(dataset, device, console)
     with TerminalListener(console, device) as listener:
         told = Several(listener, *others)
-        records = run_study(study, store, device, told, dataset)
+        records = run_study(study, store, device, told, dataset, jobs)
     for why in told.dropped:
         console.print(why, style="yellow", markup=False, highlight=False)
     spec = ReportSpec(out=store.root / f"{study.name}.html")
