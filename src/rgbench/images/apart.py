@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import math
 import os
 import signal
 import subprocess
@@ -24,8 +25,8 @@ import numpy as np
 from astropy.io import fits
 from numpy.typing import NDArray
 
-SECONDS = 120.0
-"""How long one file may take."""
+SECONDS = 20.0
+"""How long one file may take, and a second more for each million pixels."""
 _BYTES = 24
 """Memory that unpacking takes for a pixel, with room to spare."""
 _ROOM = 1 << 29
@@ -81,12 +82,12 @@ class Reader:
         }
         with self._lock:
             process = self._running()
-            timer = threading.Timer(self.seconds, process.kill)
+            timer = threading.Timer(self._patience(shape), process.kill)
             timer.start()
             try:
                 return self._answer(process, asked, content or b"")
             except (BrokenPipeError, EOFError):
-                raise OSError(self._death(process)) from None
+                raise OSError(_death(process, self._patience(shape))) from None
             finally:
                 timer.cancel()
 
@@ -104,24 +105,26 @@ class Reader:
         assert process.stdout is not None
         process.stdin.write(json.dumps(asked).encode() + b"\n" + content)
         process.stdin.flush()
-        said = json.loads(_exactly(process.stdout.readline(), None))
-        if said["error"]:
-            raise OSError(said["error"])
-        size = int(np.prod(asked["shape"], dtype=np.int64)) * 4
-        data = np.frombuffer(bytearray(_exactly(process.stdout.read(size), size)), dtype=np.float32)
-        return data.reshape(asked["shape"])
+        line = process.stdout.readline()
+        if not line:
+            raise EOFError
+        if error := json.loads(line)["error"]:
+            raise OSError(error)
+        size = 4 * math.prod(asked["shape"])
+        found = process.stdout.read(size)
+        if len(found) < size:
+            raise EOFError
+        return np.frombuffer(bytearray(found), dtype=np.float32).reshape(asked["shape"])
 
-    def _death(self, process: subprocess.Popen[bytes]) -> str:
-        code = process.wait()
-        if code == -signal.SIGKILL:
-            return f"unpacking it took more than {self.seconds:g} s, or more memory than there is"
-        return f"unpacking it ended with {signal.strsignal(-code) if code < 0 else f'code {code}'}"
+    def _patience(self, shape: tuple[int, ...]) -> float:
+        return self.seconds + math.prod(shape) / 1e6
 
 
-def _exactly(found: bytes, size: int | None) -> bytes:
-    if not found or (size is not None and len(found) < size):
-        raise EOFError
-    return found
+def _death(process: subprocess.Popen[bytes], seconds: float) -> str:
+    code = process.wait()
+    if code == -signal.SIGKILL:
+        return f"unpacking it took more than {seconds:.0f} s, or more memory than there is"
+    return f"unpacking it ended with {signal.strsignal(-code) if code < 0 else f'code {code}'}"
 
 
 def _start() -> subprocess.Popen[bytes]:
@@ -163,7 +166,7 @@ def serve(questions: IO[bytes], answers: IO[bytes]) -> None:
 
 def _unpack(asked: dict[str, Any], content: bytes | None) -> NDArray[np.float32]:
     shape = tuple(asked["shape"])
-    _limit_memory(_BYTES * int(np.prod(shape, dtype=np.int64)) + _ROOM)
+    _limit_memory(_BYTES * math.prod(shape) + _ROOM)
     source = asked["path"] if content is None else io.BytesIO(content)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

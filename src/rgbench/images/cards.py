@@ -52,7 +52,7 @@ def number(header: fits.Header, key: str, default: float | None = None) -> float
     if value is None:
         if default is None:
             raise DataError(f"{key} is missing")
-        return default
+        return float(default)
     if isinstance(value, str) and _NUMBER.fullmatch(value):
         value = float(value.upper().replace("D", "E"))
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):

@@ -21,8 +21,9 @@ from numpy.typing import NDArray
 from rgbench.errors import DataError, SpecError
 from rgbench.images.apart import read_apart
 from rgbench.images.cards import factor, number, text, unit_in_comment
-from rgbench.images.limits import check_pixels, unpacked
+from rgbench.images.limits import unpacked
 from rgbench.images.sky import Steps, read_frame, read_steps, read_wcs
+from rgbench.images.units import find_image
 
 ENDINGS = tuple(f".{kind}{packed}" for kind in ("fits", "fit", "fts") for packed in ("", ".gz", ".fz"))
 """Endings of the files that are taken for FITS, in small letters; .fz are tile-compressed."""
@@ -350,32 +351,21 @@ def _read(path: Path, content: bytes | None) -> tuple[Any, Any]:
     plain = unpacked(path, content)
     if plain is not None:
         content = plain.getvalue()
-    source = path if content is None else io.BytesIO(content)
+    with path.open("rb") if content is None else io.BytesIO(content) as file:
+        place, header, shape = find_image(file)
+    if not shape:
+        return header, None
+    if min(shape) == 0:
+        return header, np.zeros(shape, np.float32)
+    if header.get("ZIMAGE") is True:
+        return header, read_apart(path, content, place, shape)
     # As numbers with an offset, and not as unsigned ones, integers keep their BLANK.
+    source = path if content is None else io.BytesIO(content)
     with fits.open(source, memmap=False, uint=False, disable_image_compression=True) as units_:
-        for place, unit in enumerate(units_):
-            header = unit.header
-            if header.get("ZIMAGE") is True:
-                shape = _promised(unit, "ZNAXIS")
-                return header, read_apart(path, content, place, shape)
-            if unit.is_image and header.get("NAXIS", 0) >= 2:
-                _promised(unit, "NAXIS")
-                return header, unit.data
-        return units_[0].header, None
-
-
-def _promised(unit: Any, key: str) -> tuple[int, ...]:
-    """Give the shape that a header promises; raise if it is too large, or the file ends before its data do."""
-    count = unit.header[key]
-    shape = tuple(int(unit.header[f"{key}{axis}"]) for axis in range(count, 0, -1))
-    check_pixels(shape)
-    info = unit.fileinfo()
-    file = info["file"]
-    file.seek(0, 2)
-    end = file.tell()
-    if end < info["datLoc"] + unit.size:
-        raise OSError(f"the file ends after {end} bytes, {info['datLoc'] + unit.size} are needed")
-    return shape
+        data = units_[place].data
+    if data is None or data.shape != shape:
+        raise OSError(f"its header promises {shape} pixels, which are not there")
+    return header, data
 
 
 def _two_axes(
