@@ -210,6 +210,8 @@ class FitsImage:
     @cached_property
     def _steps(self) -> tuple[Steps | None, str]:
         rows, columns = self.pixels.shape
+        if not len(self.header):
+            return None, "there is no header"
         try:
             return read_steps(self.header, (self.axes[1], self.axes[0]), (rows, columns)), ""
         except DataError as error:
@@ -380,7 +382,7 @@ def _two_axes(
     chosen = () if plane is None else (plane,) if isinstance(plane, int) else tuple(plane)
     if plane is None and len(long) != 2:
         offer = ", ".join(f"0 to {shape[axis] - 1}" for axis in cube)
-        hint = f"; give a plane ({offer}) to take one image of it" if cube else ""
+        hint = f"; give a plane ({offer}) to take one image of it (--plane, plane)" if cube else ""
         raise DataError(f"{path}: the image has shape {shape}; two axes longer than 1 are needed{hint}")
     if len(chosen) != len(cube) and (cube or any(chosen)):
         raise SpecError(f"plane: {plane!r} was given; {path} of shape {shape} needs {len(cube)} numbers")
