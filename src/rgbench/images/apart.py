@@ -11,6 +11,7 @@ import io
 import json
 import math
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -25,8 +26,10 @@ import numpy as np
 from astropy.io import fits
 from numpy.typing import NDArray
 
-SECONDS = 20.0
-"""How long one file may take, and a second more for each million pixels."""
+SECONDS = 20
+"""Time of the processor that one file may take, and a second more for each million pixels."""
+_WAIT = 900.0
+"""Seconds after which an answer is no longer waited for, however busy the machine is."""
 _BYTES = 24
 """Memory that unpacking takes for a pixel, with room to spare."""
 _ROOM = 1 << 29
@@ -64,8 +67,7 @@ def _reader() -> Reader:
 class Reader:
     """The process that unpacks images, seen from the program that asks."""
 
-    def __init__(self, seconds: float = SECONDS) -> None:
-        self.seconds = seconds
+    def __init__(self) -> None:
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._owner = 0
@@ -82,12 +84,12 @@ class Reader:
         }
         with self._lock:
             process = self._running()
-            timer = threading.Timer(self._patience(shape), process.kill)
+            timer = threading.Timer(_WAIT, process.kill)
             timer.start()
             try:
                 return self._answer(process, asked, content or b"")
             except (BrokenPipeError, EOFError):
-                raise OSError(_death(process, self._patience(shape))) from None
+                raise OSError(_death(process)) from None
             finally:
                 timer.cancel()
 
@@ -116,14 +118,11 @@ class Reader:
             raise EOFError
         return np.frombuffer(bytearray(found), dtype=np.float32).reshape(asked["shape"])
 
-    def _patience(self, shape: tuple[int, ...]) -> float:
-        return self.seconds + math.prod(shape) / 1e6
 
-
-def _death(process: subprocess.Popen[bytes], seconds: float) -> str:
+def _death(process: subprocess.Popen[bytes]) -> str:
     code = process.wait()
-    if code == -signal.SIGKILL:
-        return f"unpacking it took more than {seconds:.0f} s, or more memory than there is"
+    if code == -signal.SIGXCPU:
+        return "unpacking it takes too long for its size"
     return f"unpacking it ended with {signal.strsignal(-code) if code < 0 else f'code {code}'}"
 
 
@@ -167,6 +166,7 @@ def serve(questions: IO[bytes], answers: IO[bytes]) -> None:
 def _unpack(asked: dict[str, Any], content: bytes | None) -> NDArray[np.float32]:
     shape = tuple(asked["shape"])
     _limit_memory(_BYTES * math.prod(shape) + _ROOM)
+    _limit_time(SECONDS + math.prod(shape) // 1_000_000)
     source = asked["path"] if content is None else io.BytesIO(content)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -180,14 +180,19 @@ def _unpack(asked: dict[str, Any], content: bytes | None) -> NDArray[np.float32]
 def _limit_memory(more: int) -> None:
     """Let this process take so many bytes more than it has, where the system can be told."""
     try:
-        import resource  # noqa: PLC0415  # there is none on Windows
-
         pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
         _, most = resource.getrlimit(resource.RLIMIT_AS)
         limit = pages * resource.getpagesize() + more
         resource.setrlimit(resource.RLIMIT_AS, (limit if most < 0 else min(limit, most), most))
-    except (ImportError, OSError, ValueError):
+    except (OSError, ValueError):
         return
+
+
+def _limit_time(more: int) -> None:
+    """Let this process take so many seconds more of the processor than it has."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    _, most = resource.getrlimit(resource.RLIMIT_CPU)
+    resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(used.ru_utime + used.ru_stime) + more, most))
 
 
 if __name__ == "__main__":

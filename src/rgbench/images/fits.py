@@ -238,7 +238,7 @@ class FitsImage:
         if found.major > widest:
             return (
                 NO_BEAM,
-                f"the beam would be {found.major:.4g} arcsec wide; up to {widest:.4g} are legal here",
+                f"BMAJ would be a beam of {found.major:.4g} arcsec, if it is in degrees; up to {widest:.4g} are legal",
             )
         return found, ""
 
