@@ -154,7 +154,7 @@ def test_a_manifest_s_columns_are_mapped(rgbench, sky, tmp_path):
         (["check", ".", "--column", "ra"], "--column: found 'ra'; NAME=VALUE is needed"),
         (["check", ".", "--column", "rra=x"], "columns: unknown key 'rra'"),
         (["check", ".", "--label", "wat=Tail"], "'wat' is mapped to 'Tail'"),
-        (["check", ".", "--pixel-scale", "2"], "--pixel-scale goes with --size"),
+        (["check", ".", "--pixel-scale", "-2"], "pixel scale: -2.0 was given; it must be above 0 arcsec"),
         (["overlap", "lrg", "nope"], "unknown data set 'nope'"),
         (["overlap", "lrg", "lrg", "--radius", "0"], "--radius: found 0"),
         (["show", "first-galaxy"], "did you mean first-galaxy-data"),

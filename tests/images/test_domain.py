@@ -157,6 +157,13 @@ def test_blanked_pixels_stay_blanked_and_do_not_spread():
     np.testing.assert_allclose(found[26:], 1, atol=1e-4)
 
 
+def test_amounts_per_pixel_keep_their_sum_and_brightnesses_their_mean():
+    image = np.ones((80, 80), np.float32)
+    for quantity, value in (("per beam", 1.0), ("per pixel", 4.0)):
+        found, _ = bring(image, 0.9, NO_BEAM, FIRST_DOMAIN, 40, quantity)
+        np.testing.assert_allclose(found, value, rtol=1e-6)
+
+
 def test_a_large_image_is_cut_before_it_is_worked_on():
     found, _ = bring(np.zeros((4000, 4000), np.float32), 0.9, Beam(2.0, 2.0, 0.0), FIRST_DOMAIN, 100)
     assert 100 <= found.shape[0] < 150

@@ -233,7 +233,7 @@ def test_the_wcs_is_not_paid_for_unless_asked(tmp_path, monkeypatch):
     def parsed(*args, **kwargs):
         raise AssertionError("the WCS was parsed")
 
-    monkeypatch.setattr("rgbench.images.fits.WCS", parsed)
+    monkeypatch.setattr("rgbench.images.fits.read_wcs", parsed)
     image = read_fits(path)
     assert (image.unit, image.pixel_scale) == ("", pytest.approx(1.8))
     with pytest.raises(AssertionError, match="the WCS was parsed"):

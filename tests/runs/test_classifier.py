@@ -377,7 +377,8 @@ def test_nothing_is_lost_and_everything_odd_is_told(classifier, folder):
     ("steps", "why"),
     [
         ((1.8, 3.6), "pixels are 1.8 x 3.6 arcsec; square ones are needed"),
-        ((36000.0, 36000.0), "tells pixels of 3.6e+04"),
+        ((360.0, 360.0), "tells pixels of 360 arcsec"),
+        ((36000.0, 36000.0), "degrees, more than the sky; is CUNIT1 another unit?"),
     ],
 )
 def test_pixels_that_cannot_be_brought_to_those_of_training_cost_their_image_only(

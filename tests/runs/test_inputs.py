@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from rgbench.errors import DataError
 from rgbench.images.geometry import central_crop
 from rgbench.runs.inputs import MARGIN, ImageSource, cut_to_field, kept_field, prepare
 from rgbench.spec import Study, resolve
@@ -55,3 +56,15 @@ def test_without_a_frame_nothing_is_filled_up():
     spec = spec_of("modern")
     assert cut_to_field(np.ones((1, 90, 90), np.float32), spec).shape == (1, 90, 90)
     assert cut_to_field(np.ones((1, 128, 128), np.float32), spec).shape == (1, 96, 96)
+
+
+@pytest.mark.parametrize("bad", [2, 130])
+def test_an_image_that_cannot_be_prepared_is_called_by_its_name(bad):
+    images = np.random.default_rng(1).normal(0, 1, (132, 24, 24)).astype(np.float32)
+    images[bad] = 1
+    spec = spec_of("becker2021", images={"field": 24, "size": 24})
+    names = [f"s{i} (s{i}.fits)" for i in range(len(images))]
+    with pytest.raises(DataError, match=rf"^s{bad} \(s{bad}\.fits\): all pixels are equal$"):
+        prepare(images, spec, names=names)
+    with pytest.raises(DataError, match=rf"^image {bad}: all pixels are equal$"):
+        prepare(images, spec)

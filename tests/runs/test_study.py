@@ -28,6 +28,7 @@ from rgbench.errors import DataError, SpecError, StoreError
 from rgbench.measures.calibration import fit_temperature
 from rgbench.runs.classify import check_table_path
 from rgbench.runs.execute import Bench, execute
+from rgbench.runs.seen import OwnImages
 from rgbench.runs.study import plan_study, run_study
 from rgbench.spec import DataSpec, Study
 from rgbench.store.store import Store
@@ -371,8 +372,12 @@ def test_an_image_of_another_pixel_scale_is_brought_to_that_of_training(original
             {"CTYPE1": "RA---SIN", "CTYPE2": "DEC--SIN", "CDELT1": -step / 3600, "CDELT2": step / 3600}
         )
         fits.writeto(tmp_path / f"{name}.fits", fits.getdata(path), header)
-    result = rgbench.classify(record, store, [path, tmp_path / "coarse.fits", tmp_path / "fine.fits"])
+    files = [path, tmp_path / "coarse.fits", tmp_path / "fine.fits"]
+    result = rgbench.classify(record, store, files, own=OwnImages(pixel_scale=1.8))
     assert result.path == [str(path), str(tmp_path / "coarse.fits")]
+    assert dict(rgbench.classify(record, store, files).set_aside)[str(path)].startswith(
+        "the header tells no pixel scale (CTYPE1 and CTYPE2 are missing): give it (--pixel-scale, image_scale)"
+    )
     flags = result.columns()["flags"].tolist()
     assert flags[0] == "no-scale"
     assert "resampled" in flags[1].split("|")

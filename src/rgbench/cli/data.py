@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from rgbench.cli.options import PlaneOption
 from rgbench.cli.screen import console
 
 app = typer.Typer(
@@ -86,16 +87,22 @@ def check_data(
     columns: ColumnsOption = None,
     labels: LabelsOption = None,
     pixel_scale: Annotated[
-        float | None, typer.Option("--pixel-scale", help="Arcseconds per pixel to resample to.")
+        float | None,
+        typer.Option(
+            "--pixel-scale",
+            help="With --size: arcseconds per pixel to resample to. Without: those of images whose headers do not "
+            "tell it.",
+        ),
     ] = None,
     size: Annotated[
         float | None, typer.Option("--size", help="Arcseconds along a side of cutouts about the positions.")
     ] = None,
+    plane: PlaneOption = None,
 ) -> None:
     """Say of every file what is wrong with it and what would be done; nothing is changed."""
     from rgbench.cli.work import data as work
 
-    options = work.folder_options(columns or [], labels or [], pixel_scale, size)
+    options = work.folder_options(columns or [], labels or [], pixel_scale, size, plane)
     work.check_data(name, manifest, options, console())
 
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from rgbench.cli.data import ColumnsOption, LabelsOption
-from rgbench.cli.options import DeviceOption
+from rgbench.cli.options import DeviceOption, PlaneOption
 from rgbench.cli.screen import console
 
 
@@ -56,6 +56,14 @@ def finetune(
             "--seeds", help="One for each network, as 1,2,3; by default those that they were trained with."
         ),
     ] = None,
+    pixel_scale: Annotated[
+        float | None,
+        typer.Option(
+            "--pixel-scale",
+            help="Arcseconds per pixel of images whose headers do not tell it; without it they are set aside.",
+        ),
+    ] = None,
+    plane: PlaneOption = None,
     device: DeviceOption = "auto",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file if it is there.")] = False,
 ) -> None:
@@ -68,6 +76,6 @@ def finetune(
     from rgbench.finetuning.spec import FinetuneSpec
 
     spec = FinetuneSpec(epochs, learning_rate, folds, work.parse_seeds(seeds))
-    sources = work.Sources(images, labels, columns or [], meanings or [], leave_out or [])
+    sources = work.Sources(images, labels, columns or [], meanings or [], leave_out or [], pixel_scale, plane)
     target = work.Target(out, name or out.stem, overwrite)
     work.finetune(sources, work.Start(classifier, device), spec, target, console())

@@ -7,7 +7,14 @@ from typing import Annotated
 
 import typer
 
-from rgbench.cli.options import DEFAULT_STORE, DeviceOption, ModelOption, OverwriteOption, StoreOption
+from rgbench.cli.options import (
+    DEFAULT_STORE,
+    DeviceOption,
+    ModelOption,
+    OverwriteOption,
+    PlaneOption,
+    StoreOption,
+)
 from rgbench.cli.screen import console
 
 
@@ -210,6 +217,14 @@ def predict(
             "the class hardly depends on how a source is turned.",
         ),
     ] = None,
+    pixel_scale: Annotated[
+        float | None,
+        typer.Option(
+            "--pixel-scale",
+            help="Arcseconds per pixel of images whose headers do not tell it; without it they are set aside.",
+        ),
+    ] = None,
+    plane: PlaneOption = None,
     model: ModelOption = "best",
     store: StoreOption = DEFAULT_STORE,
     device: DeviceOption = "auto",
@@ -217,6 +232,7 @@ def predict(
 ) -> None:
     """Classify FITS images; write class, calibrated probabilities and flags of each to a table."""
     from rgbench.cli.work import predict as work
+    from rgbench.runs.seen import OwnImages
 
     if not paths and not card:
         raise typer.BadParameter("name FITS files, or folders of them", param_hint="PATHS")
@@ -226,7 +242,8 @@ def predict(
     if card:
         work.show_card(choice, console())
         return
-    work.predict(paths or [], choice, work.Table(out, overwrite, prior), console())
+    own = OwnImages(pixel_scale, plane)
+    work.predict(paths or [], choice, work.Table(out, overwrite, prior, own), console())
 
 
 def export(

@@ -75,6 +75,11 @@ class Catalogue:
         }
         return replace(self, **columns, extra={key: value[index] for key, value in self.extra.items()})
 
+    def places(self) -> list[str]:
+        """Give what a message calls each source: its name, and its file where that is another."""
+        pairs = zip(self.source_id.tolist(), self.path.tolist(), strict=True)
+        return [f"{name} ({path})" if path and path != name else str(name) for name, path in pairs]
+
     def with_measures(self, measures: Measures) -> Catalogue:
         """Give the catalogue with what was measured on its images, in the order of its rows.
 

@@ -24,7 +24,7 @@ from rgbench.images.preprocess import central_crop
 from rgbench.runs.classifier import Classifier
 from rgbench.runs.classifier_card import ClassifierCard
 from rgbench.runs.inputs import kept_side
-from rgbench.runs.seen import SeenImage, see_image
+from rgbench.runs.seen import OwnImages, SeenImage, see_image
 
 _UNBOUNDED = 1_000_000
 
@@ -120,7 +120,7 @@ def read_own(
     classifier : Classifier
         Its classes are the legal ones; images are brought to its pixel scale and beam.
     options : FolderOptions
-        Columns of the table, and what labels mean.
+        Columns of the table, what labels mean, pixel scale where headers do not tell it, and plane of cubes.
 
     Raises
     ------
@@ -138,7 +138,7 @@ def read_own(
     if labels is None:
         check_names(wanted)
     _check_classes(where, Counter(w.label for w in wanted), classifier.classes)
-    kept, aside = _seen(wanted, classifier.card)
+    kept, aside = _seen(wanted, classifier.card, OwnImages(options.pixel_scale, options.plane))
     found = Counter(w.label for w, _ in kept)
     _check_classes(
         where, found, classifier.classes, f"; {len(aside)} were set aside: {_first(aside)}" if aside else ""
@@ -150,13 +150,13 @@ def read_own(
 
 
 def _seen(
-    wanted: list[Wanted], card: ClassifierCard
+    wanted: list[Wanted], card: ClassifierCard, own: OwnImages
 ) -> tuple[list[tuple[Wanted, SeenImage]], list[SetAside]]:
     """Read the images; give those that can be used, with their sources, and those that cannot."""
     kept: list[tuple[Wanted, SeenImage]] = []
     aside: list[SetAside] = []
     for w in wanted:
-        seen = see_image(w.file, card, aside)
+        seen = see_image(w.file, card, aside, own)
         if seen is not None and seen.oddities & FORBIDDING:
             why = words(seen.oddities & FORBIDDING)
             aside.append(SetAside(seen.place, f"{why}: there is nothing to classify"))

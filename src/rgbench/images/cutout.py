@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import re
-import warnings
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from astropy.wcs import WCS
-from astropy.wcs.utils import pixel_to_pixel
 from numpy.typing import NDArray
 from scipy.ndimage import map_coordinates
 
 from rgbench.errors import DataError, SpecError
-from rgbench.images.fits import CYLINDRICAL, FitsImage
+from rgbench.images.fits import FitsImage
+from rgbench.images.sky import CYLINDRICAL
 
 ORDERS = {0: "nearest pixel", 1: "bilinear", 3: "cubic spline"}
 """Orders of interpolation."""
@@ -159,7 +158,9 @@ def cutout(image: FitsImage, ra: float, dec: float, spec: CutoutSpec) -> Cutout:
     ([[6.0, 7.0, 8.0], [11.0, 12.0, 13.0], [16.0, 17.0, 18.0]], 'copied', 3.6)
     """
     if image.wcs is None:
-        raise DataError(f"{image.path}: the header tells no position: nothing can be cut out at one")
+        raise DataError(
+            f"{image.path}: the header tells no position ({image.position_fault}): nothing can be cut out at one"
+        )
     if not (np.isfinite(ra) and -90 <= dec <= 90):
         raise DataError(f"{image.path}: RA {ra} and Dec {dec} degrees are no position to cut out at")
     scale = spec.pixel_scale or image.pixel_scale
@@ -196,10 +197,7 @@ def _places(
     """Give the places (row, column; shape (2, n, n)) in the image of the new rows and columns `at`."""
     field = _field_wcs(*position, side, scale)
     columns, rows = np.meshgrid(at, at)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        x, y = pixel_to_pixel(field, image.wcs, columns, rows)
-    return _unwrapped(image, np.stack((y, x)))
+    return _unwrapped(image, np.stack(image.places(*field.pixel_to_world_values(columns, rows))))
 
 
 def _unwrapped(image: FitsImage, places: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -66,7 +66,7 @@ class Oddity(IntFlag):
     COARSE_BEAM = 1024
     """The beam, along its major axis, is wider than that of training: detail that tells classes apart is lost."""
     NO_SCALE = 2048
-    """The header tells no pixel scale; that of training is assumed."""
+    """The header tells no pixel scale; that which was given is taken."""
     NO_BEAM = 4096
     """The header of an image of another pixel scale tells no beam; that of training is assumed."""
 
@@ -120,25 +120,33 @@ class Looked:
 
 
 def bring(
-    pixels: NDArray[np.float32], pixel_scale: float, beam: Beam, domain: Domain, side: int
+    pixels: NDArray[np.float32],
+    pixel_scale: float,
+    beam: Beam,
+    domain: Domain,
+    side: int,
+    quantity: str = "per beam",
 ) -> tuple[NDArray[np.float32], Oddity]:
     """Bring an image to the pixel scale and the beam of a domain, where that is honest.
 
     A beam that is finer is convolved to that of training; a coarser one cannot be mended. Pixels of another scale
-    are averaged, or interpolated by a cubic spline; brightnesses (Jy/beam) keep their values.
+    are averaged, or interpolated by a cubic spline; brightnesses (Jy/beam) keep their values, amounts per pixel
+    (Jy/pixel) their sums.
 
     Parameters
     ----------
     pixels : ndarray of float32, shape (h, w)
         The image, north up; NaN where it is blanked.
     pixel_scale : float
-        Arcsec per pixel; NaN if the header does not tell.
+        Arcsec per pixel. NaN if it is not known: nothing is brought to anything then.
     beam : Beam
         Its beam; NaN if the header does not tell.
     domain : Domain
         What it is brought to.
     side : int
         Pixels of the domain's scale, about the centre, that are needed; more are cut off first.
+    quantity : {"per beam", "per pixel"}
+        What pixels hold; see `rgbench.images.geometry.resample`.
 
     Returns
     -------
@@ -169,7 +177,7 @@ def bring(
     if kernel is not None:
         pixels = _convolved(pixels, kernel / pixel_scale**2)
     if other:
-        pixels, odd = resample(pixels, pixel_scale, ours, order=3), odd | Oddity.RESAMPLED
+        pixels, odd = resample(pixels, pixel_scale, ours, quantity, order=3), odd | Oddity.RESAMPLED
     return np.asarray(pixels, dtype=np.float32), odd
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import re
 import warnings
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,39 +13,27 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from astropy import units
-from astropy.coordinates import SkyCoord
+from astropy.coordinates import ICRS, SkyCoord, UnitSphericalRepresentation
 from astropy.io import fits
-from astropy.wcs import WCS
-from astropy.wcs.utils import proj_plane_pixel_scales
+from astropy.units import deg
 from numpy.typing import NDArray
 
 from rgbench.errors import DataError, SpecError
+from rgbench.images.apart import read_apart
+from rgbench.images.cards import factor, number, text, unit_in_comment
+from rgbench.images.limits import unpacked
+from rgbench.images.sky import Steps, read_frame, read_steps, read_wcs
+from rgbench.images.units import find_image
 
 ENDINGS = tuple(f".{kind}{packed}" for kind in ("fits", "fit", "fts") for packed in ("", ".gz", ".fz"))
 """Endings of the files that are taken for FITS, in small letters; .fz are tile-compressed."""
-CYLINDRICAL = ("CAR", "CEA", "CYP", "MER")
-"""Projections in which the sky repeats itself every 360 degrees."""
-_UNREADABLE = (OSError, ValueError, TypeError, EOFError, KeyError, IndexError, zlib.error, fits.VerifyError)
-_BAD_HEADER = (ValueError, KeyError, TypeError, AttributeError, MemoryError, fits.VerifyError)
 _NUMBER = r"\s*=?\s*([-+]?[\d.]+(?:[EDed][-+]?\d+)?)"
 _CLEAN = re.compile(rf"BMAJ{_NUMBER}\s*BMIN{_NUMBER}(?:\s*BPA{_NUMBER})?", re.IGNORECASE)
-_WORDS = ("COMMENT", "HISTORY", "")
-_TURNED = (
-    "CD1_1",
-    "CD1_2",
-    "PC1_1",
-    "PC1_2",
-    "CROTA1",
-    "CROTA2",
-    "PC001001",
-    "WAT0_001",
-    "CUNIT2",
-    "A_ORDER",
-)
 _SKY_FREQUENCIES = ("RESTFRQ", "RESTFREQ", "FREQ", "FREQUENC")
 _LOWEST_FREQUENCY = 1e6
 """Hz; a keyword with a smaller number is not in Hz, and which unit is meant is not guessed."""
+_WIDEST_BEAM = 3600.0
+"""Arcsec, where the size of the image is not known."""
 
 
 class Beam(NamedTuple):
@@ -89,19 +76,28 @@ class FitsImage:
 
     @cached_property
     def wcs(self) -> Any:
-        """Celestial WCS of rows and columns (astropy.wcs.WCS), or None if the header has none that works."""
-        try:
-            with _quiet():
-                # Hundreds of lines of history make astropy six times slower.
-                whole = WCS(fits.Header([c for c in self.header.cards if c.keyword not in _WORDS]))
-                if {whole.wcs.lng + 1, whole.wcs.lat + 1} != set(self.axes) or not self._tells_scale():
-                    return None
-                sky = whole.celestial
-                # These repeat themselves: a pixel more than half the sky from the reference is no mistake.
-                sky.wcs.bounds_check(sky.wcs.ctype[sky.wcs.lng][-3:] not in CYLINDRICAL, True)
-                return sky
-        except _BAD_HEADER:
-            return None
+        """Celestial WCS of rows and columns (astropy.wcs.WCS, degrees), None if `position_fault` says why not."""
+        return self._sky[0]
+
+    @cached_property
+    def frame(self) -> Any:
+        """The frame that the WCS is in (an astropy frame without data); None without a WCS."""
+        return self._sky[1]
+
+    @property
+    def position_fault(self) -> str:
+        """Why positions are not known, naming the card, as "CRVAL1 is missing"; "" if they are."""
+        return self._sky[2]
+
+    @property
+    def scale_fault(self) -> str:
+        """Why the pixel scale is not known, naming the card; "" if it is."""
+        return self._steps[1]
+
+    @property
+    def beam_fault(self) -> str:
+        """What of the beam's cards is not understood; "" if nothing is, or there are none."""
+        return self._beam[1]
 
     @cached_property
     def pixel_scale(self) -> float:
@@ -110,14 +106,9 @@ class FitsImage:
 
     @cached_property
     def pixel_sides(self) -> tuple[float, float]:
-        """Arcseconds per pixel along the two axes of the sky, in the order of the file; NaN if not told."""
-        plain = self._plain_sides()
-        if plain is not None:
-            return plain
-        if self.wcs is None:
-            return float("nan"), float("nan")
-        one, other = (3600 * float(side) for side in proj_plane_pixel_scales(self.wcs))
-        return one, other
+        """Arcseconds per pixel of columns and rows; NaN if not told."""
+        steps = self._steps[0]
+        return (float("nan"), float("nan")) if steps is None else steps.sides
 
     @cached_property
     def beam_on_pixels(self) -> Beam:
@@ -155,15 +146,34 @@ class FitsImage:
         rows, columns : ndarray, any shape
             Places in the image; fractions are allowed.
         """
-        unknown = np.full(np.shape(rows), np.nan)
         if self.wcs is None:
+            unknown = np.full(np.shape(rows), np.nan)
             return unknown, unknown.copy()
-        try:
-            with _quiet():
-                sky = SkyCoord(self.wcs.pixel_to_world(columns, rows)).icrs
-        except _BAD_HEADER:
-            return unknown, unknown.copy()
+        wcs = self.wcs.wcs
+        world = self.wcs.pixel_to_world_values(columns, rows)
+        longitude, latitude = np.asarray(world[wcs.lng]), np.asarray(world[wcs.lat])
+        if isinstance(self.frame, ICRS):
+            return longitude % 360, latitude
+        frame = self.frame.realize_frame(UnitSphericalRepresentation(longitude * deg, latitude * deg))
+        sky = frame.transform_to(ICRS())
         return np.asarray(sky.ra.deg), np.asarray(sky.dec.deg)
+
+    def places(self, ra: NDArray[Any], dec: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Give rows and columns, counted from 0, of positions in degrees, ICRS; the inverse of `positions`.
+
+        NaN where the projection does not reach, or the header tells no position.
+        """
+        if self.wcs is None:
+            unknown = np.full(np.shape(ra), np.nan)
+            return unknown, unknown.copy()
+        longitude, latitude = ra, dec
+        if not isinstance(self.frame, ICRS):
+            there = SkyCoord(ra * deg, dec * deg).transform_to(self.frame).spherical
+            longitude, latitude = there.lon.deg, there.lat.deg
+        world = (longitude, latitude) if self.wcs.wcs.lng == 0 else (latitude, longitude)
+        with _quiet():
+            columns, rows = self.wcs.world_to_pixel_values(*world)
+        return np.asarray(rows), np.asarray(columns)
 
     @property
     def unit(self) -> str:
@@ -180,16 +190,13 @@ class FitsImage:
         """TELESCOP as written, empty if absent."""
         return self._text("TELESCOP")
 
-    @cached_property
+    @property
     def beam(self) -> Beam:
-        """The beam by BMAJ, BMIN and BPA, else by the last CLEAN line of AIPS in HISTORY; NaN if neither."""
-        major, minor, angle = (self._number(key) for key in ("BMAJ", "BMIN", "BPA"))
-        if major > 0:
-            return _beam(major, minor, angle)
-        found = [match for line in self._history() if "AIPS" in line and (match := _CLEAN.search(line))]
-        if not found:
-            return NO_BEAM
-        return _beam(*(float((word or "nan").upper().replace("D", "E")) for word in found[-1].groups()))
+        """The beam by BMAJ, BMIN and BPA, else by the last CLEAN line of AIPS in HISTORY; NaN if neither.
+
+        BMAJ and BMIN are degrees, if their comments do not begin with another unit in brackets.
+        """
+        return self._beam[0]
 
     @cached_property
     def frequency(self) -> float:
@@ -200,24 +207,57 @@ class FitsImage:
         values = (self._number(key) for key in _SKY_FREQUENCIES)
         return next((value for value in values if value >= _LOWEST_FREQUENCY), float("nan"))
 
-    def _plain_sides(self) -> tuple[float, float] | None:
-        """Give the sides of a pixel where CDELT alone tells it, which spares the WCS; None elsewhere."""
-        if any(key in self.header for key in _TURNED) or self.header.get("CUNIT1", "deg") != "deg":
-            return None
-        kinds = {self._text(f"CTYPE{axis}")[:4] for axis in self.axes}
-        steps = [abs(self._number(f"CDELT{axis}")) for axis in self.axes]
-        if kinds not in ({"RA--", "DEC-"}, {"GLON", "GLAT"}) or not min(steps) > 0:
-            return None
-        return steps[0] * 3600, steps[1] * 3600
+    @cached_property
+    def _steps(self) -> tuple[Steps | None, str]:
+        rows, columns = self.pixels.shape
+        if not len(self.header):
+            return None, "there is no header"
+        try:
+            return read_steps(self.header, (self.axes[1], self.axes[0]), (rows, columns)), ""
+        except DataError as error:
+            return None, str(error)
 
-    def _tells_scale(self) -> bool:
-        """Tell whether the header gives steps: where it does not, WCS would take one degree per pixel."""
-        pairs = [f"{i}_{j}" for i in self.axes for j in self.axes]
-        if any(f"CD{pair}" in self.header for pair in pairs):
-            return True
-        if any(f"CDELT{axis}" in self.header for axis in self.axes):
-            return all(abs(self._number(f"CDELT{axis}")) > 0 for axis in self.axes)
-        return any(f"PC{pair}" in self.header for pair in pairs)
+    @cached_property
+    def _sky(self) -> tuple[Any, Any, str]:
+        steps, fault = self._steps
+        if steps is None:
+            return None, None, fault
+        try:
+            return read_wcs(self.header, steps), read_frame(self.header, steps), ""
+        except DataError as error:
+            return None, None, str(error)
+
+    @cached_property
+    def _beam(self) -> tuple[Beam, str]:
+        try:
+            found = self._beam_of_cards() or self._beam_of_history()
+        except (DataError, ValueError) as error:
+            return NO_BEAM, str(error)
+        side = max(self.pixels.shape) * self.pixel_scale
+        widest = side if np.isfinite(side) else _WIDEST_BEAM
+        if found.major > widest:
+            return (
+                NO_BEAM,
+                f"BMAJ would be a beam of {found.major:.4g} arcsec, if it is in degrees; up to {widest:.4g} are legal",
+            )
+        return found, ""
+
+    def _beam_of_cards(self) -> Beam | None:
+        major = number(self.header, "BMAJ", 0.0)
+        if not major > 0:
+            return None
+        minor, angle = number(self.header, "BMIN", 0.0), number(self.header, "BPA", 0.0)
+        return _beam(major * self._degrees("BMAJ"), minor * self._degrees("BMIN"), angle)
+
+    def _degrees(self, key: str) -> float:
+        said = unit_in_comment(self.header, key)
+        return factor(said, "deg", key) if said else 1.0
+
+    def _beam_of_history(self) -> Beam:
+        found = [match for line in self._history() if "AIPS" in line and (match := _CLEAN.search(line))]
+        if not found:
+            return NO_BEAM
+        return _beam(*(float((word or "nan").upper().replace("D", "E")) for word in found[-1].groups()))
 
     def _axis_value(self, axis: int) -> float:
         rest = [number for number in range(len(self.plane) + 2, 0, -1) if number not in self.axes]
@@ -226,25 +266,28 @@ class FitsImage:
         shift = (pixel - reference) * step
         value = start + (shift if np.isfinite(shift) else 0.0)
         try:
-            value *= units.Unit(self._text(f"CUNIT{axis}") or "Hz").to("Hz")
-        except (ValueError, units.UnitConversionError):
+            value *= factor(self._text(f"CUNIT{axis}") or "Hz", "Hz", f"CUNIT{axis}")
+        except DataError:
             return float("nan")
         return value if value > 0 else float("nan")
 
     def _number(self, key: str) -> float:
         try:
-            return float(self.header.get(key, "nan"))
-        except (ValueError, TypeError, fits.VerifyError):
+            return number(self.header, key, float("nan"))
+        except DataError:
             return float("nan")
 
     def _text(self, key: str) -> str:
         try:
-            return str(self.header.get(key, "")).strip()
-        except (ValueError, fits.VerifyError):
+            return text(self.header, key)
+        except DataError:
             return ""
 
     def _history(self) -> list[str]:
-        return [str(line) for line in self.header.get("HISTORY", [])]
+        try:
+            return [str(line) for line in self.header.get("HISTORY", [])]
+        except fits.VerifyError:
+            return []
 
 
 def read_fits(
@@ -281,9 +324,12 @@ def read_fits(
     """
     path = Path(path)
     try:
-        with _quiet(), fits.open(path if content is None else io.BytesIO(content), memmap=False) as units_:
-            header, data = _first_image(units_)
-    except _UNREADABLE as error:
+        with _quiet():
+            header, data = _read(path, content)
+    except SpecError:
+        raise
+    # Damaged files are met by astropy with errors of every kind, MemoryError and ModuleNotFoundError among them.
+    except Exception as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise DataError(f"{path}: cannot be read as FITS: {reason}") from error
     if data is None:
@@ -302,26 +348,26 @@ def _quiet() -> Iterator[None]:
         yield
 
 
-def _first_image(units_: Any) -> tuple[Any, Any]:
-    for unit in units_:
-        if unit.is_image and unit.header.get("NAXIS", 0) >= 2:
-            _check_size(unit)
-            return unit.header, unit.data
-    return units_[0].header, None
-
-
-def _check_size(unit: Any) -> None:
-    """Raise if the file ends before the image does; astropy alone would only warn."""
-    info = unit.fileinfo()
-    if info is None or info["file"] is None or unit.size == 0 or isinstance(unit, fits.CompImageHDU):
-        return
-    file = info["file"]
-    here = file.tell()
-    file.seek(0, 2)
-    end = file.tell()
-    file.seek(here)
-    if end < info["datLoc"] + unit.size:
-        raise OSError(f"the file ends after {end} bytes, {info['datLoc'] + unit.size} are needed")
+def _read(path: Path, content: bytes | None) -> tuple[Any, Any]:
+    """Give header and data of the first image; of the first unit, without data, if there is none."""
+    plain = unpacked(path, content)
+    if plain is not None:
+        content = plain.getvalue()
+    with path.open("rb") if content is None else io.BytesIO(content) as file:
+        place, header, shape = find_image(file)
+    if not shape:
+        return header, None
+    if min(shape) == 0:
+        return header, np.zeros(shape, np.float32)
+    if header.get("ZIMAGE") is True:
+        return header, read_apart(path, content, place, shape)
+    # As numbers with an offset, and not as unsigned ones, integers keep their BLANK.
+    source = path if content is None else io.BytesIO(content)
+    with fits.open(source, memmap=False, uint=False, disable_image_compression=True) as units_:
+        data = units_[place].data
+    if data is None or data.shape != shape:
+        raise OSError(f"its header promises {shape} pixels, which are not there")
+    return header, data
 
 
 def _two_axes(
@@ -336,15 +382,15 @@ def _two_axes(
     chosen = () if plane is None else (plane,) if isinstance(plane, int) else tuple(plane)
     if plane is None and len(long) != 2:
         offer = ", ".join(f"0 to {shape[axis] - 1}" for axis in cube)
-        hint = f"; give a plane ({offer}) to take one image of it" if cube else ""
+        hint = f"; give a plane ({offer}) to take one image of it (--plane, plane)" if cube else ""
         raise DataError(f"{path}: the image has shape {shape}; two axes longer than 1 are needed{hint}")
     if len(chosen) != len(cube) and (cube or any(chosen)):
         raise SpecError(f"plane: {plane!r} was given; {path} of shape {shape} needs {len(cube)} numbers")
     index: list[int | slice] = [slice(None) if axis in kept else 0 for axis in range(len(shape))]
-    for axis, number in zip(cube, chosen, strict=False):
-        if not 0 <= number < shape[axis]:
-            raise SpecError(f"plane: {number} was given for {path}; legal are 0 to {shape[axis] - 1}")
-        index[axis] = number
+    for axis, at in zip(cube, chosen, strict=False):
+        if not 0 <= at < shape[axis]:
+            raise SpecError(f"plane: {at} was given for {path}; legal are 0 to {shape[axis] - 1}")
+        index[axis] = at
     return kept, tuple(index)
 
 

@@ -350,7 +350,7 @@ def preprocess_batch(images: NDArray[Any], preset: str | Preset = "becker2021") 
         for index, image in enumerate(chunk, start=first):
             reason = usable(image)
             if reason is not None:
-                raise DataError(f"image {index}: {reason}")
+                raise ImageError(index, reason)
         parts.append(_prepare(chunk, first, steps))
     return np.concatenate(parts)
 

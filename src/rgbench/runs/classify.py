@@ -21,7 +21,7 @@ from rgbench.runs.classifier import Classifier
 from rgbench.runs.export import classifier_of_run
 from rgbench.runs.output_tables import table_writer
 from rgbench.runs.reopen import StoredRun
-from rgbench.runs.seen import SeenImage, see_image
+from rgbench.runs.seen import AS_TOLD, OwnImages, SeenImage, see_image
 from rgbench.store.files import check_output, into_place
 from rgbench.store.store import RunRecord, Store
 
@@ -88,7 +88,12 @@ class Classified:
 
 
 def classify(
-    record: RunRecord, store: Store, paths: Sequence[Path | str], model: str = "best", device: str = "cpu"
+    record: RunRecord,
+    store: Store,
+    paths: Sequence[Path | str],
+    model: str = "best",
+    device: str = "cpu",
+    own: OwnImages = AS_TOLD,
 ) -> Classified:
     """Classify FITS images with the network of a stored run.
 
@@ -104,6 +109,8 @@ def classify(
         Which weights.
     device : str
         A torch device.
+    own : OwnImages
+        What is said of the images beside their headers.
 
     Returns
     -------
@@ -120,11 +127,14 @@ def classify(
     DeviceError
         If the device is not there.
     """
-    return classify_files(classifier_of_run(StoredRun(record, store, model, device)), paths)
+    return classify_files(classifier_of_run(StoredRun(record, store, model, device)), paths, own=own)
 
 
 def classify_files(
-    classifier: Classifier, paths: Sequence[Path | str], prior: Mapping[str, float] | None = None
+    classifier: Classifier,
+    paths: Sequence[Path | str],
+    prior: Mapping[str, float] | None = None,
+    own: OwnImages = AS_TOLD,
 ) -> Classified:
     """Classify FITS images.
 
@@ -137,6 +147,8 @@ def classify_files(
         `rgbench.data.own.files.find_images` does; PNG and HDF5, which tell no pixel scale, only by name.
     prior : mapping of str to float, optional
         Shares of classes in the survey, see `rgbench.measures.prior`; by default those of training.
+    own : OwnImages
+        What is said of the images beside their headers: their pixel scale, the plane of cubes.
 
     Returns
     -------
@@ -161,7 +173,7 @@ def classify_files(
     aside: list[SetAside] = []
     answers: list[_Answers] = []
     for start in range(0, len(files), CHUNK):
-        read = [see_image(file, classifier.card, aside) for file in files[start : start + CHUNK]]
+        read = [see_image(file, classifier.card, aside, own) for file in files[start : start + CHUNK]]
         kept = [row for row in read if row is not None]
         rows += [row.without_pixels() for row in kept]
         answers.append(_answer(kept, classifier, shares))

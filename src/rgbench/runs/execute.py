@@ -50,7 +50,9 @@ class Bench:
         if key not in self.prepared:
             self.prepared.clear()
             usable = (self.dataset.catalogue.flags & Flag.UNUSABLE) == 0
-            self.prepared[key] = prepare(self.dataset.images, spec, usable)
+            self.prepared[key] = prepare(
+                self.dataset.images, spec, usable, names=self.dataset.catalogue.places()
+            )
         return self.prepared[key]
 
 

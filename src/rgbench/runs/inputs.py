@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,9 +13,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from rgbench.errors import DataError
 from rgbench.images.augment import Transformation, rotate, transform
 from rgbench.images.batches import ImageStore, sequential_batches, shuffled_batches, two_source_batches
 from rgbench.images.frame import into_frame
+from rgbench.images.noise import ImageError
 from rgbench.images.preprocess import central_crop, preprocess_batch
 from rgbench.images.reobserve import BEAM_PIXELS, Views, reobserve, to_common_beam
 from rgbench.seeds import derive_seed
@@ -121,6 +123,7 @@ def prepare(
     spec: RunSpec,
     usable: NDArray[np.bool_] | None = None,
     beams: NDArray[np.float64] | None = None,
+    names: Sequence[str] | None = None,
 ) -> NDArray[np.float32]:
     """Preprocess images as a spec says, and keep what its augmentation can bring into the field.
 
@@ -134,11 +137,18 @@ def prepare(
         Images that can be preprocessed; others come out as zeros.
     beams : ndarray of float64, shape (n,), optional
         Widths of their beams, in units of that of the training images; left out, they are 1.
+    names : sequence of str, optional
+        What an error calls them; left out, it counts them from 0.
 
     Returns
     -------
     ndarray of float32, shape (n, side, side)
         Prepared images, cut about their centres.
+
+    Raises
+    ------
+    DataError
+        If an image cannot be prepared, by its name.
     """
     side, common = kept_side(spec, max(images.shape[1:])), spec.images.beam
     own = np.ones(len(images)) if beams is None else beams
@@ -147,11 +157,19 @@ def prepare(
     ready = np.zeros((len(images), *shape), dtype=np.float32)
     for start in range(0, len(rows), EVALUATION_BATCH):
         chosen = rows[start : start + EVALUATION_BATCH]
-        prepared = central_crop(preprocess_batch(images[chosen], spec.images.preset), side)
+        try:
+            prepared = central_crop(preprocess_batch(images[chosen], spec.images.preset), side)
+        except ImageError as error:
+            raise _named(error, int(chosen[error.index]), names) from None
         if start == 0 and prepared.shape[1:] != shape:  # of a preset that cuts or resamples
             ready = np.zeros((len(images), *prepared.shape[1:]), dtype=np.float32)
         ready[chosen] = to_common_beam(prepared, common, own[chosen]) if common > 1 else prepared
     return ready
+
+
+def _named(error: ImageError, row: int, names: Sequence[str] | None) -> DataError:
+    """Give the same error of an image of all that were asked for, by its name if it has one."""
+    return ImageError(row, error.reason) if names is None else DataError(f"{names[row]}: {error.reason}")
 
 
 def kept_field(spec: RunSpec) -> int:

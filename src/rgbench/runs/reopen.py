@@ -158,7 +158,9 @@ class StoredRun:
 
     def images(self, index: NDArray[np.int64]) -> ImageSource:
         """Prepare the images of rows of its data; those of row ``index[i]`` are number i of the result."""
-        pixels = prepare(self.dataset.images[index], self.spec)
+        pixels = prepare(
+            self.dataset.images[index], self.spec, names=self.dataset.catalogue.take(index).places()
+        )
         return self.prepared(pixels, self.dataset.catalogue.label[index])
 
     def prepared(self, pixels: NDArray[np.float32], labels: NDArray[np.int64] | None = None) -> ImageSource:

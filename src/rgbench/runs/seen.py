@@ -8,7 +8,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from rgbench.data.own.files import ImageFile, SetAside, examine
+from rgbench.data.own.files import ImageFile, SetAside, examine, scale_of, unknown_scale
+from rgbench.errors import SpecError
+from rgbench.images.cutout import per_pixel
 from rgbench.images.domain import FORBIDDING, SCALE_TOLERANCE, Domain, Looked, Oddity, beam_after, bring, look
 from rgbench.images.fits import FitsImage
 from rgbench.images.noise import ImageError
@@ -22,6 +24,30 @@ ALL_BLANK = "all pixels are NaN"
 
 FURTHEST = 32
 """Largest ratio, either way, of pixel scales that are brought to those of training; more is a mistake in a header."""
+
+
+@dataclass(frozen=True)
+class OwnImages:
+    """What is said of images beside their headers.
+
+    Attributes
+    ----------
+    pixel_scale : float, optional
+        Arcsec per pixel of those whose header does not tell it, or that have none; without it they are set aside.
+    plane : int or tuple of int, optional
+        Plane of FITS cubes; see `rgbench.images.fits.read_fits`.
+    """
+
+    pixel_scale: float | None = None
+    plane: int | tuple[int, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if self.pixel_scale is not None and not 0 < self.pixel_scale < math.inf:
+            raise SpecError(f"pixel scale: {self.pixel_scale!r} was given; it must be above 0 arcsec")
+
+
+AS_TOLD = OwnImages()
+"""Nothing is said beside the headers."""
 
 
 @dataclass(frozen=True)
@@ -59,23 +85,29 @@ class SeenImage:
         return replace(self, prepared=None, field=None)
 
 
-def see_image(file: ImageFile, card: ClassifierCard, aside: list[SetAside]) -> SeenImage | None:
+def see_image(
+    file: ImageFile, card: ClassifierCard, aside: list[SetAside], own: OwnImages = AS_TOLD
+) -> SeenImage | None:
     """Read and prepare one image by itself; one that cannot be used goes to `aside`, with the reason.
 
-    An image of another pixel scale or a finer beam is brought to those of training.
+    An image of another pixel scale or a finer beam is brought to those of training; one whose scale is not known is set
+    aside.
     """
-    image, reason = examine(file)
+    image, reason = examine(file, own.plane)
     if image is not None and reason == ALL_BLANK:
         return SeenImage(file.place, Looked(Oddity.BLANKED, np.nan, np.nan), image.centre)
     if image is None or reason:
         aside.append(SetAside(file.place, reason))
         return None
     spec, domain = card.spec, card.domain
-    if reason := _unlikely_pixels(image, domain):
+    scale = scale_of(image, own.pixel_scale)
+    if reason := _unlikely_pixels(image, scale, domain):
         aside.append(SetAside(file.place, reason))
         return None
     side = max(spec.data.frame or (spec.images.field,))
-    pixels, odd = bring(image.pixels, image.pixel_scale, image.beam_on_pixels, domain, side)
+    quantity = "per pixel" if per_pixel(image.unit) else "per beam"
+    pixels, odd = bring(image.pixels, scale, image.beam_on_pixels, domain, side, quantity)
+    odd |= _not_told(image, domain)
     if spec.data.frame is not None:
         pixels = central_crop(pixels, spec.data.frame)
     reason = _too_small(pixels, spec.images.field, odd, image) or ""
@@ -93,16 +125,24 @@ def see_image(file: ImageFile, card: ClassifierCard, aside: list[SetAside]) -> S
     return SeenImage(file.place, looked, image.centre, ready, cut_to_field(ready[None], spec)[0])
 
 
-def _unlikely_pixels(image: FitsImage, domain: Domain) -> str:
+def _not_told(image: FitsImage, domain: Domain) -> Oddity:
+    """Tell what the header does not, though it matters: a scale that was given, a beam whose cards are not legible."""
+    odd = Oddity(0)
+    if domain.pixel_scale is not None and image.scale_fault:
+        odd |= Oddity.NO_SCALE
+    return odd | Oddity.NO_BEAM if image.beam_fault and domain.beam is not None else odd
+
+
+def _unlikely_pixels(image: FitsImage, scale: float, domain: Domain) -> str:
     """Say why pixels of such a shape or size cannot be brought to those of training; "" if they can."""
+    if domain.pixel_scale is not None and not np.isfinite(scale):
+        return unknown_scale(image.scale_fault)
     one, other = image.pixel_sides
     if abs(math.log(one / other)) > SCALE_TOLERANCE:
         return f"pixels are {one:.4g} x {other:.4g} arcsec; square ones are needed"
-    if domain.pixel_scale is not None and abs(math.log(image.pixel_scale / domain.pixel_scale)) > math.log(
-        FURTHEST
-    ):
+    if domain.pixel_scale is not None and abs(math.log(scale / domain.pixel_scale)) > math.log(FURTHEST):
         return (
-            f"the header tells pixels of {image.pixel_scale:.4g} arcsec; {domain.pixel_scale / FURTHEST:.2g} to "
+            f"the header tells pixels of {scale:.4g} arcsec; {domain.pixel_scale / FURTHEST:.2g} to "
             f"{domain.pixel_scale * FURTHEST:.3g} are legal"
         )
     return ""

@@ -77,7 +77,7 @@ EXPECTED = {
     "four": ("repaired", ""),
     "100_150.000+020.025": ("ok", "its middle is 90.0 arcsec off the position in the name"),
     "100_150.001+020.000": ("ok", ""),
-    "nowhere": ("ok", "the header tells no position"),
+    "nowhere": ("set aside", "the header tells no position: CTYPE1 and CTYPE2 are missing"),
     "cut": ("set aside", "the file ends after 5000 bytes"),
     "text": ("set aside", "cannot be read as FITS"),
     "twin": ("ok", "has the same pixels as "),

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import gzip
 import shutil
+import struct
+import zlib
 
 import numpy as np
 import pytest
 from astropy.io import fits
 
 from rgbench.data.own.check import check_folder
-from rgbench.data.own.files import ImageFile, examine, file_stem, find_images
+from rgbench.data.own.files import ImageFile, examine, file_stem, find_images, read_image
 from rgbench.data.own.folder import load_folder
 from rgbench.errors import DataError
 from rgbench.images.fits import ENDINGS
@@ -105,3 +107,47 @@ def test_what_is_absent_says_why():
 @pytest.mark.parametrize("ending", [*ENDINGS, ".FITS.gz", ".png", ".h5", ".hdf5", ""])
 def test_names_are_without_endings(ending):
     assert file_stem(f"a/J1.5+2.5{ending}") == "J1.5+2.5"
+
+
+def png(path, planes, bits: int, kind: int, *chunks: tuple[bytes, bytes]) -> None:
+    """Write a PNG by its definition: signature, header, lines without a filter, end."""
+    pixels = np.stack(planes, -1).astype(">u2" if bits == 16 else "u1")
+    lines = b"".join(b"\0" + line.tobytes() for line in pixels)
+    head = struct.pack(">IIBBBBB", pixels.shape[1], pixels.shape[0], bits, kind, 0, 0, 0)
+    parts = [(b"IHDR", head), *chunks, (b"IDAT", zlib.compress(lines)), (b"IEND", b"")]
+    packed = [struct.pack(">I", len(b)) + t + b + struct.pack(">I", zlib.crc32(t + b)) for t, b in parts]
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(packed))
+
+
+def test_a_png_keeps_all_its_bits_or_is_refused(tmp_path):
+    pytest.importorskip("PIL")
+    deep = np.arange(1024).reshape(32, 32) * 61
+    opaque = deep * 0 + 65535
+    png(tmp_path / "grey.png", [deep], 16, 0)
+    np.testing.assert_array_equal(read_image(ImageFile("grey", tmp_path / "grey.png")).pixels, deep)
+    for kind, planes in ((4, [deep, opaque]), (2, [deep] * 3), (6, [deep] * 3 + [opaque])):
+        png(tmp_path / "deep.png", planes, 16, kind)
+        with pytest.raises(DataError, match=r"deep\.png: has 16 bits and colour, or transparency"):
+            read_image(ImageFile("deep", tmp_path / "deep.png"))
+    flat = deep % 251
+    for kind, planes in (
+        (0, [flat]),
+        (4, [flat, flat * 0 + 255]),
+        (2, [flat] * 3),
+        (6, [flat] * 3 + [flat * 0 + 255]),
+    ):
+        png(tmp_path / "flat.png", planes, 8, kind)
+        np.testing.assert_array_equal(read_image(ImageFile("flat", tmp_path / "flat.png")).pixels, flat)
+    palette = (b"PLTE", bytes(v for i in range(256) for v in (255 - i,) * 3))
+    png(tmp_path / "flat.png", [flat], 8, 3, palette)
+    np.testing.assert_array_equal(read_image(ImageFile("flat", tmp_path / "flat.png")).pixels, 255 - flat)
+
+
+def test_a_large_png_is_refused_before_it_is_read(tmp_path, monkeypatch):
+    pytest.importorskip("PIL")
+    png(tmp_path / "a.png", [np.zeros((32, 32))], 8, 0)
+    monkeypatch.setenv("RGBENCH_MAX_PIXELS", "1023")
+    with pytest.raises(
+        DataError, match=r"a\.png: cannot be read as PNG: it promises 32x32 pixels; at most 1023"
+    ):
+        read_image(ImageFile("a", tmp_path / "a.png"))

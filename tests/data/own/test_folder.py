@@ -134,7 +134,10 @@ def test_other_pixel_scales_are_set_aside_or_resampled(tmp_path):
     write(tmp_path / "fine.fits", 6, side=120, scale=0.9)
     write(tmp_path / "nowhere.fits", 7)
     data = load_folder(tmp_path)
-    assert data.catalogue.source_id.tolist() == ["nowhere", "s0", "s1", "s2"]
+    assert data.catalogue.source_id.tolist() == ["s0", "s1", "s2"]
+    told = load_folder(tmp_path, options=FolderOptions(pixel_scale=1.8))
+    assert told.catalogue.source_id.tolist() == ["nowhere", "s0", "s1", "s2"]
+    assert "nowhere" in dict(load_folder(tmp_path, options=FolderOptions(pixel_scale=2.0)).set_aside)
     aside = dict(data.set_aside)
     assert "has pixels of 3.6 arcsec, expected 1.8: give a pixel scale to resample it" in aside["coarse"]
     assert "is 120x120 pixels, expected 40x40" in aside["fine"]

@@ -106,14 +106,19 @@ def check_data(name: str, manifest: Path | None, options: FolderOptions, console
 
 
 def folder_options(
-    columns: list[str], labels: list[str], pixel_scale: float | None, size: float | None
+    columns: list[str],
+    labels: list[str],
+    pixel_scale: float | None,
+    size: float | None,
+    plane: int | None = None,
 ) -> FolderOptions:
     """Make the options of a folder from ``name=value`` words of the command line."""
-    if pixel_scale is not None and size is None:
-        raise SpecError("--pixel-scale goes with --size, the side of the resampled field in arcsec")
     cut = None if size is None else CutoutSpec(size_arcsec=size, pixel_scale=pixel_scale)
     rule = LabelRule(mapping=pairs("--label", labels))
-    return FolderOptions(SourceColumns.of(pairs("--column", columns)), rule, cutout=cut)
+    told = pixel_scale if size is None else None
+    return FolderOptions(
+        SourceColumns.of(pairs("--column", columns)), rule, cutout=cut, plane=plane, pixel_scale=told
+    )
 
 
 def _check_set(name: str, console: Console) -> None:

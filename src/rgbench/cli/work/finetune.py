@@ -36,6 +36,8 @@ class Sources:
     columns: Sequence[str]
     meanings: Sequence[str]
     leave_out: Sequence[str]
+    pixel_scale: float | None = None
+    plane: int | None = None
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,8 @@ def finetune(sources: Sources, start: Start, spec: FinetuneSpec, target: Target,
 
 def _options(sources: Sources, classes: tuple[str, ...]) -> FolderOptions:
     rule = LabelRule(classes, pairs("--label", list(sources.meanings)), tuple(sources.leave_out))
-    return FolderOptions(SourceColumns.of(pairs("--column", list(sources.columns))), rule)
+    columns = SourceColumns.of(pairs("--column", list(sources.columns)))
+    return FolderOptions(columns, rule, plane=sources.plane, pixel_scale=sources.pixel_scale)
 
 
 def _bar(console: Console) -> Progress:

@@ -22,6 +22,7 @@ from rgbench.runs.classify import Classified, check_table_path, classify_files, 
 from rgbench.runs.device import choose_device
 from rgbench.runs.export import ExportChoice, classifier_of_run, make_classifier
 from rgbench.runs.reopen import StoredRun
+from rgbench.runs.seen import AS_TOLD, OwnImages
 
 MEGABYTE = 1_000_000
 
@@ -41,11 +42,12 @@ class Choice:
 
 @dataclass(frozen=True)
 class Table:
-    """Where the table goes, and the shares of classes that it is for."""
+    """Where the table goes, the shares of classes that it is for, and what is said of the images."""
 
     out: Path
     overwrite: bool
     prior: str | None
+    own: OwnImages = AS_TOLD
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,7 @@ def predict(paths: Sequence[Path], choice: Choice, table: Table, console: Consol
     classifier = _classifier(choice, prior is not None, console)
     if choice.views is not None:
         classifier = classifier.with_views(choice.views)
-    result = classify_files(classifier, paths, prior)
+    result = classify_files(classifier, paths, prior, table.own)
     write_table(table.out, result, table.overwrite)
     warn(console, *(f"set aside: {path}: {reason}" for path, reason in result.set_aside))
     _say_counts(result, table.out, console)

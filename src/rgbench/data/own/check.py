@@ -75,6 +75,7 @@ class _Facts:
     aside: str = ""
     digest: str = ""
     loaded: tuple[tuple[int, ...], float] | None = None
+    scale_fault: str = ""
     about: dict[str, Any] = field(default_factory=dict)
 
     def finding(self) -> Finding:
@@ -150,6 +151,7 @@ def _inspect(w: Wanted, options: FolderOptions) -> _Facts:
     _describe(facts, image)
     _judge_pixels(facts, image, reason)
     _judge_position(facts, image)
+    _judge_cards(facts, image)
     _judge_loading(facts, image, reason, options)
     return facts
 
@@ -184,7 +186,7 @@ def _judge_pixels(facts: _Facts, image: FitsImage, reason: str) -> None:
 def _judge_position(facts: _Facts, image: FitsImage) -> None:
     w = facts.wanted
     if image.wcs is None:
-        facts.problems.append("the header tells no position")
+        facts.problems.append(f"the header tells no position: {image.position_fault}")
         return
     where, ra, dec = "manifest", w.ra, w.dec
     if not np.isfinite(ra):
@@ -192,6 +194,15 @@ def _judge_position(facts: _Facts, image: FitsImage) -> None:
     off = _separation(*image.centre, ra, dec)
     if off >= OFF_CENTRE:
         facts.problems.append(f"its middle is {off:.1f} arcsec off the position in the {where}")
+
+
+def _judge_cards(facts: _Facts, image: FitsImage) -> None:
+    """Name the cards of scale and beam that are there and are not understood."""
+    facts.scale_fault = image.scale_fault
+    if image.scale_fault and image.scale_fault != image.position_fault:
+        facts.problems.append(f"the header tells no pixel scale: {image.scale_fault}")
+    if image.beam_fault:
+        facts.problems.append(f"the header tells no beam: {image.beam_fault}")
 
 
 def _separation(ra: float, dec: float, other_ra: float, other_dec: float) -> float:
@@ -236,7 +247,7 @@ def _compare(facts: list[_Facts], image_size: tuple[int, int] | None, cut: bool)
             f.problems.append(f"has pixels of {own:.3g} arcsec, most have {usual:.3g}")
         if f.loaded is None:
             continue
-        reason = difference(f.loaded[0], shape, f.loaded[1], scale)
+        reason = difference(f.loaded[0], shape, f.loaded[1], scale, f.scale_fault)
         if reason is not None:
             if not cut and "arcsec" not in reason:
                 f.problems.append(reason)

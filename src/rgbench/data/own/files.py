@@ -7,9 +7,10 @@ the same name and the same verdict everywhere.
 from __future__ import annotations
 
 import re
+import warnings
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
@@ -18,9 +19,11 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from rgbench.errors import DataError
+from rgbench.errors import DataError, SpecError
 from rgbench.images.fits import ENDINGS as FITS_ENDINGS
 from rgbench.images.fits import FitsImage, read_fits
+from rgbench.images.limits import check_pixels
+from rgbench.images.observed import unobserved
 from rgbench.images.preprocess import usable
 
 HDF5_ENDINGS = (".h5", ".hdf5", ".hdf")
@@ -199,9 +202,26 @@ def examine(file: ImageFile, plane: int | tuple[int, ...] | None = None) -> tupl
         return None, file.absent
     try:
         image = read_image(file, plane)
-    except DataError as error:
+    # A plane is legal for one file and not for the next.
+    except (DataError, SpecError) as error:
         return None, str(error).removeprefix(f"{file.place}: ").removeprefix(f"{file.path}: ")
     return image, usable(image.pixels) or ""
+
+
+def scale_of(image: FitsImage, given: float | None) -> float:
+    """Give arcsec per pixel: those of the header, else those given, else NaN."""
+    return given if given is not None and not np.isfinite(image.pixel_scale) else image.pixel_scale
+
+
+def unknown_scale(fault: str) -> str:
+    """Say that the pixel scale of an image is not known, why, and what to do.
+
+    Examples
+    --------
+    >>> unknown_scale("CDELT1 is 'x'; a finite number is needed")
+    "the header tells no pixel scale (CDELT1 is 'x'; a finite number is needed): give it (--pixel-scale, image_scale)"
+    """
+    return f"the header tells no pixel scale ({fault}): give it (--pixel-scale, image_scale)"
 
 
 def wrong_size(shape: tuple[int, ...], wanted: tuple[int, ...]) -> str:
@@ -220,6 +240,8 @@ def wrong_size(shape: tuple[int, ...], wanted: tuple[int, ...]) -> str:
 def read_image(file: ImageFile, plane: int | tuple[int, ...] | None = None) -> FitsImage:
     """Read one image; of a PNG or HDF5 image the header is empty and rows are as in the file.
 
+    Pixels of exactly 0 at an edge of a noisy image were not observed: they are blanked, NaN.
+
     Raises
     ------
     DataError
@@ -227,6 +249,18 @@ def read_image(file: ImageFile, plane: int | tuple[int, ...] | None = None) -> F
     """
     if not file.path.exists():
         raise DataError(f"{file.path}: there is no such file")
+    return _as_observed(_read(file, plane))
+
+
+def _as_observed(image: FitsImage) -> FitsImage:
+    """Give an image with what was not observed blanked."""
+    outside = unobserved(image.pixels)
+    if outside is None:
+        return image
+    return replace(image, pixels=np.where(outside, np.float32(np.nan), image.pixels))
+
+
+def _read(file: ImageFile, plane: int | tuple[int, ...] | None) -> FitsImage:
     if file.key:
         return FitsImage(_read_hdf5(file), path=file.place)
     if file.path.name.lower().endswith(HDF5_ENDINGS):
@@ -243,13 +277,25 @@ def _read_png(path: Path) -> NDArray[np.float32]:
     except ImportError as error:
         raise DataError(f"{path}: Pillow is needed to read PNG: pip install pillow") from error
     try:
-        with pillow.open(path, formats=("PNG",)) as image:
+        with warnings.catch_warnings(), pillow.open(path, formats=("PNG",)) as image:
+            warnings.simplefilter("ignore")
+            check_pixels(image.size[::-1])
             mode = image.mode
-            colour = mode in ("P", "PA", "LA", "RGB", "RGBA", "CMYK")
+            colour = mode in ("P", "PA", "LA", "RGB", "RGBA", "CMYK") or "transparency" in image.info
+            deep, frames = _png_bits(path) > 8 and colour, getattr(image, "n_frames", 1)
             pixels = np.asarray(image.convert("RGBA") if colour else image)
+    except SpecError:
+        raise
     # A damaged PNG is met with SyntaxError, struct.error and zlib.error beside OSError.
     except Exception as error:
         raise DataError(f"{path}: cannot be read as PNG: {error}") from error
+    if frames > 1:
+        raise DataError(f"{path}: holds {frames} images; a PNG of one is needed")
+    if deep:
+        raise DataError(
+            f"{path}: has 16 bits and colour, or transparency, of which only 8 bits can be read; 16-bit grey without "
+            "transparency is needed"
+        )
     if colour and (pixels[..., :3] != pixels[..., :1]).any():
         raise DataError(f"{path}: is a colour image (mode {mode}); one channel, or equal ones, are needed")
     if colour and (pixels[..., 3] != 255).any():
@@ -257,12 +303,20 @@ def _read_png(path: Path) -> NDArray[np.float32]:
     return np.array(pixels[..., 0] if colour else pixels, dtype=np.float32)
 
 
+def _png_bits(path: Path) -> int:
+    """Give the bits of a channel: the byte after width and height in the first chunk (PNG, ISO/IEC 15948)."""
+    with path.open("rb") as file:
+        return file.read(25)[24]
+
+
 def _list_hdf5(path: Path) -> list[ImageFile]:
     try:
         with h5py.File(path, "r") as file:
             return _images_of(path, file)
-    except (OSError, KeyError, ValueError, RuntimeError) as error:
-        raise DataError(f"{path}: cannot be read as HDF5: {str(error).splitlines()[0]}") from error
+    except DataError:
+        raise
+    except Exception as error:
+        raise DataError(f"{path}: cannot be read as HDF5: {' '.join(str(error).split())}") from error
 
 
 def _images_of(path: Path, file: Any) -> list[ImageFile]:
@@ -311,6 +365,10 @@ def _read_hdf5(file: ImageFile) -> NDArray[np.float32]:
     try:
         with h5py.File(file.path, "r") as store:
             data = store[file.key]
+            check_pixels(data.shape[1:] if file.index >= 0 else data.shape)
             return np.array(data[file.index] if file.index >= 0 else data[()], dtype=np.float32)
-    except (OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
-        raise DataError(f"{file.place}: cannot be read as HDF5: {str(error).splitlines()[0]}") from error
+    except SpecError:
+        raise
+    # A damaged file is met by h5py with errors of every kind.
+    except Exception as error:
+        raise DataError(f"{file.place}: cannot be read as HDF5: {' '.join(str(error).split())}") from error

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from rgbench.data.catalogue import CLASSES, Card, Catalogue, DataSet, Flag
 from rgbench.data.leakage import sky_groups
 from rgbench.data.own.angles import position_in_name
-from rgbench.data.own.files import ImageFile, SetAside, examine, wrong_size
+from rgbench.data.own.files import ImageFile, SetAside, examine, scale_of, unknown_scale, wrong_size
 from rgbench.data.own.plan import FolderOptions, Plan, Wanted, plan_folder
 from rgbench.data.own.sources import SourceList
 from rgbench.errors import DataError
@@ -171,7 +171,7 @@ def _read_all(wanted: list[Wanted], image_size: tuple[int, int] | None, options:
     shape = image_size or commonest([pixels.shape for _, pixels, *_ in found]) or (0, 0)
     scale = commonest([round(s, 3) for _, _, s, _ in found if np.isfinite(s)])
     for w, pixels, own, image in found:
-        odd = difference(pixels.shape, shape, own, scale)
+        odd = difference(pixels.shape, shape, own, scale, image.scale_fault)
         if odd is not None:
             read.aside.append(SetAside(w.name, f"{w.file.place}: {odd}"))
             continue
@@ -202,7 +202,7 @@ def field_of(w: Wanted, image: FitsImage, options: FolderOptions) -> tuple[NDArr
         If the field cannot be cut, or its pixels say nothing.
     """
     if options.cutout is None:
-        return image.pixels, image.pixel_scale, ""
+        return image.pixels, scale_of(image, options.pixel_scale), ""
     ra, dec = image.centre
     if options.about == "source":
         ra, dec = (w.ra, w.dec) if np.isfinite(w.ra) else position_in_name(w.name)
@@ -213,11 +213,13 @@ def field_of(w: Wanted, image: FitsImage, options: FolderOptions) -> tuple[NDArr
 
 
 def difference(
-    shape: tuple[int, ...], wanted: tuple[int, int], own: float, scale: float | None
+    shape: tuple[int, ...], wanted: tuple[int, int], own: float, scale: float | None, fault: str = ""
 ) -> str | None:
-    """Say how an image differs from the others, if it does."""
+    """Say how an image differs from the others, if it does; `fault` is why its pixel scale is not known."""
     if reason := wrong_size(shape, wanted):
         return reason
+    if scale is not None and not np.isfinite(own):
+        return f"{unknown_scale(fault)}; others have pixels of {scale:.3g} arcsec"
     if scale is not None and abs(own / scale - 1) > SCALE_TOLERANCE:
         return f"has pixels of {own:.3g} arcsec, expected {scale:.3g}: give a pixel scale to resample it"
     return None

@@ -43,6 +43,9 @@ class FolderOptions:
     beam : float, optional
         Full width at half maximum of the beam in arcsec, for images whose header does not tell it; flux
         densities need it.
+    pixel_scale : float, optional
+        Arcsec per pixel of images whose header, if they have one, does not tell it. Without it they are set aside,
+        unless none tells it.
     """
 
     columns: SourceColumns = field(default_factory=SourceColumns)
@@ -51,10 +54,13 @@ class FolderOptions:
     about: str = "image"
     plane: int | tuple[int, ...] | None = None
     beam: float | None = None
+    pixel_scale: float | None = None
 
     def __post_init__(self) -> None:
         if self.about not in ABOUT:
             raise SpecError(f"about: {self.about!r} was given; legal are {', '.join(ABOUT)}")
+        if self.pixel_scale is not None and not 0 < self.pixel_scale < float("inf"):
+            raise SpecError(f"pixel scale: {self.pixel_scale!r} was given; it must be above 0 arcsec")
 
 
 @dataclass(frozen=True)

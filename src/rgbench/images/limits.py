@@ -1,0 +1,100 @@
+"""How large an image file may be: looked at before memory is taken for what it promises, or unpacks to."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import lzma
+import math
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+from rgbench.errors import SpecError
+
+VARIABLE = "RGBENCH_MAX_PIXELS"
+"""Environment variable that sets another limit."""
+MAX_PIXELS = 400_000_000
+"""Pixels, of all planes together, of an image that is read: a mosaic of 20,000 x 20,000."""
+_HEAD = 50_000_000
+"""Bytes beside the pixels that a packed file may unpack to."""
+_BYTES = 8
+_PART = 1 << 20
+_PACKED: dict[bytes, Callable[[Any], Any]] = {
+    b"\x1f\x8b": gzip.open,
+    b"BZh": bz2.open,
+    b"\xfd7zXZ": lzma.open,
+}
+_NOT_UNPACKED = {b"PK\x03\x04": "ZIP", b"\x1f\x9d": "compress (.Z)"}
+
+
+def most_pixels() -> int:
+    """Give the limit of pixels: what `VARIABLE` says, else `MAX_PIXELS`; raise `SpecError` if it is no number."""
+    word = os.environ.get(VARIABLE, "")
+    if not word:
+        return MAX_PIXELS
+    if not word.isdecimal() or int(word) < 1:
+        raise SpecError(f"{VARIABLE}: {word!r} was given; a whole number of pixels, 1 or more, is legal")
+    return int(word)
+
+
+def check_pixels(shape: Sequence[int]) -> None:
+    """Raise `OSError`, which says what is wrong, if an image of that shape is not to be read.
+
+    Examples
+    --------
+    >>> check_pixels((1_000_000_000, 2))
+    Traceback (most recent call last):
+    OSError: it promises 1000000000x2 pixels; ... RGBENCH_MAX_PIXELS sets another limit
+    """
+    words, most = "x".join(map(str, shape)), most_pixels()
+    if any(side < 0 for side in shape):
+        raise OSError(f"it promises {words} pixels; a side must be 0 or more")
+    if math.prod(shape) > most:
+        raise OSError(
+            f"it promises {words} pixels; at most {most} in all are read; the environment variable {VARIABLE} "
+            "sets another limit"
+        )
+
+
+def unpacked(path: Path, content: bytes | None = None) -> io.BytesIO | None:
+    """Unpack a file that is packed by gzip, bzip2 or xz, whatever its name; None if it is not packed.
+
+    Parameters
+    ----------
+    path : path
+        The file.
+    content : bytes, optional
+        What is in it, where that is known already.
+
+    Raises
+    ------
+    OSError
+        If it unpacks to more than the limit of pixels allows, or is packed in another way.
+    """
+    with path.open("rb") if content is None else io.BytesIO(content) as file:
+        start = file.read(8)
+        file.seek(0)
+        for magic, name in _NOT_UNPACKED.items():
+            if start.startswith(magic):
+                raise OSError(f"it is packed by {name}; gzip, bzip2 and xz are unpacked")
+        for magic, opener in _PACKED.items():
+            if start.startswith(magic):
+                with opener(file) as unpacking:
+                    return _limited(unpacking)
+    return None
+
+
+def _limited(file: IO[bytes]) -> io.BytesIO:
+    most, found = _BYTES * most_pixels() + _HEAD, io.BytesIO()
+    while part := file.read(_PART):
+        found.write(part)
+        if found.tell() > most:
+            raise OSError(
+                f"it unpacks to more than {most} bytes, the most that an image may have; the environment variable "
+                f"{VARIABLE} sets another limit of its pixels"
+            )
+    found.seek(0)
+    return found
