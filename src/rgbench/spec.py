@@ -43,7 +43,17 @@ PROTOCOL_KEYS = ("title", "extends", *PROTOCOL_TABLES, "networks")
 """All that may stand in a protocol."""
 PUBLISHED_SEEDS = (8901, 1826, 4915)
 """The three seeds of the 2021 study."""
-OWN_KEYS = ("manifest", "class_labels", "columns", "labels", "cutout", "cutout_scale", "beam")
+OWN_KEYS = (
+    "manifest",
+    "class_labels",
+    "columns",
+    "labels",
+    "cutout",
+    "cutout_scale",
+    "about",
+    "plane",
+    "beam",
+)
 """Keys of one's own data, which go with `path`."""
 _OWN_DATA = {"path", *OWN_KEYS}
 
@@ -75,9 +85,10 @@ class DataSpec(_Frozen):
 
     `path`, `manifest` and `class_labels` say where one's own data are, `columns` and `labels` what the table's
     columns and labels mean, `cutout` (arcseconds) and `cutout_scale` (arcseconds per pixel) to which field
-    every image is brought, and `beam` (arcseconds) what headers do not tell. They do not enter the id of a
-    run, since `checksum` says what came of them. It, `frame` (rows and columns of the images) and `pixel_scale`
-    (arcseconds) are filled in from the data.
+    every image is brought, `about` the middle of that field (the position in the table, unless it is "image"),
+    `plane` which plane of a cube is taken, and `beam` (arcseconds) what headers do not tell. They do not enter
+    the id of a run, since `checksum` says what came of them. It, `frame` (rows and columns of the images) and
+    `pixel_scale` (arcseconds) are filled in from the data.
     """
 
     name: str = "first-galaxy-data"
@@ -98,6 +109,8 @@ class DataSpec(_Frozen):
     labels: dict[str, str] = {}
     cutout: Number | None = Field(None, gt=0, le=36_000)
     cutout_scale: Number | None = Field(None, gt=0)
+    about: Literal["source", "image"] | None = None
+    plane: Whole | tuple[Whole, ...] | None = None
     beam: Number | None = Field(None, gt=0)
 
     @field_validator("split")

@@ -92,7 +92,7 @@ def _check_own(wanted: DataSpec) -> None:
         if getattr(wanted, key):
             raise SpecError(f"[data] {key}: is filled in from the data; leave it out")
     if wanted.path is None:
-        given = [key for key in OWN_KEYS if getattr(wanted, key)]
+        given = [key for key in OWN_KEYS if getattr(wanted, key) not in (None, {})]
         if given:
             raise SpecError(
                 f"[data] {given[0]}: goes with path, the folder of your own images; give it, or leave both"

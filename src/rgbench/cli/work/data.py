@@ -25,7 +25,7 @@ from rich.table import Table
 from rgbench.cli.screen import say
 from rgbench.data.catalogue import Card, DataSet, Flag
 from rgbench.data.overlap import overlap
-from rgbench.data.own.check import check_folder, summary
+from rgbench.data.own.check import check_own, summary
 from rgbench.data.own.plan import FolderOptions
 from rgbench.data.own.sources import LabelRule, SourceColumns
 from rgbench.data.public.fetch import PublicFile, locate, where
@@ -105,15 +105,43 @@ def check_data(name: str, manifest: Path | None, options: FolderOptions, console
         _check_folder(Path(name), manifest, options, console)
 
 
-def folder_options(
-    columns: list[str], labels: list[str], pixel_scale: float | None, size: float | None
-) -> FolderOptions:
+@dataclass(frozen=True)
+class Cutting:
+    """How fields are cut out of images: arcsec a pixel and a side, about what, and of which plane of a cube."""
+
+    pixel_scale: float | None = None
+    size: float | None = None
+    about: str = FolderOptions.about
+    plane: str | None = None
+
+
+def folder_options(columns: list[str], labels: list[str], cutting: Cutting | None = None) -> FolderOptions:
     """Make the options of a folder from ``name=value`` words of the command line."""
-    if pixel_scale is not None and size is None:
+    cutting = cutting or Cutting()
+    if cutting.pixel_scale is not None and cutting.size is None:
         raise SpecError("--pixel-scale goes with --size, the side of the resampled field in arcsec")
-    cut = None if size is None else CutoutSpec(size_arcsec=size, pixel_scale=pixel_scale)
+    cut = None
+    if cutting.size is not None:
+        cut = CutoutSpec(size_arcsec=cutting.size, pixel_scale=cutting.pixel_scale)
     rule = LabelRule(mapping=pairs("--label", labels))
-    return FolderOptions(SourceColumns.of(pairs("--column", columns)), rule, cutout=cut)
+    named = SourceColumns.of(pairs("--column", columns))
+    return FolderOptions(named, rule, cut, cutting.about, parse_plane(cutting.plane))
+
+
+def parse_plane(text: str | None) -> tuple[int, ...] | None:
+    """Give the numbers of ``--plane``; `SpecError` says what is legal.
+
+    Examples
+    --------
+    >>> parse_plane("0,2"), parse_plane(None)
+    ((0, 2), None)
+    """
+    if text is None:
+        return None
+    words = [word.strip() for word in text.split(",")]
+    if not all(word.isascii() and word.isdigit() for word in words):
+        raise SpecError(f"--plane: found {text!r}; whole numbers from 0, with commas between them, are legal")
+    return tuple(map(int, words))
 
 
 def _check_set(name: str, console: Console) -> None:
@@ -139,13 +167,14 @@ def _check_folder(folder: Path, manifest: Path | None, options: FolderOptions, c
         close = ", ".join(difflib.get_close_matches(str(folder), data_sets().names(), n=3))
         hint = f"; did you mean {close}?" if close else ""
         raise SpecError(f"{folder}: neither a data set nor a folder{hint}")
-    findings = check_folder(folder, manifest, options=options)
+    findings, remarks = check_own(folder, manifest, options=options)
     for finding in findings:
         if finding.problems or finding.status != "ok":
             told = finding.action.removeprefix(f"{finding.status}: ")
             said = (*finding.problems, *([] if told in finding.problems else [told]))
             line = f"{finding.status}: {finding.path}: {'; '.join(said)}"
             say(console, line)
+    say(console, *remarks)
     counts = summary(findings)
     odd = sum(bool(finding.problems) for finding in findings if finding.status == "ok")
     console.print(
