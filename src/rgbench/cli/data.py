@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from rgbench.cli.options import PlaneOption
 from rgbench.cli.screen import console
 
 app = typer.Typer(
@@ -34,14 +35,6 @@ ColumnsOption = Annotated[
 LabelsOption = Annotated[
     list[str] | None,
     typer.Option("--label", help="What a label means, e.g. wat=Bent; may be repeated."),
-]
-
-
-PlaneOption = Annotated[
-    str | None,
-    typer.Option(
-        "--plane", help="Which plane of a FITS cube, from 0; where there are several such axes, as 0,2."
-    ),
 ]
 
 

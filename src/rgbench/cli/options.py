@@ -24,3 +24,9 @@ RunOption = Annotated[
     str | None, typer.Option("--run", help="Id of a stored run, or its beginning; by default all.")
 ]
 OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace the table if it is there.")]
+PlaneOption = Annotated[
+    str | None,
+    typer.Option(
+        "--plane", help="Which plane of a FITS cube, from 0; where there are several such axes, as 0,2."
+    ),
+]

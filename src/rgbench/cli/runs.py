@@ -7,7 +7,14 @@ from typing import Annotated
 
 import typer
 
-from rgbench.cli.options import DEFAULT_STORE, DeviceOption, ModelOption, OverwriteOption, StoreOption
+from rgbench.cli.options import (
+    DEFAULT_STORE,
+    DeviceOption,
+    ModelOption,
+    OverwriteOption,
+    PlaneOption,
+    StoreOption,
+)
 from rgbench.cli.screen import console
 
 
@@ -201,12 +208,17 @@ def predict(
             "first-1. One is several times as fast; one image in twenty then gets another class.",
         ),
     ] = None,
+    plane: PlaneOption = None,
     model: ModelOption = "best",
     store: StoreOption = DEFAULT_STORE,
     device: DeviceOption = "auto",
     overwrite: OverwriteOption = False,
 ) -> None:
-    """Classify FITS images; write class, calibrated probabilities and flags of each to a table."""
+    """Classify FITS images; write class, calibrated probabilities and flags of each to a table.
+
+    The exit code is 0 if every file was classified or flagged, 3 if the table is written but some files were set
+    aside, 1 or 2 if there is no table.
+    """
     from rgbench.cli.work import predict as work
 
     if not paths and not card:
@@ -217,7 +229,7 @@ def predict(
     if card:
         work.show_card(choice, console())
         return
-    work.predict(paths or [], choice, work.Table(out, overwrite, prior), console())
+    work.predict(paths or [], choice, work.Table(out, overwrite, prior, plane), console())
 
 
 def export(

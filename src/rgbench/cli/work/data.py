@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import difflib
 import io
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,11 +22,11 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from rgbench.cli.screen import say
+from rgbench.cli.screen import say, warn
 from rgbench.data.catalogue import Card, DataSet, Flag
 from rgbench.data.overlap import overlap
 from rgbench.data.own.check import check_own, summary
-from rgbench.data.own.plan import FolderOptions
+from rgbench.data.own.plan import FolderOptions, parse_plane
 from rgbench.data.own.sources import LabelRule, SourceColumns
 from rgbench.data.public.fetch import PublicFile, locate, where
 from rgbench.data.sets import Entry, data_sets, load_data, load_labels
@@ -39,6 +39,7 @@ from rgbench.errors import DataError, SpecError
 from rgbench.images.cutout import CutoutSpec
 from rgbench.report.draw.contact import contact_sheet
 from rgbench.simulate import SimulationSpec, simulate, write_simulation
+from rgbench.store.files import check_output
 
 NAMED = 5
 """Sources named of each kind of defect."""
@@ -68,6 +69,10 @@ class Outputs:
 def show_data(name: str, outputs: Outputs, console: Console) -> None:
     """Show a data set's card, count its sources, and draw a contact sheet."""
     card = data_sets().get(name).card
+    path = outputs.sheet or Path(f"{name}-sheet.svg")
+    for file in (path, outputs.set_aside):
+        if file is not None and not file.exists():
+            check_output(file, outputs.overwrite)
     for line in _card_lines(card):
         say(console, line)
     try:
@@ -78,7 +83,6 @@ def show_data(name: str, outputs: Outputs, console: Console) -> None:
     console.print(_size(dataset), highlight=False)
     console.print(_counts(dataset))
     _say_aside(dataset, console)
-    path = outputs.sheet or Path(f"{name}-sheet.svg")
     _write(path, contact_sheet(dataset), outputs.overwrite, console)
     if outputs.set_aside is not None:
         text = io.StringIO()
@@ -126,22 +130,6 @@ def folder_options(columns: list[str], labels: list[str], cutting: Cutting | Non
     rule = LabelRule(mapping=pairs("--label", labels))
     named = SourceColumns.of(pairs("--column", columns))
     return FolderOptions(named, rule, cut, cutting.about, parse_plane(cutting.plane))
-
-
-def parse_plane(text: str | None) -> tuple[int, ...] | None:
-    """Give the numbers of ``--plane``; `SpecError` says what is legal.
-
-    Examples
-    --------
-    >>> parse_plane("0,2"), parse_plane(None)
-    ((0, 2), None)
-    """
-    if text is None:
-        return None
-    words = [word.strip() for word in text.split(",")]
-    if not all(word.isascii() and word.isdigit() for word in words):
-        raise SpecError(f"--plane: found {text!r}; whole numbers from 0, with commas between them, are legal")
-    return tuple(map(int, words))
 
 
 def _check_set(name: str, console: Console) -> None:
@@ -361,6 +349,20 @@ def _say_aside(dataset: DataSet, console: Console) -> None:
     for reason, names in reasons.items():
         line = f"{len(names)} set aside, {reason}: {_some(names)}"
         say(console, line)
+
+
+def say_loaded(dataset: DataSet, console: Console) -> None:
+    """Say how many sources of one's own folder were loaded, which were set aside, and what was guessed of others."""
+    say(console, f"{len(dataset.catalogue)} sources loaded, {len(dataset.set_aside)} set aside")
+    warn(console, *_first(f"set aside: {reason}" for _, reason in dataset.set_aside))
+    warn(console, *_first(f"{name}: {remark}" if name else remark for name, remark in dataset.remarks))
+
+
+def _first(lines: Iterable[str]) -> list[str]:
+    """Keep the first lines, and say how many there are more."""
+    found = list(lines)
+    more = [f"and {len(found) - NAMED} more: rgbench data check lists them"] if len(found) > NAMED else []
+    return found[:NAMED] + more
 
 
 def _write(path: Path, text: str, overwrite: bool, console: Console) -> None:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rgbench.data.leakage import RADIUS, sky_groups
-from rgbench.data.own.files import ImageFile, examine, find_images
+from rgbench.data.own.files import MISSING, ImageFile, examine, find_images
 from rgbench.data.own.folder import SCALE_TOLERANCE, commonest, difference, field_of, placed
 from rgbench.data.own.plan import FolderOptions, Wanted, plan_folder
 from rgbench.errors import DataError
@@ -180,8 +180,7 @@ def _inspect(w: Wanted, options: FolderOptions) -> _Facts:
     facts = _Facts(w)
     image, reason = examine(w.file, options.plane)
     if image is None:
-        there = w.file.path.exists()
-        facts.problems.append(reason if there or w.file.absent else "in the manifest, but missing")
+        facts.problems.append("in the manifest, but missing" if reason == MISSING else reason)
         facts.aside = f"set aside: {'give its path' if w.file.absent else reason}"
         return facts
     _describe(facts, image)

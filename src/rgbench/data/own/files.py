@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path, PurePosixPath
@@ -18,7 +19,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from rgbench.errors import DataError
+from rgbench.errors import DataError, SpecError
 from rgbench.images.fits import ENDINGS as FITS_ENDINGS
 from rgbench.images.fits import FitsImage, read_fits
 from rgbench.images.preprocess import usable
@@ -26,6 +27,7 @@ from rgbench.images.preprocess import usable
 HDF5_ENDINGS = (".h5", ".hdf5", ".hdf")
 ENDINGS = (*FITS_ENDINGS, ".png", *HDF5_ENDINGS)
 """Endings of image files, in small letters."""
+MISSING = "there is no such file"
 _WRITTEN = re.compile(r"_(rot_\d+|clipped)$")
 """Files that the 2021 testbed wrote beside its images."""
 _NAMES = (
@@ -181,7 +183,7 @@ def examine(file: ImageFile, plane: int | tuple[int, ...] | None = None) -> tupl
     file : ImageFile
         Which image.
     plane : int or tuple of int, optional
-        Plane of a FITS cube; see `rgbench.images.fits.read_fits`.
+        Plane of a FITS cube, see `rgbench.images.fits.read_fits`; images that are no cubes are read as without it.
 
     Returns
     -------
@@ -198,10 +200,20 @@ def examine(file: ImageFile, plane: int | tuple[int, ...] | None = None) -> tupl
     if file.absent:
         return None, file.absent
     try:
-        image = read_image(file, plane)
-    except DataError as error:
+        image = _of_plane(file, plane)
+    except (DataError, SpecError) as error:
         return None, str(error).removeprefix(f"{file.place}: ").removeprefix(f"{file.path}: ")
     return image, usable(image.pixels) or ""
+
+
+def _of_plane(file: ImageFile, plane: int | tuple[int, ...] | None) -> FitsImage:
+    """Read one image; a plane that is wrong for it is none of an image that has no planes."""
+    try:
+        return read_image(file, plane)
+    except SpecError:
+        with suppress(DataError):
+            return read_image(file)
+        raise
 
 
 def wrong_size(shape: tuple[int, ...], wanted: tuple[int, ...]) -> str:
@@ -225,8 +237,12 @@ def read_image(file: ImageFile, plane: int | tuple[int, ...] | None = None) -> F
     DataError
         If it is missing or cannot be read, naming it.
     """
-    if not file.path.exists():
-        raise DataError(f"{file.path}: there is no such file")
+    try:
+        there = file.path.exists()
+    except OSError as error:
+        raise DataError(f"{file.path}: cannot be read: {error.strerror or error}") from error
+    if not there:
+        raise DataError(f"{file.path}: {MISSING}")
     if file.key:
         return FitsImage(_read_hdf5(file), path=file.place)
     if file.path.name.lower().endswith(HDF5_ENDINGS):

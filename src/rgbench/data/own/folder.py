@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from astropy.coordinates import SkyCoord
+from astropy.wcs import NoConvergence
 from numpy.typing import NDArray
 
 from rgbench.data.catalogue import CLASSES, Card, Catalogue, DataSet, Flag
@@ -247,7 +248,7 @@ def _cut(image: FitsImage, ra: float, dec: float, spec: CutoutSpec) -> Cutout:
     same = spec.pixel_scale is None or spec.pixel_scale == image.pixel_scale
     if same and image.wcs is not None and np.isfinite(ra):
         middle = (spec.side(image.pixel_scale) - 1) / 2
-        x, y = image.wcs.world_to_pixel(SkyCoord(ra, dec, unit="deg"))
+        x, y = place_of(image, ra, dec)
         if np.isfinite(x) and np.isfinite(y):
             places = (np.array([np.round(place - middle) + middle]) for place in (y, x))
             near = image.positions(*places)
@@ -279,14 +280,23 @@ def _oddly_placed(w: Wanted, image: FitsImage, options: FolderOptions) -> str:
         return said
     if options.about == "image":
         return f"{said}; the middle is taken all the same"
-    if options.cutout is None and not _on(image, ra, dec):
+    if options.cutout is None and not is_on(image, ra, dec):
         raise DataError(f"{image.path}: {said}, which is not on the image")
     return said if options.cutout is None else f"{said}; the field is cut about that position"
 
 
-def _on(image: FitsImage, ra: float, dec: float) -> bool:
-    """Tell whether a position is on an image."""
-    x, y = image.wcs.world_to_pixel(SkyCoord(ra, dec, unit="deg"))
+def place_of(image: FitsImage, ra: float, dec: float) -> tuple[float, float]:
+    """Give column and row, from 0, of a position in degrees, ICRS, on an image with a WCS; NaN if it has none."""
+    try:
+        x, y = image.wcs.world_to_pixel(SkyCoord(ra, dec, unit="deg"))
+    except (ValueError, NoConvergence):
+        return float("nan"), float("nan")
+    return float(x), float(y)
+
+
+def is_on(image: FitsImage, ra: float, dec: float) -> bool:
+    """Tell whether a position in degrees, ICRS, is on an image with a WCS."""
+    x, y = place_of(image, ra, dec)
     rows, columns = image.pixels.shape
     half = 0.5 + TOLERANCE
     return bool(-half <= x <= columns - 1 + half and -half <= y <= rows - 1 + half)

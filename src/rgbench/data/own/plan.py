@@ -60,6 +60,22 @@ class FolderOptions:
             raise SpecError(f"about: {self.about!r} was given; legal are {', '.join(ABOUT)}")
 
 
+def parse_plane(text: str | None) -> tuple[int, ...] | None:
+    """Give the numbers of a plane as people write them; `SpecError` says what is legal.
+
+    Examples
+    --------
+    >>> parse_plane("0,2"), parse_plane(None)
+    ((0, 2), None)
+    """
+    if text is None:
+        return None
+    words = [word.strip() for word in text.split(",")]
+    if not all(word.isascii() and word.isdigit() for word in words):
+        raise SpecError(f"plane: found {text!r}; whole numbers from 0, with commas between them, are legal")
+    return tuple(map(int, words))
+
+
 @dataclass(frozen=True)
 class Wanted:
     """A source whose image is to be read; `row` is its place in the table, -1 without one; `guess` what was guessed."""
