@@ -306,8 +306,8 @@ def test_images_are_classified_into_a_table(original, folder, tmp_path, ending, 
         columns = {name: table[name].tolist() for name in table.colnames}
     old = ["source", "path", "class", "p_Compact", "p_FRI", "p_FRII", "p_Bent"]
     assert list(columns) == [*old, "set", "unlike", "flags", "ra", "dec", "remark"]
-    sums = np.sum([columns[f"p_{name}"] for name in ("Compact", "FRI", "FRII", "Bent")], axis=0)
-    np.testing.assert_allclose(sums[:14], 1, atol=1e-6)
+    sums = np.sum([columns[f"p_{name}"][:14] for name in ("Compact", "FRI", "FRII", "Bent")], axis=0)
+    np.testing.assert_allclose(sums, 1, atol=1e-6)
     assert columns["source"][14:] == ["blank", "broken"]
     assert [word or "" for word in columns["class"][14:]] == ["", ""]
     assert columns["remark"][14] == "all pixels are equal"

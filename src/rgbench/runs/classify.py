@@ -80,9 +80,10 @@ class Classified:
         return {key: np.concatenate((values, lacking[key])) for key, values in own.items()}
 
     def columns(self) -> dict[str, NDArray[Any]]:
-        """Give the columns of the images that could be read: source, path, class, one probability per class, and what is known beside it.
+        """Give the columns of the images that could be read.
 
-        The others are set (classes with a bar between them), unlike, flags, ra, dec and remark.
+        They are source, path, class, one probability per class, and what is known beside it: set (classes with a bar
+        between them), unlike, flags, ra, dec and remark.
         """
         names = np.array(self.classes)
         known = np.isfinite(self.probabilities).all(axis=1)

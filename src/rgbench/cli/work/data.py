@@ -210,7 +210,7 @@ def build_data(
     catalogue: str, folder: Path, spec: BuildSpec, options: FolderOptions, console: Console
 ) -> None:
     """Fetch cutouts at the positions of a table, or of a public catalogue by its name."""
-    targets = find_targets(catalogue, options)
+    targets = find_targets(catalogue, options, lambda remark: warn(console, remark))
     card = spec.card
     service = SERVICES[card.service]
     console.print(

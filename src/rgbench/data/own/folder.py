@@ -25,6 +25,8 @@ from rgbench.images.preprocess import usable
 
 SCALE_TOLERANCE = 0.01
 """Fraction by which pixel scales may differ and count as one."""
+LARGE = 1000
+"""Pixels along a side from which on an image is no cutout about a source any more."""
 OFF_CENTRE = 5.0
 """Arcsec between the middle of an image and the position of its source from which it is off-centre."""
 
@@ -229,6 +231,11 @@ def field_of(w: Wanted, image: FitsImage, options: FolderOptions) -> Field:
         If the field cannot be cut, its pixels say nothing, or the position in the table is not on the image.
     """
     remarks = [remark for remark in (w.guess, _oddly_placed(w, image, options)) if remark]
+    if options.cutout is None and max(image.pixels.shape) > LARGE:
+        rows, columns = image.pixels.shape
+        remarks.append(
+            f"is {rows}x{columns} pixels, of which a network sees the middle only: cut a field out"
+        )
     if options.cutout is None:
         return Field(image.pixels, image.pixel_scale, "", tuple(remarks))
     ra, dec = (w.ra, w.dec) if options.about == "source" and np.isfinite(w.ra) else image.centre

@@ -148,17 +148,21 @@ def _csv(path: Path) -> TableContent:
 
 
 def _decoded(path: Path, raw: bytes) -> str:
-    """Give the text of a file; `DataError` names the line that is in no encoding known here."""
-    if raw.startswith(_UTF16):
-        return raw.decode("utf-16")
+    """Give the text of a file; `DataError` names the line that is in no encoding known here, or no text."""
     try:
-        return raw.decode("utf-8-sig")
+        text = raw.decode("utf-16" if raw.startswith(_UTF16) else "utf-8-sig")
     except UnicodeDecodeError as error:
         line = raw[: error.start].count(b"\n") + 1
         raise DataError(
             f"{path}: cannot be read as a table: line {line} holds the byte 0x{raw[error.start]:02x}, which is no "
             "UTF-8; save the table in UTF-8"
         ) from error
+    if "\0" in text:
+        line = text.count("\n", 0, text.index("\0")) + 1
+        raise DataError(
+            f"{path}: cannot be read as a table: line {line} holds a NUL byte; text, or UTF-16 with its mark, is needed"
+        )
+    return text
 
 
 def _cells(path: Path, lines: list[str]) -> list[list[str]]:
@@ -246,6 +250,7 @@ def _fits(path: Path) -> TableContent:
         tables = [u for u in units_ if isinstance(u, kinds) and not isinstance(u, fits.CompImageHDU)]
         if not tables:
             raise DataError(f"{path}: cannot be read as a table: holds no table")
+        _check_heads(path, tables[0].columns.names)
         columns = _from_astropy(path, Table.read(tables[0], format="fits"))
         return TableContent(columns, _more_tables(path, [u.name for u in tables]))
 
@@ -345,10 +350,11 @@ def _native(values: Any, mask: NDArray[np.bool_]) -> NDArray[Any]:
 
 
 def _parquet(path: Path) -> TableContent:
-    table = pyarrow.parquet.read_table(path)
+    with pyarrow.parquet.ParquetFile(path) as file:
+        _check_heads(path, file.schema_arrow.names)
+        table = file.read()
     stored, frame = _parquet_units(table.schema.metadata or {})
     columns: dict[str, Column] = {}
-    _check_heads(path, table.schema.names)
     for entry, chunks in zip(table.schema, table.columns, strict=True):
         if entry.name.startswith("__index_level_"):
             continue
