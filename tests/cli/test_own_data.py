@@ -152,3 +152,10 @@ def test_a_sheet_that_cannot_be_written_is_refused_before_the_data_are_loaded(tm
     monkeypatch.setattr("rgbench.cli.work.data.load_data", loaded)
     code, said = run(capsys, "data", "show", "first-galaxy-data", "--sheet", tmp_path / "no/folder.svg")
     assert (code, "there is no folder" in said) == (2, True)
+
+
+def test_a_folder_of_a_name_that_no_file_system_holds_is_no_traceback(capsys):
+    code, said = run(capsys, "data", "check", "d" * 300)
+    assert (code, "neither a data set nor a folder" in said) == (2, True)
+    code, said = run(capsys, "predict", "d" * 300)
+    assert (code, "cannot be looked at: File name too long" in said) == (1, True)

@@ -17,6 +17,7 @@ from astropy.table import Table
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from rgbench.data.own.files import find_images
 from rgbench.data.own.plan import FolderOptions, plan_folder
 from rgbench.data.own.sources import SourceColumns, read_sources
 from rgbench.errors import DataError, RgbenchError
@@ -198,3 +199,20 @@ def test_a_path_that_no_file_system_holds_is_no_traceback(tmp_path):
     (tmp_path / "m.csv").write_text(f"name,path\na,{path}\n")
     (wanted,) = plan_folder(tmp_path, tmp_path / "m.csv", None, FolderOptions()).wanted
     assert wanted.name == "a"
+
+
+def test_folders_and_files_that_cannot_be_looked_at_are_refused_by_name(tmp_path, monkeypatch):
+    too_long = tmp_path / ("d" * 300)
+    for refused in (
+        lambda: plan_folder(too_long, None, None, FolderOptions()),
+        lambda: find_images([too_long]),
+    ):
+        with pytest.raises(DataError, match="ddd: cannot be looked at: File name too long"):
+            refused()
+
+    def locked(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "iterdir", locked)
+    with pytest.raises(DataError, match=f"{tmp_path}: cannot be looked at: Permission denied"):
+        plan_folder(tmp_path, None, None, FolderOptions())

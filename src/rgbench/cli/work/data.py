@@ -151,7 +151,7 @@ def _check_set(name: str, console: Console) -> None:
 
 def _check_folder(folder: Path, manifest: Path | None, options: FolderOptions, console: Console) -> None:
     """List what is wrong with each file of a folder, and what loading would do."""
-    if not folder.exists():
+    if not _exists(folder):
         close = ", ".join(difflib.get_close_matches(str(folder), data_sets().names(), n=3))
         hint = f"; did you mean {close}?" if close else ""
         raise SpecError(f"{folder}: neither a data set nor a folder{hint}")
@@ -170,6 +170,14 @@ def _check_folder(folder: Path, manifest: Path | None, options: FolderOptions, c
         f"{odd} of the ok ones are odd",
         highlight=False,
     )
+
+
+def _exists(path: Path) -> bool:
+    """Tell whether there is such a file or folder; a name that no file system holds is none."""
+    try:
+        return path.exists()
+    except OSError:
+        return False
 
 
 def show_overlap(first: str, second: str, radius: float, console: Console) -> None:

@@ -128,7 +128,7 @@ def find_images(paths: Sequence[Path | str], endings: Sequence[str] = ENDINGS) -
     Raises
     ------
     DataError
-        If there is no such file or folder.
+        If there is no such file or folder, or it cannot be looked at.
 
     Examples
     --------
@@ -141,12 +141,15 @@ def find_images(paths: Sequence[Path | str], endings: Sequence[str] = ENDINGS) -
     """
     found: list[ImageFile] = []
     for path in map(Path, paths):
-        if path.is_dir():
-            found += list_images(sorted(path.rglob("*")), endings)
-        elif path.exists():
-            found += list_images([path], endings) or [ImageFile(file_stem(path), path)]
-        else:
-            raise DataError(f"{path}: there is no such file or folder")
+        try:
+            if path.is_dir():
+                found += list_images(sorted(path.rglob("*")), endings)
+            elif path.exists():
+                found += list_images([path], endings) or [ImageFile(file_stem(path), path)]
+            else:
+                raise DataError(f"{path}: there is no such file or folder")
+        except OSError as error:
+            raise DataError(f"{path}: cannot be looked at: {error.strerror or error}") from error
     return found
 
 

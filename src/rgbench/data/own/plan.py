@@ -17,7 +17,7 @@ from rgbench.data.own.files import (
     list_images,
 )
 from rgbench.data.own.manifest import CLASS_FOLDERS, FR0, is_original, read_class_labels, read_manifest
-from rgbench.data.own.sources import LabelRule, SourceColumns, SourceList, read_sources
+from rgbench.data.own.sources import LabelRule, SourceColumns, SourceList, check_word, read_sources
 from rgbench.errors import DataError, SpecError
 from rgbench.images.cutout import CutoutSpec
 
@@ -107,6 +107,16 @@ def plan_folder(
     root: Path, manifest: Path | str | None, class_labels: Path | str | None, options: FolderOptions
 ) -> Plan:
     """Tell which images would be read, without reading any; parameters and errors as of `load_folder`."""
+    try:
+        return _plan(root, manifest, class_labels, options)
+    except OSError as error:
+        place = error.filename or root
+        raise DataError(f"{place}: cannot be looked at: {error.strerror or error}") from error
+
+
+def _plan(
+    root: Path, manifest: Path | str | None, class_labels: Path | str | None, options: FolderOptions
+) -> Plan:
     if not root.is_dir() and not (root.is_file() and ending_of(root).lower() in HDF5_ENDINGS):
         raise DataError(f"{root}: there is no such folder of images")
     labels = read_class_labels(class_labels)
@@ -125,6 +135,8 @@ def plan_folder(
         classes = rule.classes
     if not wanted:
         raise DataError(f"{root}: no FITS image in its folders {', '.join(labels.values())}, nor PNG or HDF5")
+    for w in wanted:
+        check_word(f"{w.file.place!r}: its name", w.name)
     return Plan(wanted, classes)
 
 

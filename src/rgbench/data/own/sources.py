@@ -386,11 +386,11 @@ def _as_written(path: Path, table: dict[str, Column], name: str | None, n: int) 
     words = column.written if column.written is not None else _texts(path, table, name, n)
     words = np.array(["" if word.strip().casefold() in NOTHING else word.strip() for word in words.tolist()])
     for row, word in enumerate(words.tolist()):
-        _check_word(f"{path}, row {row + 1}: {name}", word)
+        check_word(f"{path}, row {row + 1}: {name}", word)
     return words
 
 
-def _check_word(where: str, word: str) -> None:
+def check_word(where: str, word: str) -> None:
     """Raise `DataError` if a name or path cannot stand in a file name, or in a table of results."""
     odd = next((character for character in word if not character.isprintable()), None)
     if odd is not None:
