@@ -64,7 +64,12 @@ Flag = StrictBool
 
 
 _LATER: Mapping[str, tuple[str, ...]] = MappingProxyType(
-    {"images": ("frame", "beam"), "augmentation": ("beam", "noise"), "recipe": ("labels",)}
+    {
+        "data": ("about", "plane"),
+        "images": ("frame", "beam"),
+        "augmentation": ("beam", "noise"),
+        "recipe": ("labels",),
+    }
 )
 """Keys that came later: they do not enter the id where they have their defaults, so that older runs keep theirs."""
 
