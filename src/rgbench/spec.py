@@ -50,6 +50,7 @@ OWN_KEYS = (
     "labels",
     "cutout",
     "cutout_scale",
+    "about",
     "beam",
     "image_scale",
     "plane",
@@ -64,7 +65,12 @@ Flag = StrictBool
 
 
 _LATER: Mapping[str, tuple[str, ...]] = MappingProxyType(
-    {"images": ("frame", "beam"), "augmentation": ("beam", "noise"), "recipe": ("labels",)}
+    {
+        "data": ("about", "plane"),
+        "images": ("frame", "beam"),
+        "augmentation": ("beam", "noise"),
+        "recipe": ("labels",),
+    }
 )
 """Keys that came later: they do not enter the id where they have their defaults, so that older runs keep theirs."""
 
@@ -85,10 +91,10 @@ class DataSpec(_Frozen):
 
     `path`, `manifest` and `class_labels` say where one's own data are, `columns` and `labels` what the table's
     columns and labels mean, `cutout` (arcseconds) and `cutout_scale` (arcseconds per pixel) to which field
-    every image is brought, `plane` which plane of cubes is taken, and `beam` (arcseconds) and `image_scale`
-    (arcseconds per pixel) what headers do not tell. They do not enter the id of a run, since `checksum` says what
-    came of them. It, `frame` (rows and columns of the images) and `pixel_scale` (arcseconds) are filled in from the
-    data.
+    every image is brought, `about` the middle of that field (the position in the table, unless it is "image"),
+    `plane` which plane of cubes is taken, and `beam` (arcseconds) and `image_scale` (arcseconds per pixel) what headers
+    do not tell. They do not enter the id of a run, since `checksum` says what came of them. It, `frame` (rows and
+    columns of the images) and `pixel_scale` (arcseconds) are filled in from the data.
     """
 
     name: str = "first-galaxy-data"
@@ -109,9 +115,10 @@ class DataSpec(_Frozen):
     labels: dict[str, str] = {}
     cutout: Number | None = Field(None, gt=0, le=36_000)
     cutout_scale: Number | None = Field(None, gt=0)
+    about: Literal["source", "image"] | None = None
+    plane: Whole | tuple[Whole, ...] | None = None
     beam: Number | None = Field(None, gt=0)
     image_scale: Number | None = Field(None, gt=0)
-    plane: Whole | None = Field(None, ge=0)
 
     @field_validator("split")
     @classmethod

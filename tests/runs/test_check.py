@@ -184,7 +184,7 @@ def toy(n: int = 24, side: int = 40, group: np.ndarray | None = None, sides: str
         np.zeros(n, dtype=np.int64),
     )
     parts = {"t": "train", "v": "validation", "e": "test", " ": ""}
-    split = np.array([parts[letter] for letter in sides or "ttve" * (n // 4)])
+    split = np.array([parts[letter] for letter in sides or "ttttvvee" * (n // 8)])
     return DataSet(Card("toy", "toy", classes=("one", "two")), catalogue, images, {"published": split})
 
 
@@ -260,6 +260,27 @@ def test_sources_without_signal_are_a_reason_too():
         DataError, match="no training source is left: all 12 were taken out .* image has no signal"
     ):
         check_sides(published_split(dataset), dataset)
+
+
+@pytest.mark.parametrize(("sides", "side"), [("tvtvtvee", "training"), ("ttttvvev", "test")])
+def test_a_class_without_training_or_test_source_is_refused_by_name(sides, side):
+    dataset = toy(8, sides=sides)
+    message = (
+        f"no {side} source of the class two is left in the split 'published' of toy, which has 4 sources"
+    )
+    with pytest.raises(DataError, match=message):
+        check_sides(published_split(dataset), dataset)
+
+
+def test_another_data_set_to_test_on_need_not_have_every_class():
+    dataset = toy(8, sides="ttttvvev")
+    check_sides(published_split(dataset), dataset, tested_elsewhere=True)
+
+
+def test_a_class_of_which_there_is_no_source_at_all_is_no_reason():
+    dataset = toy(8)
+    card = replace(dataset.card, classes=("one", "two", "three"))
+    check_sides(published_split(dataset), replace(dataset, card=card))
 
 
 # --- other places where a preset is named, and failed runs ------------------------------------------------

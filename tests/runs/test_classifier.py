@@ -492,13 +492,18 @@ def test_a_run_is_exported_shown_and_applied(store, folder, tmp_path, capsys):
     code, said = command(
         capsys, "predict", folder, "--classifier", file, "--out", table, "--prior", "compact=0.9"
     )
-    assert code == 0
+    assert code == 3
     assert "4 sources" in said
     assert "3 set aside" in said
     assert "2 without a class" in said
     assert "no-detection 1" in said
     rows = list(csv.DictReader(table.read_text().splitlines()))
     assert {row["source"]: row["flags"].split("|")[0] for row in rows}["noise"] == "no-detection"
+    assert {row["source"]: (row["class"], row["remark"]) for row in rows}["small"] == (
+        "",
+        "is 30x30 pixels; the network was trained on fields of 64x64",
+    )
+    assert len(rows) == 7
     assert list(rows[0])[:3] == ["source", "path", "class"]
     for wrong in (["--prior", "star=1"], ["--run", run_id], ["--classifier", "nothing-1"]):
         options = [*wrong] if "--classifier" in wrong else ["--classifier", file, *wrong]
@@ -508,7 +513,7 @@ def test_a_run_is_exported_shown_and_applied(store, folder, tmp_path, capsys):
 
 def test_with_the_store_alone_the_best_run_of_it_classifies(store, folder, tmp_path, capsys):
     code, said = command(capsys, "predict", folder, "--store", store.root, "--out", tmp_path / "t.csv")
-    assert code == 0
+    assert code == 3
     assert f"(run {store.run_ids()[0]})" in said
 
 

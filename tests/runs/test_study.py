@@ -295,7 +295,7 @@ def test_images_are_classified_into_a_table(original, folder, tmp_path, ending, 
     arguments = ["predict", str(folder / "FRII"), str(tmp_path / "new"), "--store", str(original / "results")]
     with pytest.raises(SystemExit) as done:
         main([*arguments, "--out", str(out)])
-    assert done.value.code == 0
+    assert done.value.code == 3, "some were set aside"
     printed = capsys.readouterr().out
     assert "14 sources" in printed
     assert "2 set aside" in printed
@@ -306,9 +306,13 @@ def test_images_are_classified_into_a_table(original, folder, tmp_path, ending, 
         table = Table.read(out, format=formats[ending])
         columns = {name: table[name].tolist() for name in table.colnames}
     old = ["source", "path", "class", "p_Compact", "p_FRI", "p_FRII", "p_Bent"]
-    assert list(columns) == [*old, "set", "unlike", "flags", "ra", "dec"]
-    sums = np.sum([columns[f"p_{name}"] for name in ("Compact", "FRI", "FRII", "Bent")], axis=0)
+    assert list(columns) == [*old, "set", "unlike", "flags", "ra", "dec", "remark"]
+    sums = np.sum([columns[f"p_{name}"][:14] for name in ("Compact", "FRI", "FRII", "Bent")], axis=0)
     np.testing.assert_allclose(sums, 1, atol=1e-6)
+    assert columns["source"][14:] == ["blank", "broken"]
+    assert [word or "" for word in columns["class"][14:]] == ["", ""]
+    assert columns["remark"][14] == "all pixels are equal"
+    assert columns["remark"][15].startswith("cannot be read as FITS")
     with pytest.raises(rgbench.RgbenchError, match="is there already"):
         check_table_path(out, overwrite=False)
 

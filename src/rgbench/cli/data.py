@@ -97,12 +97,20 @@ def check_data(
     size: Annotated[
         float | None, typer.Option("--size", help="Arcseconds along a side of cutouts about the positions.")
     ] = None,
+    about: Annotated[
+        str,
+        typer.Option(
+            "--about",
+            help="Middle of cutouts: source, the position in the table, or image, the middle of each image.",
+        ),
+    ] = "source",
     plane: PlaneOption = None,
 ) -> None:
     """Say of every file what is wrong with it and what would be done; nothing is changed."""
     from rgbench.cli.work import data as work
 
-    options = work.folder_options(columns or [], labels or [], pixel_scale, size, plane)
+    cut = work.Cutting(pixel_scale, size, about, plane)
+    options = work.folder_options(columns or [], labels or [], cut)
     work.check_data(name, manifest, options, console())
 
 
@@ -183,7 +191,7 @@ def build_data(
     spec = BuildSpec(
         survey, angle, pixel_scale, hips, server, rate=rate, workers=workers, overwrite=overwrite
     )
-    options = work.folder_options(columns or [], labels or [], None, None)
+    options = work.folder_options(columns or [], labels or [])
     work.build_data(catalogue, folder, spec, options, console())
 
 

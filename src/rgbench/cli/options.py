@@ -23,7 +23,11 @@ ModelOption = Annotated[
 RunOption = Annotated[
     str | None, typer.Option("--run", help="Id of a stored run, or its beginning; by default all.")
 ]
-PlaneOption = Annotated[
-    int | None, typer.Option("--plane", help="Plane of FITS cubes, from 0; without it cubes are set aside.")
-]
 OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace the table if it is there.")]
+PlaneOption = Annotated[
+    str | None,
+    typer.Option(
+        "--plane",
+        help="Plane of FITS cubes, from 0, or 0,2 where there are two such axes; without it cubes are set aside.",
+    ),
+]

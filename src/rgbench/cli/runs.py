@@ -230,8 +230,13 @@ def predict(
     device: DeviceOption = "auto",
     overwrite: OverwriteOption = False,
 ) -> None:
-    """Classify FITS images; write class, calibrated probabilities and flags of each to a table."""
+    """Classify FITS images; write class, calibrated probabilities and flags of each to a table.
+
+    The exit code is 0 if every file was classified or flagged, 3 if the table is written but some files were set
+    aside, 1 or 2 if there is no table.
+    """
     from rgbench.cli.work import predict as work
+    from rgbench.data.own.plan import parse_plane
     from rgbench.runs.seen import OwnImages
 
     if not paths and not card:
@@ -242,7 +247,7 @@ def predict(
     if card:
         work.show_card(choice, console())
         return
-    own = OwnImages(pixel_scale, plane)
+    own = OwnImages(pixel_scale, parse_plane(plane))
     work.predict(paths or [], choice, work.Table(out, overwrite, prior, own), console())
 
 

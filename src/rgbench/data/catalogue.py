@@ -202,6 +202,8 @@ class DataSet:
         Published splits: "train", "validation", "test" or "" for each source.
     set_aside : tuple of (str, str)
         Name and reason of each source that could not be used.
+    remarks : tuple of (str, str)
+        Name of a source ("" for all), and what was guessed of it, or is odd about where it lies.
     """
 
     card: Card
@@ -209,6 +211,7 @@ class DataSet:
     images: NDArray[Any]
     splits: dict[str, NDArray[Any]] = field(default_factory=dict)
     set_aside: tuple[tuple[str, str], ...] = ()
+    remarks: tuple[tuple[str, str], ...] = ()
 
     @property
     def classes(self) -> tuple[str, ...]:

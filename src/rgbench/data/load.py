@@ -26,5 +26,8 @@ def load_dataset(spec: DataSpec, image_size: tuple[int, int] | None = None) -> D
 def folder_options(spec: DataSpec) -> FolderOptions:
     """Give how the images of one's own folder are read; `SpecError` or `DataError` says what is wrong."""
     cut = None if spec.cutout is None else CutoutSpec(size_arcsec=spec.cutout, pixel_scale=spec.cutout_scale)
-    columns, labels = SourceColumns.of(spec.columns), LabelRule(mapping=spec.labels)
-    return FolderOptions(columns, labels, cut, plane=spec.plane, beam=spec.beam, pixel_scale=spec.image_scale)
+    about = spec.about or FolderOptions.about
+    rule = LabelRule(mapping=spec.labels)
+    return FolderOptions(
+        SourceColumns.of(spec.columns), rule, cut, about, spec.plane, spec.beam, spec.image_scale
+    )

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from rgbench.data.catalogue import Catalogue, DataSet
 from rgbench.data.leakage import RADIUS
 from rgbench.data.overlap import close_pairs
-from rgbench.data.own.angles import position_in_name
 from rgbench.data.own.files import read_image
+from rgbench.data.own.folder import placed
 from rgbench.data.own.plan import FolderOptions, Wanted, plan_folder
 from rgbench.data.own.sources import LabelRule
 from rgbench.data.surveys.surveys import surveys
@@ -176,7 +176,7 @@ def match_sources(wanted: Catalogue, there: Catalogue) -> NDArray[np.int64]:
 
 
 def _listed(folder: Path) -> tuple[list[Wanted], Catalogue]:
-    """List the images of a folder, with the positions of its table, else of their names or headers."""
+    """List the images of a folder, with the positions of its table, else of their headers or names."""
     manifest = folder / MANIFEST if (folder / MANIFEST).exists() else None
     files = plan_folder(folder, manifest, None, FolderOptions(labels=LabelRule(classes=()))).wanted
     ra, dec = np.array([_position(each) for each in files], dtype=np.float64).T
@@ -188,14 +188,13 @@ def _listed(folder: Path) -> tuple[list[Wanted], Catalogue]:
 def _position(wanted: Wanted) -> tuple[float, float]:
     if np.isfinite(wanted.ra):
         return wanted.ra, wanted.dec
-    ra, dec = position_in_name(wanted.name)
-    if np.isfinite(ra):
-        return ra, dec
     try:
-        return read_image(wanted.file).centre
+        centre = read_image(wanted.file).centre
     except DataError:
         # That it cannot be read is said of it where it is the image of a source.
-        return float("nan"), float("nan")
+        centre = float("nan"), float("nan")
+    found = placed(wanted, centre)
+    return found.ra, found.dec
 
 
 def _image(

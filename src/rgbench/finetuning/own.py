@@ -156,7 +156,7 @@ def _seen(
     kept: list[tuple[Wanted, SeenImage]] = []
     aside: list[SetAside] = []
     for w in wanted:
-        seen = see_image(w.file, card, aside, own)
+        seen = see_image(w.file, card, aside, own, (w.ra, w.dec))
         if seen is not None and seen.oddities & FORBIDDING:
             why = words(seen.oddities & FORBIDDING)
             aside.append(SetAside(seen.place, f"{why}: there is nothing to classify"))

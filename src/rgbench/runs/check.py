@@ -92,7 +92,7 @@ def _check_own(wanted: DataSpec) -> None:
         if getattr(wanted, key):
             raise SpecError(f"[data] {key}: is filled in from the data; leave it out")
     if wanted.path is None:
-        given = [key for key in OWN_KEYS if getattr(wanted, key)]
+        given = [key for key in OWN_KEYS if getattr(wanted, key) not in (None, {})]
         if given:
             raise SpecError(
                 f"[data] {given[0]}: goes with path, the folder of your own images; give it, or leave both"
@@ -234,14 +234,31 @@ def check_images(spec: RunSpec, dataset: DataSet) -> None:
             )
 
 
-def check_sides(split: Split, dataset: DataSet) -> None:
+def check_sides(split: Split, dataset: DataSet, tested_elsewhere: bool = False) -> None:
     """Raise `DataError` if a split has no training, validation or test source left; the message says why.
 
-    A run cannot be trained, its best epoch not be chosen, or nothing be tested without them.
+    A run cannot be trained, its best epoch not be chosen, or nothing be tested without them. So it is with a class
+    of which the data have sources, but none for training or testing; another data set, on which is tested, need not
+    have every class.
     """
     for side in SIDES:
         if len(split.indices(side)) == 0:
             raise DataError(f"no {_WORDS[side]} source is left: {_why_none(side, split, dataset)}")
+    for side in ("train",) if tested_elsewhere else ("train", "test"):
+        _check_classes(side, split, dataset)
+
+
+def _check_classes(side: str, split: Split, dataset: DataSet) -> None:
+    """Raise `DataError` if a class that the data have is missing on a side of a split."""
+    label = dataset.catalogue.label
+    there = set(label[split.indices(side)].tolist())
+    for number, name in enumerate(dataset.classes):
+        count = int((label == number).sum())
+        if count and number not in there:
+            raise DataError(
+                f"no {_WORDS[side]} source of the class {name} is left in the split {split.name!r} of "
+                f"{dataset.card.name}, which has {count} sources of it: label more of them, or leave the class out"
+            )
 
 
 def _why_none(side: str, split: Split, dataset: DataSet) -> str:

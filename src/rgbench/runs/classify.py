@@ -42,7 +42,7 @@ class Classified:
     probabilities : ndarray of float64, shape (n, n_classes)
         Calibrated class probabilities; NaN where a flag allows no class.
     set_aside : list of SetAside
-        Path and reason of each file that has no row.
+        Path and reason of each file that could not be looked at.
     sets : ndarray of bool, shape (n, n_classes), optional
         Conformal sets; None if the classifier has none.
     unlike : ndarray of float64, shape (n,)
@@ -51,6 +51,8 @@ class Classified:
         Flags of each image.
     ra, dec : ndarray of float64, shape (n,)
         Middle of each image in degrees, ICRS; NaN if the header does not tell.
+    remarks : list of str
+        What was taken on trust of each image, "" for nothing.
     """
 
     path: list[str]
@@ -62,11 +64,26 @@ class Classified:
     oddities: list[Oddity] = field(default_factory=list)
     ra: Floats = field(default_factory=lambda: np.zeros(0))
     dec: Floats = field(default_factory=lambda: np.zeros(0))
+    remarks: list[str] = field(default_factory=list)
+
+    def table(self) -> dict[str, NDArray[Any]]:
+        """Give the columns with a row for every file: after the images those that were set aside.
+
+        They have no class, and the reason as their remark.
+        """
+        own, n = self.columns(), len(self.set_aside)
+        paths = [path for path, _ in self.set_aside]
+        lacking = {key: np.full(n, "" if values.dtype.kind == "U" else np.nan) for key, values in own.items()}
+        lacking["source"] = np.array([file_stem(path) for path in paths], dtype=str)
+        lacking["path"] = np.array(paths, dtype=str)
+        lacking["remark"] = np.array([reason for _, reason in self.set_aside], dtype=str)
+        return {key: np.concatenate((values, lacking[key])) for key, values in own.items()}
 
     def columns(self) -> dict[str, NDArray[Any]]:
-        """Give the table's columns: source, path, class, one probability per class, and what is known beside it.
+        """Give the columns of the images that could be read.
 
-        The others are set (classes with a bar between them), unlike, flags, ra and dec.
+        They are source, path, class, one probability per class, and what is known beside it: set (classes with a bar
+        between them), unlike, flags, ra, dec and remark.
         """
         names = np.array(self.classes)
         known = np.isfinite(self.probabilities).all(axis=1)
@@ -84,6 +101,7 @@ class Classified:
             "flags": np.array([words(odd) for odd in self.oddities], dtype=str),
             "ra": self.ra,
             "dec": self.dec,
+            "remark": np.array(self.remarks or [""] * len(self.path), dtype=str),
         }
 
 
@@ -153,8 +171,9 @@ def classify_files(
     Returns
     -------
     Classified
-        Every file has a row, or is set aside with its reason. An image of another pixel scale or a finer beam is
-        brought to those of training, a larger one cut to its centre; all that is odd is flagged.
+        Every file is classified, or set aside with its reason; the table has a row for each. An image of another
+        pixel scale or a finer beam is brought to those of training, a larger one cut to its centre; all that is odd
+        is flagged.
 
     Raises
     ------
@@ -196,13 +215,31 @@ def write_table(path: Path, result: Classified, overwrite: bool = False) -> None
     check_table_path(path, overwrite)
     write = table_writer(path)
     with into_place(path) as temporary:
-        write(temporary, result.columns())
+        write(temporary, result.table())
 
 
 def check_table_path(path: Path, overwrite: bool) -> None:
     """Raise `SpecError` if a table cannot go to a path: before the work, not after it."""
     table_writer(path)
     check_output(path, overwrite)
+
+
+def check_table_words(path: Path, paths: Sequence[Path | str]) -> None:
+    """Raise `DataError` if the name of a file cannot stand in a table of that format: before the work.
+
+    A FITS table holds ASCII only, and no table a control character.
+    """
+    ascii_only = path.name.lower().endswith(".fits")
+    for file in find_images(paths, FITS_ENDINGS):
+        if ascii_only and not file.place.isascii():
+            raise DataError(
+                f"{file.place}: its name is not in ASCII, which a FITS table needs; write another table than {path}, "
+                "such as .parquet, or rename the file"
+            )
+        if not file.place.isprintable():
+            raise DataError(
+                f"{file.place!r}: its name holds a character that no table can hold; rename the file"
+            )
 
 
 @dataclass(frozen=True)
@@ -249,4 +286,5 @@ def _joined(
         oddities=[row.oddities | mark for row, mark in zip(rows, marks, strict=True)],
         ra=ra,
         dec=dec,
+        remarks=[row.remark for row in rows],
     )

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rgbench.data.own.files import ImageFile, SetAside, examine, scale_of, unknown_scale
+from rgbench.data.own.folder import is_on, place_of, separation
 from rgbench.errors import SpecError
 from rgbench.images.cutout import per_pixel
 from rgbench.images.domain import FORBIDDING, SCALE_TOLERANCE, Domain, Looked, Oddity, beam_after, bring, look
@@ -22,6 +23,9 @@ from rgbench.spec import RunSpec
 ALL_BLANK = "all pixels are NaN"
 """The verdict of `usable` on an image that has a row all the same: it is an image, of a blanked field."""
 
+MOSAIC = 6
+"""Sides of the field from which on an image is no cutout about a source any more."""
+NOWHERE = (float("nan"), float("nan"))
 FURTHEST = 32
 """Largest ratio, either way, of pixel scales that are brought to those of training; more is a mistake in a header."""
 
@@ -67,6 +71,9 @@ class SeenImage:
         be classified.
     field : ndarray of float32, shape (side, side), optional
         The central field of it, which the networks are asked about.
+    remark : str
+        What was taken on trust: that the source lies in the middle of a large image, or of one whose header tells no
+        position. "" for nothing.
     """
 
     place: str
@@ -74,6 +81,7 @@ class SeenImage:
     centre: tuple[float, float]
     prepared: NDArray[np.float32] | None = None
     field: NDArray[np.float32] | None = None
+    remark: str = ""
 
     @property
     def oddities(self) -> Oddity:
@@ -86,12 +94,29 @@ class SeenImage:
 
 
 def see_image(
-    file: ImageFile, card: ClassifierCard, aside: list[SetAside], own: OwnImages = AS_TOLD
+    file: ImageFile,
+    card: ClassifierCard,
+    aside: list[SetAside],
+    own: OwnImages = AS_TOLD,
+    position: tuple[float, float] = NOWHERE,
 ) -> SeenImage | None:
     """Read and prepare one image by itself; one that cannot be used goes to `aside`, with the reason.
 
     An image of another pixel scale or a finer beam is brought to those of training; one whose scale is not known is set
     aside.
+
+    Parameters
+    ----------
+    file : ImageFile
+        Which image.
+    card : ClassifierCard
+        Card of the classifier that is to see it.
+    aside : list of SetAside
+        Is appended to.
+    own : OwnImages
+        What is said of the image beside its header.
+    position : (float, float)
+        RA and Dec of the source, degrees, ICRS, which is then brought to the middle; NaN where it is not known.
     """
     image, reason = examine(file, own.plane)
     if image is not None and reason == ALL_BLANK:
@@ -101,7 +126,9 @@ def see_image(
         return None
     spec, domain = card.spec, card.domain
     scale = scale_of(image, own.pixel_scale)
-    if reason := _unlikely_pixels(image, scale, domain):
+    remark = _on_trust(image, scale, spec.images.field, domain) if np.isnan(position[0]) else ""
+    image, reason = about_position(image, position)
+    if reason := reason or _unlikely_pixels(image, scale, domain):
         aside.append(SetAside(file.place, reason))
         return None
     side = max(spec.data.frame or (spec.images.field,))
@@ -117,12 +144,65 @@ def see_image(
     looked = look(pixels, spec.images.field, domain)
     looked = replace(looked, oddities=odd | looked.oddities)
     if looked.oddities & FORBIDDING:
-        return SeenImage(file.place, looked, image.centre)
+        return SeenImage(file.place, looked, image.centre, remark=remark)
     ready, reason = _prepared(pixels, spec, beam_after(image.beam, odd, domain))
     if ready is None:
         aside.append(SetAside(file.place, reason))
         return None
-    return SeenImage(file.place, looked, image.centre, ready, cut_to_field(ready[None], spec)[0])
+    return SeenImage(file.place, looked, image.centre, ready, cut_to_field(ready[None], spec)[0], remark)
+
+
+def about_position(image: FitsImage, position: tuple[float, float]) -> tuple[FitsImage, str]:
+    """Bring a position to the middle of an image by whole pixels; what is not covered then is NaN.
+
+    Returns
+    -------
+    image : FitsImage
+        The same where the position is not known, or in the middle already.
+    reason : str
+        Why it cannot be done, "" if it can: the position is not on the image.
+    """
+    if np.isnan(position[0]) or image.wcs is None:
+        return image, ""
+    rows, columns = image.pixels.shape
+    if not is_on(image, *position):
+        off = separation(*image.centre, *position)
+        return (
+            image,
+            f"its middle is {off:.1f} arcsec off the position in the manifest, which is not on the image",
+        )
+    x, y = place_of(image, *position)
+    down, across = (round(place - (side - 1) / 2) for place, side in ((y, rows), (x, columns)))
+    if not (down or across):
+        return image, ""
+    pixels = np.full_like(image.pixels, np.nan)
+    new_rows, old_rows = _overlap(down, rows)
+    new_columns, old_columns = _overlap(across, columns)
+    pixels[new_rows, new_columns] = image.pixels[old_rows, old_columns]
+    header = image.header.copy()
+    for axis, shift in zip(image.axes, (down, across), strict=True):
+        header[f"CRPIX{axis}"] = header.get(f"CRPIX{axis}", 0.0) - shift
+    return replace(image, pixels=pixels, header=header), ""
+
+
+def _overlap(shift: int, side: int) -> tuple[slice, slice]:
+    """Give where pixels come to lie, and where they are taken from, when they move down by a shift."""
+    return slice(max(-shift, 0), side - max(shift, 0)), slice(max(shift, 0), side - max(-shift, 0))
+
+
+def _on_trust(image: FitsImage, scale: float, field: int, domain: Domain) -> str:
+    """Say what is taken on trust of where the source lies, "" for nothing."""
+    rows, columns = image.pixels.shape
+    known = domain.pixel_scale is not None and np.isfinite(scale)
+    side = field * domain.pixel_scale / scale if known and domain.pixel_scale else field
+    if max(rows, columns) > MOSAIC * side:
+        return (
+            f"the image of {rows}x{columns} pixels is much larger than the field of {math.ceil(side)}x"
+            f"{math.ceil(side)}: only what lies in its middle is classified"
+        )
+    if image.wcs is None:
+        return "the header tells no position; the source is taken to lie in the middle"
+    return ""
 
 
 def _not_told(image: FitsImage, domain: Domain) -> Oddity:

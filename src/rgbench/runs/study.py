@@ -63,7 +63,7 @@ def plan_study(study: Study, dataset: DataSet, store: Store) -> Plan:
     images, work = {}, {}
     for spec in runs:
         split = make_split(spec, dataset)
-        check_sides(split, dataset)
+        check_sides(split, dataset, tested_elsewhere=bool(spec.data.test))
         make_targets(spec, dataset, split)
         facts = describe_run(spec, len(dataset.classes))
         images[spec.run_id] = len(split.indices("train")) * _views(spec)

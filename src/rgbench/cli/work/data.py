@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import difflib
 import io
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,11 +22,11 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from rgbench.cli.screen import say
+from rgbench.cli.screen import say, warn
 from rgbench.data.catalogue import Card, DataSet, Flag
 from rgbench.data.overlap import overlap
-from rgbench.data.own.check import check_folder, summary
-from rgbench.data.own.plan import FolderOptions
+from rgbench.data.own.check import check_own, summary
+from rgbench.data.own.plan import FolderOptions, parse_plane
 from rgbench.data.own.sources import LabelRule, SourceColumns
 from rgbench.data.public.fetch import PublicFile, locate, where
 from rgbench.data.sets import Entry, data_sets, load_data, load_labels
@@ -39,6 +39,7 @@ from rgbench.errors import DataError, SpecError
 from rgbench.images.cutout import CutoutSpec
 from rgbench.report.draw.contact import contact_sheet
 from rgbench.simulate import SimulationSpec, simulate, write_simulation
+from rgbench.store.files import check_output
 
 NAMED = 5
 """Sources named of each kind of defect."""
@@ -68,6 +69,10 @@ class Outputs:
 def show_data(name: str, outputs: Outputs, console: Console) -> None:
     """Show a data set's card, count its sources, and draw a contact sheet."""
     card = data_sets().get(name).card
+    path = outputs.sheet or Path(f"{name}-sheet.svg")
+    for file in (path, outputs.set_aside):
+        if file is not None and not file.exists():
+            check_output(file, outputs.overwrite)
     for line in _card_lines(card):
         say(console, line)
     try:
@@ -78,7 +83,6 @@ def show_data(name: str, outputs: Outputs, console: Console) -> None:
     console.print(_size(dataset), highlight=False)
     console.print(_counts(dataset))
     _say_aside(dataset, console)
-    path = outputs.sheet or Path(f"{name}-sheet.svg")
     _write(path, contact_sheet(dataset), outputs.overwrite, console)
     if outputs.set_aside is not None:
         text = io.StringIO()
@@ -105,20 +109,26 @@ def check_data(name: str, manifest: Path | None, options: FolderOptions, console
         _check_folder(Path(name), manifest, options, console)
 
 
-def folder_options(
-    columns: list[str],
-    labels: list[str],
-    pixel_scale: float | None,
-    size: float | None,
-    plane: int | None = None,
-) -> FolderOptions:
+@dataclass(frozen=True)
+class Cutting:
+    """How fields are cut out of images: arcsec a pixel and a side, about what, and of which plane of a cube."""
+
+    pixel_scale: float | None = None
+    size: float | None = None
+    about: str = FolderOptions.about
+    plane: str | None = None
+
+
+def folder_options(columns: list[str], labels: list[str], cutting: Cutting | None = None) -> FolderOptions:
     """Make the options of a folder from ``name=value`` words of the command line."""
-    cut = None if size is None else CutoutSpec(size_arcsec=size, pixel_scale=pixel_scale)
+    cutting = cutting or Cutting()
+    cut, told = None, cutting.pixel_scale
+    if cutting.size is not None:
+        cut, told = CutoutSpec(size_arcsec=cutting.size, pixel_scale=cutting.pixel_scale), None
     rule = LabelRule(mapping=pairs("--label", labels))
-    told = pixel_scale if size is None else None
-    return FolderOptions(
-        SourceColumns.of(pairs("--column", columns)), rule, cutout=cut, plane=plane, pixel_scale=told
-    )
+    named = SourceColumns.of(pairs("--column", columns))
+    plane = parse_plane(cutting.plane)
+    return FolderOptions(named, rule, cut, cutting.about, plane, pixel_scale=told)
 
 
 def _check_set(name: str, console: Console) -> None:
@@ -140,17 +150,18 @@ def _check_set(name: str, console: Console) -> None:
 
 def _check_folder(folder: Path, manifest: Path | None, options: FolderOptions, console: Console) -> None:
     """List what is wrong with each file of a folder, and what loading would do."""
-    if not folder.exists():
+    if not _exists(folder):
         close = ", ".join(difflib.get_close_matches(str(folder), data_sets().names(), n=3))
         hint = f"; did you mean {close}?" if close else ""
         raise SpecError(f"{folder}: neither a data set nor a folder{hint}")
-    findings = check_folder(folder, manifest, options=options)
+    findings, remarks = check_own(folder, manifest, options=options)
     for finding in findings:
         if finding.problems or finding.status != "ok":
             told = finding.action.removeprefix(f"{finding.status}: ")
             said = (*finding.problems, *([] if told in finding.problems else [told]))
             line = f"{finding.status}: {finding.path}: {'; '.join(said)}"
             say(console, line)
+    say(console, *remarks)
     counts = summary(findings)
     odd = sum(bool(finding.problems) for finding in findings if finding.status == "ok")
     console.print(
@@ -158,6 +169,14 @@ def _check_folder(folder: Path, manifest: Path | None, options: FolderOptions, c
         f"{odd} of the ok ones are odd",
         highlight=False,
     )
+
+
+def _exists(path: Path) -> bool:
+    """Tell whether there is such a file or folder; a name that no file system holds is none."""
+    try:
+        return path.exists()
+    except OSError:
+        return False
 
 
 def show_overlap(first: str, second: str, radius: float, console: Console) -> None:
@@ -198,7 +217,7 @@ def build_data(
     catalogue: str, folder: Path, spec: BuildSpec, options: FolderOptions, console: Console
 ) -> None:
     """Fetch cutouts at the positions of a table, or of a public catalogue by its name."""
-    targets = find_targets(catalogue, options)
+    targets = find_targets(catalogue, options, lambda remark: warn(console, remark))
     card = spec.card
     service = SERVICES[card.service]
     console.print(
@@ -337,6 +356,20 @@ def _say_aside(dataset: DataSet, console: Console) -> None:
     for reason, names in reasons.items():
         line = f"{len(names)} set aside, {reason}: {_some(names)}"
         say(console, line)
+
+
+def say_loaded(dataset: DataSet, console: Console) -> None:
+    """Say how many sources of one's own folder were loaded, which were set aside, and what was guessed of others."""
+    say(console, f"{len(dataset.catalogue)} sources loaded, {len(dataset.set_aside)} set aside")
+    warn(console, *_first(f"set aside: {reason}" for _, reason in dataset.set_aside))
+    warn(console, *_first(f"{name}: {remark}" if name else remark for name, remark in dataset.remarks))
+
+
+def _first(lines: Iterable[str]) -> list[str]:
+    """Keep the first lines, and say how many there are more."""
+    found = list(lines)
+    more = [f"and {len(found) - NAMED} more: rgbench data check lists them"] if len(found) > NAMED else []
+    return found[:NAMED] + more
 
 
 def _write(path: Path, text: str, overwrite: bool, console: Console) -> None:

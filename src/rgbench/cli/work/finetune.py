@@ -12,7 +12,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from rgbench.cli.screen import say, warn
 from rgbench.cli.work.data import pairs
 from rgbench.cli.work.predict import say_written
-from rgbench.data.own.plan import FolderOptions
+from rgbench.data.own.plan import FolderOptions, parse_plane
 from rgbench.data.own.sources import LabelRule, SourceColumns
 from rgbench.errors import SpecError
 from rgbench.finetuning.finetune import Finetuned
@@ -37,7 +37,7 @@ class Sources:
     meanings: Sequence[str]
     leave_out: Sequence[str]
     pixel_scale: float | None = None
-    plane: int | None = None
+    plane: str | None = None
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def finetune(sources: Sources, start: Start, spec: FinetuneSpec, target: Target,
 def _options(sources: Sources, classes: tuple[str, ...]) -> FolderOptions:
     rule = LabelRule(classes, pairs("--label", list(sources.meanings)), tuple(sources.leave_out))
     columns = SourceColumns.of(pairs("--column", list(sources.columns)))
-    return FolderOptions(columns, rule, plane=sources.plane, pixel_scale=sources.pixel_scale)
+    return FolderOptions(columns, rule, plane=parse_plane(sources.plane), pixel_scale=sources.pixel_scale)
 
 
 def _bar(console: Console) -> Progress:

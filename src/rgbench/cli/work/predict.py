@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from pathlib import Path
 from rich.console import Console
 
 from rgbench.cli.screen import say, warn
+from rgbench.cli.work.data import NAMED
 from rgbench.cli.work.stored import check_model, open_store
 from rgbench.diagnostics.stress import views_of
 from rgbench.errors import SpecError
@@ -18,13 +20,15 @@ from rgbench.measures.best import chosen_run
 from rgbench.measures.prior import parse_shares
 from rgbench.runs.classifier import Classifier, check_classifier_path, load_classifier
 from rgbench.runs.classifier_card import card_lines
-from rgbench.runs.classify import Classified, check_table_path, classify_files, write_table
+from rgbench.runs.classify import Classified, check_table_path, check_table_words, classify_files, write_table
 from rgbench.runs.device import choose_device
 from rgbench.runs.export import ExportChoice, classifier_of_run, make_classifier
 from rgbench.runs.reopen import StoredRun
 from rgbench.runs.seen import AS_TOLD, OwnImages
 
 MEGABYTE = 1_000_000
+SOME_SET_ASIDE = 3
+"""Exit code of ``rgbench predict`` where the table is written, but some of the files were set aside."""
 
 
 @dataclass(frozen=True)
@@ -69,16 +73,23 @@ class StorePlace:
 
 
 def predict(paths: Sequence[Path], choice: Choice, table: Table, console: Console) -> None:
-    """Classify FITS images, write the table, and say how many there are of each class and each flag."""
+    """Classify FITS images, write the table, and say how many there are of each class and each flag.
+
+    If files were set aside, it ends with the exit code `SOME_SET_ASIDE`.
+    """
     prior = None if table.prior is None else parse_shares(table.prior)
     check_table_path(table.out, table.overwrite)
+    check_table_words(table.out, paths)
     classifier = _classifier(choice, prior is not None, console)
     if choice.views is not None:
         classifier = classifier.with_views(choice.views)
     result = classify_files(classifier, paths, prior, table.own)
     write_table(table.out, result, table.overwrite)
     warn(console, *(f"set aside: {path}: {reason}" for path, reason in result.set_aside))
+    _say_trust(result, console)
     _say_counts(result, table.out, console)
+    if result.set_aside:
+        sys.exit(SOME_SET_ASIDE)
 
 
 def show_card(choice: Choice, console: Console) -> None:
@@ -122,6 +133,14 @@ def _classifier(choice: Choice, with_shares: bool, console: Console, quiet: bool
         spec = record.spec
         say(console, f"Classifying with {spec.network.name}, seed {spec.seed} (run {record.run_id})")
     return classifier_of_run(StoredRun(record, store, model, device), with_shares)
+
+
+def _say_trust(result: Classified, console: Console) -> None:
+    """Say of how many images something was taken on trust; the table has it row by row."""
+    told = [(path, remark) for path, remark in zip(result.path, result.remarks, strict=True) if remark]
+    warn(console, *(f"{path}: {remark}" for path, remark in told[:NAMED]))
+    if len(told) > NAMED:
+        warn(console, f"and {len(told) - NAMED} more such images; the column remark has them all")
 
 
 def _say_counts(result: Classified, out: Path, console: Console) -> None:

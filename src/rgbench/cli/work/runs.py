@@ -12,6 +12,7 @@ from rich.console import Console
 
 from rgbench.cli.progress import TerminalListener
 from rgbench.cli.screen import warn
+from rgbench.cli.work.data import say_loaded
 from rgbench.cli.work.report import say_reports, say_results
 from rgbench.cli.work.shipped import say_shipped
 from rgbench.data.catalogue import DataSet
@@ -56,6 +57,8 @@ def run_and_report(
     console.print(study.name, style="bold", markup=False, end="", highlight=False)
     console.print(f": protocol {study.protocol}, data {study.data.name}, on {device}", markup=False)
     dataset = load_dataset(study.data)
+    if study.data.path is not None:
+        say_loaded(dataset, console)
     if shipped:
         say_shipped(dataset, device, console)
     with TerminalListener(console, device) as listener:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import re
 import warnings
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from astropy import units
@@ -36,7 +36,13 @@ NOTHING = ("", "--", "-", "nan", "null", "none", "n/a", "na", "...")
 _IN_HOURS = "{!r} is in hours; degrees are needed"
 _LEGAL = {"ra": (0.0, 360.0), "dec": (-90.0, 90.0)}
 _HOURS = ("h", "hr", "hour", "hours", "hourangle")
-_TEXT_UNITS = ("h:m:s", "d:m:s", "hms", "dms", "sexagesimal", "sex")
+_SEXAGESIMAL_UNIT = re.compile(
+    r"(?P<first>hh?|hours?|hr|hourangle|dd?|deg|degrees?|°)[\W_]*(?:mm?|min|minutes?|arcmin|am|['′])[\W_]*"
+    r"(?:ss?|sec|seconds?|arcsec|as|[\"″]|'')(?:\.?s+)?|sex(?:agesimal)?",
+    re.IGNORECASE,
+)
+_MARK = re.compile(r"\d\s*[hd°]", re.IGNORECASE)
+_PLAIN = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?", re.IGNORECASE)
 
 
 def parse_angle(text: str, axis: str) -> float:
@@ -98,9 +104,11 @@ def to_degrees(where: str, values: NDArray[Any], unit: str, axis: str) -> NDArra
     where : str
         File and column, for messages.
     values : ndarray of numbers or str, shape (n,)
-        Text may be sexagesimal, whatever the unit.
+        Text may be sexagesimal. Letters in it count before the unit, so that 12h30m is 187.5 degrees; else parts of
+        an RA are degrees where the unit says so, and hours elsewhere.
     unit : str
-        Unit of plain numbers as written: "deg", "hourangle", "h", "rad", ...; "" for degrees.
+        Unit as written: "deg", "hourangle", "h", "rad", ... of plain numbers, "h:m:s", "d m s" of sexagesimal text;
+        "" for degrees, or hours of sexagesimal text.
     axis : str
         "ra" or "dec".
 
@@ -118,13 +126,18 @@ def to_degrees(where: str, values: NDArray[Any], unit: str, axis: str) -> NDArra
     --------
     >>> to_degrees("a.csv: RA", np.array([12.5]), "h", "ra").tolist()
     [187.5]
+    >>> to_degrees("a.csv: RA", np.array(["12:30:00"]), "deg", "ra").tolist()
+    [12.5]
     """
-    factor = _factor(where, unit)
+    if values.ndim != 1:
+        raise DataError(f"{where}: holds {values[0].size if len(values) else 0} values a row; one is needed")
+    meant = _unit(where, unit, axis)
     low, high = _LEGAL[axis]
     if values.dtype.kind in "biuf":
-        degrees = np.asarray(values, dtype=np.float64) * factor
+        degrees = np.asarray(values, dtype=np.float64) * meant.factor
+        _refuse_plain(where, meant, np.flatnonzero(np.isfinite(values.astype(np.float64))))
     else:
-        degrees = np.array([_cell(where, row, str(v), factor, axis) for row, v in enumerate(values.tolist())])
+        degrees = np.array([_cell(where, row, str(v), meant, axis) for row, v in enumerate(values.tolist())])
     # Hours and radians at the edge may be a rounding off it.
     wrong = np.isinf(degrees) | (degrees < low - 1e-9) | (degrees > high + 1e-9)
     if wrong.any():
@@ -136,35 +149,68 @@ def to_degrees(where: str, values: NDArray[Any], unit: str, axis: str) -> NDArra
     return np.where(degrees == 360, 0.0, degrees) if axis == "ra" else degrees
 
 
-def _cell(where: str, row: int, text: str, factor: float, axis: str) -> float:
+class _Unit(NamedTuple):
+    """What a unit says: degrees in one of it (NaN for sexagesimal text only), and whether parts are degrees."""
+
+    text: str
+    factor: float
+    parts_are_degrees: bool
+
+
+def _unit(where: str, unit: str, axis: str) -> _Unit:
+    plain = unit.strip().strip("\"'").strip()
+    match = _SEXAGESIMAL_UNIT.fullmatch(plain)
+    if match is not None:
+        first = (match["first"] or "").casefold()
+        if axis == "dec" and first.startswith("h"):
+            raise DataError(f"{where} has the unit {unit!r}; degrees are needed for a declination")
+        return _Unit(unit, float("nan"), axis == "dec" or first.startswith(("d", "°")))
+    factor = _factor(where, plain)
+    return _Unit(unit, factor, axis == "dec" or (bool(plain) and factor == 1.0))
+
+
+def _refuse_plain(where: str, unit: _Unit, rows: NDArray[np.int64]) -> None:
+    """Raise `DataError` for plain numbers where the unit says that there are three parts."""
+    if np.isnan(unit.factor) and len(rows):
+        raise DataError(
+            f"{where}, row {rows[0] + 1}: is a plain number, but the unit {unit.text!r} says that it has three parts"
+        )
+
+
+def _cell(where: str, row: int, text: str, unit: _Unit, axis: str) -> float:
+    text = text.strip().replace("\N{MINUS SIGN}", "-")
+    if _PLAIN.fullmatch(text):
+        _refuse_plain(where, unit, np.array([row]))
+        return float(text) * unit.factor
     try:
         value = parse_angle(text, axis)
     except ValueError as error:
         raise DataError(f"{where}, row {row + 1}: {error}") from None
-    return (
-        value * factor if re.fullmatch(r"[+-]?[\d.]+(?:e[+-]?\d+)?", text.strip(), re.IGNORECASE) else value
-    )
+    if axis == "ra" and unit.parts_are_degrees and not _MARK.search(text):
+        return value / 15
+    return value
 
 
 def _factor(where: str, unit: str) -> float:
     """Give degrees in one unit."""
-    unit = unit.strip().strip("\"'")
-    if not unit or unit.casefold() in _TEXT_UNITS:
+    if not unit:
         return 1.0
     if unit.casefold() in _HOURS:
         return 15.0
-    try:
-        return float(units.Unit(unit).to(units.deg))
-    except (ValueError, TypeError, units.UnitConversionError):
-        pass
-    try:
-        return float(units.Unit(unit.casefold()).to(units.deg))
-    except (ValueError, TypeError, units.UnitConversionError):
-        raise DataError(f"{where} has the unit {unit!r}; legal are deg, hourangle, h, rad, arcsec") from None
+    for word in (unit, unit.casefold(), unit.casefold().removesuffix("s")):
+        try:
+            return float(units.Unit(word).to(units.deg))
+        except (ValueError, TypeError, units.UnitConversionError):
+            pass
+    raise DataError(f"{where} has the unit {unit!r}; legal are deg, hourangle, h, rad, arcsec, h:m:s, d:m:s")
 
 
-def parse_positions(path: str, values: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def parse_positions(
+    path: str, values: NDArray[Any], unit: str = ""
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Give RA and Dec, degrees, of a column that holds both: "12 30 49.4 +12 23 28", "187.7 12.4".
+
+    Its unit, if it has one, is that of plain numbers and tells hours from degrees, as of `to_degrees`.
 
     Raises
     ------
@@ -173,7 +219,14 @@ def parse_positions(path: str, values: NDArray[Any]) -> tuple[NDArray[np.float64
     """
     pairs = [_pair(path, row, str(value)) for row, value in enumerate(values.tolist())]
     ra, dec = (np.array(words, dtype=str) for words in zip(*pairs, strict=True))
-    return to_degrees(f"{path}: RA", ra, "", "ra"), to_degrees(f"{path}: Dec", dec, "", "dec")
+    return to_degrees(f"{path}: RA", ra, unit, "ra"), to_degrees(f"{path}: Dec", dec, _of_dec(unit), "dec")
+
+
+def _of_dec(unit: str) -> str:
+    """Give the unit of Dec in a column that holds RA too: hours are degrees there."""
+    plain = unit.strip().casefold()
+    match = _SEXAGESIMAL_UNIT.fullmatch(plain)
+    return "" if plain in _HOURS or match else unit
 
 
 def _pair(path: str, row: int, text: str) -> tuple[str, str]:

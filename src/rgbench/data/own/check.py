@@ -6,13 +6,13 @@ import hashlib
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from rgbench.data.own.angles import position_in_name
-from rgbench.data.own.files import ImageFile, examine, find_images
-from rgbench.data.own.folder import SCALE_TOLERANCE, commonest, difference, field_of
+from rgbench.data.leakage import RADIUS, sky_groups
+from rgbench.data.own.files import MISSING, ImageFile, examine, find_images
+from rgbench.data.own.folder import SCALE_TOLERANCE, commonest, difference, field_of, placed
 from rgbench.data.own.plan import FolderOptions, Wanted, plan_folder
 from rgbench.errors import DataError
 from rgbench.images.fits import NO_BEAM, Beam, FitsImage
@@ -20,8 +20,6 @@ from rgbench.images.measure import PLATEAU
 
 OK, REPAIRED, SET_ASIDE = STATUSES = ("ok", "repaired", "set aside")
 """What becomes of a file: loaded as it is, loaded after a change, or left out."""
-OFF_CENTRE = 5.0
-"""Arcsec between the middle of an image and the position of its source from which it is off-centre."""
 _NOWHERE = (float("nan"), float("nan"))
 
 
@@ -63,6 +61,13 @@ class Finding:
     blanked: float = float("nan")
     position: tuple[float, float] = _NOWHERE
     beam: Beam = NO_BEAM
+
+
+class Check(NamedTuple):
+    """What was found of each file, and what concerns all of them."""
+
+    findings: list[Finding]
+    remarks: tuple[str, ...]
 
 
 @dataclass
@@ -110,8 +115,20 @@ def check_folder(
     DataError
         If there is no such folder, the manifest is wrong, or there is no image.
     """
+    return check_own(folder, manifest, class_labels, image_size, options).findings
+
+
+def check_own(
+    folder: Path | str,
+    manifest: Path | str | None = None,
+    class_labels: Path | str | None = None,
+    image_size: tuple[int, int] | None = None,
+    options: FolderOptions | None = None,
+) -> Check:
+    """Check as `check_folder` does; say too how the table was read, and which images are too near to be split."""
     root, options = Path(folder), options or FolderOptions()
-    wanted = plan_folder(root, manifest, class_labels, options).wanted
+    plan = plan_folder(root, manifest, class_labels, options)
+    wanted = plan.wanted
     facts = [_inspect(w, options) for w in wanted]
     _compare(facts, image_size, cut=options.cutout is not None)
     _name_duplicates(facts)
@@ -121,7 +138,27 @@ def check_folder(
     paths = {Path(manifest).resolve()} if manifest is not None else set()
     others = [f for f in find_images([root]) if f.place not in used and f.path.resolve() not in paths]
     reason = "in no class folder" if manifest is None else "not in the manifest"
-    return [*(f.finding() for f in facts), *(_left_out(file, reason) for file in others)]
+    findings = [*(f.finding() for f in facts), *(_left_out(file, reason) for file in others)]
+    return Check(findings, (*plan.remarks, *_near(facts)))
+
+
+def _near(facts: list[_Facts]) -> list[str]:
+    """Say how many of the images that would be loaded are in sky groups, which no split divides."""
+    kept = [placed(f.wanted, f.about["position"]) for f in facts if not f.aside]
+    if not kept:
+        return []
+    group = sky_groups(*np.array([(w.ra, w.dec) for w in kept], dtype=np.float64).T)
+    sizes = np.bincount(group)
+    if len(kept) > 1 and sizes.max() == len(kept):
+        return [
+            f"{len(kept)} images are within {RADIUS:g} arcsec of each other: one sky group, which no split divides"
+        ]
+    near = int(sizes[sizes > 1].sum())
+    return (
+        [f"{near} images are within {RADIUS:g} arcsec of another; a split keeps such on one side"]
+        if near
+        else []
+    )
 
 
 def summary(findings: list[Finding]) -> dict[str, int]:
@@ -144,13 +181,11 @@ def _inspect(w: Wanted, options: FolderOptions) -> _Facts:
     facts = _Facts(w)
     image, reason = examine(w.file, options.plane)
     if image is None:
-        there = w.file.path.exists()
-        facts.problems.append(reason if there or w.file.absent else "in the manifest, but missing")
+        facts.problems.append("in the manifest, but missing" if reason == MISSING else reason)
         facts.aside = f"set aside: {'give its path' if w.file.absent else reason}"
         return facts
     _describe(facts, image)
     _judge_pixels(facts, image, reason)
-    _judge_position(facts, image)
     _judge_cards(facts, image)
     _judge_loading(facts, image, reason, options)
     return facts
@@ -183,19 +218,6 @@ def _judge_pixels(facts: _Facts, image: FitsImage, reason: str) -> None:
         facts.problems.append(f"{count} pixels share the highest value: it may be saturated")
 
 
-def _judge_position(facts: _Facts, image: FitsImage) -> None:
-    w = facts.wanted
-    if image.wcs is None:
-        facts.problems.append(f"the header tells no position: {image.position_fault}")
-        return
-    where, ra, dec = "manifest", w.ra, w.dec
-    if not np.isfinite(ra):
-        where, (ra, dec) = "name", position_in_name(w.name)
-    off = _separation(*image.centre, ra, dec)
-    if off >= OFF_CENTRE:
-        facts.problems.append(f"its middle is {off:.1f} arcsec off the position in the {where}")
-
-
 def _judge_cards(facts: _Facts, image: FitsImage) -> None:
     """Name the cards of scale and beam that are there and are not understood."""
     facts.scale_fault = image.scale_fault
@@ -203,13 +225,6 @@ def _judge_cards(facts: _Facts, image: FitsImage) -> None:
         facts.problems.append(f"the header tells no pixel scale: {image.scale_fault}")
     if image.beam_fault:
         facts.problems.append(f"the header tells no beam: {image.beam_fault}")
-
-
-def _separation(ra: float, dec: float, other_ra: float, other_dec: float) -> float:
-    """Give arcseconds between two positions in degrees, by the haversine; NaN if one is not known."""
-    a, d, b, e = np.deg2rad([ra, dec, other_ra, other_dec])
-    half = np.sin((d - e) / 2) ** 2 + np.cos(d) * np.cos(e) * np.sin((a - b) / 2) ** 2
-    return float(np.rad2deg(2 * np.arcsin(np.sqrt(half))) * 3600)
 
 
 def _judge_loading(facts: _Facts, image: FitsImage, reason: str, options: FolderOptions) -> None:
@@ -222,15 +237,17 @@ def _judge_loading(facts: _Facts, image: FitsImage, reason: str, options: Folder
         facts.aside = f"set aside: {reason}"
         return
     try:
-        pixels, scale, method = field_of(facts.wanted, image, options)
+        found = field_of(facts.wanted, image, options)
     except DataError as error:
-        facts.aside = f"set aside: {str(error).removeprefix(f'{image.path}: ')}"
+        why = str(error).removeprefix(f"{image.path}: ")
+        facts.problems.append(why)
+        facts.aside = f"set aside: {why}"
         return
-    if method:
-        facts.repairs.append(
-            f"field of {pixels.shape[0]}x{pixels.shape[1]} pixels of {scale:.3g} arcsec {method}"
-        )
-    facts.loaded = (pixels.shape, scale)
+    facts.problems += found.remarks
+    if found.method:
+        rows, columns = found.pixels.shape
+        facts.repairs.append(f"field of {rows}x{columns} pixels of {found.scale:.3g} arcsec {found.method}")
+    facts.loaded = (found.pixels.shape, found.scale)
 
 
 def _compare(facts: list[_Facts], image_size: tuple[int, int] | None, cut: bool) -> None:

@@ -10,6 +10,7 @@ import re
 import warnings
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path, PurePosixPath
@@ -29,6 +30,7 @@ from rgbench.images.preprocess import usable
 HDF5_ENDINGS = (".h5", ".hdf5", ".hdf")
 ENDINGS = (*FITS_ENDINGS, ".png", *HDF5_ENDINGS)
 """Endings of image files, in small letters."""
+MISSING = "there is no such file"
 _WRITTEN = re.compile(r"_(rot_\d+|clipped)$")
 """Files that the 2021 testbed wrote beside its images."""
 _NAMES = (
@@ -129,7 +131,7 @@ def find_images(paths: Sequence[Path | str], endings: Sequence[str] = ENDINGS) -
     Raises
     ------
     DataError
-        If there is no such file or folder.
+        If there is no such file or folder, or it cannot be looked at.
 
     Examples
     --------
@@ -142,12 +144,15 @@ def find_images(paths: Sequence[Path | str], endings: Sequence[str] = ENDINGS) -
     """
     found: list[ImageFile] = []
     for path in map(Path, paths):
-        if path.is_dir():
-            found += list_images(sorted(path.rglob("*")), endings)
-        elif path.exists():
-            found += list_images([path], endings) or [ImageFile(file_stem(path), path)]
-        else:
-            raise DataError(f"{path}: there is no such file or folder")
+        try:
+            if path.is_dir():
+                found += list_images(sorted(path.rglob("*")), endings)
+            elif path.exists():
+                found += list_images([path], endings) or [ImageFile(file_stem(path), path)]
+            else:
+                raise DataError(f"{path}: there is no such file or folder")
+        except OSError as error:
+            raise DataError(f"{path}: cannot be looked at: {error.strerror or error}") from error
     return found
 
 
@@ -184,7 +189,7 @@ def examine(file: ImageFile, plane: int | tuple[int, ...] | None = None) -> tupl
     file : ImageFile
         Which image.
     plane : int or tuple of int, optional
-        Plane of a FITS cube; see `rgbench.images.fits.read_fits`.
+        Plane of a FITS cube, see `rgbench.images.fits.read_fits`; images that are no cubes are read as without it.
 
     Returns
     -------
@@ -201,7 +206,7 @@ def examine(file: ImageFile, plane: int | tuple[int, ...] | None = None) -> tupl
     if file.absent:
         return None, file.absent
     try:
-        image = read_image(file, plane)
+        image = _of_plane(file, plane)
     # A plane is legal for one file and not for the next.
     except (DataError, SpecError) as error:
         return None, str(error).removeprefix(f"{file.place}: ").removeprefix(f"{file.path}: ")
@@ -222,6 +227,16 @@ def unknown_scale(fault: str) -> str:
     "the header tells no pixel scale (CDELT1 is 'x'; a finite number is needed): give it (--pixel-scale, image_scale)"
     """
     return f"the header tells no pixel scale ({fault}): give it (--pixel-scale, image_scale)"
+
+
+def _of_plane(file: ImageFile, plane: int | tuple[int, ...] | None) -> FitsImage:
+    """Read one image; a plane that is wrong for it is none of an image that has no planes."""
+    try:
+        return read_image(file, plane)
+    except SpecError:
+        with suppress(DataError):
+            return read_image(file)
+        raise
 
 
 def wrong_size(shape: tuple[int, ...], wanted: tuple[int, ...]) -> str:
@@ -247,8 +262,12 @@ def read_image(file: ImageFile, plane: int | tuple[int, ...] | None = None) -> F
     DataError
         If it is missing or cannot be read, naming it.
     """
-    if not file.path.exists():
-        raise DataError(f"{file.path}: there is no such file")
+    try:
+        there = file.path.exists()
+    except OSError as error:
+        raise DataError(f"{file.path}: cannot be read: {error.strerror or error}") from error
+    if not there:
+        raise DataError(f"{file.path}: {MISSING}")
     return _as_observed(_read(file, plane))
 
 

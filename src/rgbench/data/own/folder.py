@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+from astropy.coordinates import SkyCoord
+from astropy.wcs import NoConvergence
 from numpy.typing import NDArray
 
 from rgbench.data.catalogue import CLASSES, Card, Catalogue, DataSet, Flag
@@ -16,13 +18,17 @@ from rgbench.data.own.files import ImageFile, SetAside, examine, scale_of, unkno
 from rgbench.data.own.plan import FolderOptions, Plan, Wanted, plan_folder
 from rgbench.data.own.sources import SourceList
 from rgbench.errors import DataError
-from rgbench.images.cutout import cutout
+from rgbench.images.cutout import TOLERANCE, Cutout, CutoutSpec, cutout
 from rgbench.images.fits import FitsImage
 from rgbench.images.measure import UNITS, Measures, measure_sources
 from rgbench.images.preprocess import usable
 
 SCALE_TOLERANCE = 0.01
 """Fraction by which pixel scales may differ and count as one."""
+LARGE = 1000
+"""Pixels along a side from which on an image is no cutout about a source any more."""
+OFF_CENTRE = 5.0
+"""Arcsec between the middle of an image and the position of its source from which it is off-centre."""
 
 
 @dataclass
@@ -35,6 +41,28 @@ class _Read:
     beams: list[tuple[float, float]] = field(default_factory=list)
     units: list[str] = field(default_factory=list)
     aside: list[SetAside] = field(default_factory=list)
+    remarks: list[tuple[str, str]] = field(default_factory=list)
+
+
+class Field(NamedTuple):
+    """The pixels that are wanted of an image.
+
+    Attributes
+    ----------
+    pixels : ndarray of float32, shape (h, w)
+        NaN where the image does not reach, or is blanked.
+    scale : float
+        Arcsec per pixel; NaN if it is not known.
+    method : str
+        How they were cut, as `rgbench.images.cutout.Cutout` says; "" if they are the whole image.
+    remarks : tuple of str
+        What was guessed, or is odd about where they were cut.
+    """
+
+    pixels: NDArray[np.float32]
+    scale: float
+    method: str
+    remarks: tuple[str, ...]
 
 
 def load_folder(
@@ -68,9 +96,10 @@ def load_folder(
     DataSet
         What is measured of each source (`rgbench.images.measure.MEASURED`) stands in further columns, what is odd
         in the flags. Files that are missing, unreadable, of the wrong shape or pixel scale, all NaN or constant are in
-        `set_aside` with the reason. FR0 sources (label 1F) of the testbed's manifests are left out, as in the
-        original. A position is that of the table, else that in the name, else that of the middle of the image
-        by its header. A source without label has -1.
+        `set_aside` with the reason; what was guessed of others, or is odd about where they lie, is in `remarks`. FR0
+        sources (label 1F) of the testbed's manifests are left out, as in the original. A position is that of the
+        table, else that of the middle of the image by its header, else that in the name. A source without label has
+        -1.
 
     Raises
     ------
@@ -109,7 +138,8 @@ def _assemble(root: Path, read: _Read, plan: Plan) -> DataSet:
     )
     images, card = np.stack(read.images), _card(root, read, order)
     catalogue = catalogue.with_measures(_measure(images, read, card))
-    return DataSet(card, catalogue, images, set_aside=tuple(read.aside))
+    remarks = [*(("", remark) for remark in plan.remarks), *read.remarks]
+    return DataSet(card, catalogue, images, set_aside=tuple(read.aside), remarks=tuple(remarks))
 
 
 def _beam(image: FitsImage, options: FolderOptions) -> tuple[float, float]:
@@ -163,53 +193,133 @@ def _read_all(wanted: list[Wanted], image_size: tuple[int, int] | None, options:
             read.aside.append(SetAside(w.name, f"{w.file.place}: {reason}"))
             continue
         try:
-            pixels, scale, _ = field_of(w, image, options)
+            cut = field_of(w, image, options)
         except DataError as error:
             read.aside.append(SetAside(w.name, str(error)))
             continue
-        found.append((placed(w, image.centre), pixels, scale, image))
-    shape = image_size or commonest([pixels.shape for _, pixels, *_ in found]) or (0, 0)
-    scale = commonest([round(s, 3) for _, _, s, _ in found if np.isfinite(s)])
-    for w, pixels, own, image in found:
-        odd = difference(pixels.shape, shape, own, scale, image.scale_fault)
+        found.append((placed(w, image.centre), cut, image))
+    shape = image_size or commonest([cut.pixels.shape for _, cut, _ in found]) or (0, 0)
+    scale = commonest([round(cut.scale, 3) for _, cut, _ in found if np.isfinite(cut.scale)])
+    for w, cut, image in found:
+        odd = difference(cut.pixels.shape, shape, cut.scale, scale, image.scale_fault)
         if odd is not None:
             read.aside.append(SetAside(w.name, f"{w.file.place}: {odd}"))
             continue
         read.kept.append(w)
-        read.images.append(pixels)
-        read.scales.append(own)
+        read.images.append(cut.pixels)
+        read.scales.append(cut.scale)
+        read.remarks += [(w.name, remark) for remark in cut.remarks]
         read.beams.append(_beam(image, options))
         read.units.append(image.unit)
     return read
 
 
 def placed(w: Wanted, centre: tuple[float, float]) -> Wanted:
-    """Give a source its position: that of the table, else in its name, else of the middle of its image."""
+    """Give a source its position: that of the table, else of the middle of its image, else in its name."""
     if np.isfinite(w.ra):
         return w
-    ra, dec = position_in_name(w.name)
-    if not np.isfinite(ra):
-        ra, dec = centre
+    ra, dec = centre if np.isfinite(centre[0]) else position_in_name(w.name)
     return replace(w, ra=ra, dec=dec)
 
 
-def field_of(w: Wanted, image: FitsImage, options: FolderOptions) -> tuple[NDArray[np.float32], float, str]:
-    """Give the pixels that are wanted of an image, their scale (arcsec), and how they were cut; "" if not.
+def field_of(w: Wanted, image: FitsImage, options: FolderOptions) -> Field:
+    """Give the pixels that are wanted of an image, and what should be known of where they lie.
 
     Raises
     ------
     DataError
-        If the field cannot be cut, or its pixels say nothing.
+        If the field cannot be cut, its pixels say nothing, or the position in the table is not on the image.
     """
+    remarks = [remark for remark in (w.guess, _oddly_placed(w, image, options)) if remark]
+    if options.cutout is None and max(image.pixels.shape) > LARGE:
+        rows, columns = image.pixels.shape
+        remarks.append(
+            f"is {rows}x{columns} pixels, of which a network sees the middle only: cut a field out"
+        )
     if options.cutout is None:
-        return image.pixels, scale_of(image, options.pixel_scale), ""
-    ra, dec = image.centre
-    if options.about == "source":
-        ra, dec = (w.ra, w.dec) if np.isfinite(w.ra) else position_in_name(w.name)
-    found = cutout(image, ra, dec, options.cutout)
+        return Field(image.pixels, scale_of(image, options.pixel_scale), "", tuple(remarks))
+    ra, dec = (w.ra, w.dec) if options.about == "source" and np.isfinite(w.ra) else image.centre
+    found = _cut(image, ra, dec, options.cutout)
     if reason := usable(found.pixels):
         raise DataError(f"{image.path}: {reason}")
-    return found.pixels, found.pixel_scale, found.method
+    if found.coverage < 1:
+        remarks.append(f"{found.coverage:.0%} of its field is covered, the rest is blank")
+    return Field(found.pixels, found.pixel_scale, found.method, tuple(remarks))
+
+
+def _cut(image: FitsImage, ra: float, dec: float, spec: CutoutSpec) -> Cutout:
+    """Cut a field about the place nearest to a position where whole pixels can be copied, if they can be at all.
+
+    Pixels that are kept have the noise of the image; the place is off by half a pixel at most.
+    """
+    same = spec.pixel_scale is None or spec.pixel_scale == image.pixel_scale
+    if same and image.wcs is not None and np.isfinite(ra):
+        middle = (spec.side(image.pixel_scale) - 1) / 2
+        x, y = place_of(image, ra, dec)
+        if np.isfinite(x) and np.isfinite(y):
+            places = (np.array([np.round(place - middle) + middle]) for place in (y, x))
+            near = image.positions(*places)
+            if np.isfinite(near[0][0]):
+                found = cutout(image, float(near[0][0]), float(near[1][0]), spec)
+                if found.method == "copied":
+                    return found
+    return cutout(image, ra, dec, spec)
+
+
+def _oddly_placed(w: Wanted, image: FitsImage, options: FolderOptions) -> str:
+    """Say what is odd about where a source lies on its image, "" for nothing.
+
+    Raises
+    ------
+    DataError
+        If the position in the table is not on the image.
+    """
+    in_table = np.isfinite(w.ra)
+    where, (ra, dec) = ("manifest", (w.ra, w.dec)) if in_table else ("name", position_in_name(w.name))
+    if not np.isfinite(image.centre[0]):
+        known = f"that in the {where} is taken, and " if np.isfinite(ra) else ""
+        return f"the header tells no position; {known}the source is taken to lie in the middle"
+    off = separation(*image.centre, ra, dec)
+    if not off >= OFF_CENTRE:
+        return ""
+    said = f"its middle is {off:.1f} arcsec off the position in the {where}"
+    if not in_table:
+        return said
+    if options.about == "image":
+        return f"{said}; the middle is taken all the same"
+    if options.cutout is None and not is_on(image, ra, dec):
+        raise DataError(f"{image.path}: {said}, which is not on the image")
+    return said if options.cutout is None else f"{said}; the field is cut about that position"
+
+
+def place_of(image: FitsImage, ra: float, dec: float) -> tuple[float, float]:
+    """Give column and row, from 0, of a position in degrees, ICRS, on an image with a WCS; NaN if it has none."""
+    try:
+        x, y = image.wcs.world_to_pixel(SkyCoord(ra, dec, unit="deg"))
+    except (ValueError, NoConvergence):
+        return float("nan"), float("nan")
+    return float(x), float(y)
+
+
+def is_on(image: FitsImage, ra: float, dec: float) -> bool:
+    """Tell whether a position in degrees, ICRS, is on an image with a WCS."""
+    x, y = place_of(image, ra, dec)
+    rows, columns = image.pixels.shape
+    half = 0.5 + TOLERANCE
+    return bool(-half <= x <= columns - 1 + half and -half <= y <= rows - 1 + half)
+
+
+def separation(ra: float, dec: float, other_ra: float, other_dec: float) -> float:
+    """Give arcseconds between two positions in degrees, by the haversine; NaN if one is not known.
+
+    Examples
+    --------
+    >>> round(separation(0, 0, 0, 1), 6)
+    3600.0
+    """
+    a, d, b, e = np.deg2rad([ra, dec, other_ra, other_dec])
+    half = np.sin((d - e) / 2) ** 2 + np.cos(d) * np.cos(e) * np.sin((a - b) / 2) ** 2
+    return float(np.rad2deg(2 * np.arcsin(np.sqrt(half))) * 3600)
 
 
 def difference(

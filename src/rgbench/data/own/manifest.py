@@ -69,31 +69,27 @@ def read_manifest(path: Path | str, labels: dict[str, str]) -> list[tuple[str, s
     return rows
 
 
-def is_original(path: Path | str, labels: dict[str, str]) -> bool:
-    """Tell whether a table is a manifest as `read_manifest` reads: a CSV of two columns, name and label.
+def is_original(path: Path | str, stated: bool = False) -> bool:
+    """Tell whether a table is one of the testbed's manifests: a CSV of two columns, the second Type-Lit or Type-MAN.
+
+    Any other table of two columns may hold sizes or labels of one's own, which a guess would make classes of.
 
     Parameters
     ----------
     path : path
         The table. A file that cannot be read as CSV is none; who reads it next says what is wrong.
-    labels : dict
-        Legal labels, as from `read_class_labels`: one of them, at least, has to stand in the second column,
-        or that is headed Type-Lit or Type-MAN as the testbed's are.
+    stated : bool
+        Whether what its labels mean is told, in ``class_labels.txt``; the second column may then have any head.
     """
     path = Path(path)
     if path.suffix.lower() not in (".csv", ".txt"):
         return False
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = csv.reader(file)
-            head = next(rows, [])
-            if len(head) != _WIDTH:
-                return False
-            found = [row[1].strip() for row in rows if len(row) >= _WIDTH]
+            head = next(csv.reader(file), [])
     except (OSError, UnicodeDecodeError, csv.Error):
         return False
-    theirs = head[1].strip().casefold().startswith("type-")
-    return theirs or not found or any(label == FR0 or label in labels for label in found)
+    return len(head) == _WIDTH and (stated or head[1].strip().casefold().startswith("type-"))
 
 
 def _rows(path: Path, width: int) -> list[tuple[int, list[str]]]:

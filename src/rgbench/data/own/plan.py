@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+
+import numpy as np
 
 from rgbench.data.own.files import (
     HDF5_ENDINGS,
@@ -15,11 +17,12 @@ from rgbench.data.own.files import (
     list_images,
 )
 from rgbench.data.own.manifest import CLASS_FOLDERS, FR0, is_original, read_class_labels, read_manifest
-from rgbench.data.own.sources import LabelRule, SourceColumns, SourceList, read_sources
+from rgbench.data.own.sources import LabelRule, SourceColumns, SourceList, check_word, read_sources
 from rgbench.errors import DataError, SpecError
 from rgbench.images.cutout import CutoutSpec
 
 ABOUT = ("image", "source")
+"""Middles of fields; see `FolderOptions`."""
 
 
 @dataclass(frozen=True)
@@ -36,8 +39,8 @@ class FolderOptions:
         Cut a field of this size, and resample it to this pixel scale, out of every image; without one,
         images of another shape or pixel scale than most are set aside.
     about : str
-        Middle of that field: "image", of each image, which keeps the pixels of images that have the pixel
-        scale already, or "source", the position in the table or else in the name.
+        Middle of that field: "source", the position in the table, to whose source the label belongs (without one,
+        the middle of the image), or "image", the middle of each image, whatever the table says.
     plane : int or tuple of int, optional
         Plane of FITS cubes.
     beam : float, optional
@@ -51,7 +54,7 @@ class FolderOptions:
     columns: SourceColumns = field(default_factory=SourceColumns)
     labels: LabelRule = field(default_factory=LabelRule)
     cutout: CutoutSpec | None = None
-    about: str = "image"
+    about: str = "source"
     plane: int | tuple[int, ...] | None = None
     beam: float | None = None
     pixel_scale: float | None = None
@@ -63,9 +66,25 @@ class FolderOptions:
             raise SpecError(f"pixel scale: {self.pixel_scale!r} was given; it must be above 0 arcsec")
 
 
+def parse_plane(text: str | None) -> tuple[int, ...] | None:
+    """Give the numbers of a plane as people write them; `SpecError` says what is legal.
+
+    Examples
+    --------
+    >>> parse_plane("0,2"), parse_plane(None)
+    ((0, 2), None)
+    """
+    if text is None:
+        return None
+    words = [word.strip() for word in text.split(",")]
+    if not all(word.isascii() and word.isdigit() for word in words):
+        raise SpecError(f"plane: found {text!r}; whole numbers from 0, with commas between them, are legal")
+    return tuple(map(int, words))
+
+
 @dataclass(frozen=True)
 class Wanted:
-    """A source whose image is to be read; `row` is its place in the table, -1 without one."""
+    """A source whose image is to be read; `row` is its place in the table, -1 without one; `guess` what was guessed."""
 
     name: str
     label: str
@@ -73,6 +92,7 @@ class Wanted:
     ra: float = float("nan")
     dec: float = float("nan")
     row: int = -1
+    guess: str = ""
 
 
 @dataclass(frozen=True)
@@ -83,18 +103,34 @@ class Plan:
     classes: tuple[str, ...]
     sources: SourceList | None = None
 
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What a user should know of how the table was read."""
+        return () if self.sources is None else self.sources.remarks
+
 
 def plan_folder(
     root: Path, manifest: Path | str | None, class_labels: Path | str | None, options: FolderOptions
 ) -> Plan:
     """Tell which images would be read, without reading any; parameters and errors as of `load_folder`."""
+    try:
+        return _plan(root, manifest, class_labels, options)
+    except OSError as error:
+        place = error.filename or root
+        raise DataError(f"{place}: cannot be looked at: {error.strerror or error}") from error
+
+
+def _plan(
+    root: Path, manifest: Path | str | None, class_labels: Path | str | None, options: FolderOptions
+) -> Plan:
     if not root.is_dir() and not (root.is_file() and ending_of(root).lower() in HDF5_ENDINGS):
         raise DataError(f"{root}: there is no such folder of images")
     labels = read_class_labels(class_labels)
     if manifest is not None:
-        if _is_original(manifest, labels, options):
+        if _is_original(manifest, class_labels is not None, options):
             return Plan(_from_manifest(root, Path(manifest), labels), _class_names(labels))
         sources = read_sources(manifest, options.columns, options.labels)
+        _check_positions(Path(manifest), sources)
         return Plan(_from_sources(root, Path(manifest), sources), options.labels.classes, sources)
     rule = options.labels
     if class_labels is not None:
@@ -105,6 +141,8 @@ def plan_folder(
         classes = rule.classes
     if not wanted:
         raise DataError(f"{root}: no FITS image in its folders {', '.join(labels.values())}, nor PNG or HDF5")
+    for w in wanted:
+        check_word(f"{w.file.place!r}: its name", w.name)
     return Plan(wanted, classes)
 
 
@@ -117,10 +155,19 @@ def _class_names(labels: dict[str, str]) -> tuple[str, ...]:
     return tuple(_named(labels).values())
 
 
-def _is_original(manifest: Path | str, labels: dict[str, str], options: FolderOptions) -> bool:
+def _check_positions(manifest: Path, sources: SourceList) -> None:
+    """Raise `DataError` if all sources have one position: they would be one sky group, which no split divides."""
+    if len(sources) > 1 and np.ptp(sources.ra) == 0 and np.ptp(sources.dec) == 0:
+        raise DataError(
+            f"{manifest}: all {len(sources)} rows have one position, RA {sources.ra[0]:g}, Dec {sources.dec[0]:g} "
+            "degrees; each source needs its own"
+        )
+
+
+def _is_original(manifest: Path | str, stated: bool, options: FolderOptions) -> bool:
     """Tell whether a table is one of the testbed's manifests; what is mapped is none."""
     mapped = options.columns != SourceColumns() or options.labels != LabelRule()
-    return not mapped and is_original(manifest, labels)
+    return not mapped and is_original(manifest, stated)
 
 
 def _from_manifest(root: Path, manifest: Path, labels: dict[str, str]) -> list[Wanted]:
@@ -160,24 +207,53 @@ def _from_any_folder(root: Path, rule: LabelRule) -> list[Wanted]:
 
 
 def _from_sources(root: Path, manifest: Path, sources: SourceList) -> list[Wanted]:
-    images = by_name(find_images([root]))
+    found = find_images([root])
+    images = by_name(found)
     wanted = []
     for row, (name, path) in enumerate(zip(sources.name.tolist(), sources.path.tolist(), strict=True)):
-        file = _by_path(root, manifest, path) if path else None
-        file = file or _one(name, images.get(file_stem(path or name), []), root, path)
+        file, guess = _by_path(root, manifest, path) if path else None, ""
+        if file is None:
+            like = _like(path, images.get(file_stem(path), [])) if path else images.get(file_stem(name), [])
+            file = _one(name, like, root, path)
+            guess = (
+                f"{path} of the table is not there; {file.place} is taken" if path and len(like) == 1 else ""
+            )
         ra, dec = float(sources.ra[row]), float(sources.dec[row])
-        wanted.append(Wanted(name, str(sources.label[row]), file, ra, dec, row))
+        wanted.append(Wanted(name, str(sources.label[row]), file, ra, dec, row, guess))
     return wanted
 
 
 def _by_path(root: Path, manifest: Path, path: str) -> ImageFile | None:
-    """Give the file of a path of the table: in the folder, else beside the table; None if in neither."""
+    """Give the file of a path of the table: in the folder, else beside the table; None if in neither.
+
+    A file that is named is taken whatever its ending.
+    """
     for folder in (root, manifest.parent):
-        if (folder / path).is_file():
-            found = list_images([folder / path])
-            if len(found) == 1:
-                return found[0]
+        for place in dict.fromkeys((folder / path, folder / path.replace("\\", "/"))):
+            if _is_file(place):
+                found = find_images([place])
+                return found[0] if len(found) == 1 else None
     return None
+
+
+def _is_file(path: Path) -> bool:
+    """Tell whether there is such a file; a path that is too long, or that may not be looked at, is none."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
+def _like(path: str, files: list[ImageFile]) -> list[ImageFile]:
+    """Keep of files of one stem those that share most of the end of a path with it, its ending first."""
+    parts = PurePosixPath(path.replace("\\", "/")).parts[::-1]
+
+    def shared(file: ImageFile) -> int:
+        pairs = zip(parts, file.path.parts[::-1], strict=False)
+        return next((n for n, (one, other) in enumerate(pairs) if one != other), len(parts))
+
+    most = max(map(shared, files), default=0)
+    return [file for file in files if shared(file) == most]
 
 
 def _one(name: str, files: list[ImageFile], folder: Path, path: str = "") -> ImageFile:

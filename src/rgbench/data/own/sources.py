@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from rgbench.data.catalogue import CLASSES
 from rgbench.data.own.angles import NOTHING, name_of_position, parse_positions, to_degrees
 from rgbench.data.own.files import file_stem
+from rgbench.data.own.frames import Frame, to_icrs
 from rgbench.data.own.manifest import CLASS_FOLDERS
 from rgbench.data.own.tabular import Column, read_table
 from rgbench.errors import DataError, SpecError
@@ -44,6 +45,12 @@ ALIASES: dict[str, tuple[str, ...]] = {
     ),
 }  # fmt: skip
 """Names by which columns are found, small and capital letters alike; blanks and hyphens count as "_"."""
+LONGEST_NAME = 255
+"""Bytes of a file name, or of a folder's, that file systems hold."""
+LISTED = 30
+"""Columns that a message lists at most."""
+MOST_COMPARED = 1000
+"""Names among which like ones are looked for."""
 
 
 @dataclass(frozen=True)
@@ -156,6 +163,8 @@ class SourceList:
         The other columns, by their names in the table.
     columns : SourceColumns
         The column that was taken for each; "" where there is none.
+    remarks : tuple of str
+        What was done, or taken for granted, on the way.
     """
 
     name: NDArray[Any]
@@ -167,6 +176,7 @@ class SourceList:
     size: NDArray[np.float64]
     extra: dict[str, NDArray[Any]]
     columns: SourceColumns
+    remarks: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.name)
@@ -190,7 +200,9 @@ def read_sources(
     -------
     SourceList
         Positions are degrees or sexagesimal. The unit of a column counts, of a CSV too if it stands in the
-        head: "RA (hours)". Without a unit, a decimal RA is in degrees; a sexagesimal one is in hours.
+        head: "RA (hours)". Without a unit, a decimal RA is in degrees; a sexagesimal one is in hours. The frame
+        counts too that a table states (COOSYS, RADESYS, EQUINOX, or a head as "RA (B1950)"): positions are turned
+        to ICRS. Names and paths are taken as they are written, never as numbers.
 
     Raises
     ------
@@ -210,15 +222,15 @@ def read_sources(
     (np.str_('M87'), np.float64(187.7058), np.float64(12.3911), np.str_('FRI'))
     """
     path = Path(path)
-    table = read_table(path)
+    table, remarks = read_table(path)
     n = len(next(iter(table.values())).values) if table else 0
     if n == 0:
         raise DataError(f"{path}: holds no source; a head of column names and rows are needed")
     used = find_columns(path, list(table), columns or SourceColumns())
-    ra, dec = _positions(path, table, used, n)
-    files = _texts(table, used.path, n)
-    name = _names(path, _texts(table, used.name, n), files, ra, dec)
-    label = _labels(path, _texts(table, used.label, n), name, labels or LabelRule())
+    ra, dec, turned = _positions(path, table, used, n)
+    files = _as_written(path, table, used.path, n)
+    name = _names(path, _as_written(path, table, used.name, n), files, ra, dec)
+    label = _labels(path, _texts(path, table, used.label, n), name, labels or LabelRule())
     taken = {getattr(used, entry.name) for entry in fields(used)}
     return SourceList(
         name,
@@ -230,6 +242,7 @@ def read_sources(
         _numbers(path, table, used.size, n, "arcsec"),
         {key: column.values for key, column in table.items() if key not in taken},
         used,
+        (*remarks, *([turned] if turned else [])),
     )
 
 
@@ -242,20 +255,21 @@ def find_columns(path: Path, names: list[str], columns: SourceColumns) -> Source
         If a mapped column is not there, more than one would do, or only one of RA and Dec is there.
     """
     found: dict[str, str] = {}
+    alike = _alike(names)
     for key in ALIASES:
         asked = getattr(columns, key)
-        found[key] = _found(path, names, key) if asked is None else _asked(path, names, key, asked)
+        found[key] = _found(path, alike[key], key) if asked is None else _asked(path, names, key, asked)
     if columns.position is None and found["ra"] and found["dec"]:
         found["position"] = ""
     if bool(found["ra"]) != bool(found["dec"]):
         there, missing = ("ra", "dec") if found["ra"] else ("dec", "ra")
         raise SpecError(
             f"{path}: the column {found[there]!r} is {there}, but no column is {missing}; the columns are "
-            f"{', '.join(names)}: map one, or map {there} to nothing"
+            f"{_listed(names)}: map one, or map {there} to nothing"
         )
     if not (found["name"] or found["path"] or found["ra"] or found["position"]):
         raise SpecError(
-            f"{path}: no column is a name, path or position; the columns are {', '.join(names)}: map one"
+            f"{path}: no column is a name, path or position; the columns are {_listed(names)}: map one"
         )
     return SourceColumns(**found)
 
@@ -267,54 +281,137 @@ def _asked(path: Path, names: list[str], key: str, asked: str) -> str:
     if len(alike) == 1:
         return alike[0]
     raise SpecError(
-        f"{path}: there is no column {asked!r} for {key}{_near(asked, names)}; the columns are {', '.join(names)}"
+        f"{path}: there is no column {asked!r} for {key}{_near(asked, names)}; the columns are {_listed(names)}"
     )
 
 
-def _found(path: Path, names: list[str], key: str) -> str:
-    alike = [name for name in names if re.sub(r"[\s\-]+", "_", name.strip()).casefold() in ALIASES[key]]
+def _alike(names: list[str]) -> dict[str, list[str]]:
+    """Give the columns that are named as each quantity is."""
+    key_of = {alias: key for key, aliases in ALIASES.items() for alias in aliases}
+    alike: dict[str, list[str]] = {key: [] for key in ALIASES}
+    for name in names:
+        key = key_of.get(re.sub(r"[\s\-]+", "_", name.strip()).casefold())
+        if key is not None:
+            alike[key].append(name)
+    return alike
+
+
+def _found(path: Path, alike: list[str], key: str) -> str:
     if len(alike) > 1:
-        raise SpecError(f"{path}: {key} could be any of the columns {', '.join(alike)}: map one of them")
+        raise SpecError(f"{path}: {key} could be any of the columns {_listed(alike)}: map one of them")
     return alike[0] if alike else ""
 
 
+def _listed(names: list[str]) -> str:
+    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
+    return ", ".join(names[:LISTED]) + more
+
+
 def _near(word: str, legal: Any) -> str:
-    by_folded = {str(name).casefold(): str(name) for name in legal}
+    by_folded = {str(name).casefold(): str(name) for name in list(legal)[:MOST_COMPARED]}
     near = difflib.get_close_matches(word.casefold(), by_folded, n=3, cutoff=0.5)
     return f"; did you mean {' or '.join(repr(by_folded[match]) for match in near)}?" if near else ""
 
 
 def _positions(
     path: Path, table: dict[str, Column], used: SourceColumns, n: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+) -> tuple[NDArray[np.float64], NDArray[np.float64], str]:
+    """Give RA and Dec, degrees, ICRS, and what was done to them, "" for nothing."""
+    names = tuple(name for name in (used.position, used.ra, used.dec) if name)
     if used.position:
-        ra, dec = parse_positions(str(path), table[used.position].values)
+        where, column = f"{path}: {used.position}", table[used.position]
+        ra, dec = parse_positions(where, column.values, column.unit)
     elif used.ra and used.dec:
         ra, dec = (
             to_degrees(f"{path}: {name}", table[name].values, table[name].unit, axis)
             for name, axis in ((used.ra, "ra"), (used.dec, "dec"))
         )
     else:
-        return np.full(n, np.nan), np.full(n, np.nan)
+        return np.full(n, np.nan), np.full(n, np.nan), ""
     half = np.isfinite(ra) != np.isfinite(dec)
     if half.any():
         row = int(np.argmax(half))
         raise DataError(
             f"{path}, row {row + 1}: has RA {ra[row]} and Dec {dec[row]}; both or neither are needed"
         )
-    return ra, dec
+    frame = _one_frame(path, table, names)
+    return (ra, dec, "") if frame is None else to_icrs(str(path), names, frame, ra, dec)
 
 
-def _texts(table: dict[str, Column], name: str | None, n: int) -> NDArray[Any]:
+def _one_frame(path: Path, table: dict[str, Column], names: tuple[str, ...]) -> Frame | None:
+    """Give the frame of the columns of the positions; `DataError` if they have several."""
+    frames = {name: table[name].frame for name in names}
+    first = frames[names[0]]
+    for name, frame in frames.items():
+        if str(frame or "") != str(first or ""):
+            raise DataError(
+                f"{path}: {names[0]} is in the frame {str(first or 'ICRS')!r}, {name} in {str(frame or 'ICRS')!r}; one "
+                "is needed"
+            )
+    return first
+
+
+def _texts(path: Path, table: dict[str, Column], name: str | None, n: int) -> NDArray[Any]:
     """Give a column as text; numbers without a needless ".0"."""
     if not name:
         return np.full(n, "")
-    values = table[name].values
+    values = _flat(path, table, name).values
     if values.dtype.kind == "f":
         words = ["" if np.isnan(x) else str(int(x)) if x.is_integer() else str(x) for x in values.tolist()]
     else:
         words = [str(value).strip() for value in values.tolist()]
     return np.array(["" if word.casefold() in NOTHING else word for word in words])
+
+
+def _as_written(path: Path, table: dict[str, Column], name: str | None, n: int) -> NDArray[Any]:
+    """Give a column of names or paths as it is written.
+
+    Raises
+    ------
+    DataError
+        If a name was stored as a floating-point number that cannot hold its digits, or no file and no table can
+        hold it.
+    """
+    if not name:
+        return np.full(n, "")
+    column = _flat(path, table, name)
+    if column.written is None and column.values.dtype.kind == "f":
+        lost = np.abs(column.values) >= 2.0 ** np.finfo(column.values.dtype).nmant
+        if lost.any():
+            row = int(np.argmax(lost))
+            raise DataError(
+                f"{path}, row {row + 1}: {name} is {column.values[row]!r}, a floating-point number, which has lost the "
+                "last digits of the name; store names as text or as whole numbers"
+            )
+    words = column.written if column.written is not None else _texts(path, table, name, n)
+    words = np.array(["" if word.strip().casefold() in NOTHING else word.strip() for word in words.tolist()])
+    for row, word in enumerate(words.tolist()):
+        check_word(f"{path}, row {row + 1}: {name}", word)
+    return words
+
+
+def check_word(where: str, word: str) -> None:
+    """Raise `DataError` if a name or path cannot stand in a file name, or in a table of results."""
+    odd = next((character for character in word if not character.isprintable()), None)
+    if odd is not None:
+        raise DataError(
+            f"{where} is {word!r}; the character {odd!r} cannot stand in a name of a file or a source"
+        )
+    longest = max(
+        (len(part.encode("utf-8", "surrogatepass")) for part in re.split(r"[/\\]", word)), default=0
+    )
+    if longest > LONGEST_NAME:
+        raise DataError(
+            f"{where} has a part of {longest} bytes, {word[:40]!r}...; a name of a file has {LONGEST_NAME} at most"
+        )
+
+
+def _flat(path: Path, table: dict[str, Column], name: str) -> Column:
+    """Give a column; `DataError` if it holds several values a row."""
+    column = table[name]
+    if column.values.ndim != 1:
+        raise DataError(f"{path}: {name} holds {column.values.shape[1:]} values a row; one is needed")
+    return column
 
 
 def _names(
@@ -364,7 +461,7 @@ def _numbers(
 ) -> NDArray[np.float64]:
     if not name:
         return np.full(n, np.nan)
-    column = table[name]
+    column = _flat(path, table, name)
     values = column.values
     if values.dtype.kind not in "biuf":
         values = np.array([_number(path, name, row, word) for row, word in enumerate(values.tolist())])

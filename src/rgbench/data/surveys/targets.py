@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -35,7 +36,9 @@ class Targets(NamedTuple):
     labels: list[str] | None
 
 
-def find_targets(catalogue: str, options: FolderOptions | None = None) -> Targets:
+def find_targets(
+    catalogue: str, options: FolderOptions | None = None, tell: Callable[[str], None] | None = None
+) -> Targets:
     """Give the sources of a catalogue.
 
     Parameters
@@ -44,6 +47,8 @@ def find_targets(catalogue: str, options: FolderOptions | None = None) -> Target
         The name of a data set, ``NAME:SIDE`` for one side of its published split, or the file of a table.
     options : FolderOptions, optional
         What columns and labels of a table are called.
+    tell : callable, optional
+        Is told what was done to the positions of a table, or taken for granted.
 
     Raises
     ------
@@ -65,6 +70,9 @@ def find_targets(catalogue: str, options: FolderOptions | None = None) -> Target
         return Targets(table.source_id.tolist(), table.ra, table.dec, known.words.tolist())
     rule = replace(options.labels, classes=()) if not options.labels.mapping else options.labels
     sources = read_sources(Path(catalogue), options.columns, rule)
+    if tell is not None:
+        for remark in sources.remarks:
+            tell(remark)
     labels = sources.label.tolist()
     return Targets(sources.name.tolist(), sources.ra, sources.dec, labels if any(labels) else None)
 
