@@ -52,3 +52,14 @@ def shown(value: object) -> str:
     except (ValueError, RecursionError):
         return f"{type(value).__name__}, too large to write"
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
+
+
+def one_line(text: object) -> str:
+    r"""Write a text or the message of an exception on one line.
+
+    Examples
+    --------
+    >>> one_line("first\n  second\r\nthird")
+    'first second third'
+    """
+    return " ".join(str(text).split())

@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from rgbench.errors import DataError, SpecError
+from rgbench.networks.keras.contents import extract
 from rgbench.networks.keras.file import read_keras_file
 from rgbench.networks.notation.notation import to_text
 from rgbench.runs.classify import classify
@@ -86,6 +87,12 @@ def _edited(tmp_path: Path, edit: Any, name: str = "graph") -> Path:
     return path
 
 
+@pytest.fixture(autouse=True)
+def here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read files in this process, which is fast."""
+    monkeypatch.setattr("rgbench.networks.keras.file.read_contents", extract)
+
+
 def _layer(model: Any, kind: str) -> Any:
     return next(layer for layer in model["config"]["layers"] if layer["class_name"] == kind)
 
@@ -115,7 +122,7 @@ def _layer(model: Any, kind: str) -> Any:
         ),
         ("BatchNormalization", {"config": {"epsilon": 1e-5}}, "option 'epsilon' is 1e-05; 0.001 is legal"),
         ("Concatenate", {"config": {"axis": 0}}, "option 'axis' is 0; 1, the axis of the channels, is legal"),
-        ("Add", {"class_name": "Multiply"}, r"\(Multiply\) takes several layers"),
+        ("Add", {"class_name": "Multiply"}, r"\(Multiply\) has no counterpart here"),
         (
             "Flatten",
             {"inbound_nodes": [[["nobody", 0, 0, {}]]]},

@@ -137,7 +137,7 @@ def _from_hdf5(path: Path) -> Contents:
         return Contents(architecture, weights, False, version, _text(group, "backend"))
 
 
-_NO_ARCHITECTURE = "holds weights but no architecture; save the whole model with model.save, under a name that ends in .keras or .h5"
+_NO_ARCHITECTURE = "holds weights but no architecture; save the whole model with model.save, as .keras or .h5"
 
 
 def _from_archive(path: Path) -> Contents:

@@ -20,7 +20,9 @@ from rgbench.networks.keras.contents import Contents, FloatArray, read_contents
 from rgbench.networks.keras.graph import Graph, Node, Row, check_ends, read_nodes
 from rgbench.networks.notation.analysis import analyse, check_outputs, split_output
 from rgbench.networks.notation.layers import Branches, Conv, Dense, Dropout, Layer
+from rgbench.networks.notation.notation import parse_layers, to_text
 from rgbench.networks.notation.order import Place, keras_order
+from rgbench.networks.notation.wording import LARGEST_NUMBER
 
 
 @dataclass(frozen=True)
@@ -56,21 +58,32 @@ def read_keras_file(path: Path | str) -> KerasModel:
         names the file, the layer and the option.
     """
     path = Path(path)
-    contents = read_contents(path)
     try:
-        _check_origin(contents)
-        nodes, model = _architecture(contents.architecture)
-        rows, columns, channels = _input_shape(model, nodes[0])
-        graph = Graph(nodes)
-        check_ends(model, nodes)
-        row = graph.row()
-        n_classes = _outputs(row.layers, (rows, columns), channels)
-        arrays = _arrays(row, _by_name(contents, nodes))
+        return _understand(read_contents(path))
     except RecursionError:
         raise DataError(f"{path}: its architecture is nested too deeply") from None
+    except (LookupError, TypeError, AttributeError, json.JSONDecodeError) as error:
+        raise DataError(
+            f"{path}: its architecture is not that of a Keras model: {type(error).__name__} {shown(str(error))}"
+        ) from error
     except (ValueError, SpecError) as error:
         raise DataError(f"{path}: {error}") from error
-    return KerasModel(row.layers, (rows, columns), channels, n_classes, arrays)
+
+
+def _understand(contents: Contents) -> KerasModel:
+    """Make layers and arrays of a file's contents; other exceptions than ours tell that they are of another form."""
+    _check_origin(contents)
+    model = json.loads(contents.architecture)
+    nodes = read_nodes(model)
+    image_size, channels = _input_shape(model, nodes[0])
+    graph = Graph(nodes)
+    check_ends(model, nodes)
+    row = graph.row()
+    # The store keeps the layers as text.
+    parse_layers(to_text(row.layers))
+    n_classes = _outputs(row.layers, image_size, channels)
+    arrays = _arrays(row, _by_name(contents, nodes))
+    return KerasModel(row.layers, image_size, channels, n_classes, arrays)
 
 
 def _check_origin(contents: Contents) -> None:
@@ -83,17 +96,8 @@ def _check_origin(contents: Contents) -> None:
         )
 
 
-def _architecture(text: str) -> tuple[list[Node], Any]:
-    """Read the layers, and give the architecture as plain data beside them."""
-    try:
-        model = json.loads(text)
-        return read_nodes(model), model
-    except (LookupError, TypeError, AttributeError, json.JSONDecodeError) as error:
-        raise ValueError(f"its architecture is not that of a Keras model: {shown(error)}") from error
-
-
-def _input_shape(model: Any, first: Node) -> tuple[int, int, int]:
-    """Give (rows, columns, channels) of the images."""
+def _input_shape(model: Any, first: Node) -> tuple[tuple[int, int], int]:
+    """Give (rows, columns) and the number of channels of the images."""
     shape = first.options.get("batch_input_shape") or first.options.get("batch_shape")
     if not shape and isinstance(model["config"], dict):
         shape = model["config"].get("build_input_shape")
@@ -102,10 +106,10 @@ def _input_shape(model: Any, first: Node) -> tuple[int, int, int]:
     if (
         not isinstance(shape, list)
         or len(shape) != 4
-        or not all(type(side) is int and side > 0 for side in shape[1:])
+        or not all(type(side) is int and 0 < side <= LARGEST_NUMBER for side in shape[1:])
     ):
         raise ValueError(f"the input's shape {shown(shape)} is not (batch, rows, columns, channels)")
-    return shape[1], shape[2], shape[3]
+    return (shape[1], shape[2]), shape[3]
 
 
 def _outputs(layers: tuple[Layer, ...], image_size: tuple[int, int], channels: int) -> int:

@@ -22,7 +22,10 @@ from rgbench.networks.keras.options import (
 )
 from rgbench.networks.notation.layers import Branches, Layer
 
-_LAYER_KEYS = ("class_name", "config", "name", "inbound_nodes", "module", "registered_name", "build_config")
+_LAYER_KEYS = (
+    *("class_name", "config", "name", "inbound_nodes"),
+    *("module", "registered_name", "build_config", "compile_config"),
+)
 _MODELS = ("Sequential", "Functional", "Model")
 _MODEL_KEYS = ("name", "trainable", "layers", "input_layers", "output_layers", "build_input_shape", "dtype")
 
@@ -81,6 +84,8 @@ def _node(layer: Any, before: tuple[str, ...] | None) -> Node:
         raise ValueError(
             f"a layer is named {shown(name)}, of class {shown(layer['class_name'])}; texts are legal"
         )
+    if layer["class_name"] not in (*LAYERS, *MERGES):
+        raise _foreign(name, layer["class_name"], "has no counterpart here")
     _refuse_others(f"layer {name!r}", layer, _LAYER_KEYS)
     try:
         check_origin(layer)
@@ -209,8 +214,6 @@ class Graph:
     def _make(self, node: Node) -> list[Layer]:
         if node.kind in MERGES:
             raise ValueError(f"layer {node.name!r} ({node.kind}) takes one layer; two or more are legal")
-        if node.kind not in LAYERS:
-            raise _foreign(node, "has no counterpart here")
         before = self.rank[node.inbound[0]] if node.inbound else 4
         try:
             return make_layers(node.kind, node.options, before)
@@ -219,7 +222,7 @@ class Graph:
 
     def _merge(self, node: Node) -> str:
         if node.kind not in MERGES:
-            raise _foreign(node, "takes several layers")
+            raise _foreign(node.name, node.kind, "takes several layers")
         try:
             return check_merge(node.kind, node.options, self.rank[node.inbound[0]])
         except ValueError as error:
@@ -230,6 +233,6 @@ _TO_VECTORS = ("Flatten", "GlobalAveragePooling2D", "Dense")
 _NOT_BRANCHES = "the graph is not made of branches that start and meet together ({!r})"
 
 
-def _foreign(node: Node, reason: str) -> ValueError:
+def _foreign(name: str, kind: str, reason: str) -> ValueError:
     legal = ", ".join(sorted([*LAYERS, *MERGES]))
-    return ValueError(f"layer {node.name!r} ({node.kind}) {reason}; layers that are read: {legal}")
+    return ValueError(f"layer {name!r} ({kind}) {reason}; layers that are read: {legal}")

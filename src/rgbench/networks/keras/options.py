@@ -27,6 +27,7 @@ from rgbench.networks.notation.layers import (
     LeakyReLU,
     MaxPool,
 )
+from rgbench.networks.notation.wording import LARGEST_NUMBER
 
 Config = dict[str, Any]
 _TRAINING = "is used in training only"
@@ -55,8 +56,6 @@ WITHOUT_EFFECT: Mapping[str, str] = MappingProxyType(
 )
 """Options that change no output of a trained model, and why."""
 _INITIALISERS = {"HeNormal": "he", "he_normal": "he"}
-LARGEST = 10_000_000
-"""No side, stride or number of units is larger."""
 
 
 class Options:
@@ -81,9 +80,10 @@ class Options:
     def only(self, key: str, *legal: Any) -> None:
         """Take an option that must have one of these values, where it is given."""
         value = self._left.pop(key, legal[0])
-        if _typed(value) not in map(_typed, legal):
+        found = _typed(value)
+        if found not in map(_typed, legal):
             names = " or ".join(map(repr, legal))
-            raise ValueError(f"option {key!r} is {shown(value)}; {names} is legal")
+            raise ValueError(f"option {key!r} is {shown(found[1])}; {names} is legal")
 
     def flag(self, key: str, default: bool) -> bool:
         """Take true or false."""
@@ -108,8 +108,10 @@ class Options:
     def number(self, key: str, default: Any = ...) -> float:
         """Take a number that is not negative, as it was meant: 0.01 where the file says 0.009999999776482582."""
         value = self.take(key, default)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= LARGEST:
-            raise ValueError(f"option {key!r} is {shown(value)}; a number from 0 to {LARGEST:,} is legal")
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= LARGEST_NUMBER:
+            raise ValueError(
+                f"option {key!r} is {shown(value)}; a number from 0 to {LARGEST_NUMBER:,} is legal"
+            )
         return shortest(value)
 
     def channels(self, key: str = "axis") -> None:
@@ -138,8 +140,10 @@ def _typed(value: Any) -> tuple[type, Any]:
 
 
 def _whole(key: str, value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= LARGEST:
-        raise ValueError(f"option {key!r} is {shown(value)}; a whole number from 1 to {LARGEST:,} is legal")
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= LARGEST_NUMBER:
+        raise ValueError(
+            f"option {key!r} is {shown(value)}; a whole number from 1 to {LARGEST_NUMBER:,} is legal"
+        )
     return value
 
 
@@ -347,7 +351,9 @@ def _l2(options: Options) -> float:
         raise ValueError(f"option 'kernel_regularizer' is {shown(regulariser)}; L2 is legal")
     inner = Options(terms, options.rank)
     if inner.number("l1", 0.0):
-        raise ValueError(f"option 'kernel_regularizer' is {shown(regulariser)}: an L1 term is not supported")
+        raise ValueError(
+            f"option 'kernel_regularizer' is {shown(regulariser)}: an L1 term is not supported; L2 is legal"
+        )
     return inner.number("l2", 0.0)
 
 
