@@ -76,6 +76,42 @@ def test_the_number_of_class_names_is_checked(tmp_path: Path) -> None:
         import_keras(FILES / "mcrgnet.h5", Store(tmp_path), ImportChoice(("a", "b")))
 
 
+@pytest.mark.parametrize(
+    ("choice", "message"),
+    [
+        (
+            ImportChoice(pixel_scale=float("nan")),
+            "pixel_scale is nan; a number of arcseconds above 0 is legal",
+        ),
+        (ImportChoice(pixel_scale=-1.0), "pixel_scale is -1.0; a number of arcseconds above 0"),
+        (ImportChoice(("a", "")), "classes: found ''; names of printable characters are legal"),
+        (ImportChoice(("a", "b\0")), r"classes: found 'b\\x00'; names"),
+    ],
+)
+def test_a_choice_that_is_not_legal_is_refused(choice: ImportChoice, message: str, tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    with pytest.raises(SpecError, match=message):
+        import_keras(FILES / "graph.h5", store, choice)
+    assert store.run_ids() == []
+
+
+def test_a_file_name_that_cannot_be_printed_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "two\nlines.h5"
+    shutil.copy(FILES / "graph.h5", path)
+    with pytest.raises(SpecError, match="rename it, with printable characters"):
+        import_keras(path, Store(tmp_path / "store"))
+
+
+def test_class_names_of_a_stored_run_are_not_overwritten(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    first = import_keras(FILES / "graph.h5", store, ImportChoice(("a", "b")))
+    with pytest.raises(
+        SpecError, match=r"is this file, with the classes a, b; found b, a: import it with the same"
+    ):
+        import_keras(FILES / "graph.h5", store, ImportChoice(("b", "a")))
+    assert store.record(first.run_id).classes == ("a", "b")
+
+
 def _edited(tmp_path: Path, edit: Any, name: str = "graph") -> Path:
     """Copy a model file with its architecture edited as plain data."""
     path = tmp_path / f"{name}.h5"

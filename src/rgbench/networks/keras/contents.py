@@ -84,7 +84,7 @@ def read_contents(path: Path) -> Contents:
         except subprocess.TimeoutExpired:
             raise DataError(f"{path}: is damaged: reading it took more than {limit:.0f} seconds") from None
         if done.returncode == _REFUSED:
-            raise DataError(f"{path}: {done.stdout.decode('utf8', 'replace').strip()}")
+            raise DataError(done.stdout.decode("utf8", "replace"))
         if done.returncode != 0 or not target.is_file():
             raise DataError(f"{path}: is damaged: the HDF5 library crashed on it (exit {done.returncode})")
         return _load(target)
@@ -109,15 +109,15 @@ def _check_regular(path: Path) -> None:
 
 def extract(path: Path) -> Contents:
     """Read a model file in this process; see `read_contents`, which is safe."""
-    with path.open("rb") as file:
-        start = file.read(4)
     try:
+        with path.open("rb") as file:
+            start = file.read(4)
         return _from_archive(path) if start == b"PK\x03\x04" else _from_hdf5(path)
-    except DataError:
-        raise
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from None
     except Exception as error:  # on damaged files h5py and zipfile raise nearly every kind of exception
         reason = str(error).partition("\n")[0] or type(error).__name__
-        raise DataError(f"is no Keras model file (.h5 or .keras), or is damaged: {reason}") from error
+        raise DataError(f"{path}: is no Keras model file (.h5 or .keras), or is damaged: {reason}") from error
 
 
 def _from_hdf5(path: Path) -> Contents:
