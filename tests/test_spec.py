@@ -131,7 +131,7 @@ def test_the_ids_of_runs_stay_what_they_were(name):
         ({"extends": "mine"}, r"extends itself \(mine extends mine\)"),
         ({"extends": "modem"}, "unknown protocol 'modem'; did you mean modern"),
         (3, "is a int; a dictionary of tables or the path of a TOML file is legal"),
-        ("no/such.toml", "no/such.toml cannot be read as TOML"),
+        ("no/such.toml", "no/such.toml: cannot be read: No such file"),
     ],
 )
 def test_a_protocol_that_is_wrong_says_what_is_legal(monkeypatch, item, message):

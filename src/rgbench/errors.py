@@ -33,3 +33,33 @@ class StoreError(RgbenchError):
 
 class DeviceError(RgbenchError):
     """The computing device that was asked for is not there, or failed."""
+
+
+SHOWN = 100
+"""Characters of a value that a message shows at most."""
+
+
+def shown(value: object) -> str:
+    r"""Write a value that was found for a message: on one line, the beginning of a long one, whatever it is.
+
+    Examples
+    --------
+    >>> shown("a\nb"), len(shown([1] * 1000)), shown(1 << 20_000)
+    ("'a\\nb'", 103, 'int, too large to write')
+    """
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):
+        return f"{type(value).__name__}, too large to write"
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
+
+
+def one_line(text: object) -> str:
+    r"""Write a text or the message of an exception on one line.
+
+    Examples
+    --------
+    >>> one_line("first\n  second\r\nthird")
+    'first second third'
+    """
+    return " ".join(str(text).split())

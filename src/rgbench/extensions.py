@@ -14,7 +14,7 @@ from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
 
-from rgbench.errors import SpecError
+from rgbench.errors import SpecError, one_line
 from rgbench.registry import Registry
 
 REGISTRIES = {
@@ -148,7 +148,9 @@ def load_extensions(extensions: Iterable[str]) -> None:
             else:
                 import_module(extension)
         except (Exception, SystemExit) as error:
-            reason = str(error) if isinstance(error, SpecError) else f"{type(error).__name__}: {error}"
+            reason = (
+                str(error) if isinstance(error, SpecError) else f"{type(error).__name__}: {one_line(error)}"
+            )
             raise SpecError(f"extensions: {extension!r} cannot be imported: {reason}") from error
 
 

@@ -11,7 +11,6 @@ import difflib
 import hashlib
 import json
 import re
-import tomllib
 from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib import resources
@@ -32,11 +31,22 @@ from pydantic import (
     model_validator,
 )
 
-from rgbench.errors import SpecError
+from rgbench.errors import SpecError, shown
 from rgbench.extensions import load_extensions
 from rgbench.registry import Registry
+from rgbench.toml import read_toml
 
 SPEC_VERSION = 1
+MOST_EPOCHS = 100_000
+"""Epochs of a run; a larger number is taken for a slip, as are those beyond the limits below."""
+LARGEST_BATCH = 100_000
+"""Images of a batch."""
+LARGEST_CUTOUT = 10_000
+"""Pixels along a side of a cutout."""
+MOST_LISTED = 1000
+"""Networks, seeds, splits and so on that a study lists, of each."""
+MOST_RUNS = 10_000
+"""Runs of a study."""
 PROTOCOL_TABLES = ("images", "augmentation", "recipe")
 """The tables that every protocol has, its own or those of the protocol that it extends."""
 PROTOCOL_KEYS = ("title", "extends", *PROTOCOL_TABLES, "networks")
@@ -123,7 +133,7 @@ class DataSpec(_Frozen):
     @field_validator("split")
     @classmethod
     def _known_split(cls, value: str) -> str:
-        if not re.fullmatch(r"published|becker2021|fold-\d+", value):
+        if not re.fullmatch(r"published|becker2021|fold-\d{1,4}", value):
             raise ValueError(
                 "must be 'published' or 'becker2021', or a published fold: 'fold-0', 'fold-1', ..."
             )
@@ -135,6 +145,11 @@ class DataSpec(_Frozen):
             raise ValueError("test goes with a published split; that of 2021 makes its own test set")
         if self.cutout_scale and not self.cutout:
             raise ValueError("cutout_scale goes with cutout, the side of the field in arcsec")
+        if self.cutout and self.cutout_scale and self.cutout > LARGEST_CUTOUT * self.cutout_scale:
+            raise ValueError(
+                f"cutout_scale is {self.cutout_scale}; for a cutout of {self.cutout} arcsec, "
+                f"{self.cutout / LARGEST_CUTOUT} or more is legal: up to {LARGEST_CUTOUT:,} pixels"
+            )
         return self
 
 
@@ -185,8 +200,8 @@ class RecipeSpec(_Frozen):
     votes give, in place of the published class (`rgbench.data.consensus.training_targets`).
     """
 
-    epochs: Whole = Field(ge=1)
-    batch_size: Whole = Field(ge=1)
+    epochs: Whole = Field(ge=1, le=MOST_EPOCHS)
+    batch_size: Whole = Field(ge=1, le=LARGEST_BATCH)
     batches: Literal["shuffled", "two-sources"] = "shuffled"
     learning_rate: Number = Field(gt=0)
     optimizer: Literal["adam", "adamw"] = "adam"
@@ -207,7 +222,7 @@ class RecipeSpec(_Frozen):
     precision: Literal["float32", "bfloat16"] = "float32"
     views: Literal[1, 2, 4, 8, 16, 24, 48] = 1
     pretraining: Literal["none", "autoencoder"] = "none"
-    pretraining_epochs: Whole = Field(10, ge=1)
+    pretraining_epochs: Whole = Field(10, ge=1, le=MOST_EPOCHS)
     pretraining_rate: Number = Field(1e-3, gt=0)
 
     @field_validator("views", mode="before")
@@ -279,19 +294,19 @@ class Study(_Frozen):
 
     name: str
     # Before all that may name what they bring: fields are validated in this order.
-    extensions: tuple[str, ...] = ()
-    networks: tuple[str, ...] = Field(min_length=1)
-    seeds: tuple[Whole, ...] = Field(PUBLISHED_SEEDS, min_length=1)
+    extensions: tuple[str, ...] = Field((), max_length=MOST_LISTED)
+    networks: tuple[str, ...] = Field(min_length=1, max_length=MOST_LISTED)
+    seeds: tuple[Whole, ...] = Field(PUBLISHED_SEEDS, min_length=1, max_length=MOST_LISTED)
     protocol: str = "modern"
     data: DataSpec = DataSpec()
     images: dict[str, Any] = {}
     augmentation: dict[str, Any] = {}
     recipe: dict[str, Any] = {}
     layers: dict[str, str] = {}
-    splits: tuple[str, ...] = ()
-    train_limits: tuple[Whole, ...] = ()
+    splits: tuple[str, ...] = Field((), max_length=MOST_LISTED)
+    train_limits: tuple[Whole, ...] = Field((), max_length=MOST_LISTED)
     same_steps: Flag = True
-    schedule: tuple[ScheduleLine, ...] = ()
+    schedule: tuple[ScheduleLine, ...] = Field((), max_length=MOST_LISTED)
 
     @field_validator("name")
     @classmethod
@@ -334,7 +349,7 @@ class ScheduleLine(_Frozen):
 
     network: str
     learning_rate: Number = Field(gt=0)
-    epochs: Whole = Field(ge=1)
+    epochs: Whole = Field(ge=1, le=MOST_EPOCHS)
 
 
 Study.model_rebuild()
@@ -350,16 +365,16 @@ def read_study(path: Path | str) -> Study:
         the legal values.
     """
     path = Path(path)
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf8"))
-    except OSError as error:
-        raise SpecError(f"{path}: cannot be read: {error.strerror or error}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SpecError(f"{path}: is not TOML: {error}") from error
+    content = read_toml(path)
     content.setdefault("name", path.stem)
     if isinstance(content.get("extensions"), list):
         content["extensions"] = [_beside(path, each) for each in content["extensions"]]
-    return validate(Study, content, str(path))
+    study = validate(Study, content, str(path))
+    try:
+        resolve(study, checksum="")
+    except SpecError as error:
+        raise SpecError(f"{path}: {error}") from None
+    return study
 
 
 def _beside(path: Path, extension: Any) -> Any:
@@ -394,9 +409,9 @@ def _protocol(name: str, item: Any) -> Mapping[str, Any]:
         item = Path(item)
     if isinstance(item, Traversable):
         try:
-            item = tomllib.loads(item.read_text(encoding="utf8"))
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            raise SpecError(f"protocol {name!r}: {item} cannot be read as TOML: {error}") from error
+            item = read_toml(item)
+        except SpecError as error:
+            raise SpecError(f"protocol {name!r}: {error}") from error
     if not isinstance(item, Mapping):
         raise SpecError(
             f"protocol {name!r} is a {type(item).__name__}; a dictionary of tables or the path of a TOML file is legal"
@@ -470,6 +485,13 @@ def resolve(
     protocol = read_protocol(study.protocol)
     facts = {"checksum": checksum, "frame": frame, "pixel_scale": pixel_scale}
     parts = list(_parts(study, facts))
+    lines = _lines(study, protocol)
+    number = len(parts) * len(lines) * len(study.seeds)
+    if number > MOST_RUNS:
+        raise SpecError(
+            f"the study has {number:,} runs, {len(lines)} networks times {len(study.seeds)} seeds times {len(parts)} "
+            f"splits and numbers of training sources; 1 to {MOST_RUNS:,} are legal"
+        )
     images = validate(ImageSpec, {**protocol["images"], **study.images}, "[images]")
     turned = {**protocol["augmentation"], **study.augmentation}
     augmentation = validate(AugmentationSpec, turned, "[augmentation]")
@@ -484,7 +506,7 @@ def resolve(
             seed=seed,
         )
         for data in parts
-        for name, own, line in _lines(study, protocol)
+        for name, own, line in lines
         for seed in study.seeds
     ]
 
@@ -540,10 +562,12 @@ def _explain(model: type[BaseModel], error: Any) -> str:
     if error["type"] == "missing":
         return f"key {key!r} is missing"
     if error["type"] == "tuple_type":
-        return f"key {key!r}: must be a list, as [{error['input']!r}], found {error['input']!r}"
+        return f"key {key!r}: must be a list, as [{shown(error['input'])}], found {shown(error['input'])}"
+    if error["type"] == "too_long":
+        return f"key {key!r}: must have 1 to {MOST_LISTED:,} entries, found {len(error['input']):,}"
     message = error["msg"].removeprefix("Value error, ")
     message = message[:1].lower() + message[1:]
-    return f"key {key!r}: {message}, found {error['input']!r}"
+    return f"key {key!r}: {message}, found {shown(error['input'])}"
 
 
 def _keys_at(model: type[BaseModel], location: list[str]) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -34,6 +35,14 @@ def _short(image_size: Any, n_classes: int, channels: int) -> nn.Module:
     return _tiny(image_size, n_classes - 1, channels)
 
 
+def _leaves(**_: Any) -> nn.Module:
+    sys.exit(3)
+
+
+def _talks(**_: Any) -> nn.Module:
+    raise ValueError("two\n\nlines")
+
+
 def _deep(image_size: Any, n_classes: int, channels: int) -> nn.Module:
     return nn.Sequential(nn.Conv2d(channels, 3, 17), nn.Flatten(), nn.Linear(3, n_classes))
 
@@ -42,7 +51,14 @@ def _deep(image_size: Any, n_classes: int, channels: int) -> nn.Module:
 def elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
     module = ModuleType("elsewhere")
     vars(module).update(
-        tiny=_tiny, proud=_proud, short=_short, deep=_deep, number=3, text=lambda **_: "no module"
+        leaves=_leaves,
+        talks=_talks,
+        tiny=_tiny,
+        proud=_proud,
+        short=_short,
+        deep=_deep,
+        number=3,
+        text=lambda **_: "no module",
     )
     monkeypatch.setitem(sys.modules, "elsewhere", module)
 
@@ -89,12 +105,29 @@ def test_it_can_be_described() -> None:
         ("elsewhere:text", "returned a str, not a torch.nn.Module"),
         ("elsewhere:proud", "ends in a softmax; networks give logits"),
         (":tiny", "not of the form module:callable or timm:NAME"),
+        ("..elsewhere:tiny", "not of the form module:callable or timm:NAME"),
+        ("else where:tiny", "not of the form"),
+        ("elsewhere:tiny\n", r"network 'elsewhere:tiny\\n' is not of the form"),
+        ("else\0where:tiny", "not of the form"),
+        ("timm:\0", "not of the form"),
+        ("elsewhere:leaves", r"raised SystemExit when it was made .*: 3$"),
+        ("elsewhere:talks", r"raised ValueError when it was made .*: two lines$"),
         ("elsewhere:", "not of the form module:callable or timm:NAME"),
     ],
 )
 def test_what_cannot_come_in(name: str, reason: str) -> None:
     with pytest.raises(SpecError, match=reason):
         build_network(name, 16)
+
+
+@pytest.mark.parametrize("code", ["def", "raise SystemExit(1)", "1 / 0", "raise ValueError('two\\nlines')"])
+def test_a_module_that_does_not_import_is_named(
+    code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "broken_module.py").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(SpecError, match=r"^network broken_module:f: cannot import 'broken_module' [^\n]*$"):
+        build_network("broken_module:f", 16)
 
 
 def test_a_wrong_number_of_outputs_is_refused() -> None:

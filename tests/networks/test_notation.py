@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rgbench.errors import SpecError
@@ -141,6 +141,58 @@ def test_errors_name_the_layer_and_the_legal_forms(text: str, reason: str) -> No
     assert message.startswith(f"layer 2 ({text.split('·')[1].strip()!r})")
     assert reason in message
     assert "legal forms: C3x3-32 s2 same" in message
+
+
+HUGE = "9" * 5000
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("BN ×1000000000000", "a layer cannot be repeated 1000000000000 times; 1 to 10,000 is legal"),
+        (f"BN ×{HUGE}", "1 to 10,000 is legal"),
+        ("Add[Add[= | BN ×99] ×99 | =] ×99", "the network has more than 10,000 layers"),
+        ("BN; " * 10_000 + "BN", "the network has more than 10,000 layers"),
+        ("Add[=|" * 30 + "BN" + "]" * 30, "branches stand more than 20 deep"),
+        ("Add[" * 10_000 + "]" * 10_000, "branches stand more than 20 deep"),
+        (" " * 100_001, "the line has 100,001 characters; up to 100,000 are legal"),
+        ("C3x3-1000001 same", "filters '?1000001'? is too large; 1 to 1,000,000 is legal"),
+        (f"C3x3-{HUGE} same", "digits"),
+        ("MP2x99999999 same", "window '?99999999'? is too large"),
+        (f"C3x3-8 s{HUGE} same", "digits"),
+        ("C3x3-8 pad99999", "padding is missing"),
+        (f"FC{HUGE} relu", "digits"),
+        ("FC8 relu L2(1e999)", "L2 inf is less than 0, or infinite"),
+        ("LeakyReLU(1e999)", "slope inf is less than 0, or infinite"),
+        ("D1e999", "not in"),
+        ("GC5x5-8 C99999 same", "from 1 to 999"),
+        ("[" * 50_000, "is not closed"),
+        ("a" + " " * 50_000 + "b", "'a' is not a layer"),
+        ("a" + " *" * 25_000 + "b", "is not a layer"),
+    ],
+)
+def test_lines_without_end_are_refused_at_once(text: str, reason: str) -> None:
+    with pytest.raises(SpecError, match=reason) as caught:
+        parse_layers(text)
+    assert len(str(caught.value)) < 10_000
+    assert "\n" not in str(caught.value)
+
+
+LONGER = ("C3x3-8 same", "Add[", "Concat[", "FC{classes}", "×2", "L2(", "pad1", "GC5x5-2 C4")
+WORDS = st.sampled_from([*"CDBN[]|·;×*=x-<>(){} .s1e9\n\0é٣", *LONGER])
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(WORDS, max_size=30).map("".join))
+def test_any_line_is_read_and_written_again_or_refused(text: str) -> None:
+    message = ""
+    try:
+        layers = parse_layers(text)
+    except SpecError as error:
+        message = str(error)
+    else:
+        assert parse_layers(to_text(layers)) == layers
+    assert "\n" not in message
 
 
 def test_a_negative_penalty_is_refused() -> None:

@@ -37,7 +37,7 @@ WRONG = [
     ({"images": {"field": 4000}}, "field = 4000: the images of first-galaxy-data have 300 x 300 pixels"),
     ({"images": {"size": 100_000}}, r"\[images\] size: found 100000; 8 to 4096 pixels are legal"),
     (
-        {"networks": ["tiny"], "layers": {"tiny": "C3x3-99999999999 s1 same relu · Flat · FC4 softmax"}},
+        {"networks": ["tiny"], "layers": {"tiny": "C3x3-1000000 s1 same relu · Flat · FC4 softmax"}},
         "tiny has .* parameters at 96 pixels; up to 4,000,000,000 are legal",
     ),
     ({"data": {"cutout": 1e20}}, "key 'data.cutout': .*less than or equal to 36000"),

@@ -64,7 +64,7 @@ def show_network(
 
 
 def import_keras(
-    model: Annotated[Path, typer.Argument(help="Model file that Keras 2 wrote (.h5).")],
+    model: Annotated[Path, typer.Argument(help="Model file that Keras 2 or 3 wrote (.h5 or .keras).")],
     classes: Annotated[
         str, typer.Option("--classes", help="Class names in the order of the outputs, with commas.")
     ] = "",
@@ -76,7 +76,7 @@ def import_keras(
     ] = None,
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
-    """Turn a model file of the original (Keras 2, HDF5) into a stored run that predicts the same."""
+    """Turn a model file of Keras (2 or 3, .h5 or .keras) into a stored run that predicts the same."""
     from rgbench.cli.work import networks as work
     from rgbench.runs.import_keras import ImportChoice
 

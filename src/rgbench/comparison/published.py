@@ -10,7 +10,6 @@ README ("A") is legal.
 
 from __future__ import annotations
 
-import tomllib
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal, TypeVar, cast
@@ -24,6 +23,7 @@ from rgbench.measures.catalogue import metrics
 from rgbench.networks import networks
 from rgbench.registry import Registry
 from rgbench.spec import Study, validate
+from rgbench.toml import read_toml
 
 OTHER_METRICS = {
     "precision": "of one class; without of_class a mean over classes, whose weights were not said",
@@ -218,12 +218,7 @@ def read_paper(path: Path | str) -> Paper:
         key, and the legal values.
     """
     path = Path(path)
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf8"))
-    except OSError as error:
-        raise SpecError(f"{path}: cannot be read: {error.strerror or error}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SpecError(f"{path}: is not TOML: {error}") from error
+    content = read_toml(path)
     content["tests"] = [
         _test(test, f"{path}: tests {i}")
         for i, test in enumerate(_tables(content, "tests", str(path)), start=1)

@@ -1,4 +1,4 @@
-"""Bring a trained model from elsewhere into the store: the original's Keras files."""
+"""Bring a trained model from elsewhere into the store: model files of Keras, such as the original's."""
 
 from __future__ import annotations
 
@@ -54,12 +54,12 @@ class ImportChoice:
 
 
 def import_keras(path: Path | str, store: Store, choice: ImportChoice | None = None) -> RunRecord:
-    """Store a model file of the original as a run that predicts the same.
+    """Store a model file of Keras as a run that predicts the same.
 
     Parameters
     ----------
     path : path
-        What Keras 2 wrote with ``model.save("....h5")``.
+        What Keras 2 or 3 wrote with ``model.save``, ``....h5`` or ``....keras``.
     store : Store
         Where the run goes.
     choice : ImportChoice, optional
@@ -76,9 +76,11 @@ def import_keras(path: Path | str, store: Store, choice: ImportChoice | None = N
     DataError
         If the file cannot be read; see `rgbench.networks.keras.file.read_keras_file`.
     SpecError
-        If the number of class names is not that of the model's outputs, or there is no such protocol or preset.
+        If the number of class names is not that of the model's outputs, a name or the pixel scale is not legal, there
+        is no such protocol or preset, or the file is in the store with other class names.
     """
     path, choice = Path(path), choice or ImportChoice()
+    _check_choice(path, choice)
     preset = read_protocol(choice.protocol)["images"].get("preset", "")
     check_preset(preset, f"protocol {choice.protocol!r}, [images] preset")
     model = read_keras_file(path)
@@ -92,11 +94,35 @@ def import_keras(path: Path | str, store: Store, choice: ImportChoice | None = N
     outputs = Outputs(classes, network.activation_name)
     spec = _run_spec(path, model, choice)
     with store.claim(spec) as directory:
+        if spec.run_id in store.run_ids():
+            _check_same(path, store.record(spec.run_id), outputs)
         for name in MODELS:
             save_weights(directory.weights(name), network)
         directory.write_cost({"parameters": sum(array.size for array in model.arrays)})
         directory.write_status("imported", notes=(f"imported from {path.name}",), outputs=outputs)
     return store.record(spec.run_id)
+
+
+def _check_choice(path: Path, choice: ImportChoice) -> None:
+    """Raise `SpecError` if a name cannot be printed, or the pixel scale is not above 0."""
+    for name in choice.classes:
+        if not name.strip() or not name.isprintable():
+            raise SpecError(f"classes: found {name!r}; names of printable characters are legal")
+    if not path.stem.isprintable():
+        raise SpecError(
+            f"{str(path)!r}: the run is named after the file: rename it, with printable characters"
+        )
+    if choice.pixel_scale is not None and not 0 < choice.pixel_scale < float("inf"):
+        raise SpecError(f"pixel_scale is {choice.pixel_scale}; a number of arcseconds above 0 is legal")
+
+
+def _check_same(path: Path, stored: RunRecord, outputs: Outputs) -> None:
+    """Raise `SpecError` if a stored run has other class names: they do not enter its id."""
+    if stored.classes != outputs.classes:
+        raise SpecError(
+            f"{path}: run {stored.run_id} of the store is this file, with the classes {', '.join(stored.classes)}; "
+            f"found {', '.join(outputs.classes)}: import it with the same names, or into another store"
+        )
 
 
 def _run_spec(path: Path, model: KerasModel, choice: ImportChoice) -> RunSpec:
@@ -109,7 +135,7 @@ def _run_spec(path: Path, model: KerasModel, choice: ImportChoice) -> RunSpec:
     return RunSpec(
         protocol=choice.protocol,
         data=DataSpec(name="unknown", pixel_scale=choice.pixel_scale),
-        images=validate(ImageSpec, images, "[images]"),
+        images=validate(ImageSpec, images, f"{path}: the image size of the model, [images]"),
         augmentation=validate(AugmentationSpec, protocol["augmentation"], "[augmentation]"),
         network=NetworkSpec(name=name, channels=model.channels, layers=layers, weights=weights),
         recipe=validate(RecipeSpec, protocol["recipe"], "[recipe]"),

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from rgbench.data.own.files import ImageFile, SetAside, examine, scale_of, unknown_scale
 from rgbench.data.own.folder import is_on, place_of, separation
 from rgbench.errors import SpecError
+from rgbench.images.cards import number
 from rgbench.images.cutout import per_pixel
 from rgbench.images.domain import FORBIDDING, SCALE_TOLERANCE, Domain, Looked, Oddity, beam_after, bring, look
 from rgbench.images.fits import FitsImage
@@ -181,7 +182,7 @@ def about_position(image: FitsImage, position: tuple[float, float]) -> tuple[Fit
     pixels[new_rows, new_columns] = image.pixels[old_rows, old_columns]
     header = image.header.copy()
     for axis, shift in zip(image.axes, (down, across), strict=True):
-        header[f"CRPIX{axis}"] = header.get(f"CRPIX{axis}", 0.0) - shift
+        header[f"CRPIX{axis}"] = number(header, f"CRPIX{axis}", 0.0) - shift
     return replace(image, pixels=pixels, header=header), ""
 
 

@@ -13,14 +13,14 @@ import torch
 from rgbench.data.catalogue import DataSet
 from rgbench.data.load import load_dataset
 from rgbench.errors import SpecError
-from rgbench.runs.check import check_images, check_sides, check_study, describe_run
+from rgbench.runs.check import canonical_study, check_images, check_sides, check_study, describe_run
 from rgbench.runs.device import check_device
 from rgbench.runs.execute import Bench, execute
 from rgbench.runs.listeners import Listener, Silence
 from rgbench.runs.plan import Plan
 from rgbench.runs.prepare import make_split, make_targets
 from rgbench.runs.side_by_side import Work, choose_team, run_side_by_side
-from rgbench.spec import RunSpec, Study, read_study, resolve
+from rgbench.spec import MOST_EPOCHS, RunSpec, Study, read_study, resolve
 from rgbench.store.store import RunRecord, Store
 
 _OVERHEAD_MACS = 2e7
@@ -28,9 +28,18 @@ _OVERHEAD_MACS = 2e7
 
 
 def find_study(name: str) -> Study:
-    """Read a study from a TOML file, or one that ships with the package by its bare name."""
-    if Path(name).is_file() or name.endswith(".toml"):
-        return read_study(Path(name))
+    """Read a study from a TOML file, or one that ships with the package by its bare name.
+
+    `SpecError` names the file, and the key that is wrong; networks are known, and their layers can be read.
+    """
+    # A name with NUL is no file.
+    if name.endswith(".toml") or ("\0" not in name and Path(name).exists()):
+        study = read_study(Path(name))
+        try:
+            canonical_study(study)
+        except SpecError as error:
+            raise SpecError(f"{name}: {error}") from error
+        return study
     folder = resources.files("rgbench.studies")
     known = sorted(p.name.removesuffix(".toml") for p in folder.iterdir() if p.name.endswith(".toml"))
     if name not in known:
@@ -80,6 +89,11 @@ def _with_same_steps(spec: RunSpec, dataset: DataSet) -> RunSpec:
     whole = spec.model_copy(update={"data": spec.data.model_copy(update={"train_limit": None})})
     times = len(make_split(whole, dataset).indices("train")) / limit
     recipe = spec.recipe.model_copy(update={"epochs": max(1, round(spec.recipe.epochs * times))})
+    if recipe.epochs > MOST_EPOCHS:
+        raise SpecError(
+            f"train_limits: {limit} sources would need {recipe.epochs:,} epochs for as many steps; 1 to "
+            f"{MOST_EPOCHS:,} are legal: set same_steps = false, or fewer epochs"
+        )
     return spec.model_copy(update={"recipe": recipe})
 
 

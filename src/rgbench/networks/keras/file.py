@@ -1,44 +1,28 @@
-"""Keras 2 model files (HDF5): their layers and weights. No code from the file is run.
+"""Model files of Keras 2 and 3 (.h5, .keras): their layers and weights. No code from the file is run.
 
-Such a file holds the architecture as JSON (attribute ``model_config``) and the weights of each layer as
-data sets under ``model_weights``. Graphs must be made of branches that start from one layer and meet in one
-(`rgbench.networks.notation.layers.Branches`), as those of the 2021 testbed are.
+`rgbench.networks.keras.contents` reads the file, `rgbench.networks.keras.graph` its layers, and
+`rgbench.networks.keras.options` the options of each.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
-from numpy.typing import NDArray
 
-from rgbench.errors import DataError, SpecError
-from rgbench.networks.modules.modules import BATCHNORM_EPSILON
-from rgbench.networks.notation.layers import (
-    Activation,
-    BatchNorm,
-    Branches,
-    Conv,
-    Dense,
-    Dropout,
-    Flatten,
-    GlobalPool,
-    Layer,
-    LeakyReLU,
-    MaxPool,
-)
-
-FloatArray = NDArray[np.float32]
-Config = dict[str, Any]
-LARGEST_CONFIG = 1 << 24
-"""Bytes of JSON that are read at most; the testbed's longest takes 40,000."""
-_INITIALISERS = {"HeNormal": "he", "he_normal": "he"}
-_MERGES = {"Add": "Add", "Concatenate": "Concat"}
+from rgbench.errors import DataError, SpecError, shown
+from rgbench.networks.keras.contents import Contents, FloatArray, read_contents
+from rgbench.networks.keras.graph import Graph, Node, Row, check_ends, read_nodes
+from rgbench.networks.notation.analysis import analyse, check_outputs, split_output
+from rgbench.networks.notation.layers import Branches, Conv, Dense, Dropout, Layer
+from rgbench.networks.notation.notation import parse_layers, to_text
+from rgbench.networks.notation.order import Place, keras_order
+from rgbench.networks.notation.wording import LARGEST_NUMBER
 
 
 @dataclass(frozen=True)
@@ -65,278 +49,150 @@ class KerasModel:
 
 
 def read_keras_file(path: Path | str) -> KerasModel:
-    """Read a model that Keras 2 saved with ``model.save("....h5")``.
+    """Read a model that Keras saved with ``model.save``: ``....h5`` of Keras 2 or 3, ``....keras`` of Keras 3.
 
     Raises
     ------
     DataError
-        If it is no such file, or holds a layer that has no counterpart here; the message names the layer.
+        If it is no such file, is damaged, or holds a layer or an option that has no counterpart here; the message
+        names the file, the layer and the option.
     """
     path = Path(path)
     try:
-        with h5py.File(path, "r") as file:
-            configs = _layer_configs(path, file)
-            weights = {
-                name: _weights(path, file, name) for name in _names(file["model_weights"], "layer_names")
-            }
-    except (OSError, KeyError) as error:
-        raise DataError(f"{path}: is no Keras 2 model file (HDF5): {error}") from error
-    shape = _input_shape(path, configs)
-    made = _Graph(path, configs).layers()
-    arrays = [
-        array for config in configs for array in _complete(path, config, weights.get(config["name"], []))
-    ]
-    outputs = [layer for layer in made if isinstance(layer, Dense)]
-    if not outputs or outputs[-1].units is None:
-        raise DataError(f"{path}: the model has no dense layer, so no class outputs")
-    return KerasModel(made, (shape[0], shape[1]), shape[2], outputs[-1].units, arrays)
-
-
-def _layer_configs(path: Path, file: Any) -> list[Config]:
-    """Read the layers of the architecture, each with its name and the names of the layers before it."""
-    if "model_config" not in file.attrs:
-        raise DataError(f"{path}: holds weights but no architecture; name the network that they belong to")
-    text = file.attrs["model_config"]
-    if len(text) > LARGEST_CONFIG:
-        raise DataError(f"{path}: the architecture has {len(text)} bytes; {LARGEST_CONFIG} are read at most")
-    try:
-        model = json.loads(text)
-        layers = model["config"]["layers"] if isinstance(model["config"], dict) else model["config"]
-        sequential = model["class_name"] == "Sequential"
-        return [
-            _layer_config(path, layer, layers[place - 1] if sequential and place else None)
-            for place, layer in enumerate(layers)
-        ]
-    except (ValueError, KeyError, TypeError, IndexError) as error:
-        raise DataError(f"{path}: its architecture is not that of a Keras 2 model: {error!r}") from error
-
-
-def _layer_config(path: Path, layer: Config, before: Config | None) -> Config:
-    """Give one layer's class, name, options, and the names of the layers that it takes."""
-    nodes = layer.get("inbound_nodes", [])
-    if len(nodes) > 1:
+        return _understand(read_contents(path))
+    except RecursionError:
+        raise DataError(f"{path}: its architecture is nested too deeply") from None
+    except (LookupError, TypeError, AttributeError, json.JSONDecodeError) as error:
         raise DataError(
-            f"{path}: layer {layer['config']['name']!r} is used {len(nodes)} times; once is legal"
+            f"{path}: its architecture is not that of a Keras model: {type(error).__name__} {shown(str(error))}"
+        ) from error
+    except (ValueError, SpecError) as error:
+        raise DataError(f"{path}: {error}") from error
+
+
+def _understand(contents: Contents) -> KerasModel:
+    """Make layers and arrays of a file's contents; other exceptions than ours tell that they are of another form."""
+    _check_origin(contents)
+    model = json.loads(contents.architecture)
+    nodes = read_nodes(model)
+    image_size, channels = _input_shape(model, nodes[0])
+    graph = Graph(nodes)
+    check_ends(model, nodes)
+    row = graph.row()
+    # The store keeps the layers as text.
+    parse_layers(to_text(row.layers))
+    n_classes = _outputs(row.layers, image_size, channels)
+    arrays = _arrays(row, _by_name(contents, nodes))
+    return KerasModel(row.layers, image_size, channels, n_classes, arrays)
+
+
+def _check_origin(contents: Contents) -> None:
+    """Refuse files of Keras 1, and of Theano, whose kernels are mirrored."""
+    if contents.version.startswith(("0.", "1.")):
+        raise ValueError(f"was written by Keras {contents.version}; Keras 2 and 3 are legal")
+    if contents.backend == "theano":
+        raise ValueError(
+            "was written with the backend 'theano', whose kernels are mirrored; tensorflow is legal"
         )
-    inbound = [str(entry[0]) for entry in nodes[0]] if nodes else []
-    if before is not None:
-        inbound = [before["config"]["name"]]
-    options = layer["config"]
-    return {"class": layer["class_name"], "name": options["name"], "options": options, "inbound": inbound}
 
 
-def _names(group: Any, attribute: str) -> list[str]:
-    """Read a list of names; long lists are kept in pieces, ``layer_names0``, ``layer_names1`` ..."""
-    pieces = [attribute] if attribute in group.attrs else []
-    if not pieces:
-        pieces = sorted(
-            (key for key in group.attrs if key.startswith(attribute)), key=lambda key: (len(key), key)
-        )
-    return [
-        name.decode() if isinstance(name, bytes) else str(name)
-        for piece in pieces
-        for name in group.attrs[piece]
-    ]
+def _input_shape(model: Any, first: Node) -> tuple[tuple[int, int], int]:
+    """Give (rows, columns) and the number of channels of the images."""
+    shape = first.options.get("batch_input_shape") or first.options.get("batch_shape")
+    if not shape and isinstance(model["config"], dict):
+        shape = model["config"].get("build_input_shape")
+    if not shape:
+        raise ValueError("the architecture does not say the shape of its input")
+    if (
+        not isinstance(shape, list)
+        or len(shape) != 4
+        or not all(type(side) is int and 0 < side <= LARGEST_NUMBER for side in shape[1:])
+    ):
+        raise ValueError(f"the input's shape {shown(shape)} is not (batch, rows, columns, channels)")
+    return (shape[1], shape[2]), shape[3]
 
 
-def _weights(path: Path, file: Any, layer: str) -> list[FloatArray]:
-    """Read the weights of one layer, in its own order."""
-    group = file["model_weights"][layer]
-    arrays = []
-    for name in _names(group, "weight_names"):
-        if not isinstance(group.get(name, getlink=True), h5py.HardLink):
-            raise DataError(f"{path}: the weights {name!r} of layer {layer!r} are a link to elsewhere")
-        arrays.append(np.asarray(group[name], dtype=np.float32))
+def _outputs(layers: tuple[Layer, ...], image_size: tuple[int, int], channels: int) -> int:
+    """Count the class outputs; raise `SpecError` if the layers do not fit together, or end in none."""
+    outputs = [layer for layer in layers if isinstance(layer, Dense)]
+    if not outputs or outputs[-1].units is None:
+        raise ValueError("the model has no dense layer, so no class outputs")
+    split_output(layers)
+    facts = analyse(layers, image_size, outputs[-1].units, channels).layers
+    check_outputs(facts[-1].output_shape, facts[-1].text, outputs[-1].units)
+    return outputs[-1].units
+
+
+def _by_name(contents: Contents, nodes: list[Node]) -> dict[str, list[tuple[str, FloatArray]]]:
+    """Give the weights of each layer by its name; refuse weights of which the architecture does not know."""
+    names = {node.name: node.name for node in nodes}
+    if contents.by_class:
+        names = dict(_names_by_class(nodes))
+    for layer, found in contents.weights.items():
+        if found and layer not in names.values():
+            raise ValueError(f"holds weights of {shown(layer)}, which is no layer of its architecture")
+    return {name: contents.weights.get(stored, []) for name, stored in names.items()}
+
+
+def _names_by_class(nodes: list[Node]) -> Iterator[tuple[str, str]]:
+    """Give each layer's name and the one of its class and number, under which a .keras file has its weights."""
+    before: Counter[str] = Counter()
+    for node in nodes:
+        stem = _SNAKE.get(node.kind, node.kind)
+        yield node.name, f"{stem}_{before[stem]}" if before[stem] else stem
+        before[stem] += 1
+
+
+_SNAKE = {"Conv2D": "conv2d", "Dense": "dense", "BatchNormalization": "batch_normalization"}
+"""What a .keras file calls the classes that have weights."""
+
+
+def _arrays(row: Row, weights: dict[str, list[tuple[str, FloatArray]]]) -> list[FloatArray]:
+    """List the weights in Keras' order; what a layer was saved without is added, zeros for a bias, ones for a scale."""
+    arrays: list[FloatArray] = []
+    known: set[str] = set()
+    for place in keras_order(row.layers):
+        node = _source(row, place)
+        if isinstance(node, Node) and node.name not in known:
+            known.add(node.name)
+            arrays += _complete(node, weights[node.name])
     return arrays
 
 
-def _input_shape(path: Path, configs: list[Config]) -> tuple[int, int, int]:
-    for config in configs:
-        shape = config["options"].get("batch_input_shape") or config["options"].get("batch_shape")
-        if shape:
-            if len(shape) != 4 or not all(isinstance(side, int) and side > 0 for side in shape[1:]):
-                raise DataError(f"{path}: the input's shape {shape} is not (batch, rows, columns, channels)")
-            return (shape[1], shape[2], shape[3])
-    raise DataError(f"{path}: the architecture does not say the shape of its input")
+def _source(row: Row, place: Place) -> Node | tuple[Row, ...]:
+    """Give the layer of Keras at a place of the row."""
+    source = row.sources[place[0]]
+    if len(place) > 1 and isinstance(source, tuple):
+        return _source(source[place[1]], place[2:])
+    return source
 
 
-class _Graph:
-    """The layers of a model by name, written as rows of layers and branches."""
-
-    def __init__(self, path: Path, configs: list[Config]) -> None:
-        self.path = path
-        self.nodes = {config["name"]: config for config in configs}
-        self.place = {name: place for place, name in enumerate(self.nodes)}
-        self.dominators: dict[str, set[str]] = {}
-        for name, node in self.nodes.items():
-            above = [self._dominators_of(name, inbound) for inbound in node["inbound"]]
-            self.dominators[name] = {name} | (set.intersection(*above) if above else set())
-        self.taken: list[str] = []
-
-    def _dominators_of(self, name: str, inbound: str) -> set[str]:
-        if inbound not in self.dominators:
-            raise DataError(f"{self.path}: layer {name!r} takes {inbound!r}, which does not stand before it")
-        return self.dominators[inbound]
-
-    def layers(self) -> tuple[Layer, ...]:
-        """Write the whole graph as one row."""
-        used = {name for node in self.nodes.values() for name in node["inbound"]}
-        ends = [name for name in self.nodes if name not in used]
-        if len(ends) != 1:
-            raise DataError(
-                f"{self.path}: the model ends in {', '.join(ends) or 'nothing'}; one output is legal"
-            )
-        row = self._row(ends[0], None)
-        if sorted(self.taken) != sorted(self.nodes):
-            twice = next(name for name in self.nodes if self.taken.count(name) != 1)
-            raise DataError(
-                f"{self.path}: the graph is not made of branches that start and meet together ({twice!r})"
-            )
-        return tuple(row)
-
-    def _row(self, name: str, start: str | None) -> list[Layer]:
-        """List the layers after `start`, up to and with `name`."""
-        row: list[list[Layer]] = []
-        while name != start:
-            node = self.nodes[name]
-            self.taken.append(name)
-            if len(node["inbound"]) > 1:
-                shared = set.intersection(*(self.dominators[inbound] for inbound in node["inbound"]))
-                fork = max(shared, key=lambda each: self.place[each])
-                merge = _merge(self.path, node)
-                row.append([Branches(merge, tuple(tuple(self._row(each, fork)) for each in node["inbound"]))])
-                name = fork
-                continue
-            row.append(_make(self.path, node))
-            if not node["inbound"]:
-                break
-            name = node["inbound"][0]
-        return [layer for part in reversed(row) for layer in part]
-
-
-def _merge(path: Path, node: Config) -> str:
-    if node["class"] not in _MERGES:
-        raise _foreign(path, node, "takes several layers")
-    if node["class"] == "Concatenate" and node["options"].get("axis", -1) not in (-1, 3):
-        raise _foreign(path, node, "joins along another axis than the channels")
-    return _MERGES[node["class"]]
-
-
-def _make(path: Path, node: Config) -> list[Layer]:
-    """Make the layer of one node; an input layer makes none."""
-    maker = _MAKERS.get(node["class"])
-    if maker is None:
-        raise _foreign(path, node, "has no counterpart here")
-    try:
-        return maker(node["options"])
-    except (KeyError, TypeError, ValueError, SpecError) as error:
-        raise _foreign(path, node, f"cannot be read ({error})") from error
-
-
-def _foreign(path: Path, node: Config, reason: str) -> DataError:
-    legal = ", ".join(sorted([*_MAKERS, *_MERGES]))
-    return DataError(
-        f"{path}: layer {node['name']!r} ({node['class']}) {reason}; layers that are read: {legal}"
-    )
-
-
-def _conv(options: Config) -> list[Layer]:
-    _require(options, data_format="channels_last", groups=1)
-    _require({"dilation_rate": list(options.get("dilation_rate", [1, 1]))}, dilation_rate=[1, 1])
-    return [
-        Conv(
-            _pair(options["kernel_size"]),
-            int(options["filters"]),
-            _pair(options["strides"]),
-            str(options["padding"]),
-            str(options["activation"]),
-            _l2(options),
-            _initialiser(options, "gu"),
-        )
-    ]
-
-
-def _dense(options: Config) -> list[Layer]:
-    initialiser = _initialiser(options, "gu")
-    return [Dense(int(options["units"]), str(options["activation"]), _l2(options), initialiser)]
-
-
-def _pool(options: Config) -> list[Layer]:
-    _require(options, data_format="channels_last")
-    size = _pair(options["pool_size"])
-    return [MaxPool(size, _pair(options["strides"] or size), str(options["padding"]))]
-
-
-def _batch_norm(options: Config) -> list[Layer]:
-    _require(options, epsilon=BATCHNORM_EPSILON)
-    return [BatchNorm()]
-
-
-def _relu(options: Config) -> list[Layer]:
-    _require({"max_value": options.get("max_value")}, max_value=None)
-    slope = float(options.get("negative_slope") or 0.0)
-    return [LeakyReLU(slope) if slope else Activation("relu")]
-
-
-_MAKERS: dict[str, Callable[[Config], list[Layer]]] = {
-    "InputLayer": lambda options: [],
-    "Conv2D": _conv,
-    "MaxPooling2D": _pool,
-    "Dropout": lambda options: [Dropout(float(options["rate"]))],
-    "BatchNormalization": _batch_norm,
-    "BatchNormalizationV1": _batch_norm,
-    "Flatten": lambda options: [Flatten()],
-    "GlobalAveragePooling2D": lambda options: [GlobalPool()],
-    "Dense": _dense,
-    "Activation": lambda options: [Activation(str(options["activation"]))],
-    "ReLU": _relu,
-    "LeakyReLU": lambda options: [LeakyReLU(_shortest(options.get("alpha", options.get("negative_slope"))))],
-    "Softmax": lambda options: [Activation("softmax")],
+_PARTS = {
+    "Conv2D": {"kernel": "", "bias": "use_bias"},
+    "Dense": {"kernel": "", "bias": "use_bias"},
+    "BatchNormalization": {"gamma": "scale", "beta": "center", "moving_mean": "", "moving_variance": ""},
 }
+"""The weights of a layer in their order, and the option without which each is left out."""
 
 
-def _complete(path: Path, config: Config, arrays: list[FloatArray]) -> list[FloatArray]:
-    """Add what a layer was saved without: zeros for a bias or offset, ones for a scale."""
-    options = config["options"]
-    if config["class"] in ("Conv2D", "Dense") and not options.get("use_bias", True):
-        return [*arrays, np.zeros(arrays[0].shape[-1], dtype=np.float32)]
-    if config["class"].startswith("BatchNormalization") and len(arrays) < 4:
-        if len(arrays) < 2:
-            raise DataError(f"{path}: layer {config['name']!r} lacks its running mean and variance")
-        like = arrays[-1]
-        scale = [arrays[0]] if options.get("scale", True) else [np.ones_like(like)]
-        offset = [arrays[-3]] if options.get("center", True) else [np.zeros_like(like)]
-        return [*scale, *offset, *arrays[-2:]]
-    return arrays
-
-
-def _require(options: Config, **wanted: Any) -> None:
-    for key, value in wanted.items():
-        if options.get(key, value) != value:
-            raise ValueError(f"{key} is {options[key]!r}; {value!r} is legal")
-
-
-def _pair(value: Any) -> tuple[int, int]:
-    return (value, value) if isinstance(value, int) else (int(value[0]), int(value[1]))
-
-
-def _l2(options: Config) -> float:
-    regulariser = options.get("kernel_regularizer")
-    if not regulariser:
-        return 0.0
-    if float(regulariser["config"].get("l1", 0.0)):
-        raise ValueError("an L1 term is not supported")
-    return _shortest(regulariser["config"]["l2"])
-
-
-def _shortest(value: Any) -> float:
-    """Give a float32 that the file writes out in full, 0.009999999776482582, as it was meant, 0.01."""
-    return float(np.format_float_positional(np.float32(value)))
-
-
-def _initialiser(options: Config, default: str) -> str:
-    initialiser = options.get("kernel_initializer") or {}
-    return _INITIALISERS.get(str(initialiser.get("class_name")), default)
+def _complete(node: Node, found: list[tuple[str, FloatArray]]) -> list[FloatArray]:
+    """Give all weights of a layer, those that it was saved without among them."""
+    parts = _PARTS.get(node.kind.removesuffix("V1"), {})
+    there = [part for part, option in parts.items() if not option or node.options.get(option, True)]
+    names = [name for name, _ in found]
+    # An array of a .keras file has a number for its name.
+    short = [name.rpartition("/")[2].partition(":")[0] for name in names]
+    if len(found) != len(there) or any(
+        not name.isdecimal() and name != part for name, part in zip(short, there, strict=True)
+    ):
+        raise ValueError(
+            f"layer {node.name!r} ({node.kind}) has the weights {shown(names)}; "
+            f"{', '.join(there) or 'none'} is legal"
+        )
+    given = {part: array for part, (_, array) in zip(there, found, strict=True)}
+    length = found[-1][1].shape[-1] if found and found[-1][1].ndim else 0
+    fill = {"gamma": np.ones, "bias": np.zeros, "beta": np.zeros}
+    return [given[part] if part in given else fill[part](length, dtype=np.float32) for part in parts]
 
 
 def unseeded(layer: Layer) -> Layer:

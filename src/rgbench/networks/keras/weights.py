@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import prod
-from string import ascii_lowercase
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,6 +25,7 @@ from rgbench.networks.modules.modules import (
 )
 from rgbench.networks.notation.geometry import Shape
 from rgbench.networks.notation.layers import Branches, Layer
+from rgbench.networks.notation.order import Place, keras_order, position
 
 FloatArray = NDArray[np.float32]
 
@@ -77,30 +78,21 @@ def _slots(model: nn.Module) -> list[tuple[str, Tensor, tuple[Shape, ...]]]:
     """List (label, tensor, shapes of the flattened maps) in Keras' order."""
     if not isinstance(model, LayeredNetwork):
         raise DataError(f"Keras weights fit networks of the catalogue only, not {type(model).__name__}")
-    nodes, _ = _nodes(model.layers, model.stack, 0)
-    ordered = sorted(nodes, key=lambda node: -node[0])
-    return [slot for _, label, module in ordered for slot in _module_slots(label, module)]
+    slots: list[tuple[str, Tensor, tuple[Shape, ...]]] = []
+    for place in keras_order(model.layers):
+        layer, module = _at(model.layers, model.stack, place)  # type: ignore[arg-type]
+        if module is not None:
+            slots += _module_slots(f"layer {position(place)} ({layer})", module)
+    return slots
 
 
-def _nodes(
-    layers: Sequence[Layer], stack: nn.Sequential, depth: int, prefix: str = ""
-) -> tuple[list[tuple[int, str, nn.Module]], int]:
-    """List (depth, label, module) from the output back to the input, and give the depth before the input.
-
-    Keras orders the weights of a graph by depth, the distance from the output, deepest first.
-    """
-    nodes: list[tuple[int, str, nn.Module]] = []
-    for place, (layer, module) in reversed(list(enumerate(zip(layers, stack, strict=False), start=1))):
-        nodes.append((depth, f"layer {prefix}{place} ({layer})", module))
-        depth += 1
-        if isinstance(layer, Branches) and isinstance(module, BranchModule):
-            ends = [depth]
-            for letter, inner, branch in zip(ascii_lowercase, layer.branches, module.branches, strict=False):
-                found, end = _nodes(inner, branch, depth, f"{prefix}{place}{letter}")  # type: ignore[arg-type]
-                nodes += found
-                ends.append(end)
-            depth = max(ends)
-    return nodes, depth
+def _at(layers: Sequence[Layer], stack: Sequence[nn.Module], place: Place) -> tuple[Layer, nn.Module | None]:
+    """Give the layer at a place and its module; an output activation has none."""
+    layer, module = layers[place[0]], stack[place[0]] if place[0] < len(stack) else None
+    if len(place) > 1 and isinstance(layer, Branches) and isinstance(module, BranchModule):
+        inner: Any = module.branches[place[1]]
+        return _at(layer.branches[place[1]], inner, place[2:])
+    return layer, module
 
 
 def _module_slots(label: str, module: nn.Module) -> list[tuple[str, Tensor, tuple[Shape, ...]]]:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from rgbench.errors import DataError, RgbenchError, SpecError
+from rgbench.errors import DataError, RgbenchError, SpecError, one_line, shown
 from rgbench.networks.cards import NetworkFactory
 from rgbench.networks.modules.modules import Network, ends_in_softmax
 from rgbench.networks.notation.analysis import ImageSize, image_shape
@@ -58,8 +58,9 @@ def build_foreign(
         callable returns no module, or the module ends in a softmax.
     """
     door, _, target = name.partition(":")
-    if not door or not target:
-        raise SpecError(f"network {name!r} is not of the form module:callable or timm:NAME")
+    words = [] if door == "timm" else [*door.split("."), target]
+    if not target or not name.isprintable() or not all(word.isidentifier() for word in words):
+        raise SpecError(f"network {shown(name)} is not of the form module:callable or timm:NAME")
     factory = timm_factory(target) if door == "timm" else import_factory(door, target)
     return wrap_factory(name, factory, image_size, n_classes, channels, generator)
 
@@ -126,7 +127,7 @@ def count_foreign(model: Network) -> dict[str, Any]:
             model.eval()(image)
     except Exception as error:
         raise SpecError(
-            f"network {model.name} cannot run on images of {model.image_size} pixels: {error}"
+            f"network {model.name} cannot run on images of {model.image_size} pixels: {one_line(error)}"
         ) from error
     finally:
         model.train(was_training)
@@ -206,10 +207,10 @@ def wrap_factory(
             inner = factory(image_size=image_size, n_classes=n_classes, channels=channels)
         except RgbenchError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise SpecError(
                 f"network {name} raised {type(error).__name__} when it was made with image_size={image_size}, "
-                f"n_classes={n_classes}, channels={channels}: {error}"
+                f"n_classes={n_classes}, channels={channels}: {one_line(error)}"
             ) from error
     if not isinstance(inner, nn.Module):
         raise SpecError(f"network {name} returned a {type(inner).__name__}, not a torch.nn.Module")
@@ -227,5 +228,6 @@ def _draw_seed(generator: torch.Generator) -> int:
 def _import(module_name: str, purpose: str) -> ModuleType:
     try:
         return importlib.import_module(module_name)
-    except (ImportError, RuntimeError, OSError) as error:
-        raise SpecError(f"{purpose}: cannot import {module_name!r} ({error})") from error
+    except (Exception, SystemExit) as error:  # a module's own code may raise anything
+        reason = str(error) if isinstance(error, ImportError) else f"{type(error).__name__}: {error}"
+        raise SpecError(f"{purpose}: cannot import {module_name!r} ({one_line(reason)})") from error

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from rgbench.errors import SpecError
+from rgbench.errors import SpecError, shown
 from rgbench.networks.notation.layers import (
     ACTIVATIONS,
     CLASSES,
@@ -105,7 +105,7 @@ class Options:
     def done(self) -> None:
         """Raise `SpecError` if a word is left."""
         if self._words:
-            raise SpecError(f"{self._words[0]!r} does not belong here, or is given twice")
+            raise SpecError(f"{shown(self._words[0])} does not belong here, or is given twice")
 
 
 @dataclass(frozen=True)
@@ -172,7 +172,10 @@ def read_layer(words: list[str]) -> Layer:
     """
     kind, head = _find(words[0])
     options = Options(words[1:])
-    layer = kind.read(head, options)
+    try:
+        layer = kind.read(head, options)
+    except ValueError as error:  # a number of too many digits
+        raise SpecError(f"{shown(words[0])}: {error}") from error
     options.done()
     return layer
 
@@ -183,10 +186,10 @@ def _find(word: str) -> tuple[LayerKind, re.Match[str]]:
     try:
         kind = layer_kinds().get(letters[0] if letters else word)
     except SpecError as error:
-        raise SpecError(f"{word!r} is not a layer: {error}") from None
+        raise SpecError(f"{shown(word)} is not a layer: {error}") from None
     head = re.fullmatch(kind.pattern, word)
     if head is None:
-        raise SpecError(f"{word!r} is not a layer; it is written like {kind.form}")
+        raise SpecError(f"{shown(word)} is not a layer; it is written like {kind.form}")
     return kind, head
 
 

@@ -17,6 +17,7 @@ from rgbench.networks.notation.geometry import Shape, Window
 from rgbench.networks.notation.wording import (
     by,
     check_choice,
+    check_number,
     check_padding,
     check_positive,
     l2_text,
@@ -76,8 +77,7 @@ class _Kernel(Layer):
     def _check_kernel(self, activation: str, l2: float, initialiser: str) -> None:
         check_choice("activation", activation, ACTIVATIONS)
         check_choice("initialiser", initialiser, INITIALISERS)
-        if l2 < 0:
-            raise SpecError(f"L2 {l2!r} is less than 0")
+        check_number("L2", l2)
 
 
 @dataclass(frozen=True)
@@ -438,6 +438,9 @@ class LeakyReLU(Layer):
 
     slope: float
 
+    def __post_init__(self) -> None:
+        check_number("slope", self.slope)
+
     def __str__(self) -> str:
         return f"LeakyReLU({self.slope!r})"
 
@@ -486,8 +489,8 @@ def group_order(group: str) -> int:
     (8, 8)
     """
     match = GROUP.fullmatch(group)
-    if match is None:
-        raise SpecError(f"group {group!r} is not C or D and a number, such as C8 or D4")
+    if match is None or len(match[2]) > 3:
+        raise SpecError(f"group {group!r} is not C or D and a number from 1 to 999, such as C8 or D4")
     return int(match[2]) * (2 if match[1] == "D" else 1)
 
 

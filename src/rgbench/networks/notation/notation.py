@@ -36,9 +36,16 @@ import re
 from collections.abc import Iterable
 from itertools import groupby
 
-from rgbench.errors import SpecError
+from rgbench.errors import SpecError, shown
 from rgbench.networks.notation.kinds import legal_forms, read_layer
 from rgbench.networks.notation.layers import Branches, Layer
+
+MOST_LAYERS = 10_000
+"""Layers of a network, repeats and those of branches among them."""
+DEEPEST = 20
+"""How deep branches stand within branches."""
+LONGEST_TEXT = 100_000
+"""Characters of a line."""
 
 
 def parse_layers(text: str) -> tuple[Layer, ...]:
@@ -65,7 +72,9 @@ def parse_layers(text: str) -> tuple[Layer, ...]:
     (Dropout(rate=0.25, seeded=True), Dropout(rate=0.25, seeded=True), Flatten())
     """
     try:
-        return _parse_line(text)
+        if len(text) > LONGEST_TEXT:
+            raise SpecError(f"the line has {len(text):,} characters; up to {LONGEST_TEXT:,} are legal")
+        return _parse_line(text, DEEPEST)
     except SpecError as error:
         raise SpecError(
             f"{error}; legal forms: {legal_forms()}; ×n repeats a layer, '·' or ';' separates layers"
@@ -93,52 +102,70 @@ def _layer_text(layer: Layer) -> str:
     return f"{layer.merge}[{' | '.join(to_text(branch) or '=' for branch in layer.branches)}]"
 
 
-def _parse_line(text: str) -> tuple[Layer, ...]:
+def _parse_line(text: str, deeper: int) -> tuple[Layer, ...]:
+    """Read a line; `deeper` is how deep branches may stand in it."""
     layers: list[Layer] = []
+    size = 0
     for place, token in enumerate(_split(text, "·;"), start=1):
         try:
-            layers += _parse_token(token)
+            layer, count = _parse_token(token, deeper)
+            size += _size(layer) * count
+            if size > MOST_LAYERS:
+                raise SpecError(f"the network has more than {MOST_LAYERS:,} layers, so many are legal")
+            layers += [layer] * count
         except SpecError as error:
-            raise SpecError(f"layer {place} ({token!r}): {error}") from error
+            raise SpecError(f"layer {place} ({shown(token)}): {error}") from error
     return tuple(layers)
+
+
+def _size(layer: Layer) -> int:
+    """Count a layer, and the layers of its branches."""
+    if isinstance(layer, Branches):
+        return 1 + sum(_size(inner) for branch in layer.branches for inner in branch)
+    return 1
 
 
 def _split(text: str, separators: str) -> list[str]:
     """Split a text at separators that stand outside all brackets."""
-    parts, depth = [""], 0
-    for character in text:
+    parts, depth, start = [], 0, 0
+    for place, character in enumerate(text):
         depth += (character == "[") - (character == "]")
         if depth < 0:
-            raise SpecError(f"a bracket ']' closes nothing in {text!r}")
+            raise SpecError(f"a bracket ']' closes nothing in {shown(text)}")
         if depth == 0 and character in separators:
-            parts.append("")
-        else:
-            parts[-1] += character
+            parts.append(text[start:place])
+            start = place + 1
     if depth:
-        raise SpecError(f"a bracket '[' is not closed in {text!r}")
-    return [part.strip() for part in parts]
+        raise SpecError(f"a bracket '[' is not closed in {shown(text)}")
+    return [part.strip() for part in [*parts, text[start:]]]
 
 
-def _parse_token(token: str) -> list[Layer]:
-    """Read one layer with its repeat count."""
-    match = re.fullmatch(r"(.*?)\s*[×*]\s*(\d+)", token, re.DOTALL)
-    body, count = (match[1], int(match[2])) if match else (token, 1)
-    if count < 1:
-        raise SpecError("a layer cannot be repeated 0 times")
+def _parse_token(token: str, deeper: int) -> tuple[Layer, int]:
+    """Read one layer, and how often it is repeated."""
+    match = re.fullmatch(r"(.*)[×*]\s*(\d+)", token, re.DOTALL)
+    body, count = (match[1].rstrip(), _count(match[2])) if match else (token, 1)
     branches = re.fullmatch(r"(\w+)\s*\[(.*)\]", body, re.DOTALL)
     if branches:
-        return [_read_branches(branches[1], branches[2])] * count
+        return _read_branches(branches[1], branches[2], deeper), count
     words = body.replace("(unseeded)", " (unseeded)").split()
     if not words:
         raise SpecError("a layer is empty")
-    return [read_layer(words)] * count
+    return read_layer(words), count
 
 
-def _read_branches(merge: str, inside: str) -> Branches:
+def _count(digits: str) -> int:
+    if len(digits) > len(str(MOST_LAYERS)) or not 1 <= int(digits) <= MOST_LAYERS:
+        raise SpecError(f"a layer cannot be repeated {digits[:20]} times; 1 to {MOST_LAYERS:,} is legal")
+    return int(digits)
+
+
+def _read_branches(merge: str, inside: str, deeper: int) -> Branches:
+    if deeper == 0:
+        raise SpecError(f"branches stand more than {DEEPEST} deep within each other; so many are legal")
     branches: list[tuple[Layer, ...]] = []
     for place, text in enumerate(_split(inside, "|"), start=1):
         try:
-            branches.append(() if text == "=" else _parse_line(text))
+            branches.append(() if text == "=" else _parse_line(text, deeper - 1))
         except SpecError as error:
             raise SpecError(f"branch {place}: {error}") from error
     return Branches(merge, tuple(branches))

@@ -5,17 +5,27 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from rgbench.errors import SpecError
+from rgbench.errors import SpecError, shown
 
-PADDING = re.compile(r"same|valid|pad[1-9]\d*")
+PADDING = re.compile(r"same|valid|pad[1-9]\d{0,3}")
 """Every padding: Keras' two, and a fixed number of pixels on each side."""
+LARGEST_NUMBER = 1_000_000
+"""No side, step, or number of filters or units is larger."""
 
 
 def check_positive(**sizes: tuple[int, ...]) -> None:
-    """Raise `SpecError` if any number is below 1; the keyword is its name."""
+    """Raise `SpecError` if any number is below 1, or above `LARGEST_NUMBER`; the keyword is its name."""
     for name, values in sizes.items():
         if min(values) < 1:
             raise SpecError(f"{name} {by(values)} is less than 1")
+        if max(values) > LARGEST_NUMBER:
+            raise SpecError(f"{name} {shown(max(values))} is too large; 1 to {LARGEST_NUMBER:,} is legal")
+
+
+def check_number(name: str, value: float) -> None:
+    """Raise `SpecError` if a number is negative or infinite."""
+    if not 0 <= value < float("inf"):
+        raise SpecError(f"{name} {value!r} is less than 0, or infinite")
 
 
 def check_choice(name: str, value: str, legal: Iterable[str]) -> None:
@@ -27,7 +37,7 @@ def check_choice(name: str, value: str, legal: Iterable[str]) -> None:
 def check_padding(padding: str) -> None:
     """Raise `SpecError` if a padding is not a word of the notation."""
     if not PADDING.fullmatch(padding):
-        raise SpecError(f"padding {padding!r} is not one of same, valid, pad1, pad2 ...")
+        raise SpecError(f"padding {shown(padding)} is not one of same, valid, pad1, pad2 ... pad9999")
 
 
 def by(sizes: tuple[int, ...]) -> str:
