@@ -33,6 +33,7 @@ from pydantic import (
 )
 
 from rgbench.errors import SpecError
+from rgbench.escapes import utf8
 from rgbench.extensions import load_extensions
 from rgbench.registry import Registry
 
@@ -280,10 +281,8 @@ class Study(_Frozen):
             raise ValueError(
                 "the report is named after it: 1 to 100 printable characters, no dot at the beginning"
             )
-        if {"/", "\\"} & set(value) or value == "report":
-            raise ValueError(
-                "the report is named after it: no slash, and not 'report', which names that of the store"
-            )
+        if value == "report":
+            raise ValueError("the report is named after it: not 'report', which names that of the store")
         return value
 
     @field_validator("extensions")
@@ -336,7 +335,7 @@ def read_study(path: Path | str) -> Study:
         raise SpecError(f"{path}: cannot be read: {error.strerror or error}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SpecError(f"{path}: is not TOML: {error}") from error
-    content.setdefault("name", path.stem)
+    content.setdefault("name", utf8(path.stem))
     if isinstance(content.get("extensions"), list):
         content["extensions"] = [_beside(path, each) for each in content["extensions"]]
     return validate(Study, content, str(path))

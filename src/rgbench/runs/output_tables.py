@@ -7,12 +7,14 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from astropy.table import Table
 from numpy.typing import NDArray
 
 from rgbench.errors import SpecError
+from rgbench.escapes import csv_text, for_ascii, visible
 from rgbench.registry import Registry
 
 Columns = Mapping[str, NDArray[Any]]
@@ -34,11 +36,11 @@ def tables() -> Registry[TableWriter]:
     ['csv', 'parquet', 'vot', 'xml', 'fits']
     """
     registry = Registry("table", "rgbench.tables", _writer)
-    registry.register("csv", partial(_write_astropy, format="ascii.csv"))
+    registry.register("csv", _write_csv)
     registry.register("parquet", _write_parquet)
     for ending in ("vot", "xml"):
-        registry.register(ending, partial(_write_astropy, format="votable"))
-    registry.register("fits", partial(_write_astropy, format="fits"))
+        registry.register(ending, partial(_write_astropy, format="votable", written=visible))
+    registry.register("fits", partial(_write_astropy, format="fits", written=for_ascii))
     return registry
 
 
@@ -67,8 +69,23 @@ def _write_parquet(path: Path, columns: Columns) -> None:
     pq.write_table(pa.table({key: pa.array(values.tolist()) for key, values in columns.items()}), path)
 
 
-def _write_astropy(path: Path, columns: Columns, format: str) -> None:
-    Table(dict(columns)).write(path, format=format, overwrite=True)
+def _write_csv(path: Path, columns: Columns) -> None:
+    rows = zip(*(values.tolist() for values in columns.values()), strict=True)
+    path.write_bytes(csv_text([list(columns), *rows]).encode())
+
+
+def _write_astropy(path: Path, columns: Columns, format: str, written: Callable[[str], str]) -> None:
+    """Write a table in a format that cannot hold every character; `written` says how it holds the others."""
+    table = {written(name): _in(values, written) for name, values in columns.items()}
+    Table(table).write(path, format=format, overwrite=True)
+
+
+def _in(values: NDArray[Any], written: Callable[[str], str]) -> NDArray[Any]:
+    return (
+        np.array([written(text) for text in values.tolist()], dtype=str)
+        if values.dtype.kind == "U"
+        else values
+    )
 
 
 def _writer(name: str, item: Any) -> TableWriter:

@@ -21,6 +21,7 @@ from astropy.table import Table
 from numpy.typing import NDArray
 
 from rgbench.errors import DataError
+from rgbench.escapes import from_csv
 
 _HEAD_UNIT = re.compile(r"^(.*?\S)\s*[\[(]([^\])]*)[\])]$")
 _DELIMITERS = ",\t;|"
@@ -99,7 +100,8 @@ def _csv(path: Path) -> dict[str, Column]:
     if not lines:
         return {}
     delimiter = max(_DELIMITERS, key=lines[0].count)
-    rows = [[cell.strip() for cell in row] for row in csv.reader(lines, delimiter=delimiter, strict=True)]
+    reader = csv.reader(lines, delimiter=delimiter, strict=True)
+    rows = [[from_csv(cell.strip()) for cell in row] for row in reader]
     head, rows = rows[0], [row for row in rows[1:] if any(row)]
     while head and not head[-1]:
         head.pop()

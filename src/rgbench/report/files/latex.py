@@ -10,42 +10,13 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Sequence
 
+from rgbench.escapes import for_latex
 from rgbench.numbers import NONE
 
-_ESCAPES = {
-    "\\": r"\textbackslash{}",
-    "&": r"\&",
-    "%": r"\%",
-    "$": r"\$",
-    "#": r"\#",
-    "_": r"\_",
-    "{": r"\{",
-    "}": r"\}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "<": r"$<$",
-    ">": r"$>$",
-    "±": r"$\pm$",
-    "×": r"$\times$",
-    "–": "--",
-    "−": "$-$",
-    "…": r"\ldots{}",
-}
 _NUMBER = r"(?:[<>] ?)?[+−-]?\d+(?:\.\d+)?"
 _JOINED = re.compile(rf"({_NUMBER})(?: (±|–) ({_NUMBER}))?")
 _SINGLE = re.compile(rf"({_NUMBER})( %)?")
 _BETWEEN = {"±": r"${}\pm{}$", "–": "~to~"}
-
-
-def escaped(content: str) -> str:
-    r"""Escape text for LaTeX; what is not printable becomes a space.
-
-    Examples
-    --------
-    >>> print(escaped("50 %_$ −1"))
-    50 \%\_\$ $-$1
-    """
-    return "".join(_ESCAPES.get(c, c if c.isprintable() else " ") for c in content)
 
 
 def latex_table(
@@ -99,7 +70,7 @@ def _lay(number: int, cells: list[str], words: bool) -> tuple[str, list[str]]:
     if len(singles) == len(known):
         decimals = _Decimals(m[1] for m in singles)
         return "r", [_one(cell, decimals) for cell in cells]
-    return "r", [escaped(cell) for cell in cells]
+    return "r", [for_latex(cell) for cell in cells]
 
 
 class _Decimals:
@@ -112,17 +83,17 @@ class _Decimals:
         """Write a number, with room for the decimals it lacks, and a minus where it has a hyphen."""
         point, decimals = number.partition(".")[1:]
         room = ("" if point else ".") + "0" * (self.most - len(decimals)) if len(decimals) < self.most else ""
-        return escaped(number.replace("-", "−")) + (rf"\phantom{{{room}}}" if room else "")
+        return for_latex(number.replace("-", "−")) + (rf"\phantom{{{room}}}" if room else "")
 
 
 def _word(cell: str, number: int) -> str:
     # A row that begins with "[" would be read as the optional argument of the line break before it.
-    return ("{}" if number == 0 and cell.startswith(("[", "*")) else "") + escaped(cell)
+    return ("{}" if number == 0 and cell.startswith(("[", "*")) else "") + for_latex(cell)
 
 
 def _one(cell: str, decimals: _Decimals) -> str:
     match = _SINGLE.fullmatch(cell)
-    return escaped(cell) if match is None else decimals.fill(match[1]) + escaped(match[2] or "")
+    return for_latex(cell) if match is None else decimals.fill(match[1]) + for_latex(match[2] or "")
 
 
 def _three(cell: str, first: _Decimals, second: _Decimals) -> str:
@@ -136,8 +107,8 @@ def _three(cell: str, first: _Decimals, second: _Decimals) -> str:
 
 def _heading(name: str, kind: str) -> str:
     width = len(kind.replace("@{}", ""))
-    return _across(width, name) if width > 1 else escaped(name)
+    return _across(width, name) if width > 1 else for_latex(name)
 
 
 def _across(width: int, content: str) -> str:
-    return rf"\multicolumn{{{width}}}{{c}}{{{escaped(content)}}}"
+    return rf"\multicolumn{{{width}}}{{c}}{{{for_latex(content)}}}"
