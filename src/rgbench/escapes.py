@@ -122,15 +122,14 @@ def for_csv(text: str) -> str:
     r"""Put an apostrophe before text that a spreadsheet would take for a formula; `from_csv` takes it away.
 
     Numbers that are written as text stay as they are. Text that begins with apostrophes before such a sign gets one
-    more, so that the way back is never in doubt. A zero byte and lone surrogates, which no reader of CSV takes, are
-    written as Python does.
+    more, so that the way back is never in doubt. Lone surrogates, which UTF-8 cannot hold, are written as `utf8` does.
 
     Examples
     --------
     >>> for_csv("=cmd()"), for_csv("-12.5"), for_csv("J1204-0012"), for_csv("'=a")
     ("'=cmd()", '-12.5', 'J1204-0012', "''=a")
     """
-    plain = utf8(text).replace("\0", r"\x00")
+    plain = utf8(text)
     return f"'{plain}" if _FORMULA.match(plain) and not _NUMBER.fullmatch(plain) else plain
 
 

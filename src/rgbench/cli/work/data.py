@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -134,7 +135,7 @@ def _check_set(name: str, console: Console) -> None:
 
 def _check_folder(folder: Path, manifest: Path | None, options: FolderOptions, console: Console) -> None:
     """List what is wrong with each file of a folder, and what loading would do."""
-    if not folder.exists():
+    if not os.path.exists(folder):  # Path.exists raises if the name is too long  # noqa: PTH110
         close = ", ".join(difflib.get_close_matches(str(folder), data_sets().names(), n=3))
         hint = f"; did you mean {close}?" if close else ""
         raise SpecError(f"{folder}: neither a data set nor a folder{hint}")

@@ -6,6 +6,7 @@ the same name and the same verdict everywhere.
 
 from __future__ import annotations
 
+import os
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -141,12 +142,12 @@ def find_images(paths: Sequence[Path | str], endings: Sequence[str] = ENDINGS) -
     """
     found: list[ImageFile] = []
     for path in map(Path, paths):
+        if not os.path.exists(path):  # Path.exists raises if the name is too long  # noqa: PTH110
+            raise DataError(f"{path}: there is no such file or folder")
         if path.is_dir():
             found += list_images(sorted(path.rglob("*")), endings)
-        elif path.exists():
-            found += list_images([path], endings) or [ImageFile(file_stem(path), path)]
         else:
-            raise DataError(f"{path}: there is no such file or folder")
+            found += list_images([path], endings) or [ImageFile(file_stem(path), path)]
     return found
 
 

@@ -51,7 +51,8 @@ def latex_table(
     \end{tabular}
     """
     laid = [_lay(i, [row[i] for row in rows], i == 0 or i in words) for i in range(len(columns))]
-    head = " & ".join(_heading(name, kind) for name, (kind, _) in zip(columns, laid, strict=True))
+    heads = (_heading(i, name, kind) for i, (name, (kind, _)) in enumerate(zip(columns, laid, strict=True)))
+    head = " & ".join(heads)
     lines = [rf"\begin{{tabular}}{{{''.join(kind for kind, _ in laid)}}}", r"\toprule", rf"{head} \\"]
     lines += [r"\midrule", *(" & ".join(cells[j] for _, cells in laid) + r" \\" for j in range(len(rows)))]
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", *notes]) + "\n"
@@ -87,7 +88,7 @@ class _Decimals:
 
 
 def _word(cell: str, number: int) -> str:
-    # A row that begins with "[" would be read as the optional argument of the line break before it.
+    # A row that begins with "[" would be read as the optional argument of the line break, or rule, before it.
     return ("{}" if number == 0 and cell.startswith(("[", "*")) else "") + for_latex(cell)
 
 
@@ -105,9 +106,9 @@ def _three(cell: str, first: _Decimals, second: _Decimals) -> str:
     )
 
 
-def _heading(name: str, kind: str) -> str:
+def _heading(number: int, name: str, kind: str) -> str:
     width = len(kind.replace("@{}", ""))
-    return _across(width, name) if width > 1 else for_latex(name)
+    return _across(width, name) if width > 1 else _word(name, number)
 
 
 def _across(width: int, content: str) -> str:
