@@ -46,6 +46,7 @@ from rgbench.report import html
 from rgbench.report.blocks import Code, Figure, Gallery, Heading, Listing, Section, Table, Terms, Text, Tile
 from rgbench.report.cells import Cell
 from rgbench.report.draw import svg
+from rgbench.report.draw.figures import short
 from rgbench.report.files.latex import latex_table
 from rgbench.report.files.standalone import standalone
 from rgbench.report.files.text import comparison_lines, comparison_table
@@ -355,6 +356,13 @@ def test_svg_files(name):
     assert {each.tag.rpartition("}")[2] for each in root.iter()} == {
         *("svg", "rect", "text", "circle", "title", "image", "g"),
     }
+
+
+@EACH
+def test_names_are_shortened_as_they_are_shown(name):
+    assert len(short(name, 12)) <= 12
+    assert no_control(short(name, 12), "")
+    assert visible(name).startswith(short(name, 12).removesuffix("…"))
 
 
 class Reader(HTMLParser):

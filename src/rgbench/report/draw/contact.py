@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from rgbench.data.catalogue import DataSet, Flag
 from rgbench.escapes import for_xml
 from rgbench.images.geometry import central_crop
+from rgbench.report.draw.figures import short
 from rgbench.report.draw.pictures import picture
 
 COLUMNS = 8
@@ -79,7 +80,7 @@ def evenly(rows: NDArray[np.int64], wanted: int) -> NDArray[np.int64]:
 def _row(dataset: DataSet, label: int, name: str, top: int, columns: int) -> Iterator[str]:
     catalogue = dataset.catalogue
     members = np.flatnonzero(catalogue.label == label)
-    yield f'<text class="class" x="{GAP}" y="{top + SIDE // 2}">{for_xml(name)}</text>'
+    yield f'<text class="class" x="{GAP}" y="{top + SIDE // 2}">{for_xml(short(name, 14))}</text>'
     yield f'<text x="{GAP}" y="{top + SIDE // 2 + 16}">{len(members):,} sources</text>'
     usable = members[(catalogue.flags[members] & Flag.UNUSABLE) == 0]
     for column, row in enumerate(evenly(usable, columns)):
@@ -89,11 +90,7 @@ def _row(dataset: DataSet, label: int, name: str, top: int, columns: int) -> Ite
             f'<image x="{x}" y="{top}" width="{SIDE}" height="{SIDE}" href="{picture(dataset.images[row], SIDE)}">'
             f"<title>{for_xml(source)}</title></image>"
         )
-        yield f'<text class="small" x="{x}" y="{top + SIDE + 11}">{for_xml(_short(source))}</text>'
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= 24 else f"{name[:23]}…"
+        yield f'<text class="small" x="{x}" y="{top + SIDE + 11}">{for_xml(short(source, 24))}</text>'
 
 
 def _foot(dataset: DataSet) -> str:
