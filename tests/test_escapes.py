@@ -445,6 +445,10 @@ def test_file_names_can_be_written(name, tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_a_study_may_have_slashes_in_its_name():
+    assert for_file_name(Study(name="a[/b]", networks=("mcrgnet",)).name) == "a[%2Fb]"
+
+
 def test_ordinary_file_names_stay():
     for name in ("quickstart", "my study (2)", "first-1", "β Cas", "a[b]", "v1.2", "console", "it's"):
         assert for_file_name(name) == name

@@ -52,12 +52,12 @@ def watch(event, arguments):
         os.write(2, f"CODE {event} {arguments}".encode())
         os._exit(78)
     writes = os.O_WRONLY | os.O_RDWR | os.O_CREAT
-    nameless = event == "open" and arguments[2] & os.O_TMPFILE == os.O_TMPFILE
-    if event == "open" and isinstance(arguments[0], (str, bytes)) and arguments[2] & writes and not nameless:
-        written.add(os.path.abspath(os.fsdecode(arguments[0])))
-    for place in FILES.get(event, ()):
-        if event != "os.mkdir" or not os.path.isdir(arguments[place]):  # that of a folder which is there does nothing
-            written.add(os.path.abspath(os.fsdecode(arguments[place])))
+    names = []
+    if event == "open" and isinstance(arguments[0], (str, bytes)) and arguments[2] & writes:
+        names = [arguments[0]]
+    names += [arguments[place] for place in FILES.get(event, ())]
+    # A folder that is there is made anew by nobody, and opened only for a file without a name.
+    written.update(os.path.abspath(os.fsdecode(name)) for name in names if not os.path.isdir(name))
 import rgbench
 from rgbench.cli.app import main
 sys.addaudithook(watch)
