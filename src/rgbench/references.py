@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from types import MappingProxyType
+from urllib.parse import quote
+
+from rgbench.escapes import for_latex
 
 STUDY = "Becker2021"
 """Key of the study whose networks and protocol are reproduced; it is always cited."""
+_ADDRESS = "/:;()._-<>"
+"""What DOIs hold beside letters and digits; anything else would mean something to BibTeX."""
 
 
 @dataclass(frozen=True)
@@ -63,13 +69,14 @@ def entry(name: str, paper: Paper) -> str:
     if paper.key:
         return library()[paper.key]
     fields = {
-        "note": _escaped(paper.citation),
-        "doi": paper.doi,
-        "eprint": paper.arxiv,
+        "note": for_latex(paper.citation),
+        "doi": quote(paper.doi, safe=_ADDRESS),
+        "eprint": quote(paper.arxiv, safe=_ADDRESS),
         "archivePrefix": "arXiv" if paper.arxiv else "",
     }
     lines = [f"  {key} = {{{value}}}" for key, value in fields.items() if value]
-    return f"@misc{{{name},\n" + ",\n".join(lines) + "\n}"
+    key = re.sub(r"[^A-Za-z0-9:._+/-]", "-", name)
+    return f"@misc{{{key},\n" + ",\n".join(lines) + "\n}"
 
 
 def bibliography(entries: Iterable[str]) -> str:
@@ -92,12 +99,3 @@ def bibliography(entries: Iterable[str]) -> str:
     """
     texts = [each if each.startswith("@") else library()[each] for each in (STUDY, *entries)]
     return "\n\n".join(dict.fromkeys(texts)) + "\n"
-
-
-def _escaped(text: str) -> str:
-    """Escape what means something in TeX; braces and backslashes, which would end or run a field, become spaces."""
-    for each in "{}\\":
-        text = text.replace(each, " ")
-    for each in "&_%#$":
-        text = text.replace(each, f"\\{each}")
-    return text.strip()

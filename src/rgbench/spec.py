@@ -32,6 +32,7 @@ from pydantic import (
 )
 
 from rgbench.errors import SpecError, shown
+from rgbench.escapes import utf8
 from rgbench.extensions import load_extensions
 from rgbench.registry import Registry
 from rgbench.toml import read_toml
@@ -315,10 +316,8 @@ class Study(_Frozen):
             raise ValueError(
                 "the report is named after it: 1 to 100 printable characters, no dot at the beginning"
             )
-        if {"/", "\\"} & set(value) or value == "report":
-            raise ValueError(
-                "the report is named after it: no slash, and not 'report', which names that of the store"
-            )
+        if value == "report":
+            raise ValueError("the report is named after it: not 'report', which names that of the store")
         return value
 
     @field_validator("extensions")
@@ -366,7 +365,7 @@ def read_study(path: Path | str) -> Study:
     """
     path = Path(path)
     content = read_toml(path)
-    content.setdefault("name", path.stem)
+    content.setdefault("name", utf8(path.stem))
     if isinstance(content.get("extensions"), list):
         content["extensions"] = [_beside(path, each) for each in content["extensions"]]
     study = validate(Study, content, str(path))

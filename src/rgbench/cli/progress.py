@@ -5,9 +5,10 @@ from __future__ import annotations
 from types import TracebackType
 
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from rgbench.cli.screen import say, warn
+from rgbench.escapes import visible
 from rgbench.numbers import duration
 from rgbench.runs.device import emulates_bfloat16
 from rgbench.runs.plan import Plan, estimate_seconds
@@ -34,9 +35,9 @@ class TerminalListener:
         self.console = console
         self.device = device
         self._bars = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=28),
-            TextColumn("{task.fields[state]}"),
+            TextColumn("{task.fields[state]}", markup=False),
             TimeElapsedColumn(),
             TextColumn("left"),
             TimeRemainingColumn(elapsed_when_finished=False),
@@ -62,22 +63,21 @@ class TerminalListener:
         """Say how many runs there are, how many are done, and how long the rest will take if long."""
         self._plan = plan
         missing = plan.missing
-        say = f"{len(plan.runs)} runs, {len(plan.runs) - len(missing)} of them in the store already"
-        self.console.print(say)
+        found = f"{len(plan.runs)} runs, {len(plan.runs) - len(missing)} of them in the store already"
+        say(self.console, found)
         if any(spec.recipe.precision == "bfloat16" for spec in missing) and emulates_bfloat16(self.device):
-            self.console.print(
+            warn(
+                self.console,
                 "This processor has no instructions for bfloat16, in which these runs compute: they take up to six "
                 'times as long as in float32. precision = "float32" under [recipe] in the study file changes it.',
-                style="yellow",
-                soft_wrap=True,
-                markup=False,
             )
         if missing:
             seconds = estimate_seconds(plan, measure_rate(self.device))
             if seconds > LONG:
-                self.console.print(
-                    f"This will take about [bold]{duration(seconds)}[/bold] on this machine "
-                    f"(device {self.device}). It can be stopped at any time and goes on where it was."
+                say(
+                    self.console,
+                    f"This will take about {duration(seconds)} on this machine "
+                    f"(device {self.device}). It can be stopped at any time and goes on where it was.",
                 )
             self._all = self._bars.add_task(
                 "all runs", total=plan.total_work(missing), state=f"0/{len(missing)}"
@@ -86,7 +86,7 @@ class TerminalListener:
     def run_starts(self, spec: RunSpec) -> None:
         """Show the bar of a run."""
         assert self._plan is not None
-        name = f"{spec.network.name}, seed {spec.seed}"
+        name = visible(f"{spec.network.name}, seed {spec.seed}")
         total = self._plan.steps(spec) * spec.recipe.epochs
         self._bars_of_runs[spec.run_id] = self._bars.add_task(name, total=total, state="loading")
 
@@ -108,7 +108,9 @@ class TerminalListener:
         self._bars.remove_task(bar)
         self._finished += 1
         self._move(record.run_id, self._plan.total_work([record.spec]))
-        self.console.print(f"  {record.spec.network.name}, seed {record.spec.seed}: {_outcome(record)}")
+        named = f"  {record.spec.network.name}, seed {record.spec.seed}"
+        failed = record.status != "complete"
+        say(self.console, f"{named}: {_outcome(record)}", style="red" if failed else "")
 
     def _move(self, run_id: str, work: float) -> None:
         """Move the bar of all runs to where they are, now that one has so much work behind it."""
@@ -121,7 +123,7 @@ class TerminalListener:
 
 def _outcome(record: RunRecord) -> str:
     if record.status != "complete":
-        return f"[red]failed[/red]: {escape(record.error or '')}"
+        return f"failed: {record.error or ''}"
     accuracy = record.history["validation_accuracy"][-1]
     seconds = duration(float(record.cost["training_seconds"]))
     return (

@@ -16,6 +16,7 @@ from rgbench.cli.options import (
     StoreOption,
 )
 from rgbench.cli.screen import console
+from rgbench.escapes import for_file_name
 
 
 def quickstart(
@@ -267,5 +268,5 @@ def export(
     """Make one file of stored runs, with which rgbench predict classifies without the store."""
     from rgbench.cli.work import predict as work
 
-    file = out or Path(f"{name}.safetensors")
+    file = out or Path(f"{for_file_name(name)}.safetensors")
     work.export(run_ids, work.Export(name, file, model, overwrite), work.StorePlace(store, device), console())

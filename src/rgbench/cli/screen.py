@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rgbench.escapes import visible
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -14,18 +16,28 @@ LOG_WIDTH = 140
 def console() -> Console:
     """Give a console on standard output: as wide as the terminal, or wide enough for a log."""
     # Help, which prints without it, need not wait for rich.
-    from rich.console import Console
+    from rgbench.cli.plain import PlainConsole
 
-    found = Console()
-    return found if found.is_terminal else Console(width=LOG_WIDTH)
+    found = PlainConsole()
+    return found if found.is_terminal else PlainConsole(width=LOG_WIDTH)
 
 
-def say(screen: Console, *lines: str, style: str = "") -> None:
-    """Print lines as they are: nothing in them is coloured, taken for markup or broken."""
+def say(screen: Console, *lines: str, style: str = "", wrap: bool = False) -> None:
+    """Print lines as they are: nothing in them is coloured or taken for markup; only `wrap` breaks them, at blanks."""
     for line in lines:
-        screen.print(line, style=style, markup=False, highlight=False, soft_wrap=True)
+        screen.print(
+            visible(line), style=style, markup=False, highlight=False, emoji=False, soft_wrap=not wrap
+        )
 
 
 def warn(screen: Console, *lines: str) -> None:
     """Print lines that a reader should not miss."""
     say(screen, *lines, style="yellow")
+
+
+def complain(text: str, style: str = "") -> None:
+    """Print an error on the standard error stream; lines behind its first are indented, as nothing else is."""
+    from rgbench.cli.plain import PlainConsole
+
+    first, *others = text.split("\n")
+    say(PlainConsole(stderr=True), first, *(f"  {line}" for line in others), style=style)

@@ -27,12 +27,12 @@ from rgbench.comparison.failures import positions
 from rgbench.data.catalogue import Catalogue
 from rgbench.data.surveys.links import sky_link
 from rgbench.errors import DataError, SpecError, StoreError
+from rgbench.escapes import for_csv
 from rgbench.seeds import numpy_generator
 from rgbench.statistics.intervals import stratified_weights
 from rgbench.statistics.significance import Interval
 from rgbench.store.files import write_bytes
 from rgbench.store.store import RunRecord
-from rgbench.store.tables import no_formula
 
 Floats = NDArray[np.float64]
 Labels = NDArray[np.int64]
@@ -393,7 +393,7 @@ def suspects(
 
 
 def write_suspects(path: Path | str, found: Suspects, overwrite: bool = False) -> None:
-    """Write the list as CSV, guarded by `rgbench.store.tables.no_formula`, or as Parquet; nothing is rounded.
+    """Write the list as CSV, guarded by `rgbench.escapes.for_csv`, or as Parquet; nothing is rounded.
 
     The columns are source_id, ra_deg, dec_deg, given_label, suggested_label, self_confidence, normalised_margin,
     side and link, and an empty `verdict` to be filled in.
@@ -410,7 +410,7 @@ def write_suspects(path: Path | str, found: Suspects, overwrite: bool = False) -
         raise SpecError(f"{path}: legal endings are .csv and .parquet")
     if path.exists() and not overwrite:
         raise StoreError(f"{path}: is there already; give another name or say that it may be overwritten")
-    guard = no_formula if path.suffix == ".csv" else str
+    guard = for_csv if path.suffix == ".csv" else str
     text = ("source_id", "given", "suggested", "side", "link")
     columns = {name: pa.array([guard(str(v)) for v in getattr(found, name)], pa.string()) for name in text}
     numbers = ("ra", "dec", "self_confidence", "normalised_margin")

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from rgbench.data.catalogue import CLASSES, DataSet
 from rgbench.data.own.angles import position_in_name
 from rgbench.errors import DataError
+from rgbench.escapes import csv_text
 
 UNSURE = "?"
 """Follows a class of which the catalogue says itself that it is not certain."""
@@ -201,16 +202,14 @@ def consensus_csv(consensus: Consensus) -> str:
     Columns are `source_id`, whose name tells the position; `image`, 1 where first-galaxy-data has one; the word of each
     origin; `n_votes`; the probability of each class, with 4 decimals; `entropy_bits`.
     """
-    votes, text = consensus.votes, io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*_columns(), "n_votes", "entropy_bits"])
+    votes = consensus.votes
+    rows: list[list[Any]] = [[*_columns(), "n_votes", "entropy_bits"]]
     for i, (number, entropy) in enumerate(zip(votes.number, consensus.entropy, strict=True)):
         words = [votes.words[origin][i] for origin in ORIGINS]
         p = [f"{value:.{DECIMALS}f}" for value in consensus.posterior[i]]
-        writer.writerow(
-            [votes.source_id[i], int(votes.image[i] != ""), *words, *p, number, f"{entropy:.{DECIMALS}f}"]
-        )
-    return text.getvalue()
+        image = int(votes.image[i] != "")
+        rows.append([votes.source_id[i], image, *words, *p, number, f"{entropy:.{DECIMALS}f}"])
+    return csv_text(rows)
 
 
 def soft_labels(dataset: DataSet) -> NDArray[np.float64]:

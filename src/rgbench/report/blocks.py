@@ -6,8 +6,6 @@ by name.
 
 from __future__ import annotations
 
-import csv
-import io
 from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,9 +13,9 @@ from typing import ClassVar
 
 from markupsafe import Markup
 
+from rgbench.escapes import csv_text, utf8
 from rgbench.report.cells import Cell, Value, scaled
 from rgbench.report.files.latex import latex_table
-from rgbench.store.tables import no_formula
 
 
 @dataclass(frozen=True)
@@ -87,7 +85,7 @@ class Table:
         laid = [self._values(i) for i in range(len(self.columns))]
         heads = [name for names, _ in laid for name in names]
         rows = [[value for _, cells in laid for value in cells[j]] for j in range(len(self.rows))]
-        return to_csv(heads, rows)
+        return csv_text([heads, *rows])
 
     def latex(self) -> str:
         r"""Give the table as a LaTeX ``tabular`` that needs the package ``booktabs``; cells as shown."""
@@ -143,7 +141,7 @@ class Figure:
 
     def csv(self) -> str:
         """Give the numbers as CSV, nothing rounded."""
-        return to_csv(self.columns, self.rows)
+        return csv_text([self.columns, *self.rows])
 
 
 @dataclass(frozen=True)
@@ -344,28 +342,9 @@ def unfolded(blocks: Sequence[Block]) -> Iterator[Block]:
             yield block
 
 
-def to_csv(columns: Sequence[str], rows: Sequence[Sequence[Value]]) -> str:
-    r"""Write rows as CSV, None as an empty cell.
-
-    Texts are guarded by `rgbench.store.tables.no_formula`.
-
-    Examples
-    --------
-    >>> to_csv(["source", "p"], [["=cmd()", -0.5], ["-12.5", None]])
-    "source,p\n'=cmd(),-0.5\n-12.5,\n"
-    """
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    for row in (columns, *rows):
-        writer.writerow(
-            ["" if value is None else no_formula(value) if isinstance(value, str) else value for value in row]
-        )
-    return out.getvalue()
-
-
 def data_uri(kind: str, content: str) -> str:
     """Give content as an address that needs no server."""
-    return f"data:{kind};base64,{b64encode(content.encode('utf8')).decode('ascii')}"
+    return f"data:{kind};base64,{b64encode(utf8(content).encode()).decode('ascii')}"
 
 
 def file_name(*parts: str) -> str:

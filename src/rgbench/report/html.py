@@ -14,6 +14,7 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from rgbench.comparison.results import Comparison
+from rgbench.escapes import visible
 from rgbench.report import page
 from rgbench.report.files.export import write_figures
 from rgbench.report.files.standalone import figure_style
@@ -110,6 +111,7 @@ def _render(content: page.Page) -> str:
         autoescape=True,
         undefined=StrictUndefined,
         keep_trailing_newline=True,
+        finalize=_shown,
     )
     looks = [_source(environment, name) for name in ("report.css", "figure.css")]
     style, script = "\n".join(looks), _source(environment, "report.js")
@@ -121,6 +123,11 @@ def _render(content: page.Page) -> str:
         style_hash=_hash(style),
         script_hash=_hash(script),
     )
+
+
+def _shown(value: object) -> object:
+    """Give what stands in the page for a value: of text, what can be seen; jinja2 then escapes it."""
+    return visible(value, "\n\t") if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def _source(environment: Environment, name: str) -> str:

@@ -18,6 +18,7 @@ import numpy as np
 from rgbench.data.catalogue import DataSet
 from rgbench.data.load import load_dataset
 from rgbench.errors import DataError, SpecError, StoreError
+from rgbench.escapes import csv_text, for_file_name, from_csv
 from rgbench.measures.classification import confusion_matrix, per_class
 from rgbench.measures.classification import mpca as mean_per_class_accuracy
 from rgbench.networks import describe_network, networks
@@ -26,6 +27,7 @@ from rgbench.runs.logits import inference_rate
 from rgbench.runs.reopen import StoredRun
 from rgbench.runs.study import stored_records
 from rgbench.spec import DataSpec, ScheduleLine, Study, validate
+from rgbench.store.files import write_bytes
 from rgbench.store.store import RunRecord, Store
 from rgbench.store.tables import MODELS
 
@@ -287,7 +289,7 @@ def write_original_results(folder: Path, record: RunRecord) -> list[Path]:
     paths = []
     for model, ending in zip(MODELS, ("", "_final"), strict=True):
         row = _original_row(record, model)
-        path = folder / f"{record.spec.network.name}{ending}.csv"
+        path = folder / f"{for_file_name(record.spec.network.name)}{ending}.csv"
         _append_row(path, row)
         paths.append(path)
     return paths
@@ -299,7 +301,7 @@ def copy_models(folder: Path, record: RunRecord, store: Store) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     for model, ending in zip(MODELS, ("", "_final"), strict=True):
         stem = f"{record.spec.network.name}_{record.spec.seed}_{recipe.learning_rate}_{recipe.epochs}{ending}"
-        target = folder / f"{stem}.safetensors"
+        target = folder / f"{for_file_name(stem)}.safetensors"
         source = store.run_path(record.run_id) / f"{model}.safetensors"
         try:
             shutil.copyfile(source, target)
@@ -358,14 +360,21 @@ def _append_row(path: Path, row: dict[str, Any]) -> None:
     key = ("Architectures", "Seed", "LearningRate", "Epochs")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        rows = list(csv.DictReader(path.read_text().splitlines())) if path.exists() else []
-        rows = [old for old in rows if any(old.get(name) != values[name] for name in key)]
-        with path.open("w", newline="") as file:
-            writer = csv.DictWriter(file, list(values))
-            writer.writeheader()
-            writer.writerows([*rows, values])
+        rows = [old for old in _rows(path) if any(old.get(name) != values[name] for name in key)]
+        if other := {name for old in rows for name in old} - set(values):
+            raise ValueError(f"it has a column {sorted(map(str, other))[0]!r}, which these results have not")
+        cells = [[row.get(name) for name in values] for row in [*rows, values]]
+        write_bytes(path, csv_text([list(values), *cells]).encode())
     except (OSError, ValueError) as error:
         raise StoreError(f"{path}: the results cannot be written: {error}") from error
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    """Read the rows of earlier results; none if there is no file."""
+    if not path.exists():
+        return []
+    with path.open(newline="", encoding="utf8") as file:
+        return [{key: from_csv(str(cell or "")) for key, cell in row.items()} for row in csv.DictReader(file)]
 
 
 def _title(record: RunRecord) -> str:

@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
-from functools import cache, partial
+from functools import cache
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from astropy.io.votable.exceptions import W03
 from astropy.table import Table
 from numpy.typing import NDArray
 
 from rgbench.errors import SpecError
+from rgbench.escapes import csv_text, for_ascii, visible
 from rgbench.registry import Registry
 
 Columns = Mapping[str, NDArray[Any]]
 """The columns of a table by name, all of one length."""
 TableWriter = Callable[[Path, Columns], None]
 """Writes columns to a path, whose ending is that of the format. No such file is there; it is moved into place later."""
+
+_FITS_NAME = 60
+"""Characters of the name of a column in FITS: a card takes 68."""
 
 
 @cache
@@ -34,11 +42,11 @@ def tables() -> Registry[TableWriter]:
     ['csv', 'parquet', 'vot', 'xml', 'fits']
     """
     registry = Registry("table", "rgbench.tables", _writer)
-    registry.register("csv", partial(_write_astropy, format="ascii.csv"))
+    registry.register("csv", _write_csv)
     registry.register("parquet", _write_parquet)
     for ending in ("vot", "xml"):
-        registry.register(ending, partial(_write_astropy, format="votable"))
-    registry.register("fits", partial(_write_astropy, format="fits"))
+        registry.register(ending, _write_votable)
+    registry.register("fits", _write_fits)
     return registry
 
 
@@ -67,8 +75,37 @@ def _write_parquet(path: Path, columns: Columns) -> None:
     pq.write_table(pa.table({key: pa.array(values.tolist()) for key, values in columns.items()}), path)
 
 
-def _write_astropy(path: Path, columns: Columns, format: str) -> None:
-    Table(dict(columns)).write(path, format=format, overwrite=True)
+def _write_csv(path: Path, columns: Columns) -> None:
+    rows = zip(*(values.tolist() for values in columns.values()), strict=True)
+    path.write_bytes(csv_text([list(columns), *rows]).encode())
+
+
+def _write_votable(path: Path, columns: Columns) -> None:
+    table = {visible(name): _in(values, visible) for name, values in columns.items()}
+    with warnings.catch_warnings():
+        # A name that is no identifier of XML stays the name; an identifier is made of it.
+        warnings.simplefilter("ignore", W03)
+        Table(table).write(path, format="votable", overwrite=True)
+
+
+def _write_fits(path: Path, columns: Columns) -> None:
+    table = {_fits_name(name): _in(values, for_ascii) for name, values in columns.items()}
+    Table(table).write(path, format="fits", overwrite=True)
+
+
+def _fits_name(name: str) -> str:
+    """Give the name of a column in FITS: one card, without an apostrophe, at which some readers end it."""
+    plain = for_ascii(name).replace("'", r"\x27")
+    if len(plain) <= _FITS_NAME:
+        return plain
+    return f"{plain[: _FITS_NAME - 13]}%{sha256(plain.encode()).hexdigest()[:12]}"
+
+
+def _in(values: NDArray[Any], written: Callable[[str], str]) -> NDArray[Any]:
+    """Write texts as a format holds them; other values stay."""
+    if values.dtype.kind != "U":
+        return values
+    return np.array([written(text) for text in values.tolist()], dtype=str)
 
 
 def _writer(name: str, item: Any) -> TableWriter:

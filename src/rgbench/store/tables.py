@@ -42,8 +42,6 @@ HISTORY_COLUMNS = (
 `running_loss`, which is what the optimiser saw; `train_seconds` is the wall-clock time of the
 epoch's optimisation, `seconds` that of the whole epoch with its measurements."""
 
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""What a text begins with that a spreadsheet would take for a formula."""
 _DAMAGE = (KeyError, TypeError, ValueError, AttributeError, pa.ArrowException)
 """What goes wrong in a file that opens but does not hold what it should."""
 _KEY = ("source_id", "split", "model", "member", "condition")
@@ -298,25 +296,6 @@ def read_history(path: Path) -> dict[str, NDArray[np.float64]]:
         return {name: table.column(name).cast(pa.float64()).to_numpy() for name in HISTORY_COLUMNS}
     except _DAMAGE as error:
         raise StoreError(f"{path}: is damaged: {type(error).__name__}: {error}") from error
-
-
-def no_formula(text: str) -> str:
-    """Put an apostrophe before what a spreadsheet would take for a formula; names come with data, whoever made them.
-
-    Numbers, written as text too, stay as they are.
-
-    Examples
-    --------
-    >>> no_formula("=cmd()"), no_formula("-12.5"), no_formula("J1204-0012")
-    ("'=cmd()", '-12.5', 'J1204-0012')
-    """
-    if not text.startswith(_FORMULA):
-        return text
-    try:
-        float(text)
-    except ValueError:
-        return f"'{text}"
-    return text
 
 
 def _check_predictions(path: Path, p: Predictions) -> None:

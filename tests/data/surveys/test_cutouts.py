@@ -43,6 +43,7 @@ from rgbench.data.surveys.surveys import (
     request_url,
 )
 from rgbench.errors import DataError, SpecError
+from rgbench.escapes import from_csv
 from rgbench.images.fits import read_fits
 
 N = 8
@@ -513,7 +514,8 @@ def test_hostile_names_stay_in_the_folder(server, sources, tmp_path) -> None:
     result = build_cutouts(names, ra, dec, out, quick(server))
     assert result.done == tuple(names)
     assert [path for path in tmp_path.rglob("*") if path.is_file() and path.parent != out] == []
-    assert [row["name"] for row in table(out / "manifest.csv")] == names
+    assert [from_csv(row["name"]) for row in table(out / "manifest.csv")] == names
+    assert build_cutouts(names, ra, dec, out, quick(server)).fetched == 0
     assert all((out / row["path"]).is_file() for row in table(out / "manifest.csv"))
     with pytest.raises(DataError, match=r"source '\.\.': no file can be named so"):
         build_cutouts([".."], ra[:1], dec[:1], out, quick(server))

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import difflib
-import io
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,10 +34,11 @@ from rgbench.data.surveys.surveys import SERVICES, BuildSpec
 from rgbench.data.surveys.targets import find_targets
 from rgbench.data.twins import identical_groups
 from rgbench.errors import DataError, SpecError
+from rgbench.escapes import csv_text, for_file_name, utf8
 from rgbench.images.cutout import CutoutSpec
 from rgbench.report.draw.contact import contact_sheet
 from rgbench.simulate import SimulationSpec, simulate, write_simulation
-from rgbench.store.files import check_output
+from rgbench.store.files import check_output, write_bytes
 
 NAMED = 5
 """Sources named of each kind of defect."""
@@ -52,9 +51,9 @@ def list_data(mirror: Path | None, console: Console) -> None:
         table.add_row(name, entry.card.title, ", ".join(entry.card.classes), _place(entry, mirror))
     console.print(table)
     for name, reason in data_sets().broken().items():
-        console.print(f"{name}: {reason}", style="yellow", highlight=False, soft_wrap=True)
-    console.print("One of them, with a picture: rgbench data show first-galaxy-data", highlight=False)
-    console.print("One's own images: rgbench data check FOLDER", highlight=False)
+        warn(console, f"{name}: {reason}")
+    say(console, "One of them, with a picture: rgbench data show first-galaxy-data")
+    say(console, "One's own images: rgbench data check FOLDER")
 
 
 @dataclass(frozen=True)
@@ -69,7 +68,7 @@ class Outputs:
 def show_data(name: str, outputs: Outputs, console: Console) -> None:
     """Show a data set's card, count its sources, and draw a contact sheet."""
     card = data_sets().get(name).card
-    path = outputs.sheet or Path(f"{name}-sheet.svg")
+    path = outputs.sheet or Path(f"{for_file_name(name)}-sheet.svg")
     for file in (path, outputs.set_aside):
         if file is not None and not file.exists():
             check_output(file, outputs.overwrite)
@@ -85,9 +84,8 @@ def show_data(name: str, outputs: Outputs, console: Console) -> None:
     _say_aside(dataset, console)
     _write(path, contact_sheet(dataset), outputs.overwrite, console)
     if outputs.set_aside is not None:
-        text = io.StringIO()
-        csv.writer(text, lineterminator="\n").writerows([("name", "reason"), *dataset.set_aside])
-        _write(outputs.set_aside, text.getvalue(), outputs.overwrite, console)
+        rows = csv_text([("name", "reason"), *dataset.set_aside])
+        _write(outputs.set_aside, rows, outputs.overwrite, console)
 
 
 def fetch_data(names: list[str], mirror: Path | None, console: Console) -> None:
@@ -98,7 +96,7 @@ def fetch_data(names: list[str], mirror: Path | None, console: Console) -> None:
             entry.load()
             continue
         for file in entry.files:
-            console.print(f"{name}: {_fetch(file, mirror, console)}", highlight=False, soft_wrap=True)
+            say(console, f"{name}: {_fetch(file, mirror, console)}")
 
 
 def check_data(name: str, manifest: Path | None, options: FolderOptions, console: Console) -> None:
@@ -134,7 +132,7 @@ def folder_options(columns: list[str], labels: list[str], cutting: Cutting | Non
 def _check_set(name: str, console: Console) -> None:
     """Check checksums, images, sky groups and splits of a public data set; say what is odd."""
     dataset = load_data(name)
-    console.print(f"{name}: files as published (SHA-256)", highlight=False)
+    say(console, f"{name}: files as published (SHA-256)")
     console.print(_size(dataset), highlight=False)
     console.print(_counts(dataset))
     for line in _oddities(dataset):
@@ -145,7 +143,7 @@ def _check_set(name: str, console: Console) -> None:
         names = "; ".join(f"{source}: {reason}" for source, reason in removed[:NAMED])
         more = ", ..." if len(removed) > NAMED else ""
         verdict = f"{len(removed)} sources taken out: {names}{more}" if removed else "no sky group is divided"
-        console.print(f"split {split}: {verdict}", highlight=False, markup=False, soft_wrap=True)
+        say(console, f"split {split}: {verdict}")
 
 
 def _check_folder(folder: Path, manifest: Path | None, options: FolderOptions, console: Console) -> None:
@@ -164,10 +162,10 @@ def _check_folder(folder: Path, manifest: Path | None, options: FolderOptions, c
     say(console, *remarks)
     counts = summary(findings)
     odd = sum(bool(finding.problems) for finding in findings if finding.status == "ok")
-    console.print(
+    say(
+        console,
         f"{len(findings)} images: {', '.join(f'{n} {status}' for status, n in counts.items())}; "
         f"{odd} of the ok ones are odd",
-        highlight=False,
     )
 
 
@@ -193,23 +191,20 @@ def show_overlap(first: str, second: str, radius: float, console: Console) -> No
         table.add_row(label, *(str(count) for count in counts))
     console.print(table)
     equal, known = shared.agreement()
-    console.print(
+    say(
+        console,
         f"{shared.n_first} sources of {first} and {shared.n_second} of {second}, {len(shared.pairs)} pairs",
-        highlight=False,
     )
     if known:
-        console.print(
-            f"Labels agree for {equal} of {known} ({100 * equal / known:.1f} %): no classifier that is trained "
-            "on one and tested on the other can be expected to do better.",
-            highlight=False,
-            soft_wrap=True,
+        say(
+            console,
+            f"Labels agree for {equal} of {known} ({100 * equal / known:.1f} %): no classifier that is "
+            "trained on one and tested on the other can be expected to do better.",
         )
-    console.print(
+    say(
+        console,
         f'A study that trains on one and tests on the other ([data] test = "{second}") takes shared sources '
         "out of training, within 60 arcsec.",
-        highlight=False,
-        markup=False,
-        soft_wrap=True,
     )
 
 
@@ -220,17 +215,16 @@ def build_data(
     targets = find_targets(catalogue, options, lambda remark: warn(console, remark))
     card = spec.card
     service = SERVICES[card.service]
-    console.print(
-        f"{card.title} from {service.title}: {spec.pixels} x {spec.pixels} pixels of {spec.scale:g} arcsec, at most "
-        f"{spec.rate:g} requests a second",
-        highlight=False,
-        soft_wrap=True,
+    say(
+        console,
+        f"{card.title} from {service.title}: {spec.pixels} x {spec.pixels} pixels of "
+        f"{spec.scale:g} arcsec, at most {spec.rate:g} requests a second",
     )
     for words in ("" if card.verified else "Not verified:", card.note):
         if words:
-            console.print(words, style="yellow", highlight=False, soft_wrap=True)
+            warn(console, words)
     with Progress(
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), console=console
+        TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), console=console
     ) as bar:
         task = bar.add_task("cutouts", total=len(targets.names))
         result = build_cutouts(
@@ -242,15 +236,14 @@ def build_data(
             targets.labels,
             progress=lambda done, failed, total: bar.update(task, completed=done + failed, total=total),
         )
-    console.print(
-        f"{len(result.done)} cutouts in {folder}, {result.fetched} of them fetched now; {len(result.failed)} failed",
-        highlight=False,
+    say(
+        console,
+        f"{len(result.done)} cutouts in {folder}, {result.fetched} of them fetched now; "
+        f"{len(result.failed)} failed",
     )
     if result.failed:
-        console.print(
-            f"why, one by one: {result.failures}; the same command tries them again", soft_wrap=True
-        )
-    console.print(f"table of the sources: {result.manifest}", soft_wrap=True)
+        say(console, f"why, one by one: {result.failures}; the same command tries them again")
+    say(console, f"table of the sources: {result.manifest}")
     for words in (f"Please cite {card.citation}.", service.acknowledgement, card.licence):
         say(console, words)
 
@@ -263,12 +256,17 @@ def simulate_sky(folder: Path, spec: SimulationSpec, console: Console) -> None:
     table = write_simulation(dataset, folder)
     console.print(_size(dataset), highlight=False)
     console.print(_counts(dataset))
-    console.print(f"truth: {table}", highlight=False, soft_wrap=True)
+    say(console, f"truth: {table}")
 
 
 def _fetch(file: PublicFile, mirror: Path | None, console: Console) -> Path:
     """Find or fetch a file, with a bar where it must be downloaded."""
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+    )
     with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task(file.name, total=None)
         return locate(
@@ -375,12 +373,10 @@ def _first(lines: Iterable[str]) -> list[str]:
 def _write(path: Path, text: str, overwrite: bool, console: Console) -> None:
     """Write a file, unless it is there already."""
     if path.exists() and not overwrite:
-        console.print(
-            f"{path}: is there already; --overwrite writes it anew", highlight=False, soft_wrap=True
-        )
+        say(console, f"{path}: is there already; --overwrite writes it anew")
         return
-    path.write_text(text, encoding="utf8")
-    console.print(f"wrote {path}", highlight=False, soft_wrap=True)
+    write_bytes(path, utf8(text).encode())
+    say(console, f"wrote {path}")
 
 
 def pairs(option: str, words: list[str]) -> dict[str, str]:

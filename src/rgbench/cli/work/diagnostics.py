@@ -53,13 +53,13 @@ def stress_runs(
             _say_survey(found, console)
             seen[condition] = found.data
         rows = conditions[run.run_id] = stress(run, seen=seen)
-        console.print(
+        say(
+            console,
             f"{run.spec.network.name}, seed {run.spec.seed}: {len(set(rows.condition.tolist()))} conditions, "
             f"{time.perf_counter() - began:.0f} s",
-            highlight=False,
         )
     _say_second_views(records, conditions, [condition for condition, _ in folders], console)
-    console.print(f"rgbench report --store {store_path}   shows them", highlight=False, soft_wrap=True)
+    say(console, f"rgbench report --store {store_path}   shows them")
 
 
 def _say_second_views(

@@ -92,7 +92,7 @@ def _options(sources: Sources, classes: tuple[str, ...]) -> FolderOptions:
 
 def _bar(console: Console) -> Progress:
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=28),
         TimeElapsedColumn(),
         TextColumn("left"),

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from rgbench.cli.screen import say, warn
 from rgbench.errors import DataError, SpecError
 from rgbench.networks import NetworkCard, describe_network, networks
 from rgbench.networks.facts import LayerRow, NetworkFacts
@@ -71,10 +72,10 @@ def list_networks(image_size: int, variants: bool, console: Console) -> None:
         table.add_row(name, *_numbers(card, image_size))
     console.print(table)
     for name, reason in networks().broken().items():
-        console.print(f"{name}: {reason}", style="yellow", highlight=False, soft_wrap=True)
+        warn(console, f"{name}: {reason}")
     if hidden:
-        console.print(f"{hidden} variants of these: rgbench networks --all", highlight=False)
-    console.print("One of them: rgbench networks show convxpress", highlight=False)
+        say(console, f"{hidden} variants of these: rgbench networks --all")
+    say(console, "One of them: rgbench networks show convxpress")
 
 
 def _numbers(card: NetworkCard | None, image_size: int) -> tuple[str, str, str, str, str]:
@@ -94,19 +95,19 @@ def show_network(name: str, view: View, console: Console) -> None:
     from rgbench.data.sets import describe_data, load_data
 
     facts = describe_network(name, view.image_size, view.n_classes)
-    console.print(f"{facts['title']} ({facts['name']})", style="bold", markup=False, highlight=False)
+    say(console, f"{facts['title']} ({facts['name']})", style="bold")
     for line in _heading(facts):
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+        say(console, line)
     scale = float(describe_data(view.data)["pixel_scale"])
     console.print(_layer_table(facts, scale))
     for line in _totals(facts):
-        console.print(line, highlight=False, soft_wrap=True)
+        say(console, line)
     dataset = load_data(view.data)
     for line in _coverage(facts, scale, _extents(dataset), dataset.card.title):
-        console.print(line, highlight=False, soft_wrap=True)
+        say(console, line)
     if view.picture is not None:
         effective = _draw(name, view, facts, dataset, scale)
-        console.print(effective, highlight=False, soft_wrap=True)
+        say(console, effective)
 
 
 def import_model(path: Path, store_path: Path, choice: ImportChoice, console: Console) -> None:
@@ -116,18 +117,14 @@ def import_model(path: Path, store_path: Path, choice: ImportChoice, console: Co
 
     record = import_keras(path, Store(store_path), choice)
     network = record.spec.network
-    console.print(
-        f"{path.name}: {network.name}, {record.cost['parameters']:,} parameters, run {record.run_id}"
+    say(
+        console, f"{path.name}: {network.name}, {record.cost['parameters']:,} parameters, run {record.run_id}"
     )
     if network.layers:
         line = f"  not one of the registered networks: {network.layers}"
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
-    console.print(f"  classes: {', '.join(record.classes)}", highlight=False)
-    console.print(
-        f"  rgbench predict FITS_FOLDER --run {record.run_id[:8]} --store {store_path}",
-        highlight=False,
-        soft_wrap=True,
-    )
+        say(console, line)
+    say(console, f"  classes: {', '.join(record.classes)}")
+    say(console, f"  rgbench predict FITS_FOLDER --run {record.run_id[:8]} --store {store_path}")
 
 
 def _heading(facts: NetworkFacts) -> Iterable[str]:

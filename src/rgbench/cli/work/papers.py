@@ -23,7 +23,7 @@ def replicate(name: str, store_path: Path, device: str, console: Console) -> Non
     from rgbench.runs.study import run_study
 
     paper = find_paper(name)
-    console.print(paper.citation, style="bold", markup=False, highlight=False)
+    say(console, paper.citation, style="bold")
     say(console, *filter(None, (paper.note,)))
     if not paper.studies:
         say(console, "None of its test sets can be had here: there is nothing to run.")

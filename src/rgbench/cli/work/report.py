@@ -22,11 +22,11 @@ def report(store_path: Path, spec: ReportSpec, console: Console) -> None:
         warn(console, *each.warnings)
     for each in written.reports:
         if len(written.reports) > 1:
-            console.print(f"\n{each.name}", style="bold", highlight=False, markup=False)
+            say(console, "", each.name, style="bold")
         say_results(each.comparisons[spec.model], each.records, console)
-        console.print(f"Report: {each.path}", highlight=False, soft_wrap=True)
+        say(console, f"Report: {each.path}")
         if each.figures is not None:
-            console.print(f"Figures and tables: {each.figures}", highlight=False, soft_wrap=True)
+            say(console, f"Figures and tables: {each.figures}")
     say_reports(written.reports, console)
     warn(console, *written.warnings)
 
@@ -37,20 +37,20 @@ def say_results(comparison: Comparison, records: Sequence[RunRecord], console: C
     for table in comparison_tables(comparison, console.width):
         console.print(table)
     for line in comparison.words:
-        console.print(f"  {line}", highlight=False)
+        say(console, f"  {line}", wrap=True)
     removed = records[0].notes
     if removed:
-        console.print(
-            f"  {len(removed)} sources removed or set aside: {'; '.join(removed[:3])}", highlight=False
-        )
+        say(console, f"  {len(removed)} sources removed or set aside: {'; '.join(removed[:3])}", wrap=True)
 
 
 def say_reports(reports: Sequence[WrittenReport], console: Console) -> None:
     """Say which report is of which data, if there are several."""
     if len(reports) < 2:
         return
-    console.print(
-        f"\nRuns on different data, or under different protocols, are not compared run by run: {len(reports)} reports"
+    say(
+        console,
+        "",
+        f"Runs on different data, or under different protocols, are not compared run by run: {len(reports)} reports",
     )
     width = max(len(each.name) for each in reports)
     say(console, *(f"  {each.name:{width}}  {each.path}" for each in reports))

@@ -11,13 +11,14 @@ import numpy as np
 from rich.console import Console
 
 from rgbench.cli.progress import TerminalListener
-from rgbench.cli.screen import warn
+from rgbench.cli.screen import say, warn
 from rgbench.cli.work.data import say_loaded
 from rgbench.cli.work.report import say_reports, say_results
 from rgbench.cli.work.shipped import say_shipped
 from rgbench.data.catalogue import DataSet
 from rgbench.data.load import load_dataset
 from rgbench.errors import SpecError
+from rgbench.escapes import for_file_name
 from rgbench.measures.best import best_on_validation
 from rgbench.report.of_store import ReportSpec, report_records
 from rgbench.runs import original
@@ -54,8 +55,8 @@ def run_and_report(
     study, store, device = find_study(study_name), Store(store_path), choose_device(device)
     check_study(study)
     others = [make_listener(name) for name in listeners]
-    console.print(study.name, style="bold", markup=False, end="", highlight=False)
-    console.print(f": protocol {study.protocol}, data {study.data.name}, on {device}", markup=False)
+    about = f"{study.name}: protocol {study.protocol}, data {study.data.name}, on {device}"
+    say(console, about, style="bold")
     dataset = load_dataset(study.data)
     if study.data.path is not None:
         say_loaded(dataset, console)
@@ -65,8 +66,8 @@ def run_and_report(
         told = Several(listener, *others)
         records = run_study(study, store, device, told, dataset, jobs)
     for why in told.dropped:
-        console.print(why, style="yellow", markup=False, highlight=False)
-    spec = ReportSpec(out=store.root / f"{study.name}.html")
+        warn(console, why)
+    spec = ReportSpec(out=store.root / f"{for_file_name(study.name)}.html")
     reports = report_records(records, store, spec, dataset).reports
     for each in reports:
         say_results(each.comparisons[spec.model], each.records, console)
@@ -82,7 +83,7 @@ def run_original(options: original.OriginalOptions, only_test: str, places: Plac
     prepared, device = original.prepare_original(options), choose_device(places.device)
     store, dataset = Store(places.store), prepared.dataset
     if options.mnist:
-        console.print("\n".join(prepared.left_out), style="yellow", highlight=False, markup=False)
+        warn(console, *prepared.left_out)
     _say_data(options.data_path is None, dataset, console)
     if mode == "train":
         with TerminalListener(console, device) as listener:
@@ -97,9 +98,9 @@ def run_original(options: original.OriginalOptions, only_test: str, places: Plac
         paths = original.write_original_results(places.store, record)
         if places.models is not None and record.status == "complete":
             paths += original.copy_models(places.models, record, store)
-        console.print("\n".join(f"wrote {path}" for path in paths), highlight=False)
+        say(console, *(f"wrote {path}" for path in paths))
     for record in records:
-        console.print("\n".join(original.final_results(record)), highlight=False, soft_wrap=True)
+        say(console, *original.final_results(record))
 
 
 def _say_failed(records: list[RunRecord], console: Console) -> None:
@@ -107,10 +108,10 @@ def _say_failed(records: list[RunRecord], console: Console) -> None:
     failed = [record for record in records if record.status != "complete"]
     if not failed:
         return
-    console.print(f"{len(failed)} of {len(records)} runs failed:", style="red", highlight=False)
+    say(console, f"{len(failed)} of {len(records)} runs failed:", style="red")
     for record in failed:
         line = f"  {record.spec.network.name}, seed {record.spec.seed}: {record.error}"
-        console.print(line, style="red", highlight=False, markup=False, soft_wrap=True)
+        say(console, line, style="red")
     if len(failed) == len(records):
         sys.exit(1)
 
@@ -128,14 +129,14 @@ def _say_where(path: Path, store: Store, records: list[RunRecord], console: Cons
         "  rgbench run my-study.toml                   a study of your own (copy studies/quickstart.toml)",
         "  rgbench quickstart -a convxpress.txt -s 8901   the 2021 study's protocol (hours on a CPU)",
     ]
-    console.print("\n".join(lines), highlight=False, soft_wrap=True)
+    say(console, *lines)
 
 
 def _say_data(embedded: bool, dataset: DataSet, console: Console) -> None:
     split = "its published split (--train_size and --val_size do not apply)" if embedded else "the 2021 split"
-    console.print(f"{len(dataset.catalogue)} sources of {dataset.card.name}, {split}")
+    say(console, f"{len(dataset.catalogue)} sources of {dataset.card.name}, {split}")
     for name, reason in dataset.set_aside:
-        console.print(f"set aside: {name}: {reason}", style="yellow", highlight=False, soft_wrap=True)
+        warn(console, f"set aside: {name}: {reason}")
 
 
 def _only_test_mode(text: str) -> str:
@@ -149,8 +150,8 @@ def _say_timing(timed: original.Timing, device: str, console: Console) -> None:
     """Say the rate of each pass, as the original did, and their mean and spread."""
     spec, rates = timed.record.spec, timed.rates
     listed = ", ".join(f"{rate:.1f}" for rate in rates)
-    console.print(
+    say(
+        console,
         f"{spec.network.name}, seed {spec.seed}: {listed} images/s, mean {np.mean(rates):.1f}, "
         f"standard deviation {np.std(rates):.1f} (batch {timed.batch_size}, {device})",
-        highlight=False,
     )

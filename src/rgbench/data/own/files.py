@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rgbench.errors import DataError, SpecError
+from rgbench.escapes import utf8
 from rgbench.images.fits import ENDINGS as FITS_ENDINGS
 from rgbench.images.fits import FitsImage, read_fits
 from rgbench.images.limits import check_pixels
@@ -81,9 +82,8 @@ class ImageFile:
     @property
     def place(self) -> str:
         """File, and place within it, for messages and the catalogue."""
-        return (
-            f"{self.path}{f'::{self.key}' if self.key else ''}{f'[{self.index}]' if self.index >= 0 else ''}"
-        )
+        within = f"{f'::{self.key}' if self.key else ''}{f'[{self.index}]' if self.index >= 0 else ''}"
+        return utf8(f"{self.path}{within}")
 
 
 def ending_of(path: Path | str) -> str:
@@ -102,13 +102,15 @@ def ending_of(path: Path | str) -> str:
 def file_stem(file: Path | str) -> str:
     r"""Give the name of a file without folders and without its ending, .fits.gz for instance.
 
+    Bytes that are not UTF-8 stand there as `rgbench.escapes.utf8` writes them: names are stored as UTF-8.
+
     Examples
     --------
     >>> file_stem("images/J0030+1.5.fits.gz"), file_stem("C:\\data\\b.fits.fz"), file_stem("J0030+1.5")
     ('J0030+1.5', 'b', 'J0030+1.5')
     """
     name = PurePosixPath(str(file).replace("\\", "/")).name
-    return name.removesuffix(ending_of(name))
+    return utf8(name.removesuffix(ending_of(name)))
 
 
 def find_images(paths: Sequence[Path | str], endings: Sequence[str] = ENDINGS) -> list[ImageFile]:
@@ -358,7 +360,8 @@ def _images_of(path: Path, file: Any) -> list[ImageFile]:
         alone = "" not in owners and len(set(owners)) == len(owners)
         pairs = zip(owners if alone else single, single, strict=True)
         return [
-            ImageFile(owner, path, key) for owner, key in sorted(pairs, key=lambda pair: _natural(pair[0]))
+            ImageFile(utf8(owner), path, key)
+            for owner, key in sorted(pairs, key=lambda pair: _natural(pair[0]))
         ]
     raise DataError(
         f"{path}: holds {len(stacks)} datasets of three axes and {len(single)} of two; legal are one of shape "
@@ -369,7 +372,7 @@ def _images_of(path: Path, file: Any) -> list[ImageFile]:
 def _names_of(path: Path, file: Any, sets: list[tuple[str, tuple[int, ...]]], n: int) -> list[str]:
     found = [name for name, shape in sets if shape == (n,) and name.rpartition("/")[2].lower() in _NAMES]
     if not found:
-        return [f"{path.name.rpartition('.')[0]}_{i}" for i in range(n)]
+        return [utf8(f"{path.name.rpartition('.')[0]}_{i}") for i in range(n)]
     if len(found) > 1:
         raise DataError(f"{path}: names could be any of the datasets {', '.join(found)}")
     words = file[found[0]][()].tolist()

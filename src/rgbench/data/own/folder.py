@@ -18,6 +18,7 @@ from rgbench.data.own.files import ImageFile, SetAside, examine, scale_of, unkno
 from rgbench.data.own.plan import FolderOptions, Plan, Wanted, plan_folder
 from rgbench.data.own.sources import SourceList
 from rgbench.errors import DataError
+from rgbench.escapes import utf8
 from rgbench.images.cutout import TOLERANCE, Cutout, CutoutSpec, cutout
 from rgbench.images.fits import FitsImage
 from rgbench.images.measure import UNITS, Measures, measure_sources
@@ -154,8 +155,8 @@ def _card(root: Path, read: _Read, classes: tuple[str, ...]) -> Card:
     scales, beams = np.array(read.scales), np.array(read.beams)
     scale = float(np.median(scales)) if np.isfinite(scales).all() else float("nan")
     beam = float(np.median(np.sqrt(beams.prod(axis=1)))) if np.isfinite(beams).all() else float("nan")
-    title = f"images in {root}"
-    return Card(name=root.stem or "folder", title=title, classes=classes, pixel_scale=scale, beam=beam)
+    title = utf8(f"images in {root}")
+    return Card(name=utf8(root.stem) or "folder", title=title, classes=classes, pixel_scale=scale, beam=beam)
 
 
 def _measure(images: NDArray[np.float32], read: _Read, card: Card) -> Measures:

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from rgbench.data.own.frames import Frame, frame_of_head, frame_of_keys
 from rgbench.errors import DataError
+from rgbench.escapes import from_csv
 
 _IN_BRACKETS = re.compile(r"^(.*?\S)\s*[\[(]([^\])]*)[\])]$")
 _DELIMITERS = ",\t;|"
@@ -169,7 +170,7 @@ def _cells(path: Path, lines: list[str]) -> list[list[str]]:
     delimiter = max(_DELIMITERS, key=lines[0].count)
     reader = csv.reader(lines, delimiter=delimiter, strict=True)
     try:
-        return [[cell.strip() for cell in row] for row in reader]
+        return [[from_csv(cell.strip()) for cell in row] for row in reader]
     except csv.Error as error:
         raise DataError(f"{path}: cannot be read as a table: line {reader.line_num}: {error}") from error
 

@@ -40,6 +40,7 @@ from rgbench.data.surveys.surveys import (
     request_url,
 )
 from rgbench.errors import DataError
+from rgbench.escapes import csv_text, from_csv
 from rgbench.images.fits import FitsImage, read_fits
 
 MANIFEST = "manifest.csv"
@@ -448,7 +449,8 @@ class _Build:
         if not rows or rows[0][:4] != ["name", "path", "ra", "dec"]:
             raise DataError(f"{path}: is there and was not written by this program; take another folder")
         names = {source.name for source in sources}
-        others = [row[0] for row in rows[1:] if row and row[0] not in names]
+        found = [from_csv(row[0]) for row in rows[1:] if row]
+        others = [name for name in found if name not in names]
         if others:
             raise DataError(
                 f"{path}: holds {len(others)} sources that are not in the catalogue, the first {others[0]!r}; "
@@ -483,8 +485,7 @@ def _separation(ra: float, dec: float, other_ra: float, other_dec: float) -> flo
 def _write_csv(path: Path, rows: Sequence[Sequence[Any]]) -> None:
     part = path.with_name(f"{path.name}.part")
     try:
-        with part.open("w", newline="", encoding="utf-8") as file:
-            csv.writer(file, lineterminator="\n").writerows(rows)
+        part.write_bytes(csv_text(rows).encode())
         part.replace(path)
     except OSError as error:
         raise DataError(f"{path}: cannot be written: {error}") from error

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from html import escape
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rgbench.data.catalogue import DataSet, Flag
+from rgbench.escapes import for_xml
 from rgbench.images.geometry import central_crop
+from rgbench.report.draw.figures import short
 from rgbench.report.draw.pictures import picture
 
 COLUMNS = 8
@@ -54,10 +55,10 @@ def contact_sheet(dataset: DataSet, columns: int = COLUMNS, field: int = FIELD) 
         rows.append((-1, "(no label)"))
     width = LABEL + columns * (SIDE + GAP) + GAP
     height = HEAD + len(rows) * (SIDE + CAPTION + GAP) + FOOT
-    parts = [f'<text class="title" x="{GAP}" y="24">{escape(dataset.card.title)}</text>']
+    parts = [f'<text class="title" x="{GAP}" y="24">{for_xml(dataset.card.title)}</text>']
     for place, (label, name) in enumerate(rows):
         parts += _row(dataset, label, name, HEAD + place * (SIDE + CAPTION + GAP), columns)
-    parts.append(f'<text x="{GAP}" y="{height - 10}">{escape(_foot(dataset))}</text>')
+    parts.append(f'<text x="{GAP}" y="{height - 10}">{for_xml(_foot(dataset))}</text>')
     head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}">'
     background = '<rect width="100%" height="100%" fill="#fff"/>'
     return f"{head}<style>{STYLE}</style>{background}{''.join(parts)}</svg>\n"
@@ -79,7 +80,7 @@ def evenly(rows: NDArray[np.int64], wanted: int) -> NDArray[np.int64]:
 def _row(dataset: DataSet, label: int, name: str, top: int, columns: int) -> Iterator[str]:
     catalogue = dataset.catalogue
     members = np.flatnonzero(catalogue.label == label)
-    yield f'<text class="class" x="{GAP}" y="{top + SIDE // 2}">{escape(name)}</text>'
+    yield f'<text class="class" x="{GAP}" y="{top + SIDE // 2}">{for_xml(short(name, 14))}</text>'
     yield f'<text x="{GAP}" y="{top + SIDE // 2 + 16}">{len(members):,} sources</text>'
     usable = members[(catalogue.flags[members] & Flag.UNUSABLE) == 0]
     for column, row in enumerate(evenly(usable, columns)):
@@ -87,13 +88,9 @@ def _row(dataset: DataSet, label: int, name: str, top: int, columns: int) -> Ite
         source = str(catalogue.source_id[row])
         yield (
             f'<image x="{x}" y="{top}" width="{SIDE}" height="{SIDE}" href="{picture(dataset.images[row], SIDE)}">'
-            f"<title>{escape(source)}</title></image>"
+            f"<title>{for_xml(source)}</title></image>"
         )
-        yield f'<text class="small" x="{x}" y="{top + SIDE + 11}">{escape(_short(source))}</text>'
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= 24 else f"{name[:23]}…"
+        yield f'<text class="small" x="{x}" y="{top + SIDE + 11}">{for_xml(short(source, 24))}</text>'
 
 
 def _foot(dataset: DataSet) -> str:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
+from unicodedata import east_asian_width
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rgbench import numbers
+from rgbench.escapes import visible
 from rgbench.report.draw import svg
 
 WIDTH = 420
@@ -111,7 +114,7 @@ def confusion_figure(
     for i, name in enumerate(classes):
         parts.append(svg.text(left + (i + 0.5) * cell, 32, short(name, int(cell / 6.5)), "bold", "middle"))
         y = top + (i + 0.5) * height
-        parts.append(svg.text(left - 8, y - 1, short(name, 12), "bold", "end"))
+        parts.append(svg.text(left - 8, y - 1, short(name, 11), "bold", "end"))
         parts.append(svg.text(left - 8, y + 12, f"n = {matrix[i].sum():.0f}", "tiny muted", "end"))
         for j in range(k):
             place = (left + j * cell + 1.5, top + i * height + 1.5, cell - 3, height - 3)
@@ -310,5 +313,15 @@ def apart(places: Sequence[float], distance: float) -> list[float]:
 
 
 def short(name: str, length: int) -> str:
-    """Shorten a name to so many characters."""
-    return name if len(name) <= length else name[: max(1, length - 1)] + "…"
+    """Shorten a name, as it is shown, to so many characters; wide ones, such as Chinese, count twice.
+
+    Examples
+    --------
+    >>> short("convxpress", 6), short("銀河銀河", 6), short("a[/b]", 6)
+    ('convx…', '銀河…', 'a[/b]')
+    """
+    shown = visible(name)
+    ends = list(accumulate(2 if east_asian_width(c) in "WF" else 1 for c in shown))
+    if not ends or ends[-1] <= length:
+        return shown
+    return shown[: max(1, sum(end < length for end in ends))] + "…"

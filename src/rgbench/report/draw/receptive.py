@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from html import escape
-
 import numpy as np
 from numpy.typing import NDArray
 
+from rgbench.escapes import for_xml
 from rgbench.report.draw.pictures import picture
 
 SIDE = 360
@@ -43,7 +42,7 @@ def receptive_figure(
     """
     unit = SIDE / max(field.shape)
     image = f'<image x="{MARGIN}" y="{MARGIN}" width="{field.shape[1] * unit:.1f}" height="{field.shape[0] * unit:.1f}"'
-    caption = escape(_caption(field, pixel_scale, receptive_field, title))
+    caption = for_xml(_caption(field, pixel_scale, receptive_field, title))
     parts = [
         f'{image} style="image-rendering:pixelated" href="{picture(field, max(field.shape))}"/>',
         _square(field.shape, receptive_field, unit),

@@ -6,14 +6,13 @@ from attributes. All text is escaped here.
 
 from __future__ import annotations
 
-import html
 import math
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from rgbench.escapes import for_xml
+
 _ROUND = (1.0, 2.0, 2.5, 5.0, 10.0)
-_NOT_XML = re.compile(r"[^\t\n\r -\uD7FF\uE000-\uFFFD\U00010000-\U0010FFFF]")
 
 
 @dataclass(frozen=True)
@@ -58,7 +57,7 @@ class Axis:
 def text(x: float, y: float, content: str, style: str = "", anchor: str = "start") -> str:
     """Draw escaped text at a point; `style` names CSS classes."""
     place = f'x="{_n(x)}" y="{_n(y)}" text-anchor="{anchor}"'
-    return f"<text {place}{_class(style)}>{escape(content)}</text>"
+    return f"<text {place}{_class(style)}>{for_xml(content)}</text>"
 
 
 def line(x1: float, y1: float, x2: float, y2: float, style: str) -> str:
@@ -68,7 +67,7 @@ def line(x1: float, y1: float, x2: float, y2: float, style: str) -> str:
 
 def circle(x: float, y: float, radius: float, style: str, title: str = "") -> str:
     """Draw a dot, with a tooltip if a title is given."""
-    tip = f"<title>{escape(title)}</title>" if title else ""
+    tip = f"<title>{for_xml(title)}</title>" if title else ""
     return f'<circle cx="{_n(x)}" cy="{_n(y)}" r="{_n(radius)}"{_class(style)}>{tip}</circle>'
 
 
@@ -84,7 +83,7 @@ def image(box: Sequence[float], address: str, title: str) -> str:
     """Place a picture, given as a data URI; `box` is x, y, width, height, `title` its tooltip."""
     x, y, width, height = (_n(value) for value in box)
     place = f'x="{x}" y="{y}" width="{width}" height="{height}"'
-    return f'<image {place} href="{escape(address)}"><title>{escape(title)}</title></image>'
+    return f'<image {place} href="{for_xml(address)}"><title>{for_xml(title)}</title></image>'
 
 
 def polyline(points: Iterable[tuple[float, float]], style: str) -> str:
@@ -101,13 +100,13 @@ def polygon(points: Iterable[tuple[float, float]], style: str) -> str:
 
 def link(anchor: str, parts: Iterable[str], label: str) -> str:
     """Make shapes lead to an anchor of the page."""
-    return f'<a href="#{escape(anchor)}" aria-label="{escape(label)}">{"".join(parts)}</a>'
+    return f'<a href="#{for_xml(anchor)}" aria-label="{for_xml(label)}">{"".join(parts)}</a>'
 
 
 def drawing(width: float, height: float, parts: Iterable[str], label: str) -> str:
     """Wrap shapes into an SVG that scales with the page; `label` is what a screen reader says."""
     box = f'viewBox="0 0 {_n(width)} {_n(height)}"'
-    return f'<svg {box} role="img" aria-label="{escape(label)}">{"".join(parts)}</svg>'
+    return f'<svg {box} role="img" aria-label="{for_xml(label)}">{"".join(parts)}</svg>'
 
 
 def tick_label(value: float, step_hint: float = 1.0) -> str:
@@ -141,19 +140,8 @@ def _log_ticks(low: float, high: float) -> list[float]:
     return found[:: max(1, len(found) // 5)]
 
 
-def escape(content: str) -> str:
-    r"""Escape text for SVG; what XML may not hold, control characters, becomes a replacement character.
-
-    Examples
-    --------
-    >>> escape("<b>\x00")
-    '&lt;b&gt;�'
-    """
-    return html.escape(_NOT_XML.sub("\N{REPLACEMENT CHARACTER}", content))
-
-
 def _class(style: str) -> str:
-    return f' class="{escape(style)}"' if style else ""
+    return f' class="{for_xml(style)}"' if style else ""
 
 
 def _n(value: float) -> str:

@@ -10,42 +10,13 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Sequence
 
+from rgbench.escapes import for_latex
 from rgbench.numbers import NONE
 
-_ESCAPES = {
-    "\\": r"\textbackslash{}",
-    "&": r"\&",
-    "%": r"\%",
-    "$": r"\$",
-    "#": r"\#",
-    "_": r"\_",
-    "{": r"\{",
-    "}": r"\}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "<": r"$<$",
-    ">": r"$>$",
-    "±": r"$\pm$",
-    "×": r"$\times$",
-    "–": "--",
-    "−": "$-$",
-    "…": r"\ldots{}",
-}
 _NUMBER = r"(?:[<>] ?)?[+−-]?\d+(?:\.\d+)?"
 _JOINED = re.compile(rf"({_NUMBER})(?: (±|–) ({_NUMBER}))?")
 _SINGLE = re.compile(rf"({_NUMBER})( %)?")
 _BETWEEN = {"±": r"${}\pm{}$", "–": "~to~"}
-
-
-def escaped(content: str) -> str:
-    r"""Escape text for LaTeX; what is not printable becomes a space.
-
-    Examples
-    --------
-    >>> print(escaped("50 %_$ −1"))
-    50 \%\_\$ $-$1
-    """
-    return "".join(_ESCAPES.get(c, c if c.isprintable() else " ") for c in content)
 
 
 def latex_table(
@@ -80,7 +51,8 @@ def latex_table(
     \end{tabular}
     """
     laid = [_lay(i, [row[i] for row in rows], i == 0 or i in words) for i in range(len(columns))]
-    head = " & ".join(_heading(name, kind) for name, (kind, _) in zip(columns, laid, strict=True))
+    heads = (_heading(i, name, kind) for i, (name, (kind, _)) in enumerate(zip(columns, laid, strict=True)))
+    head = " & ".join(heads)
     lines = [rf"\begin{{tabular}}{{{''.join(kind for kind, _ in laid)}}}", r"\toprule", rf"{head} \\"]
     lines += [r"\midrule", *(" & ".join(cells[j] for _, cells in laid) + r" \\" for j in range(len(rows)))]
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", *notes]) + "\n"
@@ -99,7 +71,7 @@ def _lay(number: int, cells: list[str], words: bool) -> tuple[str, list[str]]:
     if len(singles) == len(known):
         decimals = _Decimals(m[1] for m in singles)
         return "r", [_one(cell, decimals) for cell in cells]
-    return "r", [escaped(cell) for cell in cells]
+    return "r", [for_latex(cell) for cell in cells]
 
 
 class _Decimals:
@@ -112,17 +84,17 @@ class _Decimals:
         """Write a number, with room for the decimals it lacks, and a minus where it has a hyphen."""
         point, decimals = number.partition(".")[1:]
         room = ("" if point else ".") + "0" * (self.most - len(decimals)) if len(decimals) < self.most else ""
-        return escaped(number.replace("-", "−")) + (rf"\phantom{{{room}}}" if room else "")
+        return for_latex(number.replace("-", "−")) + (rf"\phantom{{{room}}}" if room else "")
 
 
 def _word(cell: str, number: int) -> str:
-    # A row that begins with "[" would be read as the optional argument of the line break before it.
-    return ("{}" if number == 0 and cell.startswith(("[", "*")) else "") + escaped(cell)
+    # A row that begins with "[" would be read as the optional argument of the line break, or rule, before it.
+    return ("{}" if number == 0 and cell.startswith(("[", "*")) else "") + for_latex(cell)
 
 
 def _one(cell: str, decimals: _Decimals) -> str:
     match = _SINGLE.fullmatch(cell)
-    return escaped(cell) if match is None else decimals.fill(match[1]) + escaped(match[2] or "")
+    return for_latex(cell) if match is None else decimals.fill(match[1]) + for_latex(match[2] or "")
 
 
 def _three(cell: str, first: _Decimals, second: _Decimals) -> str:
@@ -134,10 +106,10 @@ def _three(cell: str, first: _Decimals, second: _Decimals) -> str:
     )
 
 
-def _heading(name: str, kind: str) -> str:
+def _heading(number: int, name: str, kind: str) -> str:
     width = len(kind.replace("@{}", ""))
-    return _across(width, name) if width > 1 else escaped(name)
+    return _across(width, name) if width > 1 else _word(name, number)
 
 
 def _across(width: int, content: str) -> str:
-    return rf"\multicolumn{{{width}}}{{c}}{{{escaped(content)}}}"
+    return rf"\multicolumn{{{width}}}{{c}}{{{for_latex(content)}}}"

@@ -7,16 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rich import box
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from rgbench import numbers
 from rgbench.comparison.results import Comparison, Row
 from rgbench.errors import StoreError
+from rgbench.escapes import csv_text, for_latex, visible
 from rgbench.measures.cards import MAIN, MetricCard
 from rgbench.measures.catalogue import metrics
-from rgbench.report.blocks import to_csv
-from rgbench.report.files.latex import escaped, latex_table
+from rgbench.report.files.latex import latex_table
 
 Value = float | None
 
@@ -183,10 +183,12 @@ def comparison_table(comparison: Comparison, shown: Sequence[Column] = ()) -> Ta
         table.add_column(column.heading.replace(" ", "\n", 1), justify="right", no_wrap=True)
     for row in comparison.rows:
         cells = [column.show(row) for column in shown]
-        name = escape(row.network) if learned(row) else f"{escape(row.network)} [yellow]!"
+        name = Text(visible(row.network))
+        if not learned(row):
+            name.append(" !", "yellow")
         table.add_row(name, *cells, style="" if learned(row) else "dim")
-    noted = [f"{row.network}: {remarks(row)}" for row in comparison.rows if row.notes]
-    table.caption = escape("\n".join(noted)) or None
+    noted = [visible(f"{row.network}: {remarks(row)}") for row in comparison.rows if row.notes]
+    table.caption = Text("\n".join(noted)) if noted else None
     return table
 
 
@@ -195,7 +197,7 @@ def comparison_lines(comparison: Comparison) -> list[str]:
     shown = columns(comparison.metric, comparison.confidence)
     cells = [["network", *(column.heading for column in shown)]]
     for row in comparison.rows:
-        name = row.network if learned(row) else f"{row.network} !"
+        name = visible(row.network if learned(row) else f"{row.network} !")
         cells.append([name, *(column.show(row) for column in shown)])
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = [
@@ -204,7 +206,7 @@ def comparison_lines(comparison: Comparison) -> list[str]:
         )
         for line in cells
     ]
-    noted = [f"{row.network}: {remarks(row)}" for row in comparison.rows if row.notes]
+    noted = [visible(f"{row.network}: {remarks(row)}") for row in comparison.rows if row.notes]
     return [lines[0], "-" * len(lines[0]), *lines[1:], *noted]
 
 
@@ -221,7 +223,7 @@ def comparison_csv(comparison: Comparison) -> str:
         seeds = " ".join(str(seed) for seed in row.seeds)
         known = [row.cost.get(name, "") for name in costs]
         rows.append([row.network, row.status, seeds, row.n_test, *values, *known, remarks(row)])
-    return to_csv(head, rows)
+    return csv_text([head, *rows])
 
 
 def comparison_latex(comparison: Comparison) -> str:
@@ -231,7 +233,7 @@ def comparison_latex(comparison: Comparison) -> str:
     for row in comparison.rows:
         rows.append([row.network, *(column.show(row) for column in shown)])
         if row.notes:
-            notes.append(rf"\par\footnotesize {escaped(row.network)}: {escaped(remarks(row))}.")
+            notes.append(rf"\par\footnotesize {for_latex(row.network)}: {for_latex(remarks(row))}.")
     return latex_table(["network", *(column.heading for column in shown)], rows, notes=notes)
 
 
