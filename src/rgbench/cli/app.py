@@ -8,9 +8,11 @@ heavy is loaded when a command needs it, and help needs nothing.
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Annotated
 
 import typer
@@ -18,7 +20,8 @@ import typer
 from rgbench.cli import data, diagnostics, finetune, networks, runs
 from rgbench.cli.help import HeadedGroup
 from rgbench.cli.names import NAMING
-from rgbench.errors import RgbenchError
+from rgbench.cli.stops import say_stopped, stoppable
+from rgbench.errors import RgbenchError, Stopped, raise_stop
 from rgbench.extensions import EXTENSIONS, load_extensions
 
 app = typer.Typer(
@@ -61,20 +64,34 @@ def _main(
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line; errors of the package end in one line and their exit code."""
+    """Run the command line; errors of the package, and stops, end in one line and their exit code."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    debug = "--debug" in arguments
-    try:
+    with _stops_told(arguments), _errors_told("--debug" in arguments), stoppable():
         load_extensions(filter(None, os.environ.get(EXTENSIONS, "").split(os.pathsep)))
         app([a for a in arguments if a != "--debug"], prog_name="rgbench", standalone_mode=True)
+
+
+@contextmanager
+def _errors_told(debug: bool) -> Iterator[None]:
+    try:
+        yield
     except RgbenchError as error:
+        raise_stop(error)
         if debug:
             traceback.print_exc()
         _complain(f"error: {error}", style="red")
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        _complain("stopped; the same command goes on where it was")
-        sys.exit(130)
+
+
+@contextmanager
+def _stops_told(arguments: list[str]) -> Iterator[None]:
+    try:
+        yield
+    except (Stopped, KeyboardInterrupt) as stop:
+        number = stop.signal if isinstance(stop, Stopped) else signal.SIGINT
+        with suppress(OSError):  # the terminal may be gone
+            _complain(say_stopped(number, arguments))
+        sys.exit(128 + number)
 
 
 def _complain(text: str, style: str = "") -> None:

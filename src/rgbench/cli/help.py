@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from typing import Protocol
+from typing import Any, Protocol
 
 from typer.core import TyperCommand, TyperGroup
+
+from rgbench.errors import Stopped
 
 
 class _Formatter(Protocol):
@@ -21,6 +24,13 @@ class _Formatter(Protocol):
 
 class HeadedGroup(TyperGroup):
     """Commands under the headings that they were added with, first those that have commands of their own."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; an interrupt that a library raises itself, as astropy does after writing, is a stop too."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as error:  # of which typer would say nothing
+            raise Stopped(signal.SIGINT) from error
 
     def format_commands(self, ctx: object, formatter: _Formatter) -> None:  # noqa: ARG002
         """Write the commands; those that are hidden are left out."""

@@ -14,7 +14,7 @@ from rgbench.comparison.results import Comparison, Estimate, Row
 from rgbench.comparison.words.answer import answer
 from rgbench.comparison.words.pairs import pair as pair_words
 from rgbench.data.sets import data_sets
-from rgbench.errors import SpecError
+from rgbench.errors import SpecError, raise_stop
 from rgbench.measures.cards import MAIN, MetricCard
 from rgbench.measures.catalogue import Measured, find_metric, measure, metrics
 from rgbench.measures.classification import confusion_matrix, per_class
@@ -254,6 +254,7 @@ def _resample(each: _Tested, weights: Mapping[tuple[str, ...], Weights]) -> dict
             try:
                 values = resampled(card, test.label, scores, weights[_key(test)])
             except (Exception, SystemExit) as error:  # of another package: it costs that metric its interval
+                raise_stop(error)
                 each.failed[name] = f"on resampled sources, {type(error).__name__}: {error}"
                 continue
             if values is not None:

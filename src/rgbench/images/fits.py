@@ -21,7 +21,7 @@ from astropy.wcs import WCS
 from astropy.wcs.utils import proj_plane_pixel_scales
 from numpy.typing import NDArray
 
-from rgbench.errors import DataError, SpecError
+from rgbench.errors import DataError, SpecError, raise_stop
 
 ENDINGS = tuple(f".{kind}{packed}" for kind in ("fits", "fit", "fts") for packed in ("", ".gz", ".fz"))
 """Endings of the files that are taken for FITS, in small letters; .fz are tile-compressed."""
@@ -281,9 +281,12 @@ def read_fits(
     """
     path = Path(path)
     try:
-        with _quiet(), fits.open(path if content is None else io.BytesIO(content), memmap=False) as units_:
-            header, data = _first_image(units_)
+        with _quiet(), path.open("rb") if content is None else io.BytesIO(content) as file:
+            # The list of units is not closed: astropy would read on while it closes, and an error that it meets then
+            # would take the place of an interrupt.
+            header, data = _first_image(fits.open(file, memmap=False))
     except _UNREADABLE as error:
+        raise_stop(error)
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise DataError(f"{path}: cannot be read as FITS: {reason}") from error
     if data is None:

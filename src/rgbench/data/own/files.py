@@ -18,7 +18,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from rgbench.errors import DataError
+from rgbench.errors import DataError, raise_stop
 from rgbench.images.fits import ENDINGS as FITS_ENDINGS
 from rgbench.images.fits import FitsImage, read_fits
 from rgbench.images.preprocess import usable
@@ -249,6 +249,7 @@ def _read_png(path: Path) -> NDArray[np.float32]:
             pixels = np.asarray(image.convert("RGBA") if colour else image)
     # A damaged PNG is met with SyntaxError, struct.error and zlib.error beside OSError.
     except Exception as error:
+        raise_stop(error)
         raise DataError(f"{path}: cannot be read as PNG: {error}") from error
     if colour and (pixels[..., :3] != pixels[..., :1]).any():
         raise DataError(f"{path}: is a colour image (mode {mode}); one channel, or equal ones, are needed")
@@ -262,6 +263,7 @@ def _list_hdf5(path: Path) -> list[ImageFile]:
         with h5py.File(path, "r") as file:
             return _images_of(path, file)
     except (OSError, KeyError, ValueError, RuntimeError) as error:
+        raise_stop(error)
         raise DataError(f"{path}: cannot be read as HDF5: {str(error).splitlines()[0]}") from error
 
 
@@ -313,4 +315,5 @@ def _read_hdf5(file: ImageFile) -> NDArray[np.float32]:
             data = store[file.key]
             return np.array(data[file.index] if file.index >= 0 else data[()], dtype=np.float32)
     except (OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
+        raise_stop(error)
         raise DataError(f"{file.place}: cannot be read as HDF5: {str(error).splitlines()[0]}") from error

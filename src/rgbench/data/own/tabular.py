@@ -20,7 +20,7 @@ from astropy.coordinates import SkyCoord
 from astropy.table import Table
 from numpy.typing import NDArray
 
-from rgbench.errors import DataError
+from rgbench.errors import DataError, raise_stop
 
 _HEAD_UNIT = re.compile(r"^(.*?\S)\s*[\[(]([^\])]*)[\])]$")
 _DELIMITERS = ",\t;|"
@@ -84,6 +84,7 @@ def read_table(path: Path | str) -> dict[str, Column]:
         raise
     # Readers of foreign files raise whatever they meet: each is a file that cannot be read.
     except Exception as error:
+        raise_stop(error)
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise DataError(f"{path}: cannot be read as a table: {reason}") from error
 
