@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import random
-import re
 import signal
 import subprocess
 import sys
@@ -23,25 +21,6 @@ from rgbench.images.fits import read_fits
 from rgbench.runs.execute import Bench
 from rgbench.runs.listeners import Several, Silence
 from rgbench.store.store import Store
-
-RGBENCH = [sys.executable, "-m", "rgbench"]
-
-
-def start(*arguments: str) -> subprocess.Popen[str]:
-    """Start a command of its own."""
-    return subprocess.Popen([*RGBENCH, *arguments], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-
-
-def stop_after(seconds: float, number: int, *arguments: str) -> tuple[int, str]:
-    """Give the exit code of a command that is sent a signal after some time, and what it says of it."""
-    process = start(*arguments)
-    try:
-        process.wait(seconds)
-    except subprocess.TimeoutExpired:
-        process.send_signal(number)
-    _, said = process.communicate(timeout=60)
-    return process.returncode, said
-
 
 # --- an interrupt is never taken for a bad file ---------------------------------------------------------
 
@@ -148,16 +127,63 @@ def test_an_error_at_the_end_that_hides_a_stop_is_told_as_the_stop(monkeypatch, 
     assert "bad file" not in capsys.readouterr().err
 
 
+@stops.stoppable()
+def _hang_up_and_end() -> None:
+    signal.raise_signal(signal.SIGHUP)
+    signal.raise_signal(signal.SIGTERM)
+
+
 def test_handlers_are_put_back_and_those_that_ignore_stay():
-    before = signal.getsignal(signal.SIGINT)
+    before = signal.getsignal(signal.SIGTERM)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
-        with pytest.raises(Stopped), stops.stoppable():
-            signal.raise_signal(signal.SIGHUP)
-            signal.raise_signal(signal.SIGINT)
+        with pytest.raises(Stopped) as stop:
+            _hang_up_and_end()
+        assert stop.value.signal == signal.SIGTERM
     finally:
         assert signal.signal(signal.SIGHUP, signal.SIG_DFL) is signal.SIG_IGN
-    assert signal.getsignal(signal.SIGINT) is before
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+@stops.stoppable()
+def _clear(how) -> None:
+    try:
+        signal.raise_signal(signal.SIGTERM)
+    except Stopped:
+        how()
+    for _ in range(500):
+        time.sleep(0.01)
+    raise AssertionError("the stop was lost")
+
+
+def _never() -> None:
+    """Go on as if nothing had been."""
+
+
+def _type_error() -> None:
+    raise TypeError("expected a message argument") from None
+
+
+@pytest.mark.parametrize("how", [_never, _type_error])
+def test_a_stop_that_is_caught_on_its_way_comes_again(how):
+    """C code clears it, or raises its own error in its place, as importing from a module does."""
+    with pytest.raises(Stopped) as stop:
+        _clear(how)
+    assert stop.value.signal == signal.SIGTERM
+
+
+@stops.stoppable()
+def _end_well() -> None:
+    try:
+        signal.raise_signal(signal.SIGTERM)
+    except Stopped:
+        sys.exit(0)
+
+
+def test_a_command_that_ends_well_has_not_been_stopped():
+    with pytest.raises(SystemExit) as ended:
+        _end_well()
+    assert not ended.value.code
 
 
 class _Deleted:
@@ -165,17 +191,23 @@ class _Deleted:
         signal.raise_signal(signal.SIGTERM)
 
 
+@stops.stoppable()
+def _delete() -> None:
+    made = _Deleted()
+    del made
+    time.sleep(5)
+
+
 def test_a_stop_that_falls_into_a_destructor_is_not_lost():
     """Python drops what a destructor raises."""
-    with pytest.raises(Stopped) as stop, stops.stoppable():
-        made = _Deleted()
-        del made
-        time.sleep(5)
+    with pytest.raises(Stopped) as stop:
+        _delete()
     assert stop.value.signal == signal.SIGTERM
 
 
 _TWICE = """
 import signal, time
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from rgbench.cli import stops
 with stops.stoppable():
     try:

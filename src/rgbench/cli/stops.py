@@ -6,13 +6,13 @@ import os
 import shlex
 import signal
 import sys
+from _thread import interrupt_main
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from threading import Timer, current_thread, main_thread
 from types import FrameType, MappingProxyType
 from typing import Any
-
-from _thread import interrupt_main
+from weakref import finalize
 
 from rgbench.errors import Stopped
 
@@ -43,8 +43,9 @@ _OTHERWISE = "files that were complete stay; to begin again"
 def stoppable() -> Iterator[None]:
     """Make the first signal raise `Stopped`, and the second end the process at once.
 
-    A signal that the process was started to ignore, as by ``nohup``, stays ignored. In threads other than the main
-    one, which cannot handle signals, nothing changes.
+    A stop that is lost on its way up is raised again: whatever caught it, or cleared it in C, would otherwise go on.
+    An error that comes up in place of the stop is turned into it. A signal that the process was started to ignore, as
+    by ``nohup``, stays ignored. In threads other than the main one, which cannot handle signals, nothing changes.
     """
     if current_thread() is not main_thread():
         yield
@@ -55,10 +56,17 @@ def stoppable() -> Iterator[None]:
         for number in _SIGNALS
         if signal.getsignal(number) not in (signal.SIG_IGN, None)
     }
-    sys.unraisablehook = stops.dropped
+    sys.unraisablehook = stops.unraisable
     try:
         yield
+    except Stopped:
+        raise
+    except BaseException as error:
+        if stops.number and not (isinstance(error, SystemExit) and not error.code):
+            raise Stopped(stops.number) from error
+        raise
     finally:
+        stops.over = True
         sys.unraisablehook = hook
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -89,28 +97,45 @@ def _send(number: int) -> None:
     if hasattr(signal, "pthread_kill"):
         signal.pthread_kill(main_thread().ident or 0, number)
     else:  # Windows
-        interrupt_main(number)
+        interrupt_main(signal.Signals(number))
 
 
 class _Stops:
-    """Whether a signal has come already."""
+    """Which signal came, and whether its stop is on its way up.
+
+    Attributes
+    ----------
+    number : int
+        The last signal; 0 if none came.
+    over : bool
+        Whether a stop that is dropped has done its work.
+    """
 
     def __init__(self) -> None:
-        self._came = False
+        self.number, self.over, self._raised = 0, False, False
 
-    def stop(self, number: int, frame: FrameType | None) -> None:
+    def stop(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002
         """Handle a signal."""
-        if self._came:
+        if self._raised:
             if os.isatty(1):
                 os.write(1, _SHOW_CURSOR)  # which progress bars hide
             os._exit(128 + number)
-        self._came = True
-        raise Stopped(number)
+        self.number, self._raised = number, True
+        # Held by no name here: it must go when whoever caught it lets it go.
+        raise self._made(number)
 
-    def dropped(self, lost: Any) -> None:
-        """Send a stop again that Python dropped because it came while an object was deleted."""
-        if isinstance(lost.exc_value, Stopped):
-            self._came = False
-            Timer(_SOON, _send, [lost.exc_value.signal]).start()
-        else:
+    def _made(self, number: int) -> Stopped:
+        made = Stopped(number)
+        finalize(made, self._lost, number).atexit = False
+        return made
+
+    def _lost(self, number: int) -> None:
+        """Send a stop again that was dropped on its way."""
+        if not self.over:
+            self._raised = False
+            Timer(_SOON, _send, [number]).start()
+
+    def unraisable(self, lost: Any) -> None:
+        """Say nothing of a stop that Python drops because it came while an object was deleted: it comes again."""
+        if not isinstance(lost.exc_value, Stopped):
             sys.__unraisablehook__(lost)
