@@ -63,3 +63,51 @@ def one_line(text: object) -> str:
     'first second third'
     """
     return " ".join(str(text).split())
+
+
+class Stopped(BaseException):
+    """The user, or the system, asked the command to stop: Ctrl-C, SIGTERM or SIGHUP.
+
+    No `Exception`, so that nothing that goes on after errors goes on after this; and no `KeyboardInterrupt`, which
+    libraries of command lines take for themselves.
+
+    Attributes
+    ----------
+    signal : int
+        Number of the signal; the exit code is 128 more.
+    """
+
+    def __init__(self, signal: int) -> None:
+        super().__init__(signal)
+        self.signal = signal
+
+
+def raise_stop(error: BaseException) -> None:
+    """Raise the stop that an error took the place of; do nothing if it took the place of none.
+
+    Whoever goes on after an error asks this first: a library that is stopped may meet an error while it tidies up,
+    and that error is then seen instead of the stop.
+
+    Raises
+    ------
+    Stopped, KeyboardInterrupt
+        What the error hid.
+
+    Examples
+    --------
+    >>> try:
+    ...     try:
+    ...         raise KeyboardInterrupt
+    ...     finally:
+    ...         raise OSError("cannot be closed")
+    ... except OSError as error:
+    ...     raise_stop(error)
+    Traceback (most recent call last):
+        ...
+    KeyboardInterrupt
+    """
+    hidden = error.__context__
+    while hidden is not None:
+        if isinstance(hidden, (Stopped, KeyboardInterrupt)):
+            raise hidden
+        hidden = hidden.__context__

@@ -399,8 +399,24 @@ def test_a_wrong_spec_is_refused(changes, message):
 def test_seeds_and_folds_have_to_fit(sky, parent):
     with pytest.raises(SpecError, match="seeds: found 3; toy-1 has 2 networks, and each needs one"):
         finetune(sky, classifier=parent, spec=FinetuneSpec(seeds=(1, 2, 3)))
-    with pytest.raises(SpecError, match="n_folds: found 500; legal are 2 to 80"):
-        finetune(sky, classifier=parent, spec=FinetuneSpec(folds=500))
+
+
+def test_more_folds_than_sources_are_refused_before_an_image_is_read(sky, parent, monkeypatch):
+    def never(*rest):
+        raise AssertionError("an image was read")
+
+    monkeypatch.setattr("rgbench.finetuning.own.see_image", never)
+    with pytest.raises(SpecError, match="folds: found 81; legal are 2 to 80, the number of labelled sources"):
+        finetune(sky, classifier=parent, spec=FinetuneSpec(folds=81))
+
+
+def test_more_folds_than_sky_groups_are_refused_before_training(own):
+    groups = len(np.unique(own.catalogue.group[~own.known]))
+    with pytest.raises(
+        SpecError, match=f"folds: found {groups + 1}; legal are 2 to {groups}, the number of sky"
+    ):
+        own.folds(groups + 1, seed=1)
+    assert own.folds(groups, seed=1).max() == groups - 1
 
 
 def test_one_image_under_two_names_is_refused_where_positions_do_not_group_it(sky, parent, tmp_path):

@@ -68,3 +68,8 @@ def test_classes_that_are_not_named_divide_the_rest_as_in_training():
 def test_what_is_not_legal_is_named(text, message):
     with pytest.raises(SpecError, match=message):
         complete_shares(parse_shares(text), CLASSES, EQUAL)
+
+
+def test_one_class_in_two_spellings_is_refused_by_name():
+    with pytest.raises(SpecError, match="--prior: 'frii' and 'FRII' are one class; name it once"):
+        complete_shares({"frii": 0.1, "FRII": 0.2}, CLASSES, EQUAL)

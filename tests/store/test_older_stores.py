@@ -220,7 +220,7 @@ def empty(columns, facts):
             "labels must lie",
         ),
         (lambda columns, facts: facts.pop("classes"), "is damaged: KeyError: 'classes'"),
-        (lambda columns, facts: facts.update(version="x"), "is damaged: ValueError"),
+        (lambda columns, facts: facts.update(version="x"), "is damaged: its schema version is 'x'"),
         (
             lambda columns, facts: facts.update(version=99),
             "has schema version 99, this rgbench reads up to 1",

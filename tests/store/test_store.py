@@ -150,9 +150,9 @@ def test_runs_are_listed_without_their_tables_which_are_read_once(tmp_path, make
         directory.write_status("complete", outputs=Outputs(made.predictions.classes, "softmax"))
     read, reader = [], pq.ParquetFile
 
-    def count(path, *rest):
+    def count(path, **options):
         read.append(path.name)
-        return reader(path, *rest)
+        return reader(path, **options)
 
     monkeypatch.setattr(pq, "ParquetFile", count)
     (record,) = store.records()

@@ -8,10 +8,12 @@ heavy is loaded when a command needs it, and help needs nothing.
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import traceback
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from io import TextIOWrapper
 from typing import Annotated, Any
 
@@ -21,7 +23,8 @@ from rgbench.cli import data, diagnostics, finetune, networks, runs
 from rgbench.cli.help import HeadedGroup
 from rgbench.cli.names import NAMING
 from rgbench.cli.screen import complain
-from rgbench.errors import RgbenchError
+from rgbench.cli.stops import say_stopped, stoppable
+from rgbench.errors import RgbenchError, Stopped, raise_stop
 from rgbench.extensions import EXTENSIONS, load_extensions
 
 app = typer.Typer(
@@ -64,23 +67,41 @@ def _main(
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line; errors of the package end in one line and their exit code."""
+    """Run the command line; errors of the package, and stops, end in one line and their exit code."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    debug = "--debug" in arguments
     _print_all()
+    with (
+        _stops_told(arguments),
+        _errors_told("--debug" in arguments),
+        stoppable(),
+        warnings.catch_warnings(),
+    ):
+        warnings.showwarning = _say_warning
+        load_extensions(filter(None, os.environ.get(EXTENSIONS, "").split(os.pathsep)))
+        app([a for a in arguments if a != "--debug"], prog_name="rgbench", standalone_mode=True)
+
+
+@contextmanager
+def _errors_told(debug: bool) -> Iterator[None]:
     try:
-        with warnings.catch_warnings():
-            warnings.showwarning = _say_warning
-            load_extensions(filter(None, os.environ.get(EXTENSIONS, "").split(os.pathsep)))
-            app([a for a in arguments if a != "--debug"], prog_name="rgbench", standalone_mode=True)
+        yield
     except RgbenchError as error:
+        raise_stop(error)
         if debug:
             complain(traceback.format_exc())
         complain(f"error: {error}", style="red")
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        complain("stopped; the same command goes on where it was")
-        sys.exit(130)
+
+
+@contextmanager
+def _stops_told(arguments: list[str]) -> Iterator[None]:
+    try:
+        yield
+    except (Stopped, KeyboardInterrupt) as stop:
+        number = stop.signal if isinstance(stop, Stopped) else signal.SIGINT
+        with suppress(OSError):  # the terminal may be gone
+            complain(say_stopped(number, arguments))
+        sys.exit(128 + number)
 
 
 def _print_all() -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Protocol
 
 from typer.core import TyperCommand, TyperGroup
 
+from rgbench.errors import Stopped
 from rgbench.escapes import visible
 
 
@@ -41,9 +43,12 @@ class HeadedGroup(TyperGroup):
             return super().make_context(*arguments, **options)
 
     def invoke(self, ctx: Any) -> Any:
-        """Call the command, likewise."""
-        with _plain_errors():
-            return super().invoke(ctx)
+        """Call the command, likewise; an interrupt that a library raises itself, as astropy after writing, is a stop."""
+        try:
+            with _plain_errors():
+                return super().invoke(ctx)
+        except KeyboardInterrupt as error:  # of which typer would say nothing
+            raise Stopped(signal.SIGINT) from error
 
 
 @contextmanager

@@ -9,12 +9,14 @@ import numpy as np
 
 from rgbench.comparison.label_consensus import known_classes, on_consensus
 from rgbench.comparison.results import Comparison, KnownScore, KnownScores, Row
-from rgbench.comparison.summary import compare
+from rgbench.comparison.summary import score_rows
 from rgbench.data.catalogue import CLASSES, DataSet
 from rgbench.data.sets import first_consensus
 from rgbench.store.store import RunRecord
 from rgbench.store.tables import Predictions
 
+SCORED = ("accuracy", "macro_f1")
+"""Metrics that are worked out; all would take many times as long."""
 Runs = list[tuple[RunRecord, Predictions]]
 """Runs, each with what it said of its test sources."""
 
@@ -47,16 +49,16 @@ def known_scores(
     if set(found.classes) != set(CLASSES) or found.data == first_consensus.CARD.name:
         return None
     known = known_classes(None if data is None else data.catalogue)
-    scores: list[KnownScore] = []
-    label: dict[str, str] = {}
+    held: Runs = []
     tested: set[str] = set()
     for name in dict.fromkeys(row.name for row in found.rows if row.status == "ok"):
         runs = _runs(records, name, found.model)
-        held = [(record, table.take(np.isin(table.source_id, list(known)))) for record, table in runs]
-        if all(len(table) for _, table in held):
-            scores += _scores(held, known, found)
-            label.update(named for _, table in held for named in _named(table))
+        own = [(record, table.take(np.isin(table.source_id, list(known)))) for record, table in runs]
+        if all(len(table) for _, table in own):
+            held += own
             tested.update(str(source) for _, table in runs for source in table.source_id)
+    scores = list(_scores(held, known, found))
+    label = {source: name for _, table in held for source, name in _named(table)}
     if not scores:
         return None
     agreed = [known[source] for source in label]
@@ -77,20 +79,19 @@ def _runs(records: Sequence[RunRecord], network: str, model: str) -> Runs:
 
 
 def _scores(held: Runs, known: Mapping[str, str], found: Comparison) -> Iterator[KnownScore]:
-    """Score one network, on each of its recipes; twice only if the labels differ."""
+    """Score each network, on each of its recipes; twice only if the labels differ."""
     agreed = [(record, on_consensus(table, known)) for record, table in held]
     same = all((a.label == b.label).all() for (_, a), (_, b) in zip(agreed, held, strict=True))
-    by_agreed = _compared(agreed, found)
-    by_published = by_agreed if same else _compared(held, found)
+    by_agreed = _rows(agreed, found)
+    by_published = by_agreed if same else _rows(held, found)
     for network, row in by_agreed.items():
         yield KnownScore(network, row.n_test, row.metrics, by_published[network].metrics)
 
 
-def _compared(runs: Runs, found: Comparison) -> dict[str, Row]:
-    """Compare runs of one network on other rows; one network makes no pairs, which would take most of the time."""
+def _rows(runs: Runs, found: Comparison) -> dict[str, Row]:
+    """Score runs on other rows of their tables."""
     records = [replace(record, predictions=table) for record, table in runs]
-    rows = compare(records, found.metric, found.model, found.confidence).rows
-    return {row.network: row for row in rows}
+    return {row.network: row for row in score_rows(records, SCORED, found.model, found.confidence)}
 
 
 def _named(table: Predictions) -> Iterator[tuple[str, str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from rgbench.comparison.label_errors import OutOfSample, Suspects, out_of_sample, suspects, wrong_share
@@ -45,7 +46,9 @@ class LabelReview:
     labelled: int
 
 
-def review_labels(store: Store, data: str = "", model: str = "best") -> LabelReview:
+def review_labels(
+    store: Store, data: str = "", model: str = "best", on_damage: Callable[[str], None] | None = None
+) -> LabelReview:
     """Ask the complete runs of a store which labels of a data set are likely wrong.
 
     Runs that have learnt nothing are not asked.
@@ -58,6 +61,8 @@ def review_labels(store: Store, data: str = "", model: str = "best") -> LabelRev
         Name of the data set, or the beginning of its checksum, if the store holds runs of several.
     model : {"best", "final"}
         Which model of each run is asked.
+    on_damage : callable, optional
+        Told of runs that cannot be read, as `rgbench.store.store.Store.records` says.
 
     Raises
     ------
@@ -68,7 +73,7 @@ def review_labels(store: Store, data: str = "", model: str = "best") -> LabelRev
     """
     if model not in MODELS:
         raise SpecError(f"model: found {model!r}; legal are {', '.join(MODELS)}")
-    records = runs_of_one_set(complete_runs(store), data)
+    records = runs_of_one_set(complete_runs(store, on_damage=on_damage), data)
     found = [(record, unsound(record, model)) for record in records]
     sound = [record for record, why in found if not why]
     if not sound:

@@ -119,7 +119,7 @@ def finetune(
     how = spec or FinetuneSpec()
     parent = classifier if isinstance(classifier, Classifier) else load_classifier(classifier)
     how.seeds_of(parent)
-    own = read_own(images, labels, parent, options or FolderOptions())
+    own = read_own(images, labels, parent, options or FolderOptions(), how.folds)
     tuner = Tuner(parent, own, how)
     fold = tuner.folds()
     step = _counter(on_step, tuner.steps(fold))

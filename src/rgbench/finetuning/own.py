@@ -98,6 +98,9 @@ class OwnSources:
             If there are fewer sky groups than folds.
         """
         own, unseen = self.catalogue, np.flatnonzero(~self.known)
+        _check_folds(
+            n_folds, len(np.unique(own.group[unseen])), "sky groups that the classifier has not seen"
+        )
         fold = np.full(len(own), -1, dtype=np.int64)
         fold[unseen] = grouped_stratified_folds(own.label[unseen], own.group[unseen], n_folds, seed)
         for number in range(n_folds):
@@ -105,8 +108,17 @@ class OwnSources:
         return fold
 
 
+def _check_folds(n_folds: int, most: int, what: str) -> None:
+    if n_folds > most:
+        raise SpecError(f"folds: found {n_folds}; legal are 2 to {most}, the number of {what}")
+
+
 def read_own(
-    images: Path | str, labels: Path | str | None, classifier: Classifier, options: FolderOptions
+    images: Path | str,
+    labels: Path | str | None,
+    classifier: Classifier,
+    options: FolderOptions,
+    folds: int = 2,
 ) -> OwnSources:
     """Read one's own labelled sources as a classifier sees them.
 
@@ -121,6 +133,8 @@ def read_own(
         Its classes are the legal ones; images are brought to its pixel scale and beam.
     options : FolderOptions
         Columns of the table, what labels mean, pixel scale where headers do not tell it, and plane of cubes.
+    folds : int
+        Parts into which they will be dealt: more than there are labelled sources are refused before any image is read.
 
     Raises
     ------
@@ -138,6 +152,7 @@ def read_own(
     if labels is None:
         check_names(wanted)
     _check_classes(where, Counter(w.label for w in wanted), classifier.classes)
+    _check_folds(folds, len(wanted), "labelled sources")
     kept, aside = _seen(wanted, classifier.card, OwnImages(options.pixel_scale, options.plane))
     found = Counter(w.label for w, _ in kept)
     _check_classes(

@@ -18,7 +18,7 @@ from astropy.io import fits
 from astropy.units import deg
 from numpy.typing import NDArray
 
-from rgbench.errors import DataError, SpecError
+from rgbench.errors import DataError, SpecError, raise_stop
 from rgbench.images.apart import read_apart
 from rgbench.images.cards import factor, number, text, unit_in_comment
 from rgbench.images.limits import unpacked
@@ -330,6 +330,7 @@ def read_fits(
         raise
     # Damaged files are met by astropy with errors of every kind, MemoryError and ModuleNotFoundError among them.
     except Exception as error:
+        raise_stop(error)
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise DataError(f"{path}: cannot be read as FITS: {reason}") from error
     if data is None:

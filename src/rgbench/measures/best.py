@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from rgbench.errors import DataError
 from rgbench.measures.cards import MAIN, Labels, Logits, MetricCard
@@ -76,8 +76,12 @@ def validation_rows(record: RunRecord, model: str = "best") -> Predictions | Non
     return rows if len(rows) else None
 
 
-def chosen_run(store: Store, run_id: str | None = None) -> RunRecord:
+def chosen_run(
+    store: Store, run_id: str | None = None, on_damage: Callable[[str], None] | None = None
+) -> RunRecord:
     """Give the run whose id begins with `run_id`; by default the best one on validation sources.
+
+    `on_damage` is told of runs that cannot be read, as `Store.records` says; without it they are errors.
 
     Raises
     ------
@@ -86,4 +90,6 @@ def chosen_run(store: Store, run_id: str | None = None) -> RunRecord:
     DataError
         If there is no complete run.
     """
-    return best_on_validation(store.records()) if run_id is None else store.record(store.find(run_id))
+    if run_id is not None:
+        return store.record(store.find(run_id))
+    return best_on_validation(store.records(on_damage=on_damage))

@@ -13,7 +13,7 @@ from typing import Literal, Protocol, TypedDict, TypeVar, Unpack, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from rgbench.errors import SpecError
+from rgbench.errors import SpecError, raise_stop
 from rgbench.registry import Registry
 
 MAIN = "mpca"
@@ -125,6 +125,7 @@ class MetricCard:
             value: object = self.function(read_only(y), read_only(logits))
         # Whatever is wrong in another package must not cost the others.
         except (Exception, SystemExit) as error:
+            raise_stop(error)
             return float("nan"), f"{type(error).__name__}: {error}"
         if not isinstance(value, _NUMBER):
             return float("nan"), f"gave a {type(value).__name__}; a number is legal"

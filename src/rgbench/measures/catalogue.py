@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 # Importing them registers their metrics.
@@ -72,8 +72,8 @@ class Measured:
     failed: Mapping[str, str] = field(default_factory=dict)
 
 
-def measure(y: Labels, logits: Logits) -> Measured:
-    """Give every metric of predictions; one that fails spoils its own value only.
+def measure(y: Labels, logits: Logits, cards: Iterable[MetricCard] | None = None) -> Measured:
+    """Give metrics of predictions, by default every one; one that fails spoils its own value only.
 
     Parameters
     ----------
@@ -81,6 +81,8 @@ def measure(y: Labels, logits: Logits) -> Measured:
         True class indices.
     logits : ndarray, shape (n, n_classes)
         Logits or log-probabilities.
+    cards : iterable of MetricCard, optional
+        Which.
 
     Examples
     --------
@@ -90,9 +92,9 @@ def measure(y: Labels, logits: Logits) -> Measured:
     (0.5, {})
     """
     values, failed = dict[str, float](), dict[str, str]()
-    for name, card in metrics():
-        values[name], why = card.tried(y, logits)
+    for card in (own for _, own in metrics()) if cards is None else cards:
+        values[card.name], why = card.tried(y, logits)
         if why:
-            failed[name] = why
+            failed[card.name] = why
     failed.update(metrics().broken())
     return Measured(values, failed)

@@ -69,8 +69,8 @@ def complete_shares(
     Raises
     ------
     SpecError
-        If a class is unknown, a share is not legal, the shares sum to more than 1, or to less though every class is
-        named or the classes that are left had no share in training.
+        If a class is unknown, or named in two spellings, a share is not legal, the shares sum to more than 1, or to
+        less though every class is named or the classes that are left had no share in training.
 
     Examples
     --------
@@ -82,6 +82,9 @@ def complete_shares(
     for name, share in given.items():
         if name.lower() not in places:
             raise SpecError(f"{option}: there is no class {name!r}; legal are {', '.join(classes)}")
+        if named[places[name.lower()]]:
+            one, other = (each for each in given if each.lower() == name.lower())
+            raise SpecError(f"{option}: {one!r} and {other!r} are one class; name it once")
         if not 0 <= share <= 1:
             raise SpecError(f"{option}: {name} is {share}; a share from 0 to 1 is legal")
         shares[places[name.lower()]], named[places[name.lower()]] = share, True

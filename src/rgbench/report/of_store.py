@@ -6,8 +6,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +21,7 @@ from rgbench.comparison.words.known_scores import with_known_scores
 from rgbench.comparison.words.second_views import with_second_views
 from rgbench.data.catalogue import DataSet
 from rgbench.data.load import load_dataset
-from rgbench.errors import DataError, SpecError, StoreError
+from rgbench.errors import DataError, SpecError, StoreError, raise_stop
 from rgbench.measures.cards import MAIN
 from rgbench.measures.catalogue import find_metric
 from rgbench.report.blocks import file_name
@@ -28,12 +29,19 @@ from rgbench.report.files.export import NO_PDF, can_write_pdf
 from rgbench.report.files.text import write_csv, write_latex
 from rgbench.report.html import ReportOptions, make_page, save_page
 from rgbench.report.material import Beside, Setting
-from rgbench.store.attributions import read_looks
+from rgbench.store.attributions import Looks, read_looks
 from rgbench.store.conditions import read_conditions
 from rgbench.store.store import RunRecord, Store, read_doubt
 from rgbench.store.tables import MODELS, Predictions
 
 _TABLE_WRITERS: Mapping[str, Callable[[Path, Comparison], None]] = {".csv": write_csv, ".tex": write_latex}
+_MAKERS: Mapping[str, str] = {
+    "read_conditions": "stress",
+    "read_doubt": "uncertainty",
+    "read_looks": "explain",
+}
+"""The command that makes what a function reads."""
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -171,8 +179,12 @@ def write_report(store: Store | Path | str, spec: ReportSpec | None = None) -> W
         if not Path(store).exists():
             raise SpecError(f"{store}: there is no such store; rgbench quickstart makes one")
         store = Store(store)
-    records = [record for record in store.records() if record.status != "imported"]
-    return report_records(records, store, spec)
+    damaged: list[str] = []
+    records = [r for r in store.records(on_damage=damaged.append) if r.status != "imported"]
+    if damaged and not records:
+        raise StoreError(f"{store.root}: no run can be read. {' '.join(damaged)}")
+    made = report_records(records, store, spec)
+    return replace(made, warnings=(*damaged, *made.warnings))
 
 
 def report_records(
@@ -215,7 +227,7 @@ def report_records(
     written = []
     for group, files in zip(groups, _files(spec, store, [group.name for group in groups]), strict=True):
         elsewhere = {each.name: each.comparisons[MODELS[0]] for each in groups if each is not group}
-        beside = _beside(group, store, _Around(elsewhere, settings, spec.weights))
+        beside = _beside(group, _Around(elsewhere, settings, spec.weights))
         title = f"{spec.title} ({group.name})" if spec.title and elsewhere else spec.title
         options = ReportOptions(title=title, figures=files.figures)
         page = make_page(group.comparisons, group.records, _images(group.data), options, beside)
@@ -254,6 +266,8 @@ class _Group:
     smaller: list[RunRecord]
     comparisons: dict[str, Comparison]
     conditions: dict[str, Predictions]
+    doubt: dict[str, Predictions]
+    looks: dict[str, Looks]
     data: DataSet | None
     warnings: tuple[str, ...]
 
@@ -278,16 +292,17 @@ def _groups(
     names = set_names([lead[0].spec for lead, _ in found])
     groups = []
     for name, (lead, smaller) in zip(names, found, strict=True):
-        conditions = {
-            r.run_id: table for r in lead if (table := read_conditions(store, r.run_id)) is not None
-        }
+        ids, damaged = [r.run_id for r in lead], list[str]()
+        conditions = _kept(read_conditions, store, ids, damaged)
         comparisons = {model: compare(lead, metric=spec.metric, model=model) for model in MODELS}
         data, warnings = (dataset, ()) if dataset is not None else _stored_data(lead[0])
         # Of the others nobody reads the answer.
         for model in {MODELS[0], spec.model}:
             viewed = with_second_views(comparisons[model], lead, conditions)
             comparisons[model] = with_known_scores(viewed, lead, data)
-        groups.append(_Group(name, lead, smaller, comparisons, conditions, data, warnings))
+        doubt, looks = _kept(read_doubt, store, ids, damaged), _kept(read_looks, store, ids, damaged)
+        told = (*warnings, *damaged)
+        groups.append(_Group(name, lead, smaller, comparisons, conditions, doubt, looks, data, told))
     return groups
 
 
@@ -302,18 +317,34 @@ def _stored_data(record: RunRecord) -> tuple[DataSet | None, tuple[str, ...]]:
         return None, (f"The report on {data.name} has no images and no properties of sources: {error}",)
 
 
-def _beside(group: _Group, store: Store, around: _Around) -> Beside:
+def _kept(
+    read: Callable[[Store, str], T | None], store: Store, run_ids: Sequence[str], damaged: list[str]
+) -> dict[str, T]:
+    """Read what lies beside runs; what cannot be read is left out, and said."""
+    found = {}
+    for run_id in run_ids:
+        try:
+            kept = read(store, run_id)
+        except StoreError as error:
+            raise_stop(error)
+            again = f"Delete it, and rgbench {_MAKERS[read.__name__]} makes it again."
+            damaged.append(f"The report is without a file of run {run_id}: {error}. {again}")
+        else:
+            if kept is not None:
+                found[run_id] = kept
+    return found
+
+
+def _beside(group: _Group, around: _Around) -> Beside:
     """Gather what stands beside runs."""
-    ids = [record.run_id for record in group.records]
-    doubt = {key: table for key in ids if (table := read_doubt(store, key)) is not None}
     return Beside(
         smaller=tuple(group.smaller),
         conditions=group.conditions,
         data=group.data,
         elsewhere=around.elsewhere,
         # The report asks the model that leads it; the rows of the other would only take memory.
-        doubt={key: table.select(None, MODELS[0], None, None) for key, table in doubt.items()},
-        looks={key: each for key in ids if (each := read_looks(store, key)) is not None},
+        doubt={key: table.select(None, MODELS[0], None, None) for key, table in group.doubt.items()},
+        looks=group.looks,
         weights=around.weights,
         settings=around.settings,
     )

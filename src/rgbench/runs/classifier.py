@@ -22,7 +22,7 @@ from rgbench.measures.unlike import Unlikeness
 from rgbench.runs.classifier_card import ClassifierCard, ConformalCard, MemberCard, read_card, write_card
 from rgbench.runs.device import check_device
 from rgbench.runs.prepare import make_network
-from rgbench.runs.trained import Trained, logits_of, prepared_images
+from rgbench.runs.trained import Trained, finite, logits_of, prepared_images
 from rgbench.store.files import check_output
 from rgbench.store.tables import Outputs, log_probabilities
 from rgbench.training.checkpoint import fit_weights, read_tensors, write_tensors
@@ -105,7 +105,8 @@ class Classifier:
         Raises
         ------
         DataError
-            If an image is smaller than the field of the network, or cannot be used: all blank, for instance.
+            If an image is smaller than the field of the network, or cannot be used: all blank, for instance; or if
+            what a network gives is not finite.
         """
         pixels = prepared_images(images, self.card.spec, prepared)
         alike = len({m.spec.images for m in self.members}) == 1
@@ -114,7 +115,8 @@ class Classifier:
             log_probabilities(logits, m.outputs.activation)
             for m, logits in zip(self.members, found, strict=True)
         ]
-        return scores[0] if len(scores) == 1 else combine(np.stack(scores), "logit")
+        whole = scores[0] if len(scores) == 1 else combine(np.stack(scores), "logit")
+        return finite(whole, f"classifier {self.name}")
 
     def predict(self, images: NDArray[np.generic], prepared: bool = False) -> Floats:
         """Give calibrated class probabilities, shape (n, k); rows sum to 1. Arguments as of `logits`."""

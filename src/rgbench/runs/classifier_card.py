@@ -15,6 +15,7 @@ from rgbench.measures.calibration import Floats
 from rgbench.measures.conformal import ConformalRule
 from rgbench.numbers import listed, percent
 from rgbench.spec import RunSpec
+from rgbench.store.files import check_version
 
 CARD_VERSION = 1
 KEY = "rgbench-classifier"
@@ -150,8 +151,8 @@ def read_card(path: Path, metadata: dict[str, str]) -> ClassifierCard:
     except ValueError as error:
         raise StoreError(f"{path}: is damaged: its card is no JSON: {error}") from error
     found = content.get("version") if isinstance(content, dict) else None
-    if isinstance(found, int) and found > CARD_VERSION:
-        raise StoreError(f"{path}: has schema version {found}, this rgbench reads up to {CARD_VERSION}")
+    if isinstance(found, int):
+        check_version(path, found, CARD_VERSION)
     try:
         # Strict specs take no lists for tuples but from JSON.
         return ClassifierCard.model_validate_json(metadata[KEY])

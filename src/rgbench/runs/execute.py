@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from rgbench.data.catalogue import DataSet, Flag
 from rgbench.data.split import Split
-from rgbench.errors import RgbenchError, StoreError
+from rgbench.errors import RgbenchError, StoreError, raise_stop
 from rgbench.networks import describe_network
 from rgbench.networks.modules.build import Network
 from rgbench.runs.device import _device_name, _peak_memory, check_device
@@ -112,6 +112,7 @@ def execute(spec: RunSpec, bench: Bench, on_step: OnStep = _ignore) -> RunRecord
         except StoreError:
             raise
         except (RgbenchError, torch.OutOfMemoryError, MemoryError) as error:
+            raise_stop(error)
             directory.write_status("failed", f"{type(error).__name__}: {error}", device=bench.device)
         else:
             directory.write_status("complete", None, _notes(place), bench.device, place.outputs)

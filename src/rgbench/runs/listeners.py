@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any, Protocol
 
-from rgbench.errors import SpecError
+from rgbench.errors import SpecError, raise_stop
 from rgbench.registry import Registry
 from rgbench.runs.plan import Plan
 from rgbench.spec import RunSpec
@@ -83,6 +83,7 @@ class Several:
             try:
                 call(listener)
             except Exception as error:
+                raise_stop(error)
                 self._listeners.remove(listener)
                 name = type(listener).__name__
                 self.dropped.append(

@@ -18,7 +18,7 @@ from rgbench.networks.modules.build import Network
 from rgbench.runs.device import check_device
 from rgbench.runs.inputs import ImageSource, image_source, prepare
 from rgbench.runs.prepare import make_network, make_split
-from rgbench.runs.trained import Trained, prepared_images
+from rgbench.runs.trained import Trained, finite, prepared_images
 from rgbench.store.store import RunRecord, Store, check_own
 from rgbench.store.tables import MODELS, Outputs, log_probabilities
 from rgbench.training.checkpoint import load_weights
@@ -225,8 +225,15 @@ class StoredRun:
         return self.trained.logits(pixels, prepared=True)
 
     def predict(self, images: NDArray[np.generic], prepared: bool = False) -> NDArray[np.float64]:
-        """Give the class probabilities of images, shape (n, n_classes); rows sum to 1. Arguments as in `logits`."""
-        return np.exp(log_probabilities(self.logits(images, prepared), self.activation))
+        """Give the class probabilities of images, shape (n, n_classes); rows sum to 1. Arguments as in `logits`.
+
+        Raises
+        ------
+        DataError
+            As for `logits`, and if what the network gives is not finite.
+        """
+        logits = finite(self.logits(images, prepared), f"run {self.run_id}")
+        return np.exp(log_probabilities(logits, self.activation))
 
     def timing_batch(self) -> Tensor:
         """Give a batch of its prepared test images, on the device, to time its network on."""

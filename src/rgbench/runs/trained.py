@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -88,6 +89,17 @@ def logits_of(members: Sequence[Trained], pixels: NDArray[np.float32]) -> list[N
     if not parts:
         return [m.answer(iter([])) for m in members]
     return [np.concatenate(each) for each in zip(*parts, strict=True)]
+
+
+def finite(scores: NDArray[Any], whose: str) -> NDArray[Any]:
+    """Give outputs back if they are finite; `DataError` names whose they are if not: no class can be told of them."""
+    bad = int((~np.isfinite(scores).all(axis=-1)).sum())
+    if bad:
+        raise DataError(
+            f"{whose}: its outputs are not finite for {bad} of {len(scores)} images: its weights are damaged, or it "
+            "diverged in training; it classifies nothing"
+        )
+    return scores
 
 
 def prepared_images(

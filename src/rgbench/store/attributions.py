@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rgbench.errors import StoreError
-from rgbench.store.files import write_bytes
+from rgbench.store.files import check_version, write_bytes
 from rgbench.store.store import Store
 
 LOOKS_FILE = "looks.npz"
@@ -118,10 +118,10 @@ def read_looks(store: Store, run_id: str) -> Looks | None:
         raise StoreError(f"{path}: cannot be read: {error}") from error
     version = content.pop("version", None)
     names = {each.name for each in fields(Looks)}
-    if version is None or int(version) != VERSION or set(content) != names:
-        raise StoreError(
-            f"{path}: is of version {version}, {VERSION} is legal; rgbench explain makes it anew"
-        )
+    check_version(path, None if version is None else version.tolist(), VERSION)
+    if set(content) != names:
+        odd = ", ".join(sorted(set(content) ^ names))
+        raise StoreError(f"{path}: is damaged: {odd} is missing or unknown; rgbench explain makes it anew")
     if str(content["run_id"]) != run_id:
         raise StoreError(f"{path}: is of run {content['run_id']}, not of {run_id}")
     _check_axes(path, content)

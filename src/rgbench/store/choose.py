@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from rgbench.errors import DataError, SpecError
 from rgbench.store.store import RunRecord, Store
 
 
-def complete_runs(store: Store, run_id: str | None = None) -> list[RunRecord]:
+def complete_runs(
+    store: Store, run_id: str | None = None, on_damage: Callable[[str], None] | None = None
+) -> list[RunRecord]:
     """Give the complete runs of a store, or the one whose id begins with `run_id`.
+
+    `on_damage` is told of runs that cannot be read, as `Store.records` says; without it they are errors.
 
     Raises
     ------
@@ -18,7 +22,7 @@ def complete_runs(store: Store, run_id: str | None = None) -> list[RunRecord]:
     DataError
         If there is no complete run.
     """
-    records = store.records() if run_id is None else [store.record(store.find(run_id))]
+    records = store.records(on_damage=on_damage) if run_id is None else [store.record(store.find(run_id))]
     complete = [record for record in records if record.status == "complete"]
     if not complete:
         raise DataError(f"{store.root}: the store holds no complete run; begin with rgbench quickstart")

@@ -84,6 +84,35 @@ def into_place(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+def check_version(path: Path, found: object, known: int) -> None:
+    """Raise `StoreError` if a file is of a newer format than this release reads, or of none.
+
+    Parameters
+    ----------
+    path : path
+        The file, for the message.
+    found : object
+        What the file says of its version; a whole number is legal.
+    known : int
+        The newest version that this release reads.
+
+    Examples
+    --------
+    >>> check_version(Path("run.json"), 2, 1)
+    Traceback (most recent call last):
+    rgbench.errors.StoreError: run.json: has schema version 2, this rgbench reads up to 1; ...
+    """
+    if type(found) is not int or found < 1:
+        raise StoreError(
+            f"{path}: is damaged: its schema version is {found!r}; a whole number above 0 is legal"
+        )
+    if found > known:
+        raise StoreError(
+            f"{path}: has schema version {found}, this rgbench reads up to {known}; a newer release reads it: "
+            "pip install --upgrade rgbench"
+        )
+
+
 def write_bytes(path: Path, content: bytes) -> None:
     """Write bytes as `into_place` does."""
     with into_place(path) as temporary:
@@ -96,9 +125,9 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def write_parquet(path: Path, table: pa.Table) -> None:
-    """Write an Arrow table to a Parquet file as `into_place` does."""
+    """Write an Arrow table to a Parquet file as `into_place` does, with the checksums of its pages."""
     with into_place(path) as temporary:
-        pq.write_table(table, temporary)
+        pq.write_table(table, temporary, write_page_checksum=True)
 
 
 def read_json(path: Path) -> Any:

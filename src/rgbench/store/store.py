@@ -25,11 +25,13 @@ from typing import Any, Generic, TypeVar, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from rgbench.errors import SpecError, StoreError
+from rgbench.errors import SpecError, StoreError, raise_stop
 from rgbench.spec import RunSpec, validate
-from rgbench.store.files import locked, read_json, write_json
+from rgbench.store.files import check_version, locked, read_json, write_json
 from rgbench.store.tables import Outputs, Predictions, read_history, read_outputs, read_predictions
 
+RUN_VERSION = 1
+"""Of ``run.json`` and ``cost.json``; those of before had none, and are read as 1."""
 STATUSES = ("running", "complete", "failed", "imported")
 _PACKAGES = ("rgbench", "torch", "numpy", "scipy", "astropy", "pyarrow")
 _KEYS: Mapping[str, type | UnionType] = MappingProxyType(
@@ -172,6 +174,7 @@ class RunDirectory:
     ) -> None:
         """Write ``run.json``: spec, status, error, notes, provenance; classes and activation once they are known."""
         content = {
+            "version": RUN_VERSION,
             "run_id": self.spec.run_id,
             "spec": self.spec.model_dump(mode="json"),
             "status": status,
@@ -185,7 +188,7 @@ class RunDirectory:
 
     def write_cost(self, cost: dict[str, Any]) -> None:
         """Write ``cost.json``."""
-        write_json(self.path / "cost.json", cost)
+        write_json(self.path / "cost.json", {"version": RUN_VERSION, **cost})
 
 
 class Store:
@@ -258,9 +261,45 @@ class Store:
             outputs=outputs,
         )
 
-    def records(self, run_ids: list[str] | None = None) -> list[RunRecord]:
-        """Read several runs; all of the store's by default."""
-        return [self.record(run_id) for run_id in (self.run_ids() if run_ids is None else run_ids)]
+    def records(
+        self, run_ids: list[str] | None = None, on_damage: Callable[[str], None] | None = None
+    ) -> list[RunRecord]:
+        """Read several runs; all of the store's by default.
+
+        Parameters
+        ----------
+        run_ids : list of str, optional
+            Which.
+        on_damage : callable, optional
+            Told, in a sentence, of each run that is left out because ``run.json``, ``cost.json`` or a table of its
+            own cannot be read: the tables are read at once then. Left out, the first such run is an error.
+
+        Raises
+        ------
+        StoreError
+            If a run cannot be read, and nobody is told of it.
+        """
+        found = []
+        for run_id in self.run_ids() if run_ids is None else run_ids:
+            try:
+                record = self.record(run_id)
+                if on_damage is not None:
+                    _ = record.predictions, record.history
+            except (StoreError, SpecError) as error:
+                if on_damage is None:
+                    raise
+                raise_stop(error)
+                on_damage(self.left_out(run_id, error))
+            else:
+                found.append(record)
+        return found
+
+    def left_out(self, run_id: str, error: Exception) -> str:
+        """Say that a run is left out, why, and how it is computed again."""
+        return (
+            f"Run {run_id} is left out: {error}. To compute it again, delete the folder {self.run_path(run_id)} and "
+            "give the command again that made it."
+        )
 
     def beside(self, run_id: str, file: str) -> Predictions | None:
         """Read a table that was added to a run later; None if it is not there.
@@ -301,6 +340,8 @@ class Store:
 def _read_run(path: Path) -> dict[str, Any]:
     """Read ``run.json``; raise `StoreError` if a key is missing or of another kind than runs have."""
     content = read_json(path)
+    if isinstance(content, dict):
+        check_version(path, content.get("version", RUN_VERSION), RUN_VERSION)
     missing = [key for key in _KEYS if key not in content] if isinstance(content, dict) else list(_KEYS)
     if missing:
         raise StoreError(f"{path}: cannot be read: it lacks {', '.join(missing)}")
@@ -321,6 +362,7 @@ def _read_cost(path: Path) -> dict[str, Any]:
     cost = read_json(path) if path.exists() else {}
     if not isinstance(cost, dict):
         raise StoreError(f"{path}: cannot be read: it is {type(cost).__name__}, not a table of costs")
+    check_version(path, cost.pop("version", RUN_VERSION), RUN_VERSION)
     for key, value in cost.items():
         kind = _COST_KINDS.get(key, int | float | None)
         if not isinstance(value, kind) or isinstance(value, bool):

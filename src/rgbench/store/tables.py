@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from rgbench.errors import StoreError
-from rgbench.store.files import write_parquet
+from rgbench.store.files import check_version, write_parquet
 
 PREDICTIONS_VERSION = 1
 HISTORY_VERSION = 1
@@ -326,7 +326,8 @@ def _write(path: Path, columns: Mapping[str, Any], metadata: Mapping[str, Any]) 
 
 def _read(path: Path, version: int) -> tuple[pa.Table, dict[str, Any]]:
     try:
-        with pq.ParquetFile(path) as file:  # not read_table, which takes columns from folders named "a=b" too
+        # Not read_table, which takes columns from folders named "a=b" too.
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
             table = file.read()
     except (OSError, pa.ArrowException) as error:
         raise StoreError(f"{path}: cannot be read: {error}") from error
@@ -347,9 +348,8 @@ def _facts(path: Path, schema: pa.Schema, version: int) -> dict[str, Any]:
     if raw is None:
         raise StoreError(f"{path}: is not a table of rgbench")
     try:
-        metadata, found = dict(json.loads(raw)), int(json.loads(raw)["version"])
+        metadata = dict(json.loads(raw))
     except _DAMAGE as error:
         raise StoreError(f"{path}: is damaged: {type(error).__name__}: {error}") from error
-    if found > version:
-        raise StoreError(f"{path}: has schema version {found}, this rgbench reads up to {version}")
+    check_version(path, metadata.get("version"), version)
     return metadata

@@ -5,6 +5,7 @@ Random numbers need no place here: every epoch draws from seeds that are derived
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,19 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from rgbench.errors import StoreError
-from rgbench.store.files import write_bytes
+from rgbench.store.files import check_version, write_bytes
+
+VERSION = 1
+"""Of all files of tensors; those of before had none, and are read as 1."""
+_VERSION, _CHECKSUM = "format_version", "sha256"
+
+
+ANEW = "delete the file, and the run begins anew"
 
 
 def save_weights(path: Path, network: nn.Module) -> None:
     """Write the weights of a network to a safetensors file, atomically."""
-    write_bytes(path, save(_portable(network.state_dict())))
+    write_tensors(path, network.state_dict(), {})
 
 
 def load_weights(path: Path, network: nn.Module) -> None:
@@ -49,7 +57,25 @@ def save_checkpoint(
 
 
 def load_checkpoint(path: Path, network: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
-    """Load what `save_checkpoint` wrote; give the state."""
+    """Load what `save_checkpoint` wrote; give the state.
+
+    Raises
+    ------
+    StoreError
+        If the file is damaged, or no checkpoint of such a network.
+    """
+    try:
+        return _load(path, network, optimizer)
+    except StoreError as error:
+        raise StoreError(f"{error}; {ANEW}") from error
+    except (KeyError, ValueError, TypeError, RuntimeError) as error:
+        why = (str(error).splitlines() or [""])[0]
+        raise StoreError(
+            f"{path}: is no checkpoint of this run: {type(error).__name__}: {why}; {ANEW}"
+        ) from error
+
+
+def _load(path: Path, network: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
     tensors, metadata = read_tensors(path)
     prefix = "network."
     network.load_state_dict({k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)})
@@ -64,8 +90,28 @@ def load_checkpoint(path: Path, network: nn.Module, optimizer: torch.optim.Optim
 
 
 def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
-    """Write tensors and metadata to a safetensors file, atomically."""
-    write_bytes(path, save(_portable(tensors), metadata=metadata))
+    """Write tensors and metadata to a safetensors file, atomically, with a checksum of both."""
+    portable = _portable(tensors)
+    own = {_VERSION: str(VERSION), _CHECKSUM: checksum(portable, metadata)}
+    write_bytes(path, save(portable, metadata=metadata | own))
+
+
+def checksum(tensors: dict[str, Tensor], metadata: dict[str, str]) -> str:
+    """Give the SHA-256 of tensors and metadata, whatever their order; a file's own version and checksum left out.
+
+    Examples
+    --------
+    >>> one = checksum({"a": torch.ones(2)}, {})
+    >>> one == checksum({"a": torch.ones(2)}, {"sha256": one}), one == checksum({"a": torch.ones(1, 2)}, {})
+    (True, False)
+    """
+    told = {key: value for key, value in metadata.items() if key not in (_VERSION, _CHECKSUM)}
+    found = hashlib.sha256(json.dumps(told, sort_keys=True).encode())
+    for name in sorted(tensors):
+        value = tensors[name]
+        found.update(f"\n{name} {value.dtype} {tuple(value.shape)}\n".encode())
+        found.update(value.contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return found.hexdigest()
 
 
 def _portable(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -73,9 +119,24 @@ def _portable(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Read the tensors and the metadata of a safetensors file, which holds no code; `StoreError` if it is damaged."""
+    """Read the tensors and the metadata of a safetensors file, which holds no code.
+
+    Raises
+    ------
+    StoreError
+        If it cannot be read, is of a newer version, or differs from the checksum that was written with it. Files of
+        before, and of others, have no checksum and are taken as they are.
+    """
     try:
         with safe_open(path, framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            metadata = file.metadata() or {}
     except (OSError, SafetensorError) as error:
         raise StoreError(f"{path}: weights cannot be read: {error}") from error
+    version = metadata.get(_VERSION, str(VERSION))
+    check_version(path, int(version) if version.isdecimal() else version, VERSION)
+    if _CHECKSUM in metadata and metadata[_CHECKSUM] != checksum(tensors, metadata):
+        raise StoreError(
+            f"{path}: is damaged: its content differs from the checksum that was written with it"
+        )
+    return tensors, metadata

@@ -16,12 +16,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from rgbench.errors import StoreError
 from rgbench.networks.modules.build import Network
 from rgbench.seeds import derive_seed
 from rgbench.spec import RecipeSpec
 from rgbench.store.tables import HISTORY_COLUMNS
 from rgbench.training.autoencoder import pretrain
-from rgbench.training.checkpoint import load_checkpoint, save_checkpoint, save_weights
+from rgbench.training.checkpoint import ANEW, load_checkpoint, save_checkpoint, save_weights
 from rgbench.training.loss import balanced_weights, cross_entropy
 from rgbench.training.schedule import Schedule
 
@@ -140,9 +141,7 @@ def fit(
     schedule = Schedule.start(recipe, len(data.train))
     progress = Progress()
     if files is not None and files.checkpoint.exists():
-        state = load_checkpoint(files.checkpoint, network, optimizer)
-        schedule.restore(state["schedule"])
-        progress = Progress(**state["progress"])
+        progress = _resume(files.checkpoint, network, optimizer, schedule)
     if recipe.pretraining == "autoencoder" and not progress.epoch:
         progress.pretraining_losses = pretrain(network, data.train.epoch, recipe, seed)
     weights = balanced_weights(data.labels, network.n_classes) if recipe.class_weights else None
@@ -168,6 +167,22 @@ def fit(
         if files is not None:
             state = {"schedule": schedule.state(), "progress": vars(progress)}
             save_checkpoint(files.checkpoint, network, optimizer, state)
+    return progress
+
+
+def _resume(path: Path, network: Network, optimizer: torch.optim.Optimizer, schedule: Schedule) -> Progress:
+    """Take up a checkpoint; raise `StoreError` if it is damaged."""
+    state = load_checkpoint(path, network, optimizer)
+    try:
+        schedule.restore(state["schedule"])
+        progress = Progress(**state["progress"])
+        lengths = {len(progress.history[name]) for name in HISTORY_COLUMNS}
+    except (KeyError, TypeError, AttributeError) as error:
+        raise StoreError(f"{path}: is damaged: {type(error).__name__}: {error}; {ANEW}") from error
+    if lengths != {progress.epoch}:
+        raise StoreError(
+            f"{path}: is damaged: epoch is {progress.epoch!r}, its history has {sorted(lengths)} rows; {ANEW}"
+        )
     return progress
 
 

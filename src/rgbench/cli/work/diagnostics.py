@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
 
 from rgbench.cli.screen import say, warn
-from rgbench.cli.work.stored import open_store
+from rgbench.cli.work.stored import OneByOne, open_store
 from rgbench.comparison.failures import choose_sources
 from rgbench.comparison.groups import group_records
 from rgbench.comparison.robustness import StressedRun, stressed_run
@@ -44,7 +45,8 @@ def stress_runs(
     """Test stored runs on disturbed test images, and on other surveys' images of them, where there are none yet."""
     store, device = open_store(store_path), choose_device(device)
     folders = [parse_survey(text) for text in surveys]
-    records, conditions = complete_runs(store, run_id), {}
+    records, conditions = complete_runs(store, run_id, partial(warn, console)), {}
+    work = OneByOne(store, console)
     for run in open_runs(records, store, device):
         began = time.perf_counter()
         seen = {}
@@ -52,14 +54,17 @@ def stress_runs(
             found = seen_by(condition, folder, run.dataset, run.side("test"), run.spec.images.field)
             _say_survey(found, console)
             seen[condition] = found.data
-        rows = conditions[run.run_id] = stress(run, seen=seen)
-        say(
-            console,
-            f"{run.spec.network.name}, seed {run.spec.seed}: {len(set(rows.condition.tolist()))} conditions, "
-            f"{time.perf_counter() - began:.0f} s",
-        )
-    _say_second_views(records, conditions, [condition for condition, _ in folders], console)
+        with work.run(run.run_id):
+            rows = conditions[run.run_id] = stress(run, seen=seen)
+            say(
+                console,
+                f"{run.spec.network.name}, seed {run.spec.seed}: {len(set(rows.condition.tolist()))} conditions, "
+                f"{time.perf_counter() - began:.0f} s",
+            )
+    done = [record for record in records if record.run_id in conditions]
+    _say_second_views(done, conditions, [condition for condition, _ in folders], console)
     say(console, f"rgbench report --store {store_path}   shows them")
+    work.ends()
 
 
 def _say_second_views(
@@ -91,25 +96,29 @@ def _say_survey(found: SeenBy, console: Console) -> None:
 def explain_runs(store_path: Path, choice: ExplainChoice, device: str, console: Console) -> None:
     """See what stored networks look at, one run of each network or the one asked for, and keep it beside the run."""
     store, device = open_store(store_path), choose_device(device)
-    complete = complete_runs(store)
+    complete = complete_runs(store, on_damage=partial(warn, console))
+    work = OneByOne(store, console)
     chosen = [store.record(store.find(choice.run_id))] if choice.run_id else one_of_each_network(complete)
     for run in open_runs(chosen, store, device):
         alike = [r for r in complete if r.spec.data.checksum == run.spec.data.checksum]
         began = time.perf_counter()
         shown = choose_sources(one_of_each_network(alike), choice.per_class)
-        looks = look_again(run, shown, choice.method)
-        named = f"{run.spec.network.name}, seed {run.spec.seed}"
-        say(
-            console,
-            f"{named}: {looks.method} of {len(looks.shown)} sources, {time.perf_counter() - began:.0f} s",
-        )
+        with work.run(run.run_id):
+            looks = look_again(run, shown, choice.method)
+            named = f"{run.spec.network.name}, seed {run.spec.seed}"
+            say(
+                console,
+                f"{named}: {looks.method} of {len(looks.shown)} sources, {time.perf_counter() - began:.0f} s",
+            )
     say(console, f"rgbench report --store {store_path}   shows them")
+    work.ends()
 
 
 def doubt_runs(store_path: Path, run_id: str | None, passes: int, device: str, console: Console) -> None:
     """Ask stored runs, or one, again with their dropout left on; what is there already is not computed again."""
     store, device = open_store(store_path), choose_device(device)
-    opened = [StoredRun(record, store, device=device) for record in complete_runs(store, run_id)]
+    work, complete = OneByOne(store, console), complete_runs(store, run_id, partial(warn, console))
+    opened = [StoredRun(record, store, device=device) for record in complete]
     without = {run.run_id: why for run in opened if (why := no_dropout(run))}
     if len(without) == len(opened):
         raise SpecError("; ".join(dict.fromkeys(without.values())))
@@ -119,7 +128,9 @@ def doubt_runs(store_path: Path, run_id: str | None, passes: int, device: str, c
             warn(console, f"{named}: left out: {without[run.run_id]}")
     for run in open_runs([run.record for run in opened if run.run_id not in without], store, device):
         began = time.perf_counter()
-        rows = mc_dropout(run, passes)
-        named = f"{run.spec.network.name}, seed {run.spec.seed}"
-        say(console, f"{named}: {rows.member.max()} passes, {time.perf_counter() - began:.0f} s")
+        with work.run(run.run_id):
+            rows = mc_dropout(run, passes)
+            named = f"{run.spec.network.name}, seed {run.spec.seed}"
+            say(console, f"{named}: {rows.member.max()} passes, {time.perf_counter() - began:.0f} s")
     say(console, f"rgbench report --store {store_path}   shows them")
+    work.ends()

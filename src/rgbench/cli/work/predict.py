@@ -6,6 +6,7 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -128,7 +129,7 @@ def _classifier(choice: Choice, with_shares: bool, console: Console, quiet: bool
     if choice.classifier is not None:
         raise SpecError(f"--classifier {choice.classifier}: goes without --run and --store; give one of them")
     model, store = check_model(choice.model), open_store(choice.store)
-    record = chosen_run(store, choice.run_id)
+    record = chosen_run(store, choice.run_id, partial(warn, console))
     if not quiet:
         spec = record.spec
         say(console, f"Classifying with {spec.network.name}, seed {spec.seed} (run {record.run_id})")

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from rgbench.errors import SpecError
+from rich.console import Console
+
+from rgbench.cli.screen import warn
+from rgbench.errors import SpecError, StoreError, raise_stop
 from rgbench.store.store import Store
 from rgbench.store.tables import MODELS
 
@@ -21,3 +26,34 @@ def check_model(model: str) -> str:
     if model not in MODELS:
         raise SpecError(f"--model: found {model!r}; legal are {', '.join(MODELS)}")
     return model
+
+
+class OneByOne:
+    """Work on several runs of a store: what is damaged in one is said, and the others are worked on all the same.
+
+    Parameters
+    ----------
+    store : Store
+        The store.
+    console : Console
+        Where it is said.
+    """
+
+    def __init__(self, store: Store, console: Console) -> None:
+        self._store, self._console, self._left_out = store, console, 0
+
+    @contextmanager
+    def run(self, run_id: str) -> Iterator[None]:
+        """Work on one run; a `StoreError` is said."""
+        try:
+            yield
+        except StoreError as error:
+            raise_stop(error)
+            self._left_out += 1
+            warn(self._console, self._store.left_out(run_id, error))
+
+    def ends(self) -> None:
+        """Raise `StoreError` if a run was left out, after all others are done."""
+        if self._left_out:
+            runs = "1 run was" if self._left_out == 1 else f"{self._left_out} runs were"
+            raise StoreError(f"{self._store.root}: {runs} left out, as said above; the others are done")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -27,7 +28,7 @@ class SuspectsChoice:
 def list_suspects(store_path: Path, choice: SuspectsChoice, console: Console) -> None:
     """Write a table of the sources whose labels are likely wrong, by what stored runs say of sources held out."""
     model = check_model(choice.model)
-    found = review_labels(open_store(store_path), choice.data, model)
+    found = review_labels(open_store(store_path), choice.data, model, partial(warn, console))
     for record, why in found.left_out:
         warn(console, f"left out: {record.spec.network.name}, seed {record.spec.seed}: {why}")
     write_suspects(choice.out, found.suspects, choice.overwrite)

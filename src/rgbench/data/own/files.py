@@ -20,7 +20,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from rgbench.errors import DataError, SpecError
+from rgbench.errors import DataError, SpecError, raise_stop
 from rgbench.escapes import utf8
 from rgbench.images.fits import ENDINGS as FITS_ENDINGS
 from rgbench.images.fits import FitsImage, read_fits
@@ -309,6 +309,7 @@ def _read_png(path: Path) -> NDArray[np.float32]:
         raise
     # A damaged PNG is met with SyntaxError, struct.error and zlib.error beside OSError.
     except Exception as error:
+        raise_stop(error)
         raise DataError(f"{path}: cannot be read as PNG: {error}") from error
     if frames > 1:
         raise DataError(f"{path}: holds {frames} images; a PNG of one is needed")
@@ -337,6 +338,7 @@ def _list_hdf5(path: Path) -> list[ImageFile]:
     except DataError:
         raise
     except Exception as error:
+        raise_stop(error)
         raise DataError(f"{path}: cannot be read as HDF5: {' '.join(str(error).split())}") from error
 
 
@@ -393,4 +395,5 @@ def _read_hdf5(file: ImageFile) -> NDArray[np.float32]:
         raise
     # A damaged file is met by h5py with errors of every kind.
     except Exception as error:
+        raise_stop(error)
         raise DataError(f"{file.place}: cannot be read as HDF5: {' '.join(str(error).split())}") from error

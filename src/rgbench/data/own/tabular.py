@@ -25,7 +25,7 @@ from astropy.table.meta import get_header_from_yaml
 from numpy.typing import NDArray
 
 from rgbench.data.own.frames import Frame, frame_of_head, frame_of_keys
-from rgbench.errors import DataError
+from rgbench.errors import DataError, raise_stop
 from rgbench.escapes import from_csv
 
 _IN_BRACKETS = re.compile(r"^(.*?\S)\s*[\[(]([^\])]*)[\])]$")
@@ -114,6 +114,7 @@ def read_table(path: Path | str) -> TableContent:
         raise
     # Readers of foreign files raise whatever they meet: each is a file that cannot be read.
     except Exception as error:
+        raise_stop(error)
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise DataError(f"{path}: cannot be read as a table: {reason}") from error
 

@@ -12,7 +12,7 @@ from functools import cache
 from types import MappingProxyType
 from typing import get_args
 
-from rgbench.errors import SpecError
+from rgbench.errors import SpecError, raise_stop
 from rgbench.references import bibliography
 from rgbench.registry import Registry
 from rgbench.report.blocks import Block, Figure, Section, Table, file_name
@@ -195,6 +195,7 @@ def _guarded(card: SectionCard, runs: Runs, made: list[Section], problems: list[
         section = card.maker(runs.copied())
         _check(section, made)
     except (Exception, SystemExit) as error:  # whatever is wrong in another package must not cost the report
+        raise_stop(error)
         problems.append(f"The section {card.name!r} is left out: {type(error).__name__}: {error}")
         return None
     return section

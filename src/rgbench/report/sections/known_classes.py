@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from rgbench import numbers
+from rgbench.comparison.known_scores import SCORED
 from rgbench.comparison.results import Estimate, KnownScore, KnownScores
 from rgbench.comparison.words.known_scores import sentences
 from rgbench.measures.catalogue import metrics
@@ -13,7 +14,7 @@ from rgbench.report.blocks import Section, Table
 from rgbench.report.cells import Cell, count, number, span
 from rgbench.report.material import Runs
 
-_SHOWN = ("accuracy", "macro_f1")
+_SHOWN = SCORED
 _CONSENSUS = "what catalogues agree on"
 _SAME = "published, same sources"
 _ALL = "published, all sources"
