@@ -8,12 +8,17 @@ import time
 from pathlib import Path
 
 from benchmarks.campaign.inputs import try_inputs
+from benchmarks.campaign.kills import try_kills
 from benchmarks.campaign.ledger import Ledger
+from benchmarks.campaign.servers import try_servers
 from benchmarks.campaign.specimens import make_ground
+from benchmarks.campaign.stores import try_stores
 from benchmarks.campaign.trials import TRIALS
 from benchmarks.campaign.worker import Keeper
 
-INPUTS, KILLS = 2000, 100
+INPUTS, KILLS, STORES, SERVERS = 2000, 100, 25, 100
+SHARES = {"servers": 0.05, "stores": 0.1, "kills": 0.4, "inputs": 0.45}
+"""What is tried, in this order, and its share of the time."""
 
 
 def main() -> int:
@@ -24,7 +29,8 @@ def main() -> int:
         if options.again:
             return _again(ground, *options.again)
         ledger, started = Ledger(options.keep), time.monotonic()
-        _all(options, ground, ledger, started + 60 * options.minutes)
+        Path(folder).chmod(0o755)  # some commands are given by a user without rights
+        _all(options, ground, Path(folder), ledger)
     about = {"minutes": round((time.monotonic() - started) / 60, 1), "seed": options.seed}
     if options.out is not None:
         ledger.write(options.out, about)
@@ -35,11 +41,21 @@ def main() -> int:
     return 1 if ledger.faults else 0
 
 
-def _all(options: argparse.Namespace, ground: Path, ledger: Ledger, end: float) -> None:
-    now = time.monotonic()
-    if "inputs" in options.parts:
-        share = now + (end - now) * (0.4 if len(options.parts) > 1 else 1.0)
-        try_inputs(ground, options.seed, INPUTS, share, ledger)
+def _all(options: argparse.Namespace, ground: Path, scratch: Path, ledger: Ledger) -> None:
+    """Give each part its share of the minutes; what one leaves is the next one's."""
+    end = time.monotonic() + 60 * options.minutes
+    parts = [name for name in SHARES if name in options.parts]
+    for place, name in enumerate(parts):
+        now, rest = time.monotonic(), sum(SHARES[each] for each in parts[place:])
+        until = now + max(0.0, end - now) * SHARES[name] / rest
+        if name == "inputs":
+            try_inputs(ground, options.seed, INPUTS, until, ledger)
+        elif name == "kills":
+            try_kills(ground, scratch / "kills", options.seed, KILLS, until, ledger)
+        elif name == "stores":
+            try_stores(ground, scratch / "stores", options.seed, STORES, until, ledger)
+        else:
+            try_servers(options.seed, SERVERS, until, ledger)
 
 
 def _again(ground: Path, trial: str, file: str) -> int:
@@ -59,7 +75,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, help="JSON file for the counts")
     parser.add_argument("--keep", type=Path, help="folder for inputs that failed")
     parser.add_argument("--ground", type=Path, help="folder of the sound files; made, and used again")
-    parser.add_argument("--parts", nargs="+", default=["inputs"], choices=["inputs"])
+    parser.add_argument("--parts", nargs="+", default=list(SHARES), choices=list(SHARES))
     parser.add_argument(
         "--again", nargs=2, metavar=("TRIAL", "FILE"), help=f"try a file; {', '.join(TRIALS)}"
     )

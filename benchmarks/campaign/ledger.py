@@ -37,6 +37,8 @@ class Ledger:
         key = f"{kind}: {verdict.signature}"
         fault = self.faults.setdefault(key, {"times": 0, "first": where, "detail": verdict.detail})
         fault["times"] += 1
+        if fault["times"] == 1:
+            print(f"FAILED {key} ({where})", flush=True)
         return bool(fault["times"] == 1)
 
     def place(self, trial: str, number: int, name: str) -> Path:
