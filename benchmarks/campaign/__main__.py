@@ -29,7 +29,6 @@ def main() -> int:
         if options.again:
             return _again(ground, *options.again)
         ledger, started = Ledger(options.keep), time.monotonic()
-        Path(folder).chmod(0o755)  # some commands are given by a user without rights
         _all(options, ground, Path(folder), ledger)
     about = {"minutes": round((time.monotonic() - started) / 60, 1), "seed": options.seed}
     if options.out is not None:

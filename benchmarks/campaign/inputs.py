@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -69,22 +68,13 @@ def shrink(keeper: Keeper, trial: str, path: Path, verdict: Verdict) -> None:
     if verdict.signature.startswith("more than"):
         return
     best = path.read_bytes()
-    for smaller in _shorter(lambda: best):
-        if time.monotonic() > end:
-            break
-        path.write_bytes(smaller)
-        if keeper.try_file(trial, path).signature == verdict.signature:
-            best = smaller
-    path.write_bytes(best)
-
-
-def _shorter(best: object) -> Iterator[bytes]:
-    size = len(best()) // 2  # type: ignore[operator]
+    size = len(best) // 2
     while size >= 1:
         start = 0
-        while start < len(best()):  # type: ignore[operator]
-            before = best()  # type: ignore[operator]
-            yield before[:start] + before[start + size :]
-            if best() is before:  # type: ignore[operator]
-                start += size
+        while start < len(best) and time.monotonic() < end:
+            smaller = best[:start] + best[start + size :]
+            path.write_bytes(smaller)
+            same = keeper.try_file(trial, path).signature == verdict.signature
+            best, start = (smaller, start) if same else (best, start + size)
         size //= 2
+    path.write_bytes(best)

@@ -104,5 +104,7 @@ def compared(found: dict[str, str], expected: dict[str, str]) -> Verdict:
     if litter == other and other:
         return Verdict(False, "temporary files stay", ", ".join(litter))
     if other:
-        return Verdict(False, f"other content: {', '.join(sorted({Path(name).name for name in other}))}", str(other))
+        return Verdict(
+            False, f"other content: {', '.join(sorted({Path(name).name for name in other}))}", str(other)
+        )
     return Verdict(True, "same bits")

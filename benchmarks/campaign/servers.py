@@ -34,7 +34,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
 
-    def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002
+    def log_message(self, format: str, *arguments: object) -> None:
         """Say nothing."""
 
     def do_GET(self) -> None:
@@ -73,9 +73,11 @@ class _Handler(BaseHTTPRequestHandler):
         if way in places:
             self._send(302, b"", headers={"Location": places[way]})
         else:
-            status, wait = {"error": (500, ""), "busy": (503, "0"), "busy for ever": (503, "99999999999999999999")}.get(
-                way, (416, "")
-            )
+            status, wait = {
+                "error": (500, ""),
+                "busy": (503, "0"),
+                "busy for ever": (503, "99999999999999999999"),
+            }.get(way, (416, ""))
             self._send(status, b"no", headers={"Retry-After": wait} if wait else {})
 
     def _asked(self) -> int:
@@ -153,5 +155,8 @@ def try_servers(seed: int, count: int, end: float, ledger: Ledger) -> None:
         if time.monotonic() > end:
             break
         rng = np.random.default_rng([seed, 3, number])
-        ways = [WAYS[number % len(WAYS)], *(WAYS[int(k)] for k in rng.integers(0, len(WAYS), int(rng.integers(4))))]
+        ways = [
+            WAYS[number % len(WAYS)],
+            *(WAYS[int(k)] for k in rng.integers(0, len(WAYS), int(rng.integers(4)))),
+        ]
         ledger.add("server", judge_download(ways), f"server {number} of seed {seed}: {', '.join(ways)}")

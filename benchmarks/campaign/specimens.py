@@ -1,4 +1,4 @@
-"""Sound inputs to begin with: a small simulated sky, a study of it, its store and classifier, and a file of each kind."""
+"""Sound inputs to begin with: a small simulated sky, a study of it, its store and classifier, a file of each kind."""
 
 from __future__ import annotations
 

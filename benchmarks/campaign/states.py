@@ -58,7 +58,6 @@ def _is_time(name: str) -> bool:
 def place_for(ground: Path, folder: Path, store: str = "") -> Path:
     """Make a working directory with the ground's sky, studies and classifier, and a copy of one of its stores."""
     folder.mkdir(parents=True)
-    folder.chmod(0o755)
     (folder / "sky").symlink_to(ground / "sky")
     for name in ("study.toml", "long.toml", "small-1.safetensors"):
         shutil.copy(ground / name, folder)

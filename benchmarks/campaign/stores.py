@@ -6,12 +6,11 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
-from itertools import count as count_from
 from pathlib import Path
 
 import numpy as np
 
-from benchmarks.campaign.jobs import End, Job, as_nobody, jumping_clock, small_files
+from benchmarks.campaign.jobs import End, Job, jumping_clock, small_files, without_privileges
 from benchmarks.campaign.kills import COMMANDS, Undisturbed, _left, compared, undisturbed
 from benchmarks.campaign.ledger import Ledger
 from benchmarks.campaign.states import place_for
@@ -25,7 +24,9 @@ def try_stores(ground: Path, scratch: Path, seed: int, count: int, end: float, l
         if time.monotonic() > end:
             break
         place = scratch / f"store-{number}"
-        verdict = strain(ground, place, whole, int(np.random.default_rng([seed, 2, number]).integers(1 << 30)))
+        verdict = strain(
+            ground, place, whole, int(np.random.default_rng([seed, 2, number]).integers(1 << 30))
+        )
         ledger.add(kind, verdict, f"store {number} of seed {seed}")
         shutil.rmtree(place)
 
@@ -77,7 +78,7 @@ def read_only(ground: Path, folder: Path, whole: Undisturbed, seed: int) -> Verd
         log = place / f"log-{number}.txt"
         log.touch()
         log.chmod(0o666)
-        refused = _refused(Job(COMMANDS[name][0], place, as_nobody, f"log-{number}").end())
+        refused = _refused(Job(COMMANDS[name][0], place, without_privileges, f"log-{number}").end())
         if refused is not None:
             return Verdict(False, f"{name}: {refused.signature}", refused.detail)
     return compared(_left(place), before)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import gc
 import io
 import os
 import shutil
@@ -13,15 +14,16 @@ import traceback
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 
 from benchmarks.campaign.specimens import copy_store
 from rgbench.cli.app import main
+from rgbench.data.own.sources import read_sources
 from rgbench.data.public.archive import Limits, read_members
 from rgbench.data.public.unpickle import load_batch, read_batches
-from rgbench.data.own.sources import read_sources
 from rgbench.errors import RgbenchError
 from rgbench.runs.check import check_study
 from rgbench.runs.study import find_study
@@ -47,6 +49,7 @@ def judge(trial: str, path: Path, ground: Path) -> Verdict:
     """Try one file; nothing of it stays, and nothing may be written elsewhere."""
     with tempfile.TemporaryDirectory(dir=ground) as scratch, warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
+        watch = _watch()
         watch.allowed, watch.seen = (scratch, os.devnull), []
         try:
             word = TRIALS[trial](path, ground, Path(scratch))
@@ -59,6 +62,7 @@ def judge(trial: str, path: Path, ground: Path) -> Verdict:
             verdict = Verdict(False, _signature(error), traceback.format_exc()[-1500:])
         finally:
             watch.allowed = ()
+        gc.collect()  # files that were left open warn now, not in a later trial
         left = sorted(p.name for p in Path(scratch).rglob(".tmp-*"))
     if watch.seen:
         return Verdict(False, "touches what it must not", "; ".join(watch.seen[:5]))
@@ -103,7 +107,10 @@ class Watch:
             self.seen.append(f"{what} {place}")
 
 
-watch = Watch()
+@cache
+def _watch() -> Watch:
+    """Give the process's one watch: an audit hook cannot be taken away again."""
+    return Watch()
 
 
 def _place(file: str, number: int) -> str:

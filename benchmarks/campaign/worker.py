@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import resource
@@ -36,7 +37,8 @@ class Keeper:
     def try_file(self, trial: str, path: Path, seconds: float = SECONDS) -> Verdict:
         """Try a file in the worker; that it crashes, takes too long or too much memory is a verdict too."""
         worker = self._start()
-        assert worker.stdin is not None and worker.stdout is not None
+        assert worker.stdin is not None
+        assert worker.stdout is not None
         worker.stdin.write(json.dumps([trial, str(path)]) + "\n")
         worker.stdin.flush()
         end = time.monotonic() + seconds
@@ -101,6 +103,8 @@ def _serve(ground: Path) -> None:
     tempfile.tempdir = None
     resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE, ADDRESS_SPACE))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    gc.collect()
+    gc.freeze()  # what is loaded need not be gone through after each trial
     _say(answers, "ready")
     for line in sys.stdin:
         trial, path = json.loads(line)
