@@ -21,7 +21,7 @@ class Ledger:
     Parameters
     ----------
     keep : Path, optional
-        Folder for inputs that failed.
+        Folder for inputs that failed, and the details of all faults.
     """
 
     keep: Path | None = None
@@ -38,6 +38,7 @@ class Ledger:
         fault = self.faults.setdefault(key, {"times": 0, "first": where, "detail": verdict.detail})
         fault["times"] += 1
         if fault["times"] == 1:
+            self._note_details()
             print(f"FAILED {key} ({where})", flush=True)
         return bool(fault["times"] == 1)
 
@@ -56,6 +57,15 @@ class Ledger:
             "python": platform.python_version(),
             "versions": {name: metadata.version(name) for name in ("rgbench", "astropy", "numpy", "torch")},
             "counts": {kind: dict(sorted(found.items())) for kind, found in sorted(self.counts.items())},
-            "faults": dict(sorted(self.faults.items())),
+            "faults": {
+                name: {"times": fault["times"], "first": fault["first"]}
+                for name, fault in sorted(self.faults.items())
+            },
         }
         path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf8")
+
+    def _note_details(self) -> None:
+        """Write the details of all faults so far, tracebacks with their paths, beside the inputs that failed."""
+        if self.keep is not None:
+            self.keep.mkdir(parents=True, exist_ok=True)
+            (self.keep / "faults.json").write_text(json.dumps(self.faults, indent=1) + "\n", encoding="utf8")

@@ -16,7 +16,7 @@ from benchmarks.campaign.ledger import Ledger
 from benchmarks.campaign.states import differences, state_of
 from benchmarks.campaign.trials import Bad, Verdict, judge
 from rgbench.errors import DataError
-from rgbench.store.files import write_json
+from rgbench.store.files import read_json, write_json
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -166,3 +166,14 @@ def test_the_ledger_tells_a_fault_once_and_counts_it_always():
     assert not ledger.add("table", Verdict(True, "refused"), "input 2")
     assert ledger.counts["table"] == {"failed": 2, "held": 1, "refused": 1}
     assert ledger.faults["table: KeyError"]["times"] == 2
+
+
+def test_kept_counts_hold_no_details_which_lie_beside_the_inputs(tmp_path):
+    ledger = Ledger(tmp_path / "failed")
+    ledger.add("table", Verdict(False, "KeyError", "in /some/where"), "input 1 of seed 2")
+    ledger.write(tmp_path / "counts.json", {"seed": 2})
+    kept = read_json(tmp_path / "counts.json")
+    assert kept["seed"] == 2
+    assert kept["counts"] == {"table": {"failed": 1}}
+    assert kept["faults"] == {"table: KeyError": {"times": 1, "first": "input 1 of seed 2"}}
+    assert read_json(tmp_path / "failed/faults.json")["table: KeyError"]["detail"] == "in /some/where"
