@@ -5,6 +5,9 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 PIP     = $(BIN)/python -m pip --disable-pip-version-check
+# How long the campaign goes on, and from which seed it draws.
+MINUTES ?= 60
+SEED    ?= 1
 # More options for pytest, e.g. make test PYTEST_ARGS="-k split -x"
 PYTEST_ARGS ?=
 
@@ -13,7 +16,7 @@ DEV_INSTALLED := $(VENV)/.installed-dev
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install dev quickstart test test-all lint format types contract check bench hooks clean
+.PHONY: help install dev quickstart test test-all lint format types contract check bench campaign hooks clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -65,6 +68,9 @@ check: lint types contract test ## all that a change must pass
 
 bench: $(DEV_INSTALLED) ## measure speed beside plain PyTorch (benchmarks/)
 	$(BIN)/python benchmarks/speed.py
+
+campaign: $(DEV_INSTALLED) ## break inputs, kill commands, strain stores, for MINUTES (docs/campaign.md)
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.campaign --minutes $(MINUTES) --seed $(SEED) --keep campaign-failed --out campaign.json
 
 hooks: $(DEV_INSTALLED) ## check every commit from now on
 	$(BIN)/pre-commit install
