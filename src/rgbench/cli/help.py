@@ -43,7 +43,7 @@ class HeadedGroup(TyperGroup):
             return super().make_context(*arguments, **options)
 
     def invoke(self, ctx: Any) -> Any:
-        """Call the command, likewise; an interrupt that a library raises itself, as astropy after writing, is a stop."""
+        """Call the command, likewise; an interrupt that a library raises itself, as astropy does, is a stop."""
         try:
             with _plain_errors():
                 return super().invoke(ctx)
