@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from functools import cache, partial
 from pathlib import Path
@@ -15,6 +16,9 @@ from numpy.typing import NDArray
 from rgbench.errors import SpecError
 from rgbench.registry import Registry
 
+VERSION = 1
+"""Of the columns that are written; it stands in the metadata of Parquet, the header of FITS and the description of
+VOTable. CSV has no place for it."""
 Columns = Mapping[str, NDArray[Any]]
 """The columns of a table by name, all of one length."""
 TableWriter = Callable[[Path, Columns], None]
@@ -64,11 +68,16 @@ def table_writer(path: Path, option: str = "--out") -> TableWriter:
 
 
 def _write_parquet(path: Path, columns: Columns) -> None:
-    pq.write_table(pa.table({key: pa.array(values.tolist()) for key, values in columns.items()}), path)
+    table = pa.table({key: pa.array(values.tolist()) for key, values in columns.items()})
+    pq.write_table(table.replace_schema_metadata({"rgbench": json.dumps({"version": VERSION})}), path)
 
 
 def _write_astropy(path: Path, columns: Columns, format: str) -> None:
-    Table(dict(columns)).write(path, format=format, overwrite=True)
+    about = {
+        "fits": {"RGFORMAT": VERSION},
+        "votable": {"description": f"Classes by rgbench, format version {VERSION}"},
+    }
+    Table(dict(columns), meta=about.get(format)).write(path, format=format, overwrite=True)
 
 
 def _writer(name: str, item: Any) -> TableWriter:
