@@ -16,6 +16,16 @@ from filelock import FileLock
 
 from rgbench.errors import SpecError, StoreError
 
+_HALF = ".tmp-"
+"""What the names of files begin with that are being written."""
+
+
+def remove_halves(folder: Path) -> None:
+    """Remove the files of a folder that a killed process left half written; whoever calls holds the folder's lock."""
+    for half in folder.glob(f"{_HALF}*"):
+        with suppress(OSError):  # it is in nobody's way
+            half.unlink()
+
 
 def check_output(path: Path, overwrite: bool) -> None:
     """Raise if a file cannot be written to a path, before the work that makes it.
@@ -71,7 +81,7 @@ def into_place(path: Path) -> Iterator[Path]:
     ...     [(each.name, each.read_text()) for each in Path(folder).iterdir()]
     [('notes.txt', 'FRII')]
     """
-    temporary = path.with_name(f".tmp-{os.getpid()}-{path.name}")
+    temporary = path.with_name(f"{_HALF}{os.getpid()}-{path.name}")
     try:
         yield temporary
         with temporary.open("rb+") as file:
