@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -36,6 +37,7 @@ from rgbench.runs.study import run_study
 from rgbench.spec import DataSpec, Study
 from rgbench.store.conditions import CONDITIONS_FILE, Condition, read_conditions
 from rgbench.store.store import RunRecord, Store
+from rgbench.training.checkpoint import read_tensors, write_tensors
 
 SIDE, FIELD = 64, 32
 CARD = Card("toy", "toy", classes=("one", "two"), pixel_scale=1.8, beam=5.4)
@@ -378,3 +380,17 @@ def test_real_sources_stay_where_they_are():
     assert np.mean(noisy[images == 0] > 0) < 0.01
     brightest = images > 200
     assert np.abs(noisy - images)[brightest].max() < 30
+
+
+def test_damaged_weights_are_told_and_no_condition_is_kept(trained, dataset):
+    """A store of before has no checksums."""
+    record, store = trained
+    run = StoredRun(record, store, dataset=dataset)
+    path = store.run_path(run.run_id) / "final.safetensors"
+    tensors, _ = read_tensors(path)
+    write_tensors(path, {key: torch.full_like(value, float("nan")) for key, value in tensors.items()}, {})
+    with pytest.raises(
+        StoreError, match=r"final\.safetensors: is damaged: the network gives values that are not"
+    ):
+        stress(run, [Condition("rotation", 15)])
+    assert read_conditions(store, run.run_id) is None

@@ -204,3 +204,14 @@ def test_commands_that_are_killed_at_random_moments_go_on_to_the_same_bits(place
     stopped += run_until_done(rng, 8.0, "report", "--store", str(store.root))
     assert (store.root / "report.html").read_text().rstrip().endswith("</html>")
     assert stopped > 4
+
+
+def test_what_a_killed_process_left_half_written_is_removed(place, tmp_path, monkeypatch):
+    monkeypatch.setattr("rgbench.runs.execute.inference_rate", lambda *rest: 1.0)
+    store, (run_id,) = Store(tmp_path), Store(place / "undisturbed").run_ids()
+    store.run_path(run_id).mkdir()
+    half = store.run_path(run_id) / ".tmp-1-checkpoint.safetensors"
+    half.write_bytes(b"half")
+    run_study(find_study(str(place / "study.toml")), store)
+    assert not half.exists()
+    alike(Store(place / "undisturbed"), store)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from rgbench.errors import StoreError
 from rgbench.networks.modules.build import build_network
 from rgbench.spec import RecipeSpec
-from rgbench.training.checkpoint import load_weights
+from rgbench.training.checkpoint import load_weights, read_tensors, write_tensors
 from rgbench.training.loop import Progress, TrainingData, TrainingFiles, fit, keep_dropout
 
 SIZE = 40
@@ -153,3 +155,43 @@ def test_dropout_before_the_last_convolution_is_off_in_a_network_without_flatten
     )
     keep_dropout(network, "dense")
     assert (network[1].p, network[3].p) == (0.0, 0.2)
+
+
+def _cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def _rewrite(change) -> object:
+    def damage(path: Path) -> None:
+        tensors, metadata = read_tensors(path)
+        state = json.loads(metadata["state"])
+        change(tensors, state)
+        write_tensors(path, tensors, {"state": json.dumps(state)})
+
+    return damage
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        (_cut, "weights cannot be read"),
+        (_rewrite(lambda tensors, state: state.pop("progress")), "is damaged: KeyError"),
+        (_rewrite(lambda tensors, state: state["progress"].update(epoch=9)), "epoch is 9, its history has"),
+        (
+            _rewrite(lambda tensors, state: state["progress"]["history"].pop("l2")),
+            "is damaged: KeyError: 'l2'",
+        ),
+        (_rewrite(lambda tensors, state: tensors.clear()), "is no checkpoint of this run: RuntimeError"),
+    ],
+)
+def test_a_damaged_checkpoint_is_told_with_the_way_out(tmp_path, damage, reason):
+    train(tmp_path, epochs=1)
+    path = tmp_path / "checkpoint.safetensors"
+    damage(path)
+    with pytest.raises(StoreError) as error:
+        train(tmp_path, epochs=2)
+    assert str(error.value).startswith(f"{path}: ")
+    assert reason in str(error.value)
+    assert str(error.value).endswith("; delete the file, and the run begins anew")
+    path.unlink()
+    train(tmp_path, epochs=1)

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from rgbench.data.catalogue import DataSet
 from rgbench.diagnostics.disturbances import BEAM, beams_seen, conditions_for, disturb, missing
-from rgbench.errors import SpecError
+from rgbench.errors import SpecError, StoreError
 from rgbench.images.augment import rotate_stack
 from rgbench.images.batches import sequential_batches
 from rgbench.networks.modules.build import Network
@@ -136,6 +136,17 @@ def views_of(run: StoredRun, side: str = "validation", draws: Sequence[int] = DR
     return [table for view in views for table in _predict(place, view)]
 
 
+def _check_finite(run: StoredRun, model: str, logits: NDArray[np.float32]) -> None:
+    """Raise `StoreError` if a network that gave finite values in its own test gives others now."""
+    known = run.record.predictions
+    if np.isfinite(logits).all() or known is None or not np.isfinite(known.select(model=model).logits).all():
+        return
+    path = run.store.run_path(run.run_id) / f"{model}.safetensors"
+    raise StoreError(
+        f"{path}: is damaged: the network gives values that are not finite, as it did not in its test"
+    )
+
+
 @dataclass(frozen=True)
 class _Place:
     """A run under test: its networks by model, and the sources that they are tested on."""
@@ -197,6 +208,7 @@ def _predict(place: _Place, condition: Condition) -> Iterator[Predictions]:
     angle = condition.strength if condition.family == "rotation" else 0.0
     for model, network in place.networks.items():
         logits = predict_logits(network, _batches(source, angle), recipe.precision, recipe.views)
+        _check_finite(run, model, logits)
         labels = RowLabels(run.run_id, run.outputs, place.side, model, condition.name)
         yield labels.predictions(place.dataset, place.index, logits)
 

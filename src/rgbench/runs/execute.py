@@ -22,6 +22,7 @@ from rgbench.runs.prepare import make_network, make_split, make_targets
 from rgbench.runs.reopen import TIMING_BATCH
 from rgbench.seeds import derive_seed, numpy_generator
 from rgbench.spec import RunSpec
+from rgbench.store.files import remove_halves
 from rgbench.store.store import RunDirectory, RunRecord, Store
 from rgbench.store.tables import MODELS, Outputs, Predictions, concatenate, write_history, write_predictions
 from rgbench.training.checkpoint import load_weights, save_weights
@@ -106,6 +107,7 @@ def execute(spec: RunSpec, bench: Bench, on_step: OnStep = _ignore) -> RunRecord
     with store.claim(spec) as directory:
         if store.is_complete(spec.run_id):
             return store.record(spec.run_id)
+        remove_halves(directory.path)
         directory.write_status("running", device=bench.device)
         try:
             place = _compute(spec, bench, directory, on_step)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from collections.abc import Callable, Mapping
 from functools import cache
@@ -20,6 +21,9 @@ from rgbench.errors import SpecError
 from rgbench.escapes import csv_text, for_ascii, visible
 from rgbench.registry import Registry
 
+VERSION = 1
+"""Of the columns that are written; it stands in the metadata of Parquet, the header of FITS and the description of
+VOTable. CSV has no place for it."""
 Columns = Mapping[str, NDArray[Any]]
 """The columns of a table by name, all of one length."""
 TableWriter = Callable[[Path, Columns], None]
@@ -72,7 +76,8 @@ def table_writer(path: Path, option: str = "--out") -> TableWriter:
 
 
 def _write_parquet(path: Path, columns: Columns) -> None:
-    pq.write_table(pa.table({key: pa.array(values.tolist()) for key, values in columns.items()}), path)
+    table = pa.table({key: pa.array(values.tolist()) for key, values in columns.items()})
+    pq.write_table(table.replace_schema_metadata({"rgbench": json.dumps({"version": VERSION})}), path)
 
 
 def _write_csv(path: Path, columns: Columns) -> None:
@@ -85,12 +90,13 @@ def _write_votable(path: Path, columns: Columns) -> None:
     with warnings.catch_warnings():
         # A name that is no identifier of XML stays the name; an identifier is made of it.
         warnings.simplefilter("ignore", W03)
-        Table(table).write(path, format="votable", overwrite=True)
+        about = {"description": f"Classes by rgbench, format version {VERSION}"}
+        Table(table, meta=about).write(path, format="votable", overwrite=True)
 
 
 def _write_fits(path: Path, columns: Columns) -> None:
     table = {_fits_name(name): _in(values, for_ascii) for name, values in columns.items()}
-    Table(table).write(path, format="fits", overwrite=True)
+    Table(table, meta={"RGFORMAT": VERSION}).write(path, format="fits", overwrite=True)
 
 
 def _fits_name(name: str) -> str:

@@ -16,6 +16,16 @@ from filelock import FileLock
 
 from rgbench.errors import SpecError, StoreError
 
+_HALF = ".tmp-"
+"""What the names of files begin with that are being written."""
+
+
+def remove_halves(folder: Path) -> None:
+    """Remove the files of a folder that a killed process left half written; whoever calls holds the folder's lock."""
+    for half in folder.glob(f"{_HALF}*"):
+        with suppress(OSError):  # it is in nobody's way
+            half.unlink()
+
 
 def check_output(path: Path, overwrite: bool) -> None:
     """Raise if a file cannot be written to a path, before the work that makes it.
@@ -71,7 +81,7 @@ def into_place(path: Path) -> Iterator[Path]:
     ...     [(each.name, each.read_text()) for each in Path(folder).iterdir()]
     [('notes.txt', 'FRII')]
     """
-    temporary = path.with_name(f".tmp-{os.getpid()}-{path.name}")
+    temporary = path.with_name(f"{_HALF}{os.getpid()}-{path.name}")
     try:
         yield temporary
         with temporary.open("rb+") as file:
@@ -82,6 +92,17 @@ def into_place(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def in_one_line(error: Exception) -> str:
+    r"""Give the message of a library's error in one line, or the kind of the error if it has none.
+
+    Examples
+    --------
+    >>> in_one_line(OSError("cannot be read:\n  no magic\n")), in_one_line(EOFError())
+    ('cannot be read: no magic', 'EOFError')
+    """
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def check_version(path: Path, found: object, known: int) -> None:
@@ -137,7 +158,7 @@ def read_json(path: Path) -> Any:
     except FileNotFoundError:
         raise StoreError(f"{path}: there is no such run") from None
     except (OSError, ValueError) as error:
-        raise StoreError(f"{path}: cannot be read: {error}") from error
+        raise StoreError(f"{path}: cannot be read: {in_one_line(error)}") from error
 
 
 @contextmanager

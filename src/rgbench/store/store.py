@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from rgbench.errors import SpecError, StoreError, raise_stop
 from rgbench.spec import RunSpec, validate
-from rgbench.store.files import check_version, locked, read_json, write_json
+from rgbench.store.files import check_version, in_one_line, locked, read_json, write_json
 from rgbench.store.tables import Outputs, Predictions, read_history, read_outputs, read_predictions
 
 RUN_VERSION = 1
@@ -250,7 +250,7 @@ class Store:
         outputs = _outputs(path / "run.json", content)
         return RunRecord(
             run_id=run_id,
-            spec=validate(RunSpec, content["spec"], str(path / "run.json")),
+            spec=_spec(path / "run.json", content),
             status=content["status"],
             error=content["error"],
             predictions=partial(_predictions, path / "predictions.parquet", run_id, outputs),
@@ -355,6 +355,17 @@ def _read_run(path: Path) -> dict[str, Any]:
     if content["status"] not in STATUSES:
         raise StoreError(f"{path}: status is {content['status']!r}; legal are {', '.join(STATUSES)}")
     return dict(content)
+
+
+def _spec(path: Path, content: dict[str, Any]) -> RunSpec:
+    """Read the spec; raise `StoreError` if it is not the one that the run is named after."""
+    try:
+        spec = validate(RunSpec, content["spec"], str(path))
+    except SpecError as error:
+        raise StoreError(f"{path}: cannot be read: {in_one_line(error)}") from error
+    if spec.run_id != content["run_id"]:
+        raise StoreError(f"{path}: is damaged: its spec is that of run {spec.run_id}")
+    return spec
 
 
 def _read_cost(path: Path) -> dict[str, Any]:
