@@ -35,6 +35,8 @@ class DeviceError(RgbenchError):
     """The computing device that was asked for is not there, or failed."""
 
 
+LINE = 300
+"""Characters of a library's message that ours shows at most."""
 SHOWN = 100
 """Characters of a value that a message shows at most."""
 
@@ -55,14 +57,18 @@ def shown(value: object) -> str:
 
 
 def one_line(text: object) -> str:
-    r"""Write a text or the message of an exception on one line.
+    r"""Write a text or the message of an exception on one line, the beginning of a long one; its kind if it is empty.
+
+    What cannot be printed is written as Python does.
 
     Examples
     --------
-    >>> one_line("first\n  second\r\nthird")
-    'first second third'
+    >>> one_line("first\n  second\r\nthird \x0f"), one_line(EOFError())
+    ('first second third \\x0f', 'EOFError')
     """
-    return " ".join(str(text).split())
+    words = " ".join(str(text).split()) or type(text).__name__
+    plain = "".join(c if c.isprintable() else repr(c)[1:-1] for c in words)
+    return plain if len(plain) <= LINE else f"{plain[:LINE]}..."
 
 
 class Stopped(BaseException):

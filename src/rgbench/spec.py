@@ -247,6 +247,11 @@ class NetworkSpec(_Frozen):
     layers: str = ""
     weights: str = ""
 
+    @property
+    def is_foreign(self) -> bool:
+        """Whether its code is in another package, which ``module:callable`` names, and not its layers in this spec."""
+        return ":" in self.name and not self.layers
+
 
 class RunSpec(_Frozen):
     """Everything that the result of one run depends on."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import subprocess
 import sys
 import time
@@ -9,10 +10,13 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from astropy.io import fits
 from rich.console import Console
 
+from rgbench.cli.app import main
 from rgbench.cli.work.networks import View, import_model, list_networks, show_network
 from rgbench.data.sets import load_data
 from rgbench.diagnostics.receptive_field import Subject, look
@@ -105,6 +109,30 @@ def test_an_import_says_how_to_use_it(console_on: Any, tmp_path: Path) -> None:
     import_model(Path(__file__).parents[1] / "networks" / "keras" / "mcrgnet.h5", tmp_path, choice, console)
     (run_id,) = Store(tmp_path).run_ids()
     assert f"mcrgnet.h5: mcrgnet, 17,308 parameters, run {run_id}" in printed()
+
+
+def run_command(*words: str) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(list(words))
+    assert ended.value.code in (0, None)
+
+
+def test_an_imported_model_that_is_no_network_of_ours_classifies(tmp_path: Path) -> None:
+    graph = Path(__file__).parents[1] / "networks" / "keras" / "graph.h5"
+    run_command("import-keras", str(graph), "--store", str(tmp_path / "store"), "--pixel-scale", "1.8")
+    (run_id,) = Store(tmp_path / "store").run_ids()
+    header = fits.Header(
+        {"CDELT1": -1.8 / 3600, "CDELT2": 1.8 / 3600, "CTYPE1": "RA---SIN", "CTYPE2": "DEC--SIN"}
+    )
+    header.update({"CRVAL1": 150.0, "CRVAL2": 2.0, "CRPIX1": 20.5, "CRPIX2": 20.5})
+    image = np.random.default_rng(1).normal(0, 1, (40, 40))
+    image[18:22, 16:24] += 100
+    fits.writeto(tmp_path / "source.fits", image.astype(np.float32), header)
+    out = tmp_path / "classes.csv"
+    options = ["--store", str(tmp_path / "store"), "--run", run_id, "--out", str(out)]
+    run_command("predict", str(tmp_path / "source.fits"), *options)
+    (row,) = csv.DictReader(out.open(encoding="utf8"))
+    assert row["class"] in ("FRI", "FRII")
 
 
 class _Point:

@@ -18,7 +18,7 @@ from astropy.io import fits
 from astropy.units import deg
 from numpy.typing import NDArray
 
-from rgbench.errors import DataError, SpecError, raise_stop
+from rgbench.errors import DataError, SpecError, one_line, raise_stop
 from rgbench.images.apart import read_apart
 from rgbench.images.cards import factor, number, text, unit_in_comment
 from rgbench.images.limits import unpacked
@@ -331,8 +331,7 @@ def read_fits(
     # Damaged files are met by astropy with errors of every kind, MemoryError and ModuleNotFoundError among them.
     except Exception as error:
         raise_stop(error)
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise DataError(f"{path}: cannot be read as FITS: {reason}") from error
+        raise DataError(f"{path}: cannot be read as FITS: {one_line(error)}") from error
     if data is None:
         raise DataError(f"{path}: holds no image")
     kept, index = _two_axes(path, data.shape, plane)

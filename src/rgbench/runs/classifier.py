@@ -202,6 +202,10 @@ def load_classifier(path_or_name: Path | str | None = None, device: str = "cpu")
     path = _find(SHIPPED if path_or_name is None else path_or_name)
     tensors, metadata = read_tensors(path)
     card = read_card(path, metadata)
+    for member in card.members:
+        if member.spec.network.is_foreign:
+            name = member.spec.network.name
+            raise StoreError(f"{path}: network {name!r} needs the code of another package")
     for key, values in tensors.items():
         if not torch.isfinite(values).all():
             raise StoreError(f"{path}: is damaged: the tensor {key} has values that are not finite")

@@ -209,7 +209,7 @@ def _check_alike(runs: Sequence[StoredRun]) -> StoredRun:
     for run in runs:
         if run.record.status != "complete":
             raise DataError(f"run {run.run_id} is {run.record.status}; only complete runs make a classifier")
-        if ":" in run.spec.network.name:
+        if run.spec.network.is_foreign:
             name = run.spec.network.name
             raise SpecError(
                 f"run {run.run_id}: network {name!r} needs the code of another package, which no file holds"

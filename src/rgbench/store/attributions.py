@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rgbench.errors import StoreError
-from rgbench.store.files import check_version, in_one_line, write_bytes
+from rgbench.errors import StoreError, one_line
+from rgbench.store.files import check_version, write_bytes
 from rgbench.store.store import Store
 
 LOOKS_FILE = "looks.npz"
@@ -115,7 +115,7 @@ def read_looks(store: Store, run_id: str) -> Looks | None:
         with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
             content = {key: file[key] for key in file.files}
     except (OSError, ValueError, EOFError, KeyError, zlib.error, zipfile.BadZipFile) as error:
-        raise StoreError(f"{path}: cannot be read: {in_one_line(error)}") from error
+        raise StoreError(f"{path}: cannot be read: {one_line(error)}") from error
     version = content.pop("version", None)
     names = {each.name for each in fields(Looks)}
     check_version(path, None if version is None else version.tolist(), VERSION)

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from filelock import FileLock
 
-from rgbench.errors import SpecError, StoreError
+from rgbench.errors import SpecError, StoreError, one_line
 
 _HALF = ".tmp-"
 """What the names of files begin with that are being written."""
@@ -94,17 +94,6 @@ def into_place(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
-def in_one_line(error: Exception) -> str:
-    r"""Give the message of a library's error in one line, or the kind of the error if it has none.
-
-    Examples
-    --------
-    >>> in_one_line(OSError("cannot be read:\n  no magic\n")), in_one_line(EOFError())
-    ('cannot be read: no magic', 'EOFError')
-    """
-    return " ".join(str(error).split()) or type(error).__name__
-
-
 def check_version(path: Path, found: object, known: int) -> None:
     """Raise `StoreError` if a file is of a newer format than this release reads, or of none.
 
@@ -158,7 +147,7 @@ def read_json(path: Path) -> Any:
     except FileNotFoundError:
         raise StoreError(f"{path}: there is no such run") from None
     except (OSError, ValueError) as error:
-        raise StoreError(f"{path}: cannot be read: {in_one_line(error)}") from error
+        raise StoreError(f"{path}: cannot be read: {one_line(error)}") from error
 
 
 @contextmanager

@@ -25,9 +25,9 @@ from typing import Any, Generic, TypeVar, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from rgbench.errors import SpecError, StoreError, raise_stop
+from rgbench.errors import SpecError, StoreError, one_line, raise_stop, shown
 from rgbench.spec import RunSpec, validate
-from rgbench.store.files import check_version, in_one_line, locked, read_json, write_json
+from rgbench.store.files import check_version, locked, read_json, write_json
 from rgbench.store.tables import Outputs, Predictions, read_history, read_outputs, read_predictions
 
 RUN_VERSION = 1
@@ -42,6 +42,8 @@ _COST_KINDS: Mapping[str, type | UnionType] = MappingProxyType(
     {"device": str, "precision": str, "pretraining_losses": list, "evaluation": dict}
 )
 """What in ``cost.json`` is no number."""
+_LARGEST = 10**300
+"""Above it a whole number is no float64."""
 T = TypeVar("T")
 
 
@@ -362,7 +364,7 @@ def _spec(path: Path, content: dict[str, Any]) -> RunSpec:
     try:
         spec = validate(RunSpec, content["spec"], str(path))
     except SpecError as error:
-        raise StoreError(f"{path}: cannot be read: {in_one_line(error)}") from error
+        raise StoreError(f"{path}: cannot be read: {one_line(error)}") from error
     if spec.run_id != content["run_id"]:
         raise StoreError(f"{path}: is damaged: its spec is that of run {spec.run_id}")
     return spec
@@ -377,7 +379,9 @@ def _read_cost(path: Path) -> dict[str, Any]:
     for key, value in cost.items():
         kind = _COST_KINDS.get(key, int | float | None)
         if not isinstance(value, kind) or isinstance(value, bool):
-            raise StoreError(f"{path}: cannot be read: {key} is {value!r}")
+            raise StoreError(f"{path}: cannot be read: {key} is {shown(value)}")
+        if isinstance(value, int) and abs(value) > _LARGEST:
+            raise StoreError(f"{path}: cannot be read: {key} is {shown(value)}, larger than any cost")
     return cost
 
 

@@ -18,8 +18,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from rgbench.errors import StoreError
-from rgbench.store.files import check_version, in_one_line, write_parquet
+from rgbench.errors import StoreError, one_line, shown
+from rgbench.store.files import check_version, write_parquet
 
 PREDICTIONS_VERSION = 1
 HISTORY_VERSION = 1
@@ -146,7 +146,7 @@ class Outputs:
                 f"classes: found {', '.join(names) or 'none'}; one or more different names are legal"
             )
         if self.activation not in ACTIVATIONS:
-            raise StoreError(f"activation {self.activation!r} is not one of {', '.join(ACTIVATIONS)}")
+            raise StoreError(f"activation {shown(self.activation)} is not one of {', '.join(ACTIVATIONS)}")
 
 
 def log_probabilities(logits: NDArray[np.floating[Any]], activation: str) -> NDArray[np.float64]:
@@ -224,7 +224,7 @@ def read_predictions(path: Path) -> Predictions:
     try:
         predictions = _predictions_of(table, metadata)
     except _DAMAGE as error:
-        raise StoreError(f"{path}: is damaged: {type(error).__name__}: {in_one_line(error)}") from error
+        raise StoreError(f"{path}: is damaged: {type(error).__name__}: {one_line(error)}") from error
     _check_predictions(path, predictions)
     return predictions
 
@@ -243,7 +243,7 @@ def read_outputs(path: Path) -> tuple[str, Outputs]:
     except StoreError as error:
         raise StoreError(f"{path}: {error}") from None
     except _DAMAGE as error:
-        raise StoreError(f"{path}: is damaged: {type(error).__name__}: {in_one_line(error)}") from error
+        raise StoreError(f"{path}: is damaged: {type(error).__name__}: {one_line(error)}") from error
 
 
 def _predictions_of(table: pa.Table, metadata: Mapping[str, Any]) -> Predictions:
@@ -295,7 +295,7 @@ def read_history(path: Path) -> dict[str, NDArray[np.float64]]:
     try:
         return {name: table.column(name).cast(pa.float64()).to_numpy() for name in HISTORY_COLUMNS}
     except _DAMAGE as error:
-        raise StoreError(f"{path}: is damaged: {type(error).__name__}: {in_one_line(error)}") from error
+        raise StoreError(f"{path}: is damaged: {type(error).__name__}: {one_line(error)}") from error
 
 
 def _check_predictions(path: Path, p: Predictions) -> None:
@@ -307,7 +307,7 @@ def _check_predictions(path: Path, p: Predictions) -> None:
         if unknown:
             raise StoreError(f"{path}: {name} {unknown[0]!r} is not one of {', '.join(legal)}")
     if p.activation not in ACTIVATIONS:
-        raise StoreError(f"{path}: activation {p.activation!r} is not one of {', '.join(ACTIVATIONS)}")
+        raise StoreError(f"{path}: activation {shown(p.activation)} is not one of {', '.join(ACTIVATIONS)}")
     if n and not (p.label.min() >= -1 and p.label.max() < k):
         raise StoreError(f"{path}: labels must lie between -1 and {k - 1}")
     order = np.lexsort([getattr(p, name) for name in reversed(_KEY)])
@@ -330,7 +330,7 @@ def _read(path: Path, version: int) -> tuple[pa.Table, dict[str, Any]]:
         with pq.ParquetFile(path, page_checksum_verification=True) as file:
             table = file.read()
     except (OSError, pa.ArrowException) as error:
-        raise StoreError(f"{path}: cannot be read: {in_one_line(error)}") from error
+        raise StoreError(f"{path}: cannot be read: {one_line(error)}") from error
     return table, _facts(path, table.schema, version)
 
 
@@ -338,7 +338,7 @@ def _head(path: Path, version: int) -> dict[str, Any]:
     try:
         schema = pq.read_schema(path)
     except (OSError, pa.ArrowException) as error:
-        raise StoreError(f"{path}: cannot be read: {in_one_line(error)}") from error
+        raise StoreError(f"{path}: cannot be read: {one_line(error)}") from error
     return _facts(path, schema, version)
 
 
@@ -350,6 +350,6 @@ def _facts(path: Path, schema: pa.Schema, version: int) -> dict[str, Any]:
     try:
         metadata = dict(json.loads(raw))
     except _DAMAGE as error:
-        raise StoreError(f"{path}: is damaged: {type(error).__name__}: {in_one_line(error)}") from error
+        raise StoreError(f"{path}: is damaged: {type(error).__name__}: {one_line(error)}") from error
     check_version(path, metadata.get("version"), version)
     return metadata

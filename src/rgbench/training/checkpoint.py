@@ -15,8 +15,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from rgbench.errors import StoreError
-from rgbench.store.files import check_version, in_one_line, write_bytes
+from rgbench.errors import StoreError, one_line
+from rgbench.store.files import check_version, write_bytes
 
 VERSION = 1
 """Of all files of tensors; those of before had none, and are read as 1."""
@@ -132,7 +132,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             metadata = file.metadata() or {}
     except (OSError, SafetensorError) as error:
-        raise StoreError(f"{path}: weights cannot be read: {in_one_line(error)}") from error
+        raise StoreError(f"{path}: weights cannot be read: {one_line(error)}") from error
     version = metadata.get(_VERSION, str(VERSION))
     check_version(path, int(version) if version.isdecimal() else version, VERSION)
     if _CHECKSUM in metadata and metadata[_CHECKSUM] != checksum(tensors, metadata):

@@ -20,7 +20,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from rgbench.errors import DataError, SpecError, raise_stop
+from rgbench.errors import DataError, SpecError, one_line, raise_stop
 from rgbench.escapes import utf8
 from rgbench.images.fits import ENDINGS as FITS_ENDINGS
 from rgbench.images.fits import FitsImage, read_fits
@@ -339,7 +339,7 @@ def _list_hdf5(path: Path) -> list[ImageFile]:
         raise
     except Exception as error:
         raise_stop(error)
-        raise DataError(f"{path}: cannot be read as HDF5: {' '.join(str(error).split())}") from error
+        raise DataError(f"{path}: cannot be read as HDF5: {one_line(error)}") from error
 
 
 def _images_of(path: Path, file: Any) -> list[ImageFile]:
@@ -396,4 +396,4 @@ def _read_hdf5(file: ImageFile) -> NDArray[np.float32]:
     # A damaged file is met by h5py with errors of every kind.
     except Exception as error:
         raise_stop(error)
-        raise DataError(f"{file.place}: cannot be read as HDF5: {' '.join(str(error).split())}") from error
+        raise DataError(f"{file.place}: cannot be read as HDF5: {one_line(error)}") from error

@@ -25,7 +25,7 @@ from astropy.table.meta import get_header_from_yaml
 from numpy.typing import NDArray
 
 from rgbench.data.own.frames import Frame, frame_of_head, frame_of_keys
-from rgbench.errors import DataError, raise_stop
+from rgbench.errors import DataError, one_line, raise_stop
 from rgbench.escapes import from_csv
 
 _IN_BRACKETS = re.compile(r"^(.*?\S)\s*[\[(]([^\])]*)[\])]$")
@@ -115,8 +115,7 @@ def read_table(path: Path | str) -> TableContent:
     # Readers of foreign files raise whatever they meet: each is a file that cannot be read.
     except Exception as error:
         raise_stop(error)
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise DataError(f"{path}: cannot be read as a table: {reason}") from error
+        raise DataError(f"{path}: cannot be read as a table: {one_line(error)}") from error
 
 
 def _csv(path: Path) -> TableContent:
@@ -247,7 +246,8 @@ def _ecsv(path: Path) -> TableContent:
 
 
 def _fits(path: Path) -> TableContent:
-    with fits.open(path, memmap=False) as units_:
+    # astropy leaves a file open that it cannot make out.
+    with path.open("rb") as file, fits.open(file, memmap=False) as units_:
         kinds = (fits.BinTableHDU, fits.TableHDU)
         tables = [u for u in units_ if isinstance(u, kinds) and not isinstance(u, fits.CompImageHDU)]
         if not tables:

@@ -33,7 +33,7 @@ from typing import Any
 from filelock import FileLock
 
 from rgbench.data.public.patience import retry_after
-from rgbench.errors import ChecksumError, DataError
+from rgbench.errors import ChecksumError, DataError, one_line
 
 BLOCK = 1 << 16
 _LOCAL = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.EISDIR, errno.ENOTDIR)
@@ -132,7 +132,7 @@ def locate(
     try:
         return _checked(found, file) if found else _fetch(file, path, progress, retry or RetryPolicy())
     except (OSError, http.client.HTTPException) as error:
-        reason = str(error) or type(error).__name__
+        reason = one_line(error)
         if found:
             raise DataError(f"{found}: cannot be read or checked: {reason}") from error
         raise DataError(f"{file.name} could not be fetched: {reason}; {_by_hand(file)}") from error

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import os
 import stat
 import subprocess
@@ -17,7 +18,6 @@ import zipfile
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
-from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ LARGEST_CONFIG = 1 << 24
 """Bytes of JSON, or of one list of names, that are read at most; the testbed's longest takes 40,000."""
 MOST_LAYERS = 2000
 """Layers of a model; the deepest in use have about 1000."""
-SECONDS, BYTES_PER_SECOND = 60, 10_000_000
+SECONDS, BYTES_PER_SECOND = 15, 10_000_000
 """How long reading may take: so long, and for each so many bytes a second more."""
 MEMORY = 4 << 30
 """Bytes of address space for reading, beside four times the size of the file."""
@@ -73,7 +73,7 @@ def read_contents(path: Path) -> Contents:
         If the file is no model of Keras, is damaged, or takes too much time or memory; the message names it.
     """
     _check_regular(path)
-    limit = SECONDS + path.stat().st_size / BYTES_PER_SECOND
+    limit = _seconds(path)
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / "contents.npz"
         command = [sys.executable, "-P", "-m", __name__, os.fspath(path), os.fspath(target)]
@@ -88,6 +88,10 @@ def read_contents(path: Path) -> Contents:
         if done.returncode != 0 or not target.is_file():
             raise DataError(f"{path}: is damaged: the HDF5 library crashed on it (exit {done.returncode})")
         return _load(target)
+
+
+def _seconds(path: Path) -> float:
+    return SECONDS + path.stat().st_size / BYTES_PER_SECOND
 
 
 _ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
@@ -179,7 +183,7 @@ def _text(group: Any, name: str) -> str:
 
 def _attribute(group: Any, name: str) -> Any:
     told = group.attrs.get_id(name)
-    size = prod(told.shape) * told.dtype.itemsize
+    size = math.prod(told.shape) * told.dtype.itemsize
     if size > LARGEST_CONFIG:
         raise DataError(f"the attribute {name!r} has {size:,} bytes; up to {LARGEST_CONFIG:,} are legal")
     value = group.attrs[name]
@@ -284,17 +288,20 @@ def _load(path: Path) -> Contents:
     return Contents(**told)
 
 
-def _limit_memory(path: Path) -> None:
+def _limit(path: Path) -> None:
     """Limit the memory of this process, where the system can: Windows has no module for it."""
     if find_spec("resource") is not None:
         resource: Any = import_module("resource")
         most = MEMORY + 4 * path.stat().st_size
         resource.setrlimit(resource.RLIMIT_AS, (most, most))
+        # Whoever asked may have died meanwhile, and then stops this process no more.
+        seconds = math.ceil(_seconds(path))
+        resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))
 
 
 def _main(source: str, target: str) -> int:
     """Read a file, and write its contents; print why it is refused."""
-    _limit_memory(Path(source))
+    _limit(Path(source))
     try:
         _save(extract(Path(source)), Path(target))
     except DataError as error:
