@@ -103,14 +103,14 @@ def raise_stop(error: BaseException) -> None:
     --------
     >>> try:
     ...     try:
-    ...         raise KeyboardInterrupt
+    ...         raise Stopped(15)
     ...     finally:
     ...         raise OSError("cannot be closed")
     ... except OSError as error:
     ...     raise_stop(error)
     Traceback (most recent call last):
         ...
-    KeyboardInterrupt
+    rgbench.errors.Stopped: 15
     """
     hidden = error.__context__
     while hidden is not None:

@@ -195,9 +195,9 @@ def test_commands_that_are_killed_at_random_moments_go_on_to_the_same_bits(place
         one, other = (s.beside(run_id, "conditions.parquet") for s in (calm, store))
         np.testing.assert_array_equal(one.logits, other.logits)
     out = tmp_path / "classes.csv"
-    stopped += run_until_done(
-        rng, 8.0, "predict", str(place / "sky"), "--store", str(store.root), "--out", str(out)
-    )
+    command = ("predict", str(place / "sky"), "--store", str(store.root), "--out", str(out))
+    # A stop may come when the table has just been written, and the next command would refuse to replace it.
+    stopped += run_until_done(rng, 8.0, *command, "--overwrite")
     rows = list(csv.DictReader(out.read_text().splitlines()))
     assert len(rows) == 24
     assert all(row["class"] for row in rows)

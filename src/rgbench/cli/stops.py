@@ -30,9 +30,9 @@ _KEPT: Mapping[str, str] = MappingProxyType(
         "stress": "conditions that were computed are in the store; to go on from there",
         "uncertainty": "what was computed of other runs is in the store; to go on from there",
         "explain": "what was computed of other runs is in the store; to go on from there",
-        "predict": "no table was written; to begin again",
-        "export": "no classifier was written; to begin again",
-        "finetune": "no classifier was written; to begin again",
+        "predict": "the table is written whole at the end, or not at all; to begin again",
+        "export": "the classifier is written whole at the end, or not at all; to begin again",
+        "finetune": "the classifier is written whole at the end, or not at all; to begin again",
         "data": "files that were complete stay; to go on from there",
     }
 )
