@@ -134,7 +134,7 @@ def test_an_imported_model_that_is_no_network_of_ours_classifies(tmp_path: Path)
     out = tmp_path / "classes.csv"
     options = ["--store", str(tmp_path / "store"), "--run", run_id, "--out", str(out)]
     run_command("predict", str(tmp_path / "source.fits"), *options)
-    (row,) = csv.DictReader(out.open(encoding="utf8"))
+    (row,) = csv.DictReader(out.read_text(encoding="utf8").splitlines())
     assert row["class"] in ("FRI", "FRII")
 
 
