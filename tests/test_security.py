@@ -199,12 +199,17 @@ def dotted(node: ast.AST) -> str:
     return node.id if isinstance(node, ast.Name) else ""
 
 
-def test_one_module_reads_pickles_and_none_starts_programs_or_runs_text():
+def test_one_module_reads_pickles_and_none_starts_foreign_programs_or_runs_text():
     found = {
         name: {each.partition(".")[0] for each in imported(content)} & RUNS_CODE
         for name, content in nodes().items()
     }
-    assert {name: words for name, words in found.items() if words} == {"data/public/unpickle.py": {"pickle"}}
+    assert {name: words for name, words in found.items() if words} == {
+        "data/public/unpickle.py": {"pickle"},
+        # Readers of their own, which start this interpreter on a module of rgbench and nothing else.
+        "images/apart.py": {"subprocess"},
+        "networks/keras/contents.py": {"subprocess"},
+    }
     calls = [
         (name, dotted(node.func), node)
         for name, content in nodes().items()

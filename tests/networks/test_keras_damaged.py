@@ -16,7 +16,7 @@ import pytest
 
 from rgbench.errors import DataError
 from rgbench.networks.keras import contents
-from rgbench.networks.keras.contents import extract, read_contents
+from rgbench.networks.keras.contents import read_here, read_contents
 from rgbench.networks.keras.file import read_keras_file
 
 FILES = Path(__file__).parent / "keras"
@@ -67,7 +67,7 @@ def test_files_with_wrong_bytes_are_read_or_refused(seed: int, tmp_path: Path) -
 @pytest.mark.parametrize("length", [0, 1, 8, 100, 2000, 40_000, 113_511])
 def test_a_file_that_is_cut_off_is_refused(length: int, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="is no Keras model file"):
-        extract(_with_bytes(tmp_path, {}, length))
+        read_here(_with_bytes(tmp_path, {}, length))
 
 
 def test_what_is_no_regular_file_is_refused(tmp_path: Path) -> None:
@@ -145,7 +145,7 @@ def _long(file: Any, layer: Any) -> None:
 )
 def test_odd_hdf5_files_are_refused(edit: Callable[[Any, Any], None], message: str, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=message):
-        extract(_edited(tmp_path, edit))
+        read_here(_edited(tmp_path, edit))
 
 
 def _archive(path: Path, **members: bytes) -> Path:
@@ -174,7 +174,7 @@ def test_odd_archives_are_refused(members: dict[str, bytes], message: str, tmp_p
     if not members:
         members = {"notes.txt": b"nothing"}
     with pytest.raises(DataError, match=message):
-        extract(_archive(tmp_path / "model.keras", **members))
+        read_here(_archive(tmp_path / "model.keras", **members))
 
 
 def test_a_member_that_is_there_twice_is_refused(tmp_path: Path) -> None:
@@ -182,7 +182,7 @@ def test_a_member_that_is_there_twice_is_refused(tmp_path: Path) -> None:
     with zipfile.ZipFile(path, "a") as archive, pytest.warns(UserWarning, match="Duplicate name"):
         archive.writestr("config.json", b"[]")
     with pytest.raises(DataError, match="holds 2 members 'config.json'"):
-        extract(path)
+        read_here(path)
 
 
 @pytest.mark.parametrize("seed", range(30))
@@ -197,7 +197,7 @@ def test_archives_with_wrong_bytes_are_refused_or_read(seed: int, tmp_path: Path
     path = tmp_path / "model.keras"
     path.write_bytes(content[: None if seed % 3 else rng.integers(len(content))])
     try:
-        found = extract(path)
+        found = read_here(path)
     except DataError:
         return
     assert json.loads(found.architecture)["class_name"] == "Sequential"

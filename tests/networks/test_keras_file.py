@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from rgbench.errors import DataError, SpecError
-from rgbench.networks.keras.contents import extract
+from rgbench.networks.keras.contents import read_here
 from rgbench.networks.keras.file import read_keras_file
 from rgbench.networks.notation.notation import to_text
 from rgbench.runs.classify import classify

@@ -111,7 +111,7 @@ def _check_regular(path: Path) -> None:
         )
 
 
-def extract(path: Path) -> Contents:
+def read_here(path: Path) -> Contents:
     """Read a model file in this process; see `read_contents`, which is safe."""
     try:
         with path.open("rb") as file:
@@ -303,7 +303,7 @@ def _main(source: str, target: str) -> int:
     """Read a file, and write its contents; print why it is refused."""
     _limit(Path(source))
     try:
-        _save(extract(Path(source)), Path(target))
+        _save(read_here(Path(source)), Path(target))
     except DataError as error:
         sys.stdout.buffer.write(str(error).encode("utf8", "backslashreplace"))
         return _REFUSED
