@@ -16,7 +16,7 @@ import pytest
 
 from rgbench.errors import DataError
 from rgbench.networks.keras import contents
-from rgbench.networks.keras.contents import read_here, read_contents
+from rgbench.networks.keras.contents import read_contents, read_here
 from rgbench.networks.keras.file import read_keras_file
 
 FILES = Path(__file__).parent / "keras"
@@ -204,7 +204,7 @@ def test_archives_with_wrong_bytes_are_refused_or_read(seed: int, tmp_path: Path
 
 
 def test_what_is_read_apart_is_what_is_in_the_file() -> None:
-    apart, here = (read(FILES / "normalised.h5") for read in (read_contents, extract))
+    apart, here = (read(FILES / "normalised.h5") for read in (read_contents, read_here))
     assert (apart.architecture, apart.version, apart.backend) == (
         here.architecture,
         here.version,

@@ -126,7 +126,7 @@ def _edited(tmp_path: Path, edit: Any, name: str = "graph") -> Path:
 @pytest.fixture(autouse=True)
 def here(monkeypatch: pytest.MonkeyPatch) -> None:
     """Read files in this process, which is fast."""
-    monkeypatch.setattr("rgbench.networks.keras.file.read_contents", extract)
+    monkeypatch.setattr("rgbench.networks.keras.file.read_contents", read_here)
 
 
 def _layer(model: Any, kind: str) -> Any:

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from rgbench.errors import DataError, RgbenchError, SpecError
 from rgbench.networks.keras import file
-from rgbench.networks.keras.contents import Contents, extract
+from rgbench.networks.keras.contents import Contents, read_here
 from rgbench.networks.keras.file import KerasModel, read_keras_file
 from rgbench.networks.keras.options import LAYERS, WITHOUT_EFFECT, make_layers
 from rgbench.networks.keras.weights import load_keras_weights
@@ -43,14 +43,14 @@ def _outputs(model: KerasModel, images: Any) -> Any:
 @pytest.fixture
 def here(monkeypatch: pytest.MonkeyPatch) -> None:
     """Read files in this process, which is fast."""
-    monkeypatch.setattr(file, "read_contents", extract)
+    monkeypatch.setattr(file, "read_contents", read_here)
 
 
 @pytest.mark.usefixtures("here")
 @pytest.mark.parametrize("name", NAMES)
 def test_small_files_give_what_keras_predicts(name: str, tmp_path: Path) -> None:
     with zipfile.ZipFile(SMALL) as archive:
-        path = Path(archive.read_here(name, tmp_path))
+        path = Path(archive.extract(name, tmp_path))
         golden = np.load(io.BytesIO(archive.read(f"{path.stem}.npz")))
     outputs = _outputs(read_keras_file(path), golden["images"])
     np.testing.assert_allclose(outputs, golden["outputs"], rtol=0, atol=1e-6)
