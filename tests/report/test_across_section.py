@@ -316,7 +316,7 @@ def test_every_report_has_the_name_of_its_data(runs, tmp_path, monkeypatch):
         *on(runs, "two", NETWORKS[:2], **gone),
         *on(runs, "two", NETWORKS[:2], protocol="becker2021", **gone),
     ]
-    monkeypatch.setattr(Store, "records", lambda self: records)
+    monkeypatch.setattr(Store, "records", lambda self, on_damage: records)
     console = Console(width=140, record=True)
     commands.report(tmp_path, ReportSpec(table=tmp_path / "t.csv"), console)
     files = ["report.html", "report-two-modern.html", "report-two-becker2021.html"]

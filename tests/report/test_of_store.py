@@ -197,7 +197,7 @@ def test_data_that_are_gone_are_missed_in_the_result(store, tmp_path, monkeypatc
         )
         assert "The data are not at hand" in each.path.read_text()
     assert not capsys.readouterr().out
-    monkeypatch.setattr(Store, "records", lambda self: records)
+    monkeypatch.setattr(Store, "records", lambda self, on_damage: records)
     command("--store", str(store.root), "--out", str(tmp_path / "c.html"))
     assert capsys.readouterr().out.count("/gone is no longer there") == 2
 
