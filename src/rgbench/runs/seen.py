@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rgbench.data.own.files import ImageFile, SetAside, examine, scale_of, unknown_scale
-from rgbench.data.own.folder import is_on, place_of, separation
+from rgbench.data.own.folder import is_on, no_position, place_of, separation
 from rgbench.errors import SpecError
 from rgbench.images.cards import number
 from rgbench.images.cutout import per_pixel
@@ -202,7 +202,7 @@ def _on_trust(image: FitsImage, scale: float, field: int, domain: Domain) -> str
             f"{math.ceil(side)}: only what lies in its middle is classified"
         )
     if image.wcs is None:
-        return "the header tells no position; the source is taken to lie in the middle"
+        return f"{no_position(image)}; the source is taken to lie in the middle"
     return ""
 
 

@@ -111,13 +111,15 @@ def test_the_header_beats_the_name(tmp_path):
     for i in range(3):
         write(tmp_path / f"mkt_0.90-1.67GHz_{i}.fits", noise(40, i + 2), sky(40, 100.0 + i, 30.0))
     write(tmp_path / "J123000.00-013000.0.fits", noise(40, 9), None)
-    catalogue = load_folder(tmp_path).catalogue
+    options = FolderOptions(pixel_scale=SCALE)  # of the one without a header
+    catalogue = load_folder(tmp_path, options=options).catalogue
     np.testing.assert_allclose(catalogue.ra, [7.85429, 187.5, 100, 101, 102], atol=1e-5)
     np.testing.assert_allclose(catalogue.dec, [61.5591, -1.5, 30, 30, 30], atol=1e-4)
     assert len(set(catalogue.group.tolist())) == 5
-    found = {f.name: f.problems for f in check_folder(tmp_path)}
+    found = {f.name: f.problems for f in check_folder(tmp_path, options=options)}
     assert found["J123000.00-013000.0"] == (
-        "the header tells no position; that in the name is taken, and the source is taken to lie in the middle",
+        "the header tells no position (CTYPE1 and CTYPE2 are missing); that in the name is taken, and the source is "
+        "taken to lie in the middle",
     )
 
 

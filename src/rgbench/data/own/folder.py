@@ -279,7 +279,7 @@ def _oddly_placed(w: Wanted, image: FitsImage, options: FolderOptions) -> str:
     where, (ra, dec) = ("manifest", (w.ra, w.dec)) if in_table else ("name", position_in_name(w.name))
     if not np.isfinite(image.centre[0]):
         known = f"that in the {where} is taken, and " if np.isfinite(ra) else ""
-        return f"the header tells no position; {known}the source is taken to lie in the middle"
+        return f"{no_position(image)}; {known}the source is taken to lie in the middle"
     off = separation(*image.centre, ra, dec)
     if not off >= OFF_CENTRE:
         return ""
@@ -291,6 +291,12 @@ def _oddly_placed(w: Wanted, image: FitsImage, options: FolderOptions) -> str:
     if options.cutout is None and not is_on(image, ra, dec):
         raise DataError(f"{image.path}: {said}, which is not on the image")
     return said if options.cutout is None else f"{said}; the field is cut about that position"
+
+
+def no_position(image: FitsImage) -> str:
+    """Say that an image's header tells no position, and why."""
+    why = f" ({image.position_fault})" if image.position_fault else ""
+    return f"the header tells no position{why}"
 
 
 def place_of(image: FitsImage, ra: float, dec: float) -> tuple[float, float]:
