@@ -163,9 +163,8 @@ def test_one_position_for_all_is_refused_before_any_image_is_read(tmp_path):
         load_folder(root, csv(tmp_path / "m.csv", "name,ra,dec", "a,10,20", "b,10,20"))
 
 
-@pytest.mark.parametrize("name", ["a\x07", "a\udce9"])
-def test_a_file_of_a_name_that_no_table_of_results_holds_is_refused_first(tmp_path, name):
+def test_a_file_of_a_name_that_no_table_of_results_holds_is_refused_first(tmp_path):
     images(tmp_path / "d", "b.fits")
-    (tmp_path / "d/b.fits").rename(tmp_path / "d" / f"{name}.fits")
+    (tmp_path / "d/b.fits").rename(tmp_path / "d/a\x07.fits")
     with pytest.raises(DataError, match=r"its name is .*; the character .* cannot stand in a name"):
         plan_folder(tmp_path / "d", None, None, FolderOptions())
