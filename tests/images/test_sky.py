@@ -84,6 +84,7 @@ def test_a_card_that_cannot_be_is_named_and_loses_nothing_else(key, value):
         ("CDELT1", "'much'"),
         ("CDELT2", "0.0"),
         ("CDELT1", "-18.0"),
+        ("CDELT1", "-1e200"),
         ("CUNIT1", "'furlong'"),
         ("CTYPE1", "'FREQ'"),
         ("CD1_1", "'x'"),

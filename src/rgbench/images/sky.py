@@ -123,7 +123,8 @@ def read_steps(header: fits.Header, numbers: tuple[int, int], shape: tuple[int, 
     codes = {word[5:8] for word in words}
     factors = _factors(header, numbers)
     matrix = np.array(factors)[:, None] * _matrix(header, numbers, kinds)
-    if not np.isfinite(matrix).all() or abs(np.linalg.det(matrix)) < 1e-9 * np.abs(matrix).max() ** 2:
+    largest = np.abs(matrix).max()
+    if not 0 < largest < np.inf or abs(np.linalg.det(matrix / largest)) < 1e-9:
         raise DataError(f"the steps {_steps_card(header, numbers)} are 0 or not independent of each other")
     steps = Steps(numbers, (kinds[0], kinds[1]), codes.pop() if len(codes) == 1 else "", matrix, factors)
     for side, pixels, axis in zip(steps.sides, shape[::-1], numbers, strict=True):
