@@ -77,7 +77,7 @@ Flag = StrictBool
 
 _LATER: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
-        "data": ("about", "plane"),
+        "data": ("about", "image_scale", "plane"),
         "images": ("frame", "beam"),
         "augmentation": ("beam", "noise"),
         "recipe": ("labels",),
