@@ -264,7 +264,7 @@ def test_our_reader_gives_names_back(tmp_path):
     names = [name for name in NASTY if "\n" not in name and "\r" not in name and name == name.strip()]
     path = tmp_path / "t.csv"
     path.write_text(csv_text([["name", "ra"], *([name, "1.5"] for name in names)]), encoding="utf8")
-    assert read_table(path)["name"].values.tolist() == names
+    assert read_table(path).columns["name"].values.tolist() == names
 
 
 @EACH

@@ -425,9 +425,9 @@ def test_one_image_under_two_names_is_refused_where_positions_do_not_group_it(sk
         place = tmp_path / path.parent.name / f"s{number:03}.fits"
         place.parent.mkdir(exist_ok=True)
         fits.writeto(place, fits.getdata(path), fits.Header({"BUNIT": "Jy/beam"}))
-    assert len(read_own(tmp_path, None, parent, FolderOptions())) == 80
+    assert len(read_own(tmp_path, None, parent, FolderOptions(pixel_scale=1.8))) == 80
     shutil.copy(min((tmp_path / "FRI").iterdir()), tmp_path / "FRI" / "twin.fits")
     with pytest.raises(
         DataError, match=r"'s\d+' and 'twin' have the same image \(.*twin.fits\); leave one of them out"
     ):
-        read_own(tmp_path, None, parent, FolderOptions())
+        read_own(tmp_path, None, parent, FolderOptions(pixel_scale=1.8))
