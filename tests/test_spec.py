@@ -10,18 +10,17 @@ from importlib import resources
 import pytest
 
 from rgbench.errors import SpecError
+from rgbench.protocols import protocols, read_protocol
 from rgbench.registry import Registry
 from rgbench.spec import (
     PUBLISHED_SEEDS,
     DataSpec,
     ScheduleLine,
     Study,
-    protocols,
-    read_protocol,
     read_study,
     resolve,
-    validate,
 )
+from rgbench.validation import validate
 
 PAPER_RATES = {
     "convxpress": (1e-4, 1e-4),
@@ -137,7 +136,7 @@ def test_the_ids_of_runs_stay_what_they_were(name):
 def test_a_protocol_that_is_wrong_says_what_is_legal(monkeypatch, item, message):
     registry = Registry("protocol", None, protocols()._adapt)
     registry.register("modern", protocols().get("modern"))
-    monkeypatch.setattr("rgbench.spec.protocols", lambda: registry)
+    monkeypatch.setattr("rgbench.protocols.protocols", lambda: registry)
 
     def use():
         registry.register("mine", item)
@@ -148,7 +147,9 @@ def test_a_protocol_that_is_wrong_says_what_is_legal(monkeypatch, item, message)
 
 
 def test_extensions_of_a_study_are_imported_once_and_change_no_id(tmp_path, monkeypatch):
-    monkeypatch.setattr("rgbench.spec.protocols", cache(protocols.__wrapped__))
+    anew = cache(protocols.__wrapped__)
+    monkeypatch.setattr("rgbench.protocols.protocols", anew)
+    monkeypatch.setattr("rgbench.spec.protocols", anew)
     (tmp_path / "mine.py").write_text(
         "import rgbench\n"
         "rgbench.register('protocol', 'test-spec', {'extends': 'modern', 'recipe': dict(epochs=3, batch_size=8,"

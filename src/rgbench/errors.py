@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from rgbench.escapes import visible
+
 
 class RgbenchError(Exception):
     """Root of all errors of the package; `exit_code` is what the command line returns."""
@@ -59,15 +61,14 @@ def shown(value: object) -> str:
 def one_line(text: object) -> str:
     r"""Write a text or the message of an exception on one line, the beginning of a long one; its kind if it is empty.
 
-    What cannot be printed is written as Python does.
+    What cannot be seen is written as `rgbench.escapes.visible` does.
 
     Examples
     --------
     >>> one_line("first\n  second\r\nthird \x0f"), one_line(EOFError())
     ('first second third \\x0f', 'EOFError')
     """
-    words = " ".join(str(text).split()) or type(text).__name__
-    plain = "".join(c if c.isprintable() else repr(c)[1:-1] for c in words)
+    plain = visible(" ".join(str(text).split()) or type(text).__name__)
     return plain if len(plain) <= LINE else f"{plain[:LINE]}..."
 
 

@@ -7,6 +7,7 @@ their groups. Nothing heavy is imported here: the registry of a kind is imported
 from __future__ import annotations
 
 import hashlib
+import os
 import sys
 from collections.abc import Iterable
 from importlib import import_module
@@ -22,7 +23,7 @@ REGISTRIES = {
     "layer": "rgbench.networks.notation.kinds:layer_kinds",
     "data set": "rgbench.data.sets:data_sets",
     "preset": "rgbench.images.preprocess:presets",
-    "protocol": "rgbench.spec:protocols",
+    "protocol": "rgbench.protocols:protocols",
     "metric": "rgbench.measures.catalogue:metrics",
     "disturbance": "rgbench.store.conditions:disturbances",
     "report section": "rgbench.report.sections:sections",
@@ -126,6 +127,11 @@ def names(kind: str) -> list[str]:
     ['csv', 'parquet', 'vot']
     """
     return registry(kind).names()
+
+
+def named_in_environment() -> list[str]:
+    """List the modules and Python files that the environment variable `EXTENSIONS` names."""
+    return list(filter(None, os.environ.get(EXTENSIONS, "").split(os.pathsep)))
 
 
 def load_extensions(extensions: Iterable[str]) -> None:

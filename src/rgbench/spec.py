@@ -7,35 +7,22 @@ id is the hash of that spec: two people with the same spec have the same id.
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping
-from functools import cache
-from importlib import resources
-from importlib.resources.abc import Traversable
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    StrictBool,
-    StrictFloat,
-    StrictInt,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
+from pydantic import BaseModel, Field, field_validator, model_validator
 
-from rgbench.errors import SpecError, shown
+from rgbench.errors import SpecError
 from rgbench.escapes import utf8
 from rgbench.extensions import load_extensions
-from rgbench.registry import Registry
+from rgbench.protocols import protocols, read_protocol
 from rgbench.toml import read_toml
+from rgbench.validation import MOST_LISTED, Flag, Frozen, Number, Whole, validate
 
 SPEC_VERSION = 1
 MOST_EPOCHS = 100_000
@@ -44,14 +31,8 @@ LARGEST_BATCH = 100_000
 """Images of a batch."""
 LARGEST_CUTOUT = 10_000
 """Pixels along a side of a cutout."""
-MOST_LISTED = 1000
-"""Networks, seeds, splits and so on that a study lists, of each."""
 MOST_RUNS = 10_000
 """Runs of a study."""
-PROTOCOL_TABLES = ("images", "augmentation", "recipe")
-"""The tables that every protocol has, its own or those of the protocol that it extends."""
-PROTOCOL_KEYS = ("title", "extends", *PROTOCOL_TABLES, "networks")
-"""All that may stand in a protocol."""
 PUBLISHED_SEEDS = (8901, 1826, 4915)
 """The three seeds of the 2021 study."""
 OWN_KEYS = (
@@ -69,12 +50,6 @@ OWN_KEYS = (
 """Keys of one's own data, which go with `path`."""
 _OWN_DATA = {"path", *OWN_KEYS}
 
-# True is no number here, and a text in quotes neither.
-Whole = StrictInt
-Number = StrictFloat
-Flag = StrictBool
-
-
 _LATER: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "data": ("about", "image_scale", "plane"),
@@ -86,14 +61,7 @@ _LATER: Mapping[str, tuple[str, ...]] = MappingProxyType(
 """Keys that came later: they do not enter the id where they have their defaults, so that older runs keep theirs."""
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-M = TypeVar("M", bound=_Frozen)
-
-
-class DataSpec(_Frozen):
+class DataSpec(Frozen):
     """Which data, and how they are split.
 
     `train_limit` keeps that many training sources, for a learning curve. `test` names another data set to test
@@ -122,8 +90,8 @@ class DataSpec(_Frozen):
     path: str | None = None
     manifest: str | None = None
     class_labels: str | None = None
-    columns: dict[str, str] = {}
-    labels: dict[str, str] = {}
+    columns: dict[str, str] = Field(default_factory=dict)
+    labels: dict[str, str] = Field(default_factory=dict)
     cutout: Number | None = Field(None, gt=0, le=36_000)
     cutout_scale: Number | None = Field(None, gt=0)
     about: Literal["source", "image"] | None = None
@@ -154,7 +122,7 @@ class DataSpec(_Frozen):
         return self
 
 
-class ImageSpec(_Frozen):
+class ImageSpec(Frozen):
     """How an image becomes a network's input; sizes are pixels, of square fields unless two are given.
 
     `frame` is "sky" where each image is brought to the standard frame of `rgbench.images.frame` last. `beam` is the
@@ -175,7 +143,7 @@ class ImageSpec(_Frozen):
         return value
 
 
-class AugmentationSpec(_Frozen):
+class AugmentationSpec(Frozen):
     """How training images are varied, on the device, in each epoch."""
 
     kind: Literal["rotations", "random", "none"]
@@ -194,7 +162,7 @@ class AugmentationSpec(_Frozen):
         return self.beam > 1 or self.noise > 0
 
 
-class RecipeSpec(_Frozen):
+class RecipeSpec(Frozen):
     """How a network is trained and applied.
 
     `labels` is "consensus" where training sources that several catalogues labelled have the probabilities that their
@@ -234,7 +202,7 @@ class RecipeSpec(_Frozen):
         return value
 
 
-class NetworkSpec(_Frozen):
+class NetworkSpec(Frozen):
     """Which network, by its canonical name.
 
     A network that is not registered brings its `layers`, in the notation of `rgbench.networks.notation.notation`; one
@@ -253,7 +221,7 @@ class NetworkSpec(_Frozen):
         return ":" in self.name and not self.layers
 
 
-class RunSpec(_Frozen):
+class RunSpec(Frozen):
     """Everything that the result of one run depends on."""
 
     version: Whole = SPEC_VERSION
@@ -279,7 +247,7 @@ class RunSpec(_Frozen):
         return self.model_dump(mode="json", exclude=unused)
 
 
-class Study(_Frozen):
+class Study(Frozen):
     """What a user asks for: networks x seeds under one protocol on one data set.
 
     `layers` holds networks of one's own, by the names under which `networks` lists them. `splits` and
@@ -305,10 +273,10 @@ class Study(_Frozen):
     seeds: tuple[Whole, ...] = Field(PUBLISHED_SEEDS, min_length=1, max_length=MOST_LISTED)
     protocol: str = "modern"
     data: DataSpec = DataSpec()
-    images: dict[str, Any] = {}
-    augmentation: dict[str, Any] = {}
-    recipe: dict[str, Any] = {}
-    layers: dict[str, str] = {}
+    images: dict[str, Any] = Field(default_factory=dict)
+    augmentation: dict[str, Any] = Field(default_factory=dict)
+    recipe: dict[str, Any] = Field(default_factory=dict)
+    layers: dict[str, str] = Field(default_factory=dict)
     splits: tuple[str, ...] = Field((), max_length=MOST_LISTED)
     train_limits: tuple[Whole, ...] = Field((), max_length=MOST_LISTED)
     same_steps: Flag = True
@@ -348,7 +316,7 @@ class Study(_Frozen):
             raise ValueError(str(error)) from None
 
 
-class ScheduleLine(_Frozen):
+class ScheduleLine(Frozen):
     """A line of an architecture file: a network with its own learning rate and epochs."""
 
     network: str
@@ -385,81 +353,6 @@ def _beside(path: Path, extension: Any) -> Any:
     """Give the path of a Python file that a study names relative to itself; a module stays as it is."""
     is_file = isinstance(extension, str) and extension.endswith(".py")
     return str(path.parent / extension) if is_file else extension
-
-
-@cache
-def protocols() -> Registry[Mapping[str, Any]]:
-    """Give the registry of protocols: those of the package, one TOML file each, and those of other packages.
-
-    Others join it by entry points ``rgbench.protocols`` or `rgbench.register`, as a dictionary of the tables
-    `PROTOCOL_KEYS` or the path of a TOML file with them.
-
-    Examples
-    --------
-    >>> protocols().names()[:3]
-    ['becker2021', 'modern', 'rg-benchmarker-2021-11']
-    """
-    registry = Registry("protocol", "rgbench.protocols", _protocol)
-    folder = resources.files("rgbench.protocols")
-    for file in sorted(folder.iterdir(), key=lambda file: file.name):
-        if file.name.endswith(".toml"):
-            registry.register(file.name.removesuffix(".toml"), file)
-    return registry
-
-
-def _protocol(name: str, item: Any) -> Mapping[str, Any]:
-    """Make a protocol of what was registered; `SpecError` says what is legal."""
-    if isinstance(item, str | Path):
-        item = Path(item)
-    if isinstance(item, Traversable):
-        try:
-            item = read_toml(item)
-        except SpecError as error:
-            raise SpecError(f"protocol {name!r}: {error}") from error
-    if not isinstance(item, Mapping):
-        raise SpecError(
-            f"protocol {name!r} is a {type(item).__name__}; a dictionary of tables or the path of a TOML file is legal"
-        )
-    for key in item:
-        if key not in PROTOCOL_KEYS:
-            raise SpecError(
-                f"protocol {name!r}: unknown key {key!r}; the keys are {', '.join(PROTOCOL_KEYS)}"
-            )
-    own = item.get("networks", {})
-    tables = {key: item[key] for key in (*PROTOCOL_TABLES, "networks") if key in item}
-    if isinstance(own, Mapping):
-        tables |= {f"networks.{network}": table for network, table in own.items()}
-    for key, table in tables.items():
-        if not isinstance(table, Mapping):
-            raise SpecError(f"protocol {name!r}: {key} is {table!r}; a table is legal")
-    if not isinstance(item.get("extends", ""), str):
-        raise SpecError(f"protocol {name!r}: extends is {item['extends']!r}; the name of a protocol is legal")
-    return item
-
-
-def read_protocol(name: str) -> dict[str, Any]:
-    """Give a protocol's tables: images, augmentation, recipe, networks (overrides per network).
-
-    Raises
-    ------
-    SpecError
-        If there is no such protocol, a table is missing, or protocols extend each other in a circle.
-    """
-    content: dict[str, Any] = {}
-    chain = [name]
-    while True:
-        own = dict(protocols().get(chain[-1]))
-        base = own.pop("extends", None)
-        content = {**own, **content}
-        if base is None:
-            break
-        if base in chain:
-            raise SpecError(f"protocol {name!r}: extends itself ({' extends '.join([*chain, base])})")
-        chain.append(base)
-    for table in PROTOCOL_TABLES:
-        if table not in content:
-            raise SpecError(f"protocol {name!r}: the table [{table}] is missing")
-    return content
 
 
 def resolve(
@@ -515,14 +408,6 @@ def resolve(
     ]
 
 
-def validate(model: type[M], content: dict[str, Any], where: str) -> M:
-    """Make a spec from plain values; raise `SpecError` naming the key, what was found, what is legal."""
-    try:
-        return model.model_validate(content)
-    except ValidationError as error:
-        raise SpecError(f"{where}: " + "; ".join(_explain(model, e) for e in error.errors())) from None
-
-
 def _parts(study: Study, facts: dict[str, Any]) -> Iterator[DataSpec]:
     """Give the data of each split and each number of training sources."""
     defaults = DataSpec()
@@ -553,30 +438,3 @@ def _lines(study: Study, protocol: dict[str, Any]) -> list[tuple[str, dict[str, 
             for line in study.schedule
         ]
     return [(name, per_network.get(name, {}), {}) for name in study.networks]
-
-
-def _explain(model: type[BaseModel], error: Any) -> str:
-    location = [str(part) for part in error["loc"] if not isinstance(part, int) or part < 1000]
-    key = ".".join(location) or "the table"
-    if error["type"] == "extra_forbidden":
-        legal = _keys_at(model, location[:-1])
-        close = difflib.get_close_matches(location[-1], legal, n=1)
-        hint = f"did you mean {close[0]!r}?" if close else f"the keys are {', '.join(legal)}"
-        return f"unknown key {key!r}; {hint}"
-    if error["type"] == "missing":
-        return f"key {key!r} is missing"
-    if error["type"] == "tuple_type":
-        return f"key {key!r}: must be a list, as [{shown(error['input'])}], found {shown(error['input'])}"
-    if error["type"] == "too_long":
-        return f"key {key!r}: must have 1 to {MOST_LISTED:,} entries, found {len(error['input']):,}"
-    message = error["msg"].removeprefix("Value error, ")
-    message = message[:1].lower() + message[1:]
-    return f"key {key!r}: {message}, found {shown(error['input'])}"
-
-
-def _keys_at(model: type[BaseModel], location: list[str]) -> list[str]:
-    for part in location:
-        annotation = model.model_fields[part].annotation if part in model.model_fields else None
-        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-            model = annotation
-    return list(model.model_fields)

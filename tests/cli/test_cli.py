@@ -61,7 +61,7 @@ def test_the_original_s_options_are_all_there():
         (["report", "--store", "nowhere"], 2, "--store nowhere: there is no such folder"),
         (["report", "--model", "worst"], 2, "--model: found 'worst'; legal are best, final"),
         (["predict", "x.fits", "--out", "t.txt"], 2, "the ending is none of .csv, .parquet"),
-        (["predict", "x.fits", "--store", "nowhere"], 1, "x.fits: there is no such file or folder"),
+        (["predict", "x.fits", "--store", "nowhere"], 2, "there is no such folder"),
         (["run", "smoke", "--device", "cuda:77"], 1, "device 'cuda:77' is not available"),
         (["quickstart", "--sed", "1"], 2, "--seed"),
         (["quickstart", "-d", "somewhere"], 2, "-d, -f and -X go with -a"),

@@ -14,8 +14,6 @@ from rich.console import Console
 from rgbench.cli.app import main
 from rgbench.cli.work.data import NAMED, say_loaded
 from rgbench.data.own.folder import load_folder
-from rgbench.errors import DataError
-from rgbench.runs.classify import check_table_words
 from rgbench.spec import read_study
 
 
@@ -134,15 +132,13 @@ def test_predict_has_a_row_for_every_file_and_says_what_is_on_trust(tmp_path, ca
     assert (code, "2 sources" in said) == (0, True)
 
 
-def test_names_that_a_table_cannot_hold_are_refused_before_the_work(tmp_path, capsys):
-    write(tmp_path / "d/Ségré.fits", (20, 20))
-    code, said = run(capsys, "predict", tmp_path / "d", "--out", tmp_path / "p.fits")
-    assert code == 1
-    assert "its name is not in ASCII, which a FITS table needs" in said
-    check_table_words(tmp_path / "p.csv", [tmp_path / "d"])
-    write(tmp_path / "e/a\x07.fits", (20, 20))
-    with pytest.raises(DataError, match="its name holds a character that no table can hold; rename the file"):
-        check_table_words(tmp_path / "p.csv", [tmp_path / "e"])
+def test_names_that_fits_cannot_hold_are_written_as_python_does(tmp_path, capsys):
+    write(tmp_path / "d/S\u00e9gr\u00e9.fits", (300, 300))
+    write(tmp_path / "d/a\x07.fits", (300, 300), 181.0, seed=2)
+    code, said = run(capsys, "predict", tmp_path / "d", "--out", tmp_path / "p.fits", "--pixel-scale", 1.8)
+    assert code == 0, said
+    names = {name.strip() for name in fits.getdata(tmp_path / "p.fits")["source"]}
+    assert names == {r"S\xe9gr\xe9", r"a\x07"}
 
 
 def test_a_sheet_that_cannot_be_written_is_refused_before_the_data_are_loaded(tmp_path, capsys, monkeypatch):

@@ -15,12 +15,14 @@ from rgbench.data.catalogue import Card, Catalogue, DataSet, Flag
 from rgbench.data.sets import data_sets
 from rgbench.data.split import published_split
 from rgbench.errors import DataError, SpecError
+from rgbench.protocols import protocols
 from rgbench.runs.check import check_images, check_sides, check_study
 from rgbench.runs.import_keras import ImportChoice, import_keras
 from rgbench.runs.inputs import prepare
 from rgbench.runs.study import plan_study, run_study
-from rgbench.spec import Study, protocols, resolve, validate
+from rgbench.spec import Study, resolve
 from rgbench.store.store import Store
+from rgbench.validation import validate
 
 TINY = "C3x3-4 s2 same relu · GAP · FC{classes} softmax"
 

@@ -7,7 +7,6 @@ heavy is loaded when a command needs it, and help needs nothing.
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 import traceback
@@ -25,7 +24,7 @@ from rgbench.cli.names import NAMING
 from rgbench.cli.screen import complain
 from rgbench.cli.stops import say_stopped, stoppable
 from rgbench.errors import RgbenchError, Stopped, raise_stop
-from rgbench.extensions import EXTENSIONS, load_extensions
+from rgbench.extensions import load_extensions, named_in_environment
 
 app = typer.Typer(
     cls=HeadedGroup,
@@ -77,7 +76,7 @@ def main(arguments: list[str] | None = None) -> None:
         warnings.catch_warnings(),
     ):
         warnings.showwarning = _say_warning
-        load_extensions(filter(None, os.environ.get(EXTENSIONS, "").split(os.pathsep)))
+        load_extensions(named_in_environment())
         app([a for a in arguments if a != "--debug"], prog_name="rgbench", standalone_mode=True)
 
 

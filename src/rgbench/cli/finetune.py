@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from rgbench.cli.data import ColumnsOption, LabelsOption
-from rgbench.cli.options import DeviceOption, PlaneOption
+from rgbench.cli.options import DeviceOption, ImageScaleOption, PlaneOption
 from rgbench.cli.screen import console
 
 
@@ -56,13 +56,7 @@ def finetune(
             "--seeds", help="One for each network, as 1,2,3; by default those that they were trained with."
         ),
     ] = None,
-    pixel_scale: Annotated[
-        float | None,
-        typer.Option(
-            "--pixel-scale",
-            help="Arcseconds per pixel of images whose headers do not tell it; without it they are set aside.",
-        ),
-    ] = None,
+    pixel_scale: ImageScaleOption = None,
     plane: PlaneOption = None,
     device: DeviceOption = "auto",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file if it is there.")] = False,

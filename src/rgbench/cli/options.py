@@ -24,6 +24,13 @@ RunOption = Annotated[
     str | None, typer.Option("--run", help="Id of a stored run, or its beginning; by default all.")
 ]
 OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace the table if it is there.")]
+ImageScaleOption = Annotated[
+    float | None,
+    typer.Option(
+        "--pixel-scale",
+        help="Arcseconds per pixel of images whose headers do not tell it; without it they are set aside.",
+    ),
+]
 PlaneOption = Annotated[
     str | None,
     typer.Option(

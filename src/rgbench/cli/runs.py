@@ -10,6 +10,7 @@ import typer
 from rgbench.cli.options import (
     DEFAULT_STORE,
     DeviceOption,
+    ImageScaleOption,
     ModelOption,
     OverwriteOption,
     PlaneOption,
@@ -78,7 +79,7 @@ def quickstart(
     if architectures is None:
         if data_path is not None or data_manifest is not None or mnist:
             raise typer.BadParameter("-d, -f and -X go with -a FILE, the networks to train", param_hint="-a")
-        work.run_and_report("quickstart", results_path, device, console(), shipped=True, jobs=None)
+        work.run_and_report("quickstart", results_path, device, console(), shipped=True)
         return
     options = OriginalOptions(
         architectures=architectures,
@@ -113,6 +114,7 @@ def run(
         int,
         typer.Option(
             "--jobs",
+            min=1,
             help="Runs that are computed at the same time, each with its share of the processor's cores. With "
             "several, the inference rates of the report are measured beside other runs.",
         ),
@@ -218,13 +220,7 @@ def predict(
             "the class hardly depends on how a source is turned.",
         ),
     ] = None,
-    pixel_scale: Annotated[
-        float | None,
-        typer.Option(
-            "--pixel-scale",
-            help="Arcseconds per pixel of images whose headers do not tell it; without it they are set aside.",
-        ),
-    ] = None,
+    pixel_scale: ImageScaleOption = None,
     plane: PlaneOption = None,
     model: ModelOption = "best",
     store: StoreOption = DEFAULT_STORE,

@@ -22,8 +22,9 @@ from rgbench.measures import classification  # noqa: F401  # registers the metri
 from rgbench.measures.catalogue import metrics
 from rgbench.networks import networks
 from rgbench.registry import Registry
-from rgbench.spec import Study, validate
+from rgbench.spec import Study
 from rgbench.toml import read_toml
+from rgbench.validation import validate
 
 OTHER_METRICS = {
     "precision": "of one class; without of_class a mean over classes, whose weights were not said",

@@ -11,7 +11,6 @@ import io
 import json
 import math
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -25,6 +24,9 @@ from typing import IO, Any
 import numpy as np
 from astropy.io import fits
 from numpy.typing import NDArray
+
+from rgbench import child
+from rgbench.errors import one_line
 
 SECONDS = 20
 """Time of the processor that one file may take, and a second more for each million pixels."""
@@ -127,14 +129,12 @@ def _death(process: subprocess.Popen[bytes]) -> str:
 
 
 def _start() -> subprocess.Popen[bytes]:
-    root = str(Path(__file__).parents[2])
-    paths = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
     return subprocess.Popen(
-        [sys.executable, "-m", "rgbench.images.apart"],
+        child.command("rgbench.images.apart"),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
-        env={**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"},
+        env=child.environment(),
     )
 
 
@@ -158,15 +158,14 @@ def serve(questions: IO[bytes], answers: IO[bytes]) -> None:
         # Whatever goes wrong in a damaged file is told to who asked.
         except Exception as error:
             pixels = np.zeros(0, dtype=np.float32)
-            head = {"error": " ".join(str(error).split())[:200] or type(error).__name__}
+            head = {"error": one_line(error)}
         answers.write(json.dumps(head).encode() + b"\n" + pixels.tobytes())
         answers.flush()
 
 
 def _unpack(asked: dict[str, Any], content: bytes | None) -> NDArray[np.float32]:
     shape = tuple(asked["shape"])
-    _limit_memory(_BYTES * math.prod(shape) + _ROOM)
-    _limit_time(SECONDS + math.prod(shape) // 1_000_000)
+    child.limit(_BYTES * math.prod(shape) + _ROOM, SECONDS + math.prod(shape) // 1_000_000)
     source = asked["path"] if content is None else io.BytesIO(content)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -175,24 +174,6 @@ def _unpack(asked: dict[str, Any], content: bytes | None) -> NDArray[np.float32]
     if data.shape != shape:
         raise OSError(f"it holds {data.shape} pixels, its header promises {shape}")
     return data
-
-
-def _limit_memory(more: int) -> None:
-    """Let this process take so many bytes more than it has, where the system can be told."""
-    try:
-        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
-        _, most = resource.getrlimit(resource.RLIMIT_AS)
-        limit = pages * resource.getpagesize() + more
-        resource.setrlimit(resource.RLIMIT_AS, (limit if most < 0 else min(limit, most), most))
-    except (OSError, ValueError):
-        return
-
-
-def _limit_time(more: int) -> None:
-    """Let this process take so many seconds more of the processor than it has."""
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    _, most = resource.getrlimit(resource.RLIMIT_CPU)
-    resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(used.ru_utime + used.ru_stime) + more, most))
 
 
 if __name__ == "__main__":

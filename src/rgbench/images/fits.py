@@ -16,6 +16,7 @@ import numpy as np
 from astropy.coordinates import ICRS, SkyCoord, UnitSphericalRepresentation
 from astropy.io import fits
 from astropy.units import deg
+from astropy.wcs import NoConvergence
 from numpy.typing import NDArray
 
 from rgbench.errors import DataError, SpecError, one_line, raise_stop
@@ -171,8 +172,11 @@ class FitsImage:
             there = SkyCoord(ra * deg, dec * deg).transform_to(self.frame).spherical
             longitude, latitude = there.lon.deg, there.lat.deg
         world = (longitude, latitude) if self.wcs.wcs.lng == 0 else (latitude, longitude)
-        with _quiet():
-            columns, rows = self.wcs.world_to_pixel_values(*world)
+        try:
+            with _quiet():
+                columns, rows = self.wcs.world_to_pixel_values(*world)
+        except NoConvergence:  # of a distortion
+            columns = rows = np.full(np.shape(ra), np.nan)
         return np.asarray(rows), np.asarray(columns)
 
     @property

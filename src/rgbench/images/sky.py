@@ -20,30 +20,15 @@ from astropy.time import Time
 from astropy.wcs import WCS
 from numpy.typing import NDArray
 
-from rgbench.errors import DataError
+from rgbench.errors import DataError, one_line
 from rgbench.images.cards import factor, has, number, text, unit_in_comment
 
 CYLINDRICAL = ("CAR", "CEA", "CYP", "MER")
 """Projections in which the sky repeats itself every 360 degrees."""
 PROJECTIONS = (
-    *(
-        "AZP",
-        "SZP",
-        "TAN",
-        "STG",
-        "SIN",
-        "ARC",
-        "ZPN",
-        "ZEA",
-        "AIR",
-        *CYLINDRICAL,
-        "SFL",
-        "PAR",
-        "MOL",
-        "AIT",
-    ),
-    *("COP", "COE", "COD", "COO", "BON", "PCO", "TSC", "CSC", "QSC", "HPX", "XPH", "NCP", "GLS", "TPV"),
-)
+    "AZP", "SZP", "TAN", "STG", "SIN", "ARC", "ZPN", "ZEA", "AIR", *CYLINDRICAL, "SFL", "PAR", "MOL", "AIT", "COP",
+    "COE", "COD", "COO", "BON", "PCO", "TSC", "CSC", "QSC", "HPX", "XPH", "NCP", "GLS", "TPV",
+)  # fmt: skip
 """Codes of the projections of FITS, and three of other origin that are common."""
 _PAIRS = (("RA", "DEC"), ("GLON", "GLAT"), ("ELON", "ELAT"), ("SLON", "SLAT"))
 _RADESYS = ("ICRS", "FK5", "FK4", "FK4-NO-E")
@@ -157,7 +142,7 @@ def read_wcs(header: fits.Header, steps: Steps) -> Any:
             wcs.wcs.set()
     # The library says by errors of many kinds that cards do not go together.
     except Exception as error:
-        raise DataError(f"its cards make no WCS: {' '.join(str(error).split())[:120]}") from None
+        raise DataError(f"its cards make no WCS: {one_line(error)}") from None
     # These repeat themselves: a pixel more than half the sky from the reference is no mistake.
     wcs.wcs.bounds_check(steps.code not in CYLINDRICAL, True)
     return wcs

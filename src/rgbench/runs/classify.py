@@ -224,24 +224,6 @@ def check_table_path(path: Path, overwrite: bool) -> None:
     check_output(path, overwrite)
 
 
-def check_table_words(path: Path, paths: Sequence[Path | str]) -> None:
-    """Raise `DataError` if the name of a file cannot stand in a table of that format: before the work.
-
-    A FITS table holds ASCII only, and no table a control character.
-    """
-    ascii_only = path.name.lower().endswith(".fits")
-    for file in find_images(paths, FITS_ENDINGS):
-        if ascii_only and not file.place.isascii():
-            raise DataError(
-                f"{file.place}: its name is not in ASCII, which a FITS table needs; write another table than {path}, "
-                "such as .parquet, or rename the file"
-            )
-        if not file.place.isprintable():
-            raise DataError(
-                f"{file.place!r}: its name holds a character that no table can hold; rename the file"
-            )
-
-
 @dataclass(frozen=True)
 class _Answers:
     """What the classifier said of some images; NaN and empty sets where it was not asked."""

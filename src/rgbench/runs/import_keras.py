@@ -15,6 +15,7 @@ from rgbench.networks.modules.build import build_layers
 from rgbench.networks.notation.analysis import resolve_classes
 from rgbench.networks.notation.layers import Layer
 from rgbench.networks.notation.notation import parse_layers, to_text
+from rgbench.protocols import read_protocol
 from rgbench.runs.check import check_preset
 from rgbench.spec import (
     AugmentationSpec,
@@ -23,12 +24,11 @@ from rgbench.spec import (
     NetworkSpec,
     RecipeSpec,
     RunSpec,
-    read_protocol,
-    validate,
 )
 from rgbench.store.store import RunRecord, Store
 from rgbench.store.tables import MODELS, Outputs
 from rgbench.training.checkpoint import save_weights
+from rgbench.validation import validate
 
 ORIGINAL_CLASSES = {4: CLASSES, 2: ("FRI", "FRII")}
 """What the classes of the original's models are called, by their number."""

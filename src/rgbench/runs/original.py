@@ -26,10 +26,11 @@ from rgbench.runs.check import check_study
 from rgbench.runs.logits import inference_rate
 from rgbench.runs.reopen import StoredRun
 from rgbench.runs.study import stored_records
-from rgbench.spec import DataSpec, ScheduleLine, Study, validate
+from rgbench.spec import DataSpec, ScheduleLine, Study
 from rgbench.store.files import write_bytes
 from rgbench.store.store import RunRecord, Store
 from rgbench.store.tables import MODELS
+from rgbench.validation import validate
 
 TIMING_PASSES = 5
 """Passes of the original's timing test."""

@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from rgbench.data.own.angles import separation
 from rgbench.data.own.files import ImageFile, SetAside, examine, scale_of, unknown_scale
-from rgbench.data.own.folder import is_on, no_position, place_of, separation
+from rgbench.data.own.folder import is_on, no_position, place_of
 from rgbench.errors import SpecError
 from rgbench.images.cards import number
 from rgbench.images.cutout import per_pixel

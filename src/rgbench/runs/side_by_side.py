@@ -1,6 +1,6 @@
 """Runs of a study side by side: each in a process of its own, with its share of the processor's cores.
 
-Two runs with one thread each are done sooner than one after the other with two threads, which wait for each other.
+How much it saves depends on how well one run uses all cores by itself: docs/modern-recipe.md has what was measured.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import multiprocessing
 import os
 import queue
 import signal
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ import torch
 
 from rgbench.data.catalogue import DataSet
 from rgbench.errors import SpecError, StoreError
-from rgbench.extensions import load_extensions
+from rgbench.extensions import load_extensions, named_in_environment
 from rgbench.runs.execute import Bench, execute
 from rgbench.runs.listeners import Listener
 from rgbench.spec import RunSpec
@@ -100,19 +101,22 @@ def choose_team(n_runs: int, n_bytes: int, device: str, wanted: int | None = Non
     >>> choose_team(9, 10**8, "cuda")
     Team(jobs=1, threads=1)
     """
-    if wanted is not None and wanted < 1:
-        raise SpecError(f"--jobs: found {wanted}; 1 and more are legal")
+    check_jobs(wanted, device)
     if torch.device(device).type != "cpu":
-        if wanted not in (None, 1):
-            raise SpecError(
-                f"--jobs: found {wanted} on device {device}; only 1 is legal, more need --device cpu"
-            )
         return Team()
     cores = torch.get_num_threads()
     room = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // (2 * (MEMORY + COPIES * n_bytes))
     jobs = min(cores, room) if wanted is None else wanted
     jobs = max(1, min(jobs, n_runs))
     return Team(jobs, max(1, cores // jobs))
+
+
+def check_jobs(wanted: int | None, device: str) -> None:
+    """Raise `SpecError` if so many jobs are not legal on a device: before the work."""
+    if wanted is not None and wanted < 1:
+        raise SpecError(f"--jobs: found {wanted}; 1 and more are legal")
+    if wanted not in (None, 1) and torch.device(device).type != "cpu":
+        raise SpecError(f"--jobs: found {wanted} on device {device}; only 1 is legal, more need --device cpu")
 
 
 def run_side_by_side(runs: Sequence[RunSpec], work: Work, listener: Listener) -> None:
@@ -186,7 +190,7 @@ def _compute(number: int, work: Work, todo: Any, news: Any) -> None:
     # Ctrl-C reaches all processes of a terminal; the first one decides for the others.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(work.team.threads)
-    load_extensions(work.extensions)
+    load_extensions((*named_in_environment(), *work.extensions))
     bench = Bench(work.dataset, Store(work.store), beside=work.team.jobs - 1)
     for spec in iter(todo.get, None):
         tell = partial(_tell, news, number, spec.run_id)
@@ -200,6 +204,10 @@ def _compute(number: int, work: Work, todo: Any, news: Any) -> None:
 
 
 def _tell_step(tell: Callable[..., None], epoch: int, step: int) -> None:
+    """Tell of a step; end if nobody listens any more, as the first process was killed."""
+    parent = multiprocessing.parent_process()
+    if parent is not None and not parent.is_alive():
+        sys.exit(1)
     tell("step", (epoch, step))
 
 

@@ -19,7 +19,7 @@ from rgbench.runs.execute import Bench, execute
 from rgbench.runs.listeners import Listener, Silence
 from rgbench.runs.plan import Plan
 from rgbench.runs.prepare import make_split, make_targets
-from rgbench.runs.side_by_side import Work, choose_team, run_side_by_side
+from rgbench.runs.side_by_side import Work, check_jobs, choose_team, run_side_by_side
 from rgbench.spec import MOST_EPOCHS, RunSpec, Study, read_study, resolve
 from rgbench.store.store import RunRecord, Store
 
@@ -139,6 +139,7 @@ def run_study(
         If the device is not there.
     """
     check_device(device)
+    check_jobs(jobs, device)
     check_study(study, data=dataset is None)
     listener = listener or Silence()
     dataset = dataset or load_dataset(study.data)
@@ -146,6 +147,9 @@ def run_study(
     listener.starts(plan)
     team = choose_team(len(plan.runs), dataset.images.nbytes, device, jobs)
     if team.jobs > 1 and plan.missing:
+        for spec in plan.runs:
+            if spec.run_id in plan.done:
+                listener.run_ends(store.record(spec.run_id))
         longest_first = sorted(plan.missing, key=lambda spec: -plan.total_work([spec]))
         run_side_by_side(longest_first, Work(dataset, store.root, study.extensions, team), listener)
         return [store.record(spec.run_id) for spec in plan.runs]

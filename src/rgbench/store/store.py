@@ -26,9 +26,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rgbench.errors import SpecError, StoreError, one_line, raise_stop, shown
-from rgbench.spec import RunSpec, validate
+from rgbench.spec import RunSpec
 from rgbench.store.files import check_version, locked, read_json, write_json
 from rgbench.store.tables import Outputs, Predictions, read_history, read_outputs, read_predictions
+from rgbench.validation import validate
 
 RUN_VERSION = 1
 """Of ``run.json`` and ``cost.json``; those of before had none, and are read as 1."""

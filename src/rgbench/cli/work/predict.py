@@ -21,7 +21,7 @@ from rgbench.measures.best import chosen_run
 from rgbench.measures.prior import parse_shares
 from rgbench.runs.classifier import Classifier, check_classifier_path, load_classifier
 from rgbench.runs.classifier_card import card_lines
-from rgbench.runs.classify import Classified, check_table_path, check_table_words, classify_files, write_table
+from rgbench.runs.classify import Classified, check_table_path, classify_files, write_table
 from rgbench.runs.device import choose_device
 from rgbench.runs.export import ExportChoice, classifier_of_run, make_classifier
 from rgbench.runs.reopen import StoredRun
@@ -80,7 +80,6 @@ def predict(paths: Sequence[Path], choice: Choice, table: Table, console: Consol
     """
     prior = None if table.prior is None else parse_shares(table.prior)
     check_table_path(table.out, table.overwrite)
-    check_table_words(table.out, paths)
     classifier = _classifier(choice, prior is not None, console)
     if choice.views is not None:
         classifier = classifier.with_views(choice.views)

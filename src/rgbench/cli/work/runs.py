@@ -25,6 +25,7 @@ from rgbench.runs import original
 from rgbench.runs.check import check_study
 from rgbench.runs.device import choose_device
 from rgbench.runs.listeners import Several, make_listener
+from rgbench.runs.side_by_side import check_jobs
 from rgbench.runs.study import find_study, run_study
 from rgbench.store.store import RunRecord, Store
 
@@ -53,6 +54,7 @@ def run_and_report(
     `rgbench.runs.study.run_study`.
     """
     study, store, device = find_study(study_name), Store(store_path), choose_device(device)
+    check_jobs(jobs, device)
     check_study(study)
     others = [make_listener(name) for name in listeners]
     about = f"{study.name}: protocol {study.protocol}, data {study.data.name}, on {device}"

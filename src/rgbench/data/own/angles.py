@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from astropy import units
-from astropy.coordinates import Angle
+from astropy.coordinates import Angle, angular_separation
 from numpy.typing import NDArray
 
 from rgbench.errors import DataError
@@ -94,6 +94,17 @@ def _by_astropy(text: str, axis: str) -> float:
     if axis == "dec" and re.search(r"\dh", text, re.IGNORECASE):
         raise ValueError(_IN_HOURS.format(text))
     return round(float(angle.deg), 12)  # from hours it is off in the last bit
+
+
+def separation(ra: float, dec: float, other_ra: float, other_dec: float) -> float:
+    """Give arcseconds between two positions in degrees; NaN if one is not known.
+
+    Examples
+    --------
+    >>> round(separation(0, 0, 0, 1), 6)
+    3600.0
+    """
+    return 3600 * math.degrees(angular_separation(*map(math.radians, (ra, dec, other_ra, other_dec))))
 
 
 def to_degrees(where: str, values: NDArray[Any], unit: str, axis: str) -> NDArray[np.float64]:

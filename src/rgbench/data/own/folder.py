@@ -7,13 +7,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from astropy.coordinates import SkyCoord
-from astropy.wcs import NoConvergence
 from numpy.typing import NDArray
 
 from rgbench.data.catalogue import CLASSES, Card, Catalogue, DataSet, Flag
 from rgbench.data.leakage import sky_groups
-from rgbench.data.own.angles import position_in_name
+from rgbench.data.own.angles import position_in_name, separation
 from rgbench.data.own.files import ImageFile, SetAside, examine, scale_of, unknown_scale, wrong_size
 from rgbench.data.own.plan import FolderOptions, Plan, Wanted, plan_folder
 from rgbench.data.own.sources import SourceList
@@ -300,12 +298,9 @@ def no_position(image: FitsImage) -> str:
 
 
 def place_of(image: FitsImage, ra: float, dec: float) -> tuple[float, float]:
-    """Give column and row, from 0, of a position in degrees, ICRS, on an image with a WCS; NaN if it has none."""
-    try:
-        x, y = image.wcs.world_to_pixel(SkyCoord(ra, dec, unit="deg"))
-    except (ValueError, NoConvergence):
-        return float("nan"), float("nan")
-    return float(x), float(y)
+    """Give column and row, from 0, of a position in degrees, ICRS; NaN if the image has no such place."""
+    rows, columns = image.places(np.array(ra), np.array(dec))
+    return float(columns), float(rows)
 
 
 def is_on(image: FitsImage, ra: float, dec: float) -> bool:
@@ -314,19 +309,6 @@ def is_on(image: FitsImage, ra: float, dec: float) -> bool:
     rows, columns = image.pixels.shape
     half = 0.5 + TOLERANCE
     return bool(-half <= x <= columns - 1 + half and -half <= y <= rows - 1 + half)
-
-
-def separation(ra: float, dec: float, other_ra: float, other_dec: float) -> float:
-    """Give arcseconds between two positions in degrees, by the haversine; NaN if one is not known.
-
-    Examples
-    --------
-    >>> round(separation(0, 0, 0, 1), 6)
-    3600.0
-    """
-    a, d, b, e = np.deg2rad([ra, dec, other_ra, other_dec])
-    half = np.sin((d - e) / 2) ** 2 + np.cos(d) * np.cos(e) * np.sin((a - b) / 2) ** 2
-    return float(np.rad2deg(2 * np.arcsin(np.sqrt(half))) * 3600)
 
 
 def difference(

@@ -25,9 +25,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from astropy.coordinates import angular_separation
 from astropy.io import fits
 
+from rgbench.data.own.angles import separation
 from rgbench.data.own.files import ImageFile, examine, wrong_size
 from rgbench.data.public.patience import retry_after
 from rgbench.data.surveys.surveys import (
@@ -431,7 +431,7 @@ class _Build:
             return reason
         if not abs(image.pixel_scale / self.spec.scale - 1) <= _SCALE_TOLERANCE:
             return f"has pixels of {image.pixel_scale:.4g} arcsec, expected {self.spec.scale:g}"
-        off = 3600 * _separation(*image.centre, source.ra, source.dec)
+        off = separation(*image.centre, source.ra, source.dec)
         if not off <= self.spec.scale + self.service.rounding:
             return f"is centred {off:.1f} arcsec off the position"
         return ""
@@ -475,11 +475,6 @@ def _sign(content: bytes, path: Path, request: dict[str, str | float], url: str)
             units[0].header.update(request, RGDATE=datetime.now(UTC).isoformat(timespec="seconds"))
             units[0].header.add_history(f"Fetched by rgbench from {url}")
             units.writeto(path, overwrite=True, output_verify="silentfix+ignore")
-
-
-def _separation(ra: float, dec: float, other_ra: float, other_dec: float) -> float:
-    """Give the angle between two positions; all in degrees, NaN if one is."""
-    return math.degrees(angular_separation(*map(math.radians, (ra, dec, other_ra, other_dec))))
 
 
 def _write_csv(path: Path, rows: Sequence[Sequence[Any]]) -> None:

@@ -16,8 +16,6 @@ import sys
 import tempfile
 import zipfile
 from dataclasses import dataclass
-from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +23,8 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from rgbench.errors import DataError, shown
+from rgbench import child
+from rgbench.errors import DataError, one_line, shown
 
 FloatArray = NDArray[np.float32]
 LARGEST_CONFIG = 1 << 24
@@ -76,11 +75,11 @@ def read_contents(path: Path) -> Contents:
     limit = _seconds(path)
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / "contents.npz"
-        command = [sys.executable, "-P", "-m", __name__, os.fspath(path), os.fspath(target)]
-        # The process finds the package, and its libraries, where this one does.
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), **_ONE_THREAD}
+        command = child.command(__name__, os.fspath(path), os.fspath(target))
         try:
-            done = subprocess.run(command, env=environment, capture_output=True, timeout=limit, check=False)
+            done = subprocess.run(
+                command, env=child.environment(), capture_output=True, timeout=limit, check=False
+            )
         except subprocess.TimeoutExpired:
             raise DataError(f"{path}: is damaged: reading it took more than {limit:.0f} seconds") from None
         if done.returncode == _REFUSED:
@@ -94,7 +93,6 @@ def _seconds(path: Path) -> float:
     return SECONDS + path.stat().st_size / BYTES_PER_SECOND
 
 
-_ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
 _REFUSED = 3
 """Exit status of the process that reads, where it printed why the file is refused."""
 
@@ -120,8 +118,9 @@ def read_here(path: Path) -> Contents:
     except DataError as error:
         raise DataError(f"{path}: {error}") from None
     except Exception as error:  # on damaged files h5py and zipfile raise nearly every kind of exception
-        reason = str(error).partition("\n")[0] or type(error).__name__
-        raise DataError(f"{path}: is no Keras model file (.h5 or .keras), or is damaged: {reason}") from error
+        raise DataError(
+            f"{path}: is no Keras model file (.h5 or .keras), or is damaged: {one_line(error)}"
+        ) from error
 
 
 def _from_hdf5(path: Path) -> Contents:
@@ -288,20 +287,10 @@ def _load(path: Path) -> Contents:
     return Contents(**told)
 
 
-def _limit(path: Path) -> None:
-    """Limit the memory of this process, where the system can: Windows has no module for it."""
-    if find_spec("resource") is not None:
-        resource: Any = import_module("resource")
-        most = MEMORY + 4 * path.stat().st_size
-        resource.setrlimit(resource.RLIMIT_AS, (most, most))
-        # Whoever asked may have died meanwhile, and then stops this process no more.
-        seconds = math.ceil(_seconds(path))
-        resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))
-
-
 def _main(source: str, target: str) -> int:
     """Read a file, and write its contents; print why it is refused."""
-    _limit(Path(source))
+    # In time too: whoever asked may have died meanwhile, and then stops this process no more.
+    child.limit(MEMORY + 4 * Path(source).stat().st_size, _seconds(Path(source)))
     try:
         _save(read_here(Path(source)), Path(target))
     except DataError as error:
