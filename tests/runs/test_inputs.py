@@ -5,10 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from astropy.io import fits
 
+from rgbench.data.load import load_dataset
 from rgbench.errors import DataError
 from rgbench.images.geometry import central_crop
 from rgbench.runs.inputs import MARGIN, ImageSource, cut_to_field, kept_field, prepare
+from rgbench.runs.prepare import make_split
 from rgbench.spec import Study, resolve
 
 
@@ -68,3 +71,29 @@ def test_an_image_that_cannot_be_prepared_is_called_by_its_name(bad):
         prepare(images, spec, names=names)
     with pytest.raises(DataError, match=rf"^image {bad}: all pixels are equal$"):
         prepare(images, spec)
+
+
+def test_a_source_whose_field_is_blanked_is_on_no_side(tmp_path):
+    """What lies beyond the field does not count: neither blanks nor pixels there."""
+    rng = np.random.default_rng(1)
+    images = rng.normal(size=(24, 40, 40)).astype(np.float32)
+    images[3, 12:28, 12:28] = np.nan
+    images[4, :10] = np.nan
+    for i, image in enumerate(images):
+        place = tmp_path / ("FRI", "FRII")[i % 2] / f"s{i}.fits"
+        place.parent.mkdir(exist_ok=True)
+        fits.writeto(place, image)
+    data = {
+        "name": "folder",
+        "path": str(tmp_path),
+        "split": "becker2021",
+        "train_size": 6,
+        "validation_size": 3,
+    }
+    study = Study(name="s", networks=("lenet",), seeds=(1,), data=data, images={"field": 16, "size": 16})
+    dataset = load_dataset(study.data)
+    (spec,) = resolve(study, dataset.checksum, (40, 40))
+    split = make_split(spec, dataset)
+    gone = dataset.catalogue.source_id[split.assignment == ""].tolist()
+    assert gone == ["s3"]
+    assert [name for name, why in split.removed if "field of 16 pixels" in why] == ["s3"]

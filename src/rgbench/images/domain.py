@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from enum import IntFlag
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -223,7 +224,7 @@ def look(frame: NDArray[np.float32], field: int, domain: Domain) -> Looked:
     >>> words(look(noise, 60, Domain()).oddities)
     ''
     """
-    odd = _blanked(central_crop(frame, field))
+    odd = blanked(central_crop(frame, field))
     if odd & Oddity.BLANKED:
         return Looked(odd, math.nan, math.nan)
     noise = float(mad_noise(frame[None])[0])
@@ -253,7 +254,16 @@ def _cut(pixels: NDArray[np.float32], side: int) -> NDArray[np.float32]:
     return central_crop(pixels, (rows, columns))
 
 
-def _blanked(image: NDArray[np.float32]) -> Oddity:
+def blanked(image: NDArray[np.floating[Any]]) -> Oddity:
+    """Tell whether too many pixels of a field (h, w) are missing to classify it: `BLANKED`, `PART_BLANKED` or neither.
+
+    Examples
+    --------
+    >>> field = np.ones((20, 20))
+    >>> field[:, :14] = np.nan
+    >>> words(blanked(field))
+    'blanked'
+    """
     known = np.isfinite(image)
     if known.all():
         return Oddity(0)
