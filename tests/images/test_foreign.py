@@ -206,14 +206,15 @@ def tiled(tmp_path) -> Path:
 
 def test_the_death_of_the_reader_costs_one_file(tiled, monkeypatch):
     reader = apart.Reader()
-    np.testing.assert_array_equal(reader.read(tiled, None, 1, (40, 50)), PIXELS)
+    asked = {"what": "tiles", "place": 1, "shape": (40, 50)}
+    np.testing.assert_array_equal(reader.ask(tiled, asked)[1], PIXELS)
     process = reader._process
     monkeypatch.setattr(reader, "_running", lambda: process)
     os.kill(process.pid, signal.SIGSEGV)
-    with pytest.raises(OSError, match="unpacking it ended with Segmentation fault"):
-        reader.read(tiled, None, 1, (40, 50))
+    with pytest.raises(OSError, match="reading it ended with Segmentation fault"):
+        reader.ask(tiled, asked)
     monkeypatch.undo()
-    np.testing.assert_array_equal(reader.read(tiled, tiled.read_bytes(), 1, (40, 50)), PIXELS)
+    np.testing.assert_array_equal(reader.ask(tiled, asked, tiled.read_bytes())[1], PIXELS)
     assert reader._process.pid != process.pid
 
 

@@ -20,7 +20,7 @@ from astropy.wcs import NoConvergence
 from numpy.typing import NDArray
 
 from rgbench.errors import DataError, SpecError, one_line, raise_stop
-from rgbench.images.apart import read_apart
+from rgbench.images.apart import read_tiles
 from rgbench.images.cards import factor, number, text, unit_in_comment
 from rgbench.images.limits import unpacked
 from rgbench.images.sky import Steps, read_frame, read_steps, read_wcs
@@ -364,7 +364,7 @@ def _read(path: Path, content: bytes | None) -> tuple[Any, Any]:
     if min(shape) == 0:
         return header, np.zeros(shape, np.float32)
     if header.get("ZIMAGE") is True:
-        return header, read_apart(path, content, place, shape)
+        return header, read_tiles(path, content, place, shape)
     # As numbers with an offset, and not as unsigned ones, integers keep their BLANK.
     source = path if content is None else io.BytesIO(content)
     with fits.open(source, memmap=False, uint=False, disable_image_compression=True) as units_:

@@ -40,8 +40,15 @@ def most_pixels() -> int:
     return int(word)
 
 
-def check_pixels(shape: Sequence[int]) -> None:
+def check_pixels(shape: Sequence[int], most: int | None = None) -> None:
     """Raise `OSError`, which says what is wrong, if an image of that shape is not to be read.
+
+    Parameters
+    ----------
+    shape : sequence of int
+        Pixels along each axis.
+    most : int, optional
+        Pixels in all that are read; by default `most_pixels`.
 
     Examples
     --------
@@ -49,7 +56,8 @@ def check_pixels(shape: Sequence[int]) -> None:
     Traceback (most recent call last):
     OSError: it promises 1000000000x2 pixels; ... RGBENCH_MAX_PIXELS sets another limit
     """
-    words, most = "x".join(map(str, shape)), most_pixels()
+    words = "x".join(map(str, shape))
+    most = most_pixels() if most is None else most
     if any(side < 0 for side in shape):
         raise OSError(f"it promises {words} pixels; a side must be 0 or more")
     if math.prod(shape) > most:

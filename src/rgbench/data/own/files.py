@@ -14,14 +14,14 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from rgbench.errors import DataError, SpecError, one_line, raise_stop
+from rgbench.errors import DataError, SpecError, raise_stop
 from rgbench.escapes import utf8
+from rgbench.images.apart import list_hdf5, read_hdf5
 from rgbench.images.fits import ENDINGS as FITS_ENDINGS
 from rgbench.images.fits import FitsImage, read_fits
 from rgbench.images.limits import check_pixels
@@ -34,18 +34,6 @@ ENDINGS = (*FITS_ENDINGS, ".png", *HDF5_ENDINGS)
 MISSING = "there is no such file"
 _WRITTEN = re.compile(r"_(rot_\d+|clipped)$")
 """Files that the 2021 testbed wrote beside its images."""
-_NAMES = (
-    "name",
-    "names",
-    "id",
-    "ids",
-    "source_id",
-    "source_ids",
-    "source_name",
-    "filename",
-    "filenames",
-    "file_name",
-)
 
 
 class SetAside(NamedTuple):
@@ -333,67 +321,13 @@ def _png_bits(path: Path) -> int:
 
 def _list_hdf5(path: Path) -> list[ImageFile]:
     try:
-        with h5py.File(path, "r") as file:
-            return _images_of(path, file)
-    except DataError:
-        raise
-    except Exception as error:
-        raise_stop(error)
-        raise DataError(f"{path}: cannot be read as HDF5: {one_line(error)}") from error
-
-
-def _images_of(path: Path, file: Any) -> list[ImageFile]:
-    sets: list[tuple[str, tuple[int, ...]]] = []
-
-    def collect(name: str, entry: Any) -> None:
-        if isinstance(entry, h5py.Dataset) and entry.shape is not None:
-            sets.append((name, entry.shape))
-
-    file.visititems(collect)
-    stacks = [(name, shape) for name, shape in sets if len(shape) == 3]
-    single = [name for name, shape in sets if len(shape) == 2]
-    if len(stacks) == 1 and not single:
-        name, shape = stacks[0]
-        return [
-            ImageFile(word, path, name, i) for i, word in enumerate(_names_of(path, file, sets, shape[0]))
-        ]
-    if single and not stacks:
-        owners = [name.rpartition("/")[0] for name in single]
-        alone = "" not in owners and len(set(owners)) == len(owners)
-        pairs = zip(owners if alone else single, single, strict=True)
-        return [
-            ImageFile(utf8(owner), path, key)
-            for owner, key in sorted(pairs, key=lambda pair: _natural(pair[0]))
-        ]
-    raise DataError(
-        f"{path}: holds {len(stacks)} datasets of three axes and {len(single)} of two; legal are one of shape "
-        f"(n, h, w), or any number of shape (h, w), alone in their groups"
-    )
-
-
-def _names_of(path: Path, file: Any, sets: list[tuple[str, tuple[int, ...]]], n: int) -> list[str]:
-    found = [name for name, shape in sets if shape == (n,) and name.rpartition("/")[2].lower() in _NAMES]
-    if not found:
-        return [utf8(f"{path.name.rpartition('.')[0]}_{i}") for i in range(n)]
-    if len(found) > 1:
-        raise DataError(f"{path}: names could be any of the datasets {', '.join(found)}")
-    words = file[found[0]][()].tolist()
-    return [word.decode("utf-8") if isinstance(word, bytes) else str(word) for word in words]
-
-
-def _natural(name: str) -> list[Any]:
-    return [(0, int(word), "") if word.isdigit() else (1, 0, word) for word in re.split(r"(\d+)", name)]
+        return [ImageFile(name, path, key, index) for name, key, index in list_hdf5(path)]
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read as HDF5: {error}") from error
 
 
 def _read_hdf5(file: ImageFile) -> NDArray[np.float32]:
     try:
-        with h5py.File(file.path, "r") as store:
-            data = store[file.key]
-            check_pixels(data.shape[1:] if file.index >= 0 else data.shape)
-            return np.array(data[file.index] if file.index >= 0 else data[()], dtype=np.float32)
-    except SpecError:
-        raise
-    # A damaged file is met by h5py with errors of every kind.
-    except Exception as error:
-        raise_stop(error)
-        raise DataError(f"{file.place}: cannot be read as HDF5: {one_line(error)}") from error
+        return read_hdf5(file.path, file.key, file.index)
+    except OSError as error:
+        raise DataError(f"{file.place}: cannot be read as HDF5: {error}") from error
