@@ -82,11 +82,14 @@ class Stopped(BaseException):
     ----------
     signal : int
         Number of the signal; the exit code is 128 more.
+    kept : str
+        What is kept of the work, and how to go on, where more is known of it than the kind of work tells.
     """
 
     def __init__(self, signal: int) -> None:
         super().__init__(signal)
         self.signal = signal
+        self.kept = ""
 
 
 def raise_stop(error: BaseException) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
 import signal
 import subprocess
@@ -22,6 +23,16 @@ from rgbench.runs.execute import Bench
 from rgbench.runs.listeners import Several, Silence
 from rgbench.store.store import Store
 
+CELESTIAL = {
+    "CTYPE1": "RA---SIN",
+    "CTYPE2": "DEC--SIN",
+    "CRVAL1": 150.0,
+    "CRVAL2": 20.0,
+    "CRPIX1": 80.5,
+    "CRPIX2": 80.5,
+    "CDELT1": -0.0005,
+    "CDELT2": 0.0005,
+}
 # --- an interrupt is never taken for a bad file ---------------------------------------------------------
 
 
@@ -223,6 +234,39 @@ def test_the_second_stop_ends_at_once():
     ended = subprocess.run([sys.executable, "-c", _TWICE], capture_output=True, text=True, timeout=20)
     assert (ended.returncode, ended.stderr) == (130, "")
     assert time.monotonic() - began < 20
+
+
+def test_what_predict_classified_before_a_stop_is_in_its_table(tmp_path, monkeypatch, capsys):
+    """Every file has a row; those that were not reached say so."""
+    from rgbench.runs import classify as work
+
+    paths = []
+    for name in "abcde":
+        paths.append(tmp_path / f"{name}.fits")
+        pixels = np.random.default_rng(ord(name)).normal(size=(160, 160)).astype(np.float32)
+        pixels[75:85, 75:85] += 100
+        fits.writeto(paths[-1], pixels, fits.Header(CELESTIAL))
+    see = work.see_image
+
+    def stop_at_d(file, *rest):
+        if file.name == "d":
+            raise Stopped(signal.SIGTERM)
+        return see(file, *rest)
+
+    monkeypatch.setattr(work, "see_image", stop_at_d)
+    monkeypatch.setattr(work, "CHUNK", 2)
+    out = tmp_path / "p.csv"
+    with pytest.raises(SystemExit) as ended:
+        main(["predict", *map(str, paths), "--views", "1", "--out", str(out)])
+    assert ended.value.code == 143
+    assert f"stopped by SIGTERM; {out} has the first 2 of 5 images" in " ".join(
+        capsys.readouterr().err.split()
+    )
+    rows = list(csv.DictReader(out.read_text().splitlines()))
+    assert [row["source"] for row in rows] == list("abcde")
+    assert [row["class"] != "" for row in rows] == [True, True, False, False, False]
+    assert {row["remark"] for row in rows[2:]} == {"not looked at: the work was stopped before"}
+    assert list(tmp_path.glob(".*")) == []
 
 
 def test_a_stopped_run_is_not_a_failed_one(tmp_path, monkeypatch, toy_study):

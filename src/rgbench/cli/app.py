@@ -97,9 +97,9 @@ def _stops_told(arguments: list[str]) -> Iterator[None]:
     try:
         yield
     except (Stopped, KeyboardInterrupt) as stop:
-        number = stop.signal if isinstance(stop, Stopped) else signal.SIGINT
+        number, kept = (stop.signal, stop.kept) if isinstance(stop, Stopped) else (signal.SIGINT, "")
         with suppress(OSError):  # the terminal may be gone
-            complain(say_stopped(number, arguments))
+            complain(say_stopped(number, arguments, kept))
         sys.exit(128 + number)
 
 

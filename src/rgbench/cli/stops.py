@@ -30,7 +30,7 @@ _KEPT: Mapping[str, str] = MappingProxyType(
         "stress": "conditions that were computed are in the store; to go on from there",
         "uncertainty": "what was computed of other runs is in the store; to go on from there",
         "explain": "what was computed of other runs is in the store; to go on from there",
-        "predict": "the table is written whole at the end, or not at all; to begin again",
+        "predict": "no image was classified, or the table has those that were; to begin again",
         "export": "the classifier is written whole at the end, or not at all; to begin again",
         "finetune": "the classifier is written whole at the end, or not at all; to begin again",
         "data": "files that were complete stay; to go on from there",
@@ -72,7 +72,7 @@ def stoppable() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def say_stopped(number: int, arguments: Sequence[str]) -> str:
+def say_stopped(number: int, arguments: Sequence[str], kept: str = "") -> str:
     """Say that a command was stopped, what is kept, and the command that goes on.
 
     Parameters
@@ -81,6 +81,8 @@ def say_stopped(number: int, arguments: Sequence[str]) -> str:
         The signal.
     arguments : sequence of str
         Those of the command, without ``rgbench``.
+    kept : str
+        What is kept, and how to go on, where the kind of command does not tell it.
 
     Examples
     --------
@@ -89,7 +91,7 @@ def say_stopped(number: int, arguments: Sequence[str]) -> str:
     """
     command = next((word for word in arguments if not word.startswith("-")), "")
     by = "" if number == signal.SIGINT else f" by {signal.Signals(number).name}"
-    return f"stopped{by}; {_KEPT.get(command, _OTHERWISE)}: {shlex.join(['rgbench', *arguments])}"
+    return f"stopped{by}; {kept or _KEPT.get(command, _OTHERWISE)}: {shlex.join(['rgbench', *arguments])}"
 
 
 def _send(number: int) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rgbench.data.leakage import near_any
-from rgbench.data.own.files import SetAside, file_stem, find_images
+from rgbench.data.own.files import ImageFile, SetAside, file_stem, find_images
 from rgbench.errors import DataError
 from rgbench.images.domain import Oddity, words
 from rgbench.images.fits import ENDINGS as FITS_ENDINGS
@@ -27,6 +27,8 @@ from rgbench.store.store import RunRecord, Store
 
 CHUNK = 256
 """Images that are read and classified together; bounds the memory."""
+NOT_REACHED = "not looked at: the work was stopped before"
+"""Why a file has no class in a table of work that was stopped."""
 
 
 @dataclass(frozen=True)
@@ -182,24 +184,69 @@ def classify_files(
     DataError
         If no FITS file is found, or none can be read.
     """
-    shares = None
-    if prior:
-        shares = complete_shares(prior, classifier.classes, classifier.prior)
-    files = find_images(paths, FITS_ENDINGS)
-    if not files:
-        raise DataError(f"{', '.join(map(str, paths))}: no FITS file ({', '.join(FITS_ENDINGS)}) there")
-    rows: list[SeenImage] = []
-    aside: list[SetAside] = []
-    answers: list[_Answers] = []
-    for start in range(0, len(files), CHUNK):
-        read = [see_image(file, classifier.card, aside, own) for file in files[start : start + CHUNK]]
-        kept = [row for row in read if row is not None]
-        rows += [row.without_pixels() for row in kept]
-        answers.append(_answer(kept, classifier, shares))
-    if not rows:
-        name, reason = aside[0]
-        raise DataError(f"none of {len(files)} files could be classified; the first, {name}: {reason}")
-    return _joined(classifier, rows, answers, aside)
+    return Classifying(classifier, paths, prior, own).run()
+
+
+class Classifying:
+    """The work of `classify_files`, which can be looked at while it goes on, and after it was stopped.
+
+    Takes what `classify_files` takes, and raises what it raises.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> from rgbench.runs.classifier import load_classifier
+    >>> with TemporaryDirectory() as folder:
+    ...     file = Path(folder) / "a.fits"
+    ...     _ = file.write_bytes(b"no image")
+    ...     work = Classifying(load_classifier(), [file])
+    ...     work.so_far().set_aside[0].reason
+    'not looked at: the work was stopped before'
+    """
+
+    def __init__(
+        self,
+        classifier: Classifier,
+        paths: Sequence[Path | str],
+        prior: Mapping[str, float] | None = None,
+        own: OwnImages = AS_TOLD,
+    ) -> None:
+        self.classifier, self.own = classifier, own
+        self._shares = complete_shares(prior, classifier.classes, classifier.prior) if prior else None
+        self.files = find_images(paths, FITS_ENDINGS)
+        if not self.files:
+            raise DataError(f"{', '.join(map(str, paths))}: no FITS file ({', '.join(FITS_ENDINGS)}) there")
+        self._parts: list[_Part] = []
+
+    @property
+    def done(self) -> int:
+        """Files that were looked at."""
+        return sum(len(part.rows) + len(part.aside) for part in self._parts)
+
+    def run(self, told: Callable[[int, int], None] = lambda done, total: None) -> Classified:
+        """Classify all files; `told` is given the files looked at and the files in all, again and again."""
+        while self.done < len(self.files):
+            self._parts.append(self._part(self.files[self.done : self.done + CHUNK]))
+            told(self.done, len(self.files))
+        result = self.so_far()
+        if not result.path:
+            name, reason = result.set_aside[0]
+            raise DataError(
+                f"none of {len(self.files)} files could be classified; the first, {name}: {reason}"
+            )
+        return result
+
+    def so_far(self) -> Classified:
+        """Give what is known by now; the files that were not looked at are set aside."""
+        waiting = [SetAside(file.place, NOT_REACHED) for file in self.files[self.done :]]
+        return _joined(self.classifier, self._parts, waiting)
+
+    def _part(self, files: Sequence[ImageFile]) -> _Part:
+        aside: list[SetAside] = []
+        read = [see_image(file, self.classifier.card, aside, self.own) for file in files]
+        rows = [row for row in read if row is not None]
+        answers = _answer(rows, self.classifier, self._shares)
+        return _Part([row.without_pixels() for row in rows], aside, answers)
 
 
 def write_table(path: Path, result: Classified, overwrite: bool = False) -> None:
@@ -251,10 +298,20 @@ def _answer(rows: Sequence[SeenImage], classifier: Classifier, shares: Floats | 
     return _Answers(found, sets, unlike)
 
 
-def _joined(
-    classifier: Classifier, rows: Sequence[SeenImage], answers: Sequence[_Answers], aside: list[SetAside]
-) -> Classified:
-    ra, dec = np.array([row.centre for row in rows], dtype=np.float64).T
+@dataclass(frozen=True)
+class _Part:
+    """Some files: the images, those set aside, and what the classifier said of the images."""
+
+    rows: list[SeenImage]
+    aside: list[SetAside]
+    answers: _Answers
+
+
+def _joined(classifier: Classifier, parts: Sequence[_Part], waiting: list[SetAside]) -> Classified:
+    # Of no images too the columns have their types and widths.
+    parts = [_Part([], [], _answer([], classifier, None)), *parts]
+    rows, answers = [row for part in parts for row in part.rows], [part.answers for part in parts]
+    ra, dec = np.array([row.centre for row in rows], dtype=np.float64).reshape(-1, 2).T
     seen = near_any(ra, dec, np.array(classifier.card.seen, dtype=np.float64).reshape(-1, 2))
     marks = [Oddity.IN_TRAINING if old else Oddity(0) for old in seen]
     sets = [each.sets for each in answers if each.sets is not None]
@@ -262,7 +319,7 @@ def _joined(
         path=[row.place for row in rows],
         classes=classifier.classes,
         probabilities=np.concatenate([each.probabilities for each in answers]),
-        set_aside=aside,
+        set_aside=[*(file for part in parts for file in part.aside), *waiting],
         sets=np.concatenate(sets) if sets else None,
         unlike=np.concatenate([each.unlike for each in answers]),
         oddities=[row.oddities | mark for row, mark in zip(rows, marks, strict=True)],

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from rgbench.cli.progress import progress_bar
 from rgbench.cli.screen import say, warn
 from rgbench.cli.work.data import pairs
 from rgbench.cli.work.predict import say_written
@@ -63,7 +63,7 @@ def finetune(sources: Sources, start: Start, spec: FinetuneSpec, target: Target,
     parent = load_classifier(start.classifier, choose_device(start.device))
     options = _options(sources, parent.classes)
     say(console, f"Fine-tuning {parent.name} on the images of {sources.images}")
-    with _bar(console) as bar:
+    with progress_bar(console) as bar:
         task = bar.add_task("training", total=None)
         made = fine_tune(
             sources.images,
@@ -88,16 +88,6 @@ def _options(sources: Sources, classes: tuple[str, ...]) -> FolderOptions:
     rule = LabelRule(classes, pairs("--label", list(sources.meanings)), tuple(sources.leave_out))
     columns = SourceColumns.of(pairs("--column", list(sources.columns)))
     return FolderOptions(columns, rule, plane=parse_plane(sources.plane), pixel_scale=sources.pixel_scale)
-
-
-def _bar(console: Console) -> Progress:
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(bar_width=28),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-    )
-    return Progress(*columns, TimeRemainingColumn(), console=console, transient=True)
 
 
 def _say_sources(made: Finetuned, console: Console) -> None:

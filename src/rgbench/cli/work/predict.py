@@ -11,17 +11,18 @@ from pathlib import Path
 
 from rich.console import Console
 
+from rgbench.cli.progress import progress_bar
 from rgbench.cli.screen import say, warn
 from rgbench.cli.work.data import NAMED
 from rgbench.cli.work.stored import check_model, open_store
 from rgbench.diagnostics.stress import views_of
-from rgbench.errors import SpecError
+from rgbench.errors import SpecError, Stopped
 from rgbench.images.domain import FORBIDDING, words
 from rgbench.measures.best import chosen_run
 from rgbench.measures.prior import parse_shares
 from rgbench.runs.classifier import Classifier, check_classifier_path, load_classifier
 from rgbench.runs.classifier_card import card_lines
-from rgbench.runs.classify import Classified, check_table_path, classify_files, write_table
+from rgbench.runs.classify import Classified, Classifying, check_table_path, write_table
 from rgbench.runs.device import choose_device
 from rgbench.runs.export import ExportChoice, classifier_of_run, make_classifier
 from rgbench.runs.reopen import StoredRun
@@ -83,7 +84,8 @@ def predict(paths: Sequence[Path], choice: Choice, table: Table, console: Consol
     classifier = _classifier(choice, prior is not None, console)
     if choice.views is not None:
         classifier = classifier.with_views(choice.views)
-    result = classify_files(classifier, paths, prior, table.own)
+    work = Classifying(classifier, paths, prior, table.own)
+    result = _run(work, table, console)
     write_table(table.out, result, table.overwrite)
     warn(console, *(f"set aside: {path}: {reason}" for path, reason in result.set_aside))
     _say_trust(result, console)
@@ -133,6 +135,22 @@ def _classifier(choice: Choice, with_shares: bool, console: Console, quiet: bool
         spec = record.spec
         say(console, f"Classifying with {spec.network.name}, seed {spec.seed} (run {record.run_id})")
     return classifier_of_run(StoredRun(record, store, model, device), with_shares)
+
+
+def _run(work: Classifying, table: Table, console: Console) -> Classified:
+    """Classify with a bar; where it is stopped, what was classified becomes the table."""
+    try:
+        with progress_bar(console) as bar:
+            task = bar.add_task("classifying", total=len(work.files))
+            return work.run(lambda done, total: bar.update(task, completed=done, total=total))
+    except Stopped as stop:
+        if work.done:
+            write_table(table.out, work.so_far(), table.overwrite)
+            stop.kept = (
+                f"{table.out} has the first {work.done} of {len(work.files)} images, and the others without a class; "
+                "to begin again, with --overwrite"
+            )
+        raise
 
 
 def _say_trust(result: Classified, console: Console) -> None:
