@@ -78,6 +78,7 @@ def test_the_package_has_one_of_each_kind_that_is_asked_for_here():
         assert f"[{ENTRY_POINTS[kind]}]\n{name} = toy:" in found
 
 
+@pytest.mark.slow
 def test_names_are_known_before_any_code_is_imported():
     script = f"""
 import sys
@@ -96,6 +97,7 @@ assert "toy" in sys.modules
     python(script)
 
 
+@pytest.mark.slow
 def test_help_and_lists_show_them():
     script = f"""{COMMAND}
 for words in (("run", "--help"), ("predict", "--help"), ("stress", "--help"), ("report", "--help")):

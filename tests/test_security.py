@@ -199,6 +199,7 @@ def dotted(node: ast.AST) -> str:
     return node.id if isinstance(node, ast.Name) else ""
 
 
+@pytest.mark.slow
 def test_one_module_reads_pickles_and_none_starts_foreign_programs_or_runs_text():
     found = {
         name: {each.partition(".")[0] for each in imported(content)} & RUNS_CODE

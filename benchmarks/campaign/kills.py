@@ -38,7 +38,7 @@ COMMANDS = {
     "run": (("run", "long.toml", "--store", "store"), ""),
     "report": (("report", "--store", "store"), "store"),
     "stress": (("stress", "--store", "store"), "store"),
-    "predict": (("predict", "sky", "--classifier", "small-1.safetensors", "--out", "p.csv"), ""),
+    "predict": (("predict", "sky", "--classifier", "small-1.safetensors", "--out", "p.csv", "--overwrite"), ""),
 }
 
 
@@ -90,10 +90,9 @@ def kill_once(place: Path, whole: Undisturbed, sign: signal.Signals, after: floa
         return Verdict(False, "a traceback when killed", killed.said[-1500:])
     if killed.code not in SIGNALS[sign]:
         return Verdict(False, f"exit code {killed.code} when killed", killed.said[-500:])
-    if not (place / "p.csv").exists():
-        again = Job(whole.arguments, place).end()
-        if again.code != 0:
-            return Verdict(False, f"exit code {again.code} when given again", again.said[-1500:])
+    again = Job(whole.arguments, place).end()
+    if again.code != 0:
+        return Verdict(False, f"exit code {again.code} when given again", again.said[-1500:])
     return compared(_left(place), whole.state)
 
 

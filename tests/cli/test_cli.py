@@ -42,6 +42,7 @@ def test_the_original_s_options_are_all_there():
         assert f"-{letter} " in text or f"-{letter}," in text, letter
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
@@ -78,18 +79,21 @@ def test_errors_are_one_line_with_their_code(tmp_path, monkeypatch, capsys, argu
     assert "Traceback" not in said
 
 
+@pytest.mark.slow
 def test_an_error_of_the_command_is_one_line_with_its_code(tmp_path):
     result = rgbench("run", "nope.toml", cwd=tmp_path)
     assert (result.returncode, result.stderr.count("Traceback")) == (2, 0)
     assert "nope.toml: cannot be read" in result.stderr
 
 
+@pytest.mark.slow
 def test_debug_shows_the_traceback(tmp_path):
     result = rgbench("--debug", "run", "nope", cwd=tmp_path)
     assert result.returncode == 2
     assert "Traceback" in result.stderr
 
 
+@pytest.mark.slow
 def test_networks_are_listed_and_shown(capsys):
     with pytest.raises(SystemExit) as done:
         main(["networks"])
@@ -100,6 +104,7 @@ def test_networks_are_listed_and_shown(capsys):
     assert "4567944" in capsys.readouterr().out.replace(",", "")
 
 
+@pytest.mark.slow
 def test_lists_load_no_torch(tmp_path):
     code = """
 import sys

@@ -61,6 +61,7 @@ def test_every_data_set_is_listed_with_the_place_of_its_files(rgbench, tmp_path,
         assert "rgbench data fetch unlrg" not in rgbench("data", "list", "--mirror", str(MIRROR))
 
 
+@pytest.mark.slow
 def test_lists_and_labels_need_no_torch():
     code = (
         "import sys; from rgbench.cli.work.data import list_data; from rich.console import Console; "
@@ -69,6 +70,7 @@ def test_lists_and_labels_need_no_torch():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+@pytest.mark.slow
 def test_a_set_is_shown_with_its_card_and_a_sheet(rgbench, tmp_path):
     text = rgbench("data", "show", "first-galaxy-data")
     for part in (
@@ -88,6 +90,7 @@ def test_a_set_is_shown_with_its_card_and_a_sheet(rgbench, tmp_path):
     assert (tmp_path / "first-galaxy-data-sheet.svg").stat().st_mtime_ns == before
 
 
+@pytest.mark.slow
 @needs_mirror
 def test_what_is_missing_of_lrg_can_be_had_as_a_table(rgbench, tmp_path):
     text = rgbench("data", "show", "lrg-first", "--sheet", "a.svg", "--set-aside", "missing.csv")
@@ -182,6 +185,7 @@ def test_the_matrix_of_labels_is_printed(rgbench):
     assert '([data] test = "mirabest-f")' in text
 
 
+@pytest.mark.slow
 def test_votes_of_all_catalogues_are_counted_and_written(rgbench, tmp_path, capsys, monkeypatch):
     monkeypatch.delenv("RGBENCH_MIRROR", raising=False)
     text = rgbench("data", "consensus", "--out", "votes.csv", "--resamples", "3")

@@ -55,6 +55,7 @@ NAMING = ("run", "report", "predict", "stress")
 """Commands whose help lists names of registries, which may load NumPy and the like, but never torch."""
 
 
+@pytest.mark.slow
 def test_help_of_no_command_loads_anything_heavy():
     """Each is called in the same process, so that one list of modules tells of all; those that list names come last."""
     code = f"""

@@ -81,6 +81,7 @@ def test_a_network_is_shown_with_what_it_sees(console_on: Any, tmp_path: Path) -
         show_network("mcrgnet", View(image_size=100, picture=tmp_path / "field.png"), console)
 
 
+@pytest.mark.slow
 def test_the_weights_of_a_stored_run_are_looked_at(tmp_path: Path) -> None:
     store = Store(tmp_path)
     record = import_keras(Path(__file__).parents[1] / "networks" / "keras" / "mcrgnet.h5", store)
@@ -94,6 +95,7 @@ def test_the_weights_of_a_stored_run_are_looked_at(tmp_path: Path) -> None:
         look(Subject("mcrgnet", 400, 4, tmp_path), data)
 
 
+@pytest.mark.slow
 def test_a_network_from_a_factory_is_shown(console_on: Any) -> None:
     console, printed = console_on
     show_network("ag-cnn", View(image_size=64, n_classes=2), console)

@@ -67,6 +67,7 @@ def test_the_numbers_to_beat_are_there_and_none_of_2021():
     assert all(not test.values for test in find_paper("becker2021").tests)
 
 
+@pytest.mark.slow
 def test_test_sets_have_the_sizes_that_papers_say():
     for paper in map(find_paper, paper_names()):
         for test in paper.tests:

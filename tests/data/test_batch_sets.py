@@ -26,6 +26,8 @@ from rgbench.data.split import published_split
 from rgbench.errors import ChecksumError, DataError, SpecError
 from rgbench.images.preprocess import preprocess_batch
 
+pytestmark = pytest.mark.slow
+
 MIRROR = Path(os.environ["RGBENCH_MIRROR"]) if os.environ.get("RGBENCH_MIRROR") else None
 needs_mirror = pytest.mark.skipif(MIRROR is None, reason="needs the public files in $RGBENCH_MIRROR")
 

@@ -32,6 +32,8 @@ from rgbench.data.votes import gather_votes
 from rgbench.errors import DataError, LeakageError, SpecError
 from rgbench.statistics.annotators import Belief
 
+pytestmark = pytest.mark.slow
+
 MIRROR = Path(os.environ["RGBENCH_MIRROR"]) if os.environ.get("RGBENCH_MIRROR") else None
 needs_mirror = pytest.mark.skipif(MIRROR is None, reason="needs the public files in $RGBENCH_MIRROR")
 SHIPPED = Path(module.__file__).with_name("consensus.csv")

@@ -179,6 +179,7 @@ def zero_in_noise(grey, flux):
     return max(found, default=(0.0, np.nan))
 
 
+@pytest.mark.slow
 @needs_mirror
 def test_grey_level_zero_lies_at_the_level_that_the_card_names(first):
     model = first.card.image_model

@@ -102,6 +102,7 @@ def test_the_preset_mirabest_makes_them_too(flux, deep):
         assert published & {image.astype(np.uint8).tobytes() for image in made}, file
 
 
+@pytest.mark.slow
 @needs_mirror
 def test_what_the_card_of_the_nvss_images_says():
     """Subtracted images begin at grey level 1, all but one; these do not. More than that cannot be told."""

@@ -12,6 +12,8 @@ from rgbench.data.overlap import Labelled, close_pairs, overlap
 from rgbench.data.sets import data_sets, load_labels, mirabest
 from rgbench.errors import DataError
 
+pytestmark = pytest.mark.slow
+
 mirror = pytest.mark.skipif(not os.environ.get("RGBENCH_MIRROR"), reason="RGBENCH_MIRROR is not set")
 
 

@@ -62,6 +62,7 @@ def test_first_galaxy_data_split_is_clean(first):
     assert len(split.removed) == 2
 
 
+@pytest.mark.slow
 @needs_mirror
 def test_first_galaxy_data_loads_from_the_mirror_too(first, monkeypatch):
     monkeypatch.setattr(fetch.metadata, "files", lambda name: [])

@@ -276,6 +276,7 @@ def test_the_network_is_left_as_it_was():
 # --- sanity -----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("name", ["lenet-d4", "rg-resnet"])
 def test_maps_follow_a_flip_where_the_network_does(name, method):

@@ -366,6 +366,7 @@ def test_wrong_requests_are_named(trained, dataset):
     assert path.read_bytes() == b"no table"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif("RGBENCH_MIRROR" not in os.environ, reason="needs the real images: set RGBENCH_MIRROR")
 def test_real_sources_stay_where_they_are():
     """FIRST cutouts of 8 bits: the peak keeps its place, the flux its sum, and clipped sky stays clipped."""

@@ -37,6 +37,8 @@ from rgbench.spec import DataSpec, Study
 from rgbench.store.conditions import Condition, read_conditions
 from rgbench.store.store import Store
 
+pytestmark = pytest.mark.slow
+
 FIRST = Card("first", "", pixel_scale=1.8, beam=5.4)
 FITS = Path(os.environ.get("RGBENCH_MIRROR", "nowhere")) / "MiraBest_FITS"
 needs_mirror = pytest.mark.skipif(

@@ -31,6 +31,8 @@ from rgbench.runs.classifier import load_classifier
 from rgbench.runs.classifier_card import card_lines
 from rgbench.runs.classify import classify_files
 
+pytestmark = pytest.mark.slow
+
 MIRROR = os.environ.get("RGBENCH_MIRROR", "")
 needs_mirror = pytest.mark.skipif(not MIRROR, reason="needs the public files in $RGBENCH_MIRROR")
 NOTHING = FinetuneSpec(epochs=0)

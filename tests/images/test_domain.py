@@ -179,6 +179,7 @@ def of_file(path: Path) -> set[str]:
     return set(filter(None, words(odd | found.oddities).split("|")))
 
 
+@pytest.mark.slow
 @needs_mirror
 def test_real_sources_are_rarely_flagged():
     found = [of_file(path) for path in sorted(Path(MIRROR, "MiraBest_FITS").glob("*.fits.gz"))]

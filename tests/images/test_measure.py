@@ -330,6 +330,7 @@ def test_blanked_files_are_flagged():
         assert ("UNUSABLE" in flags) == bool(np.isnan(pixels).all())
 
 
+@pytest.mark.slow
 def test_real_sources_of_each_class():
     """Compact sources are as large as the beam of 5.4 arcsec makes them; the others are larger."""
     data = load_data("first-galaxy-data")

@@ -71,6 +71,7 @@ def test_a_card_that_does_not_fit_is_refused(facts, message):
         card("x", worst_recall, **facts)
 
 
+@pytest.mark.slow
 def test_a_metric_of_one_s_own_is_compared_with_its_interval(others, make_run):
     others.register("worst", card("worst", worst_recall, interval="bootstrap"))
     records = [make_run("a", seed, 0.9) for seed in (1, 2, 3)] + [

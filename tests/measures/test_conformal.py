@@ -102,6 +102,7 @@ def test_sets_grow_with_the_promise_and_cover_their_own_sources(drawn, alpha, sc
         assert found.test.sizes[0] == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("n", "m"), [(198, 200), (40, 100)])
 def test_the_expected_range_holds_what_exchangeable_sources_show(n, m):
     rule = ours.ConformalRule(0.1)

@@ -141,6 +141,7 @@ def test_losses_that_tell_something():
     assert check_history({}, 4) == []
 
 
+@pytest.mark.slow
 def test_nothing_that_reads_tables_loads_torch():
     modules = (
         "measures.classification measures.health comparison.summary report.html report.files.text "

@@ -51,6 +51,7 @@ def _images(model: Network, n: int) -> torch.Tensor:
     return torch.rand(n, model.channels, side, side, generator=generator)
 
 
+@pytest.mark.slow
 @every_network
 def test_it_learns(name: str) -> None:
     model = _build(name)

@@ -74,6 +74,7 @@ def _branches(inside: st.SearchStrategy[Layer]) -> st.SearchStrategy[Layer]:
 LAYERS = st.recursive(STRAIGHT, _branches, max_leaves=8)
 
 
+@pytest.mark.slow
 @given(st.lists(LAYERS, min_size=1, max_size=8))
 def test_text_is_read_back(layers: list) -> None:
     assert parse_layers(to_text(layers)) == tuple(layers)

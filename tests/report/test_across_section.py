@@ -307,6 +307,7 @@ def test_one_published_split_has_no_tests_over_splits(made):
 # Files
 
 
+@pytest.mark.slow
 def test_every_report_has_the_name_of_its_data(runs, tmp_path, monkeypatch):
     from rgbench.cli.work import report as commands
 

@@ -190,6 +190,7 @@ def on_fewer(record, n: int, seed: int):
     return replace(record, spec=spec, cost=cost, predictions=replace(predictions, logits=logits))
 
 
+@pytest.mark.slow
 def test_runs_on_fewer_sources_make_a_learning_curve(runs):
     whole = [on_fewer(record, 1600, record.spec.seed) for record in runs(("mcrgnet",), (1, 2, 3))]
     smaller = [
@@ -249,6 +250,7 @@ def test_second_views_are_told_with_the_share_that_keeps_its_class(runs):
     assert "95 % interval of the kept low" in table.csv().splitlines()[0]
 
 
+@pytest.mark.slow
 def test_runs_that_were_stressed_have_a_section_on_robustness(runs):
     records = runs(("mcrgnet", "convxpress"), (1, 2))
     names = ("rotation-000", "rotation-090", "rotation-180", "noise-1.0", "noise-2.0")

@@ -38,7 +38,7 @@ from rgbench.store.store import MC_DROPOUT, SIDES
 from rgbench.store.tables import concatenate
 
 BROWSER = next((b for b in ("chromium", "chromium-browser", "google-chrome") if shutil.which(b)), None)
-pytestmark = pytest.mark.skipif(BROWSER is None, reason="needs Chromium or Chrome")
+pytestmark = [pytest.mark.skipif(BROWSER is None, reason="needs Chromium or Chrome"), pytest.mark.slow]
 
 FLAGS = (
     "--headless",

@@ -210,6 +210,7 @@ def test_without_passes_and_with_one_seed_the_sections_are_shorter(made):
     assert [row[1].text for row in table_of(calibration.section(alone), "answers").rows] == ["single run"]
 
 
+@pytest.mark.slow
 def test_the_ensemble_that_is_spoken_of_is_chosen_on_validation_sources(made):
     """Other test labels change the scores, never the choice."""
     runs = runs_of(made.records, asked=False)

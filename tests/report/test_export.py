@@ -69,6 +69,7 @@ def folder(content, tmp_path_factory) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_every_figure_and_table_of_the_page_is_in_the_folder(content, folder, made, tmp_path):
     names = [figure.name for figure in content.figures]
     assert len(names) == len(set(names))

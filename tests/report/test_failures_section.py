@@ -346,6 +346,7 @@ class Links(HTMLParser):
                 self.handlers.append(key)
 
 
+@pytest.mark.slow
 def test_the_page_loads_nothing_and_hostile_names_are_inert(runs, made, tmp_path):
     hostile = np.array(
         [f'"><script>alert({i})</script><a onclick="x" href="javascript:1">{i}' for i in range(60)]

@@ -20,6 +20,8 @@ from rgbench.data.sets import first_consensus, load_data
 from rgbench.report import page
 from rgbench.report.material import Runs
 
+pytestmark = pytest.mark.slow
+
 N = 200
 
 

@@ -93,6 +93,7 @@ def command(*arguments: str) -> None:
     assert ended.value.code == 0
 
 
+@pytest.mark.slow
 def test_python_and_the_command_write_the_same_bytes(store, tmp_path, monkeypatch, capsys):
     for name in ("python", "command"):
         (tmp_path / name).mkdir()
@@ -144,6 +145,7 @@ def test_a_title_tells_groups_apart(store, tmp_path):
         assert f"A title ({each.name})" in each.path.read_text()
 
 
+@pytest.mark.slow
 def test_another_metric_sorts_and_is_compared(store, tmp_path, capsys):
     out = tmp_path / "r.html"
     command("--store", str(store.root), "--out", str(out), "--metric", "macro-f1")
@@ -202,6 +204,7 @@ def test_data_that_are_gone_are_missed_in_the_result(store, tmp_path, monkeypatc
     assert capsys.readouterr().out.count("/gone is no longer there") == 2
 
 
+@pytest.mark.slow
 def test_missing_pdf_is_said_once(one, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("rgbench.report.of_store.can_write_pdf", lambda: False)
     spec = ReportSpec(out=tmp_path / "r.html", figures=tmp_path / "f")
@@ -211,6 +214,7 @@ def test_missing_pdf_is_said_once(one, tmp_path, monkeypatch, capsys):
     assert capsys.readouterr().out.count("PDF files were left out") == 1
 
 
+@pytest.mark.slow
 def test_the_command_loads_no_torch(one, tmp_path):
     code = f"""
 import sys

@@ -122,6 +122,7 @@ def test_the_answer_says_which_run_makes_the_resolution_poor(runs):
     assert f"{without}{100 * pairs['radio-galaxy-zoo']:.1f} points." in sentence
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("many", "said"), [(10, True), (9, False)])
 def test_the_first_of_many_networks_is_said_to_be_picked(runs, many, said):
     records = []
@@ -246,6 +247,7 @@ def browse(report: Path, folder: Path, *options: str) -> subprocess.CompletedPro
     return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(BROWSER is None, reason="needs Chromium or Chrome")
 def test_its_scripts_run_in_a_browser(report, tmp_path):
     done = browse(report, tmp_path, "--enable-logging=stderr", "--v=0", "--dump-dom")
@@ -266,6 +268,7 @@ def pixels(path: Path) -> np.ndarray:
     return np.frombuffer(zlib.decompress(found), np.uint8)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(BROWSER is None, reason="needs Chromium or Chrome")
 def test_a_browser_shows_something(report, tmp_path):
     shot = tmp_path / "shot.png"

@@ -53,6 +53,7 @@ def broken(runs: Runs) -> Section:
     raise ZeroDivisionError(f"{len(runs.records)} / 0 <b>")
 
 
+@pytest.mark.slow
 def test_a_section_of_another_package_is_in_menu_page_downloads_and_bibtex(registry, made, tmp_path):
     registry.register("toy", SectionCard("toy", toy, after="calibration"))
     content = page.make(Runs.of(made.comparisons, made.records))
@@ -66,6 +67,7 @@ def test_a_section_of_another_package_is_in_menu_page_downloads_and_bibtex(regis
         assert part in text, part
 
 
+@pytest.mark.slow
 def test_what_is_wrong_in_another_package_is_said_and_costs_nothing_else(registry, made, tmp_path):
     registry.register("broken", SectionCard("broken", broken))
     registry.register("twin", SectionCard("twin", lambda runs: Section("cite", "Mine", "Mine")))
@@ -225,6 +227,7 @@ def test_the_terminal_and_the_page_give_the_same_answer(made, tmp_path):
         assert f"<li>{pair.words}.</li>" in text
 
 
+@pytest.mark.slow
 def test_a_report_and_its_words_load_no_torch():
     program = (
         "import sys, rgbench.comparison.words.answer, rgbench.report.html, rgbench.report.of_store; "
@@ -266,6 +269,7 @@ def test_what_the_page_cannot_show_is_left_out_and_said(registry, made, tmp_path
     assert sorted(each.name for each in tmp_path.iterdir()) == ["figures", "r.html"]
 
 
+@pytest.mark.slow
 def test_a_section_that_changes_the_comparison_is_the_only_one_that_sees_it(registry, made, tmp_path):
     def changes(runs):
         runs.main.rows[0].metrics.clear()

@@ -146,6 +146,7 @@ def test_a_study_that_is_right_passes():
     assert check_study(study_of(images={"field": 300})).networks == ("mcrgnet",)
 
 
+@pytest.mark.slow
 def test_a_split_on_a_card_is_a_split_of_its_images():
     for name, entry in data_sets():
         if name in ("lrg", "unlrg"):
@@ -159,6 +160,7 @@ def test_a_table_of_a_protocol_is_a_table():
         protocols().register("sixes", {"images": 5})
 
 
+@pytest.mark.slow
 def test_the_sizes_on_cards_are_those_of_the_images():
     sizes = {name: entry.card.image_size for name, entry in data_sets()}
     assert sizes["first-galaxy-data"] == data_sets().get("first-galaxy-data").load().images.shape[1:]

@@ -41,6 +41,7 @@ def test_its_card_says_what_it_is(shipped):
     assert {score.condition for score in card.scores} >= {"clean", "view-1", "shift-4px", "beam-1.5x"}
 
 
+@pytest.mark.slow
 def test_it_has_seen_no_test_source(shipped):
     data = load_data("first-galaxy-data")
     test = data.splits["published"] == "test"

@@ -144,6 +144,7 @@ def start(study: Study, store: Path) -> subprocess.Popen[bytes]:
     )
 
 
+@pytest.mark.slow
 def test_a_killed_run_resumes_to_the_same_predictions(tmp_path, study):
     study = study.model_copy(update={"recipe": {"epochs": 12, "learning_rate": 2e-3}})
     (whole,) = run_study(study, Store(tmp_path / "whole"))

@@ -78,6 +78,7 @@ def test_any_errors_give_a_legal_law_whatever_the_order_of_runs(errors, random):
     assert again.law == curve.law
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("seeds", "least"), [(3, 0.86), (8, 0.90)])
 def test_stated_intervals_contain_the_truth_as_often_as_they_say(seeds, least):
     truth, trials, at = Law(0.1, 1.5, 0.5), 150, [400, 3200, 6400]

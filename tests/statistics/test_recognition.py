@@ -96,6 +96,7 @@ def test_errors_are_those_of_a_simulation():
     assert expected == pytest.approx(scatter, rel=0.3)
 
 
+@pytest.mark.slow
 def test_noise_of_single_sources_is_no_noise_of_seeds():
     """Runs of ten seeds without luck scatter, by their sources; after that is taken off little is left."""
     left, scatter = [], []
@@ -162,6 +163,7 @@ def test_seeds_of_a_fold_are_averaged_and_only_common_folds_are_compared():
     assert difference(a, less).resolution.parts[0].degrees == 2
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 1000), st.integers(1, 3), st.integers(1, 3))
 def test_swapping_turns_the_difference_and_p_fits_the_interval(seed, seeds, others):
@@ -193,6 +195,7 @@ def test_what_would_be_needed_inverts_what_is_resolved():
     )
 
 
+@pytest.mark.slow
 def test_p_is_corrected_for_all_pairs_and_decides_the_words():
     rng = np.random.default_rng(11)
     y, hard = sky(200, rng)

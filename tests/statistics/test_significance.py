@@ -217,6 +217,7 @@ def test_the_paired_interval_of_two_classes_has_the_score_at_its_ends():
         assert abs(estimate - float(end)) / np.sqrt(variance) == pytest.approx(Z, rel=1e-3)
 
 
+@pytest.mark.slow
 @given(answers(), st.floats(0.5, 0.99))
 @example((np.array([2, 0, 1, 1]), np.array([False, False, True, True]), np.zeros(4, dtype=bool)), 0.5)
 @settings(max_examples=60, deadline=None)
@@ -238,6 +239,7 @@ def test_intervals_hold_their_value_and_turn_with_the_networks(case, confidence)
     assert (other.low, other.high) == pytest.approx((span.low, span.high), abs=1e-7)
 
 
+@pytest.mark.slow
 @given(answers())
 @settings(max_examples=40, deadline=None)
 def test_more_confidence_is_wider(case):

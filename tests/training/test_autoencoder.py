@@ -46,6 +46,7 @@ def test_decoding_is_the_transpose_of_encoding() -> None:
         torch.testing.assert_close(left, right, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_the_error_falls_and_the_kernels_are_those_of_the_network() -> None:
     network = build_network("mcrgnet", 48, seed=1)
     rng = np.random.default_rng(0)

@@ -90,10 +90,23 @@ def _load(path: Path, network: nn.Module, optimizer: torch.optim.Optimizer) -> d
 
 
 def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
-    """Write tensors and metadata to a safetensors file, atomically, with a checksum of both."""
+    """Write tensors and metadata to a safetensors file, atomically, with a checksum of both.
+
+    Equal ones become equal bytes.
+    """
     portable = _portable(tensors)
     own = {_VERSION: str(VERSION), _CHECKSUM: checksum(portable, metadata)}
-    write_bytes(path, save(portable, metadata=metadata | own))
+    write_bytes(path, _ordered(save(portable, metadata=metadata | own)))
+
+
+def _ordered(content: bytes) -> bytes:
+    """Give a safetensors file with its metadata in the order of the keys; the library's order is another every time."""
+    start = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(content[8:start])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + content[start:]
 
 
 def checksum(tensors: dict[str, Tensor], metadata: dict[str, str]) -> str:

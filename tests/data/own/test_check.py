@@ -189,6 +189,7 @@ def test_the_public_defects_are_found():
         assert bool(finding.problems) == (share > 0)
 
 
+@pytest.mark.slow
 @needs_mirror
 def test_the_public_mirabest_images_are_sound_but_for_one():
     findings = check_folder(MIRROR / "MiraBest_FITS")

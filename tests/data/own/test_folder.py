@@ -249,6 +249,7 @@ def test_hidden_and_foreign_files_are_passed_over(tmp_path):
     assert [f.name for f in list_images(sorted(tmp_path.iterdir()))] == ["a", "b"]
 
 
+@pytest.mark.slow
 @needs_mirror
 def test_the_public_fits_with_their_table():
     root = MIRROR / "MiraBest_FITS"
@@ -285,6 +286,7 @@ def test_surveys_of_every_kind_are_brought_to_one_field():
         assert np.isfinite(named[name][60:90, 60:90]).all()
 
 
+@pytest.mark.slow
 @needs_mirror
 def test_the_public_png_are_read_as_the_public_hdf5(tmp_path):
     pytest.importorskip("PIL.Image", reason="needs Pillow")
@@ -311,6 +313,7 @@ def test_the_commonest_is_the_first_of_equals():
     assert folders.commonest([]) is None
 
 
+@pytest.mark.slow
 @needs_mirror
 def test_what_is_measured_stands_in_the_table():
     data = load_folder(MIRROR / "MiraBest_FITS", options=FolderOptions(beam=5.4))

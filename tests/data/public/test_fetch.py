@@ -60,6 +60,7 @@ class Behaviour:
     chunked: bool = False
     delay: float = 0.0
     stalls: list[float] = field(default_factory=list)
+    drips: bool = False
     reset: bool = False
     asked: list[str] = field(default_factory=list)
     if_range: list[str | None] = field(default_factory=list)
@@ -111,6 +112,9 @@ class Handler(BaseHTTPRequestHandler):
         broken = do.breaks and status in (200, 206)
         sent = body[: do.breaks.pop(0)] if broken else body
         with suppress(ConnectionError):  # the client may have left
+            for _ in range(60 if do.drips else 0):
+                self.wfile.write(b"x")
+                time.sleep(0.05)
             self.wfile.write(b"%x\r\n%b\r\n" % (len(sent), sent) if do.chunked and sent else sent)
             time.sleep(do.stalls.pop(0) if do.stalls else 0.0)
             self.wfile.write(b"0\r\n\r\n" if do.chunked and not broken else b"")
@@ -421,6 +425,20 @@ def test_a_silent_server_is_given_up(cache):
     start = time.monotonic()
     failing(Behaviour(delay=0.6), "timed out", RetryPolicy(attempts=2, first_wait=0.0, timeout=0.2))
     assert time.monotonic() - start < 5
+
+
+def test_a_server_that_drips_is_given_up(cache):
+    """Every byte comes before the time is out; 20 bytes a second are next to none."""
+    start = time.monotonic()
+    hasty = RetryPolicy(attempts=2, first_wait=0.0, timeout=0.3, slowest=100.0)
+    failing(Behaviour(drips=True), r"only \d+ bytes came in 0 s", hasty)
+    assert time.monotonic() - start < 2.5
+
+
+def test_a_server_that_sends_on_and_on_without_a_length_is_given_up(cache, monkeypatch):
+    monkeypatch.setattr(fetch, "_LARGEST", 200_000)
+    failing(Behaviour(length=None), "more than 200000 bytes came, and the server does not tell how many")
+    fetched(Behaviour(), cache)
 
 
 def test_a_server_that_falls_silent_midway_is_asked_again_from_there(cache):

@@ -38,6 +38,8 @@ from rgbench.errors import ChecksumError, DataError, one_line
 BLOCK = 1 << 16
 _LOCAL = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.EISDIR, errno.ENOTDIR)
 """Errors of this machine's disk, which a second request does not mend."""
+_LARGEST = 16 << 30
+"""Bytes of a file whose length the server does not tell, beyond which it is given up; no public file has half of it."""
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-\d{1,18}/(\d{1,18}|\*)", re.ASCII)
 _RECORD = re.compile(r"([0-9a-f]{64})\b", re.ASCII)
 
@@ -73,6 +75,8 @@ class RetryPolicy:
         names a time (Retry-After) is given it; one that asks for more than the longest is not asked again.
     timeout : float
         Seconds without a byte after which an attempt is given up.
+    slowest : float
+        Bytes per second, in each `timeout` seconds, below which an attempt is given up.
 
     Examples
     --------
@@ -84,6 +88,7 @@ class RetryPolicy:
     first_wait: float = 0.5
     longest_wait: float = 120.0
     timeout: float = 30.0
+    slowest: float = 100.0
 
     def waits(self) -> list[float]:
         """Give the seconds between attempts, if the server names none."""
@@ -320,7 +325,7 @@ def _download(file: PublicFile, part: Path, progress: Progress, retry: RetryPoli
     for wait in (*retry.waits(), None):
         resumed |= part.exists()
         try:
-            _attempt(file, part, progress, retry.timeout)
+            _attempt(file, part, progress, retry)
             break
         except (OSError, http.client.HTTPException) as error:
             if wait is None or _is_final(error):
@@ -329,12 +334,12 @@ def _download(file: PublicFile, part: Path, progress: Progress, retry: RetryPoli
     return resumed
 
 
-def _attempt(file: PublicFile, part: Path, progress: Progress, timeout: float) -> None:
+def _attempt(file: PublicFile, part: Path, progress: Progress, retry: RetryPolicy) -> None:
     """Ask once, from where the part ends."""
     have, version = _state(file, part)
     opener = urllib.request.build_opener(_OnlyWeb())
     try:
-        answer = opener.open(_request(file.url, have, version), timeout=timeout)
+        answer = opener.open(_request(file.url, have, version), timeout=retry.timeout)
     except urllib.error.HTTPError as error:
         error.close()
         if error.code != 416 or not have:
@@ -347,7 +352,25 @@ def _attempt(file: PublicFile, part: Path, progress: Progress, timeout: float) -
         raise _Final(f"an address that is none: {error}") from error
     else:
         with answer:
-            _receive(answer, file, part, progress)
+            _receive(answer, file, part, _Watch(progress, retry))
+
+
+class _Watch:
+    """Tells a progress, and gives a server up that sends next to nothing; one that sends nothing times out."""
+
+    def __init__(self, progress: Progress, retry: RetryPolicy) -> None:
+        self._progress, self._retry = progress, retry
+        self._since, self._had = time.monotonic(), 0
+
+    def __call__(self, have: int, total: int) -> None:
+        """Take note of the bytes had; raise `OSError` if too few came in the last while."""
+        self._progress(have, total)
+        now, came = time.monotonic(), have - self._had
+        if now - self._since < self._retry.timeout:
+            return
+        if came < self._retry.slowest * (now - self._since):
+            raise OSError(f"only {came} bytes came in {now - self._since:.0f} s")
+        self._since, self._had = now, have
 
 
 def _state(file: PublicFile, part: Path) -> tuple[int, str]:
@@ -384,6 +407,10 @@ def _receive(answer: Any, file: PublicFile, part: Path, progress: Progress) -> N
         while block := answer.read1(BLOCK):  # what has come; `read` would lose it when the connection breaks
             target.write(block)
             have += len(block)
+            if not total and have > _LARGEST:
+                raise _Final(
+                    f"more than {_LARGEST} bytes came, and the server does not tell how many there are"
+                )
             progress(have, total)
         target.flush()
         os.fsync(target.fileno())
