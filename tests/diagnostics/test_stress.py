@@ -383,6 +383,17 @@ def test_real_sources_stay_where_they_are():
     assert np.abs(noisy - images)[brightest].max() < 30
 
 
+@pytest.mark.parametrize("name", ["shift-4px", "rotation-045"])
+def test_an_image_that_cannot_be_prepared_is_named(trained, dataset, name):
+    record, store = trained
+    broken = replace(dataset, images=dataset.images.copy())
+    (run,) = [StoredRun(record, store, dataset=broken)]
+    number = int(run.side("test")[2])
+    broken.images[number] = np.inf
+    with pytest.raises((DataError, SpecError), match=str(dataset.catalogue.source_id[number])):
+        stress(run, [Condition.of(name)])
+
+
 def test_damaged_weights_are_told_and_no_condition_is_kept(trained, dataset):
     """A store of before has no checksums."""
     record, store = trained

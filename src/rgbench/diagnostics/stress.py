@@ -163,6 +163,11 @@ class _Place:
         return replace(self, dataset=dataset, index=np.arange(len(dataset.catalogue)), images_given=True)
 
     @cached_property
+    def places(self) -> list[str]:
+        """What errors call the images."""
+        return self.dataset.catalogue.take(self.index).places()
+
+    @cached_property
     def turnable(self) -> ImageSource:
         """The prepared images, with all that a turn can bring into the field."""
         wide = self.run.spec.model_copy(update={"augmentation": AugmentationSpec(kind="rotations")})
@@ -179,7 +184,8 @@ class _Place:
             images = raw[self.index[part]]
             if not self.images_given:
                 images = disturb(images, names[part], condition, self.dataset.card)
-            pixels.append(prepare(images, self.run.spec, beams=self._beams(part, condition)))
+            beams = self._beams(part, condition)
+            pixels.append(prepare(images, self.run.spec, beams=beams, names=self.places[part]))
         return self._source(np.concatenate(pixels), self.run.spec, ready=True)
 
     def _beams(self, part: slice, condition: Condition) -> NDArray[np.float64]:
@@ -190,7 +196,7 @@ class _Place:
         return beams_seen(catalogue.source_id.tolist(), condition, self.dataset.card)
 
     def _source(self, images: NDArray[Any], spec: RunSpec, ready: bool = False) -> ImageSource:
-        pixels = images if ready else prepare(images, spec)
+        pixels = images if ready else prepare(images, spec, names=self.places)
         return ImageSource(
             pixels, self.dataset.catalogue.label[self.index], spec, torch.device(self.run.device)
         )
