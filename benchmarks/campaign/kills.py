@@ -38,7 +38,10 @@ COMMANDS = {
     "run": (("run", "long.toml", "--store", "store"), ""),
     "report": (("report", "--store", "store"), "store"),
     "stress": (("stress", "--store", "store"), "store"),
-    "predict": (("predict", "sky", "--classifier", "small-1.safetensors", "--out", "p.csv", "--overwrite"), ""),
+    "predict": (
+        ("predict", "sky", "--classifier", "small-1.safetensors", "--out", "p.csv", "--overwrite"),
+        "",
+    ),
 }
 
 
