@@ -229,5 +229,5 @@ def test_the_table_is_read_from_the_run_s_directory(tmp_path):
     assert len(read_conditions(store, "r")) == 400
     store.run_path("q").mkdir()
     write_predictions(store.run_path("q") / CONDITIONS_FILE, table)
-    with pytest.raises(StoreError, match="is of run r, not of q"):
+    with pytest.raises(StoreError, match="is of run 'r', not of q"):
         read_conditions(store, "q")

@@ -283,7 +283,7 @@ def test_what_cannot_be_asked_again_says_why(trained, dataset, tmp_path):
         StoredRun(record, store, dataset=other)
     other_id = replace(ours.mc_dropout(StoredRun(record, store, dataset=dataset), passes=2), run_id="0" * 16)
     ours.write_predictions(store.run_path(record.run_id) / DOUBT_FILE, other_id)
-    with pytest.raises(StoreError, match="is of run 0000000000000000"):
+    with pytest.raises(StoreError, match="is of run '0000000000000000'"):
         ours.mc_dropout(StoredRun(record, store, dataset=dataset))
     for network, dropout, reason in (
         ("cosmodeep", "all", "cosmodeep has no dropout layer to leave on: it has none"),

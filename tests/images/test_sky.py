@@ -263,3 +263,5 @@ def test_units_of_angles_and_their_errors():
     assert factor("GHZ", "Hz", "CUNIT3") == 1e9
     with pytest.raises(DataError, match="CUNIT1 is 'Hz'; legal are deg, arcmin, arcsec, mas, rad"):
         factor("Hz", "deg", "CUNIT1")
+    with pytest.raises(DataError, match=r"CUNIT1 is 'km999'; legal are deg"):
+        factor("km999", "deg", "CUNIT1")

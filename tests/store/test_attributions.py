@@ -79,7 +79,7 @@ def test_strange_files_are_refused(store):
     other.mkdir()
     write_looks(store, made())
     (other / LOOKS_FILE).write_bytes(path.read_bytes())
-    with pytest.raises(StoreError, match="is of run 0123456789abcdef"):
+    with pytest.raises(StoreError, match="is of run .0123456789abcdef."):
         read_looks(store, "fedcba9876543210")
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -125,6 +127,22 @@ def test_a_damaged_run_is_left_out_and_the_others_are_read(three, file, damage):
     assert "\n" not in said
     with pytest.raises(StoreError):
         _ = [(record.predictions, record.history) for record in three.records()]
+
+
+@pytest.mark.parametrize(
+    ("file", "key", "value", "message"),
+    [
+        ("cost.json", "best_epoch", float("nan"), "best_epoch is nan"),
+        ("run.json", "run_id", "x" * 5000, r"is of run 'x+\.\.\., not of"),
+    ],
+)
+def test_a_value_that_makes_no_sense_is_told_on_a_short_line(three, file, key, value, message):
+    """Found by the campaign: a traceback, and a line of 5,000 characters."""
+    path, told = three.run_path(RUN) / file, []
+    path.write_text(json.dumps(json.loads(path.read_text()) | {key: value}))
+    assert len(three.records(on_damage=told.append)) == 3
+    assert re.search(message, told[0])
+    assert len(told[0]) < 600
 
 
 def test_the_report_names_what_is_damaged_and_has_the_rest(three):

@@ -98,11 +98,12 @@ def factor(unit: str, to: str, key: str) -> float:
     known = _UNITS.get(folded) or _UNITS.get(folded.removesuffix("s"), unit)
     try:
         return float(units.Unit(known).to(to))
-    except (ValueError, TypeError):
+    # Powers beyond any number are met with an OverflowError.
+    except (ValueError, TypeError, OverflowError):
         legal = ", ".join(
             name for name in dict.fromkeys(_UNITS.values()) if units.Unit(name).is_equivalent(to)
         )
-        raise DataError(f"{key} is {unit!r}; legal are {legal}") from None
+        raise DataError(f"{key} is {_shown(unit)}; legal are {legal}") from None
 
 
 def unit_in_comment(header: fits.Header, key: str) -> str:

@@ -6,6 +6,7 @@ Astropy believes what these cards say, and works for hours on a header of 10^20 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import IO
 
 from astropy.io import fits
@@ -47,24 +48,37 @@ def find_image(file: IO[bytes]) -> tuple[int, fits.Header, tuple[int, ...]]:
     DataError
         Naming a card that is missing or no number.
     """
-    end = file.seek(0, 2)
-    start, first = 0, fits.Header()
+    first = fits.Header()
+    for place, header in units_of(file):
+        first = header if place == 0 else first
+        if shape := _image(header):
+            return place, header, shape
+    return 0, first, ()
+
+
+def units_of(file: IO[bytes]) -> Iterator[tuple[int, fits.Header]]:
+    """Give the number and the header of each unit, whose promises have been looked at.
+
+    Raises
+    ------
+    OSError
+        If a header has no end or is no header, or the file ends before the data that it promises.
+    DataError
+        Naming a card that is missing or no number.
+    """
+    end, start = file.seek(0, 2), 0
     for place in range(_MOST_UNITS):
         file.seek(start)
         header = fits.Header.fromstring(_head(file, place))
-        first = header if place == 0 else first
-        size = _bytes_of_data(header)
-        shape = _image(header)
-        if shape:
+        begin, size = file.tell(), _bytes_of_data(header)
+        if shape := _image(header):
             check_pixels(shape)
-        if end < file.tell() + size:
-            raise OSError(f"the file ends after {end} bytes, {file.tell() + size} are needed")
-        if shape:
-            return place, header, shape
-        start = file.tell() + -(-size // BLOCK) * BLOCK
+        if end < begin + size:
+            raise OSError(f"the file ends after {end} bytes, {begin + size} are needed")
+        yield place, header
+        start = begin + -(-size // BLOCK) * BLOCK
         if start >= end:
             break
-    return 0, first, ()
 
 
 def _head(file: IO[bytes], place: int) -> bytes:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rgbench.errors import StoreError, one_line
+from rgbench.errors import StoreError, one_line, shown
 from rgbench.store.files import check_version, write_bytes
 from rgbench.store.store import Store
 
@@ -123,7 +123,7 @@ def read_looks(store: Store, run_id: str) -> Looks | None:
         odd = ", ".join(sorted(set(content) ^ names))
         raise StoreError(f"{path}: is damaged: {odd} is missing or unknown; rgbench explain makes it anew")
     if str(content["run_id"]) != run_id:
-        raise StoreError(f"{path}: is of run {content['run_id']}, not of {run_id}")
+        raise StoreError(f"{path}: is of run {shown(str(content['run_id']))}, not of {run_id}")
     _check_axes(path, content)
     plain = {key: value.item() if value.ndim == 0 else value for key, value in content.items()}
     return Looks(**plain)

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from filelock import FileLock
 
-from rgbench.errors import SpecError, StoreError, one_line
+from rgbench.errors import SpecError, StoreError, one_line, shown
 
 _HALF = ".tmp-"
 """What the names of files begin with that are being written."""
@@ -114,7 +114,7 @@ def check_version(path: Path, found: object, known: int) -> None:
     """
     if type(found) is not int or found < 1:
         raise StoreError(
-            f"{path}: is damaged: its schema version is {found!r}; a whole number above 0 is legal"
+            f"{path}: is damaged: its schema version is {shown(found)}; a whole number above 0 is legal"
         )
     if found > known:
         raise StoreError(

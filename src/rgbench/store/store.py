@@ -40,9 +40,15 @@ _KEYS: Mapping[str, type | UnionType] = MappingProxyType(
 )
 """What must stand in ``run.json``, and of what kind."""
 _COST_KINDS: Mapping[str, type | UnionType] = MappingProxyType(
-    {"device": str, "precision": str, "pretraining_losses": list, "evaluation": dict}
+    {
+        "device": str,
+        "precision": str,
+        "pretraining_losses": list,
+        "evaluation": dict,
+        "best_epoch": int | None,
+    }
 )
-"""What in ``cost.json`` is no number."""
+"""What in ``cost.json`` is not any number."""
 _LARGEST = 10**300
 """Above it a whole number is no float64."""
 T = TypeVar("T")
@@ -317,7 +323,7 @@ class Store:
             return None
         table = read_predictions(path)
         if table.run_id != run_id:
-            raise StoreError(f"{path}: is of run {table.run_id}, not of {run_id}")
+            raise StoreError(f"{path}: is of run {shown(table.run_id)}, not of {run_id}")
         return table
 
     def lock(self, run_id: str) -> AbstractContextManager[None]:
@@ -350,13 +356,13 @@ def _read_run(path: Path) -> dict[str, Any]:
         raise StoreError(f"{path}: cannot be read: it lacks {', '.join(missing)}")
     for key, kind in _KEYS.items():
         if not isinstance(content[key], kind):
-            raise StoreError(f"{path}: cannot be read: {key} is {content[key]!r}")
+            raise StoreError(f"{path}: cannot be read: {key} is {shown(content[key])}")
     if not isinstance(content["provenance"].get("versions", {}), dict):
-        raise StoreError(f"{path}: cannot be read: versions is {content['provenance']['versions']!r}")
+        raise StoreError(f"{path}: cannot be read: versions is {shown(content['provenance']['versions'])}")
     if content.get("run_id") != path.parent.name:
-        raise StoreError(f"{path}: is of run {content.get('run_id')!r}, not of {path.parent.name}")
+        raise StoreError(f"{path}: is of run {shown(content.get('run_id'))}, not of {path.parent.name}")
     if content["status"] not in STATUSES:
-        raise StoreError(f"{path}: status is {content['status']!r}; legal are {', '.join(STATUSES)}")
+        raise StoreError(f"{path}: status is {shown(content['status'])}; legal are {', '.join(STATUSES)}")
     return dict(content)
 
 
@@ -391,7 +397,7 @@ def _outputs(path: Path, content: dict[str, Any]) -> Outputs | None:
     if classes is None or activation is None:
         return None
     if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
-        raise StoreError(f"{path}: cannot be read: classes is {classes!r}")
+        raise StoreError(f"{path}: cannot be read: classes is {shown(classes)}")
     try:
         return Outputs(tuple(classes), activation)
     except StoreError as error:
@@ -410,7 +416,7 @@ def check_own(path: Path, run_id: str, outputs: Outputs | None) -> None:
     """Raise `StoreError` if a predictions table is of another run, or contradicts the run's ``run.json``."""
     whose, found = read_outputs(path)
     if whose != run_id:
-        raise StoreError(f"{path}: is of run {whose}, not of {run_id}")
+        raise StoreError(f"{path}: is of run {shown(whose)}, not of {run_id}")
     if outputs is not None and found != outputs:
         raise StoreError(
             f"{path}: has the classes {', '.join(found.classes)} and the activation {found.activation}; run.json "

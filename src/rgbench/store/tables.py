@@ -305,7 +305,7 @@ def _check_predictions(path: Path, p: Predictions) -> None:
     for name, legal in (("split", SPLITS), ("model", MODELS)):
         unknown = sorted(set(getattr(p, name).tolist()) - set(legal))
         if unknown:
-            raise StoreError(f"{path}: {name} {unknown[0]!r} is not one of {', '.join(legal)}")
+            raise StoreError(f"{path}: {name} {shown(unknown[0])} is not one of {', '.join(legal)}")
     if p.activation not in ACTIVATIONS:
         raise StoreError(f"{path}: activation {shown(p.activation)} is not one of {', '.join(ACTIVATIONS)}")
     if n and not (p.label.min() >= -1 and p.label.max() < k):

@@ -6,6 +6,7 @@ import codecs
 import gzip
 import io
 import tempfile
+import time
 from pathlib import Path
 
 import numpy as np
@@ -216,3 +217,20 @@ def test_folders_and_files_that_cannot_be_looked_at_are_refused_by_name(tmp_path
     monkeypatch.setattr(Path, "iterdir", locked)
     with pytest.raises(DataError, match=f"{tmp_path}: cannot be looked at: Permission denied"):
         plan_folder(tmp_path, None, None, FolderOptions())
+
+
+@pytest.mark.parametrize("axes", ["2147483648", "999999999", "-3"])
+def test_a_header_of_too_many_axes_is_refused_at_once(axes):
+    """Found by the campaign: astropy counts them, for minutes."""
+    card = b"NAXIS   =                    0"
+    assert WHOLE["fits"].count(card) == 1
+    hostile = WHOLE["fits"].replace(card, f"NAXIS   = {axes:>20}".encode())
+    start = time.monotonic()
+    for kind, content in (("fits", hostile), ("fits.gz", gzip.compress(hostile))):
+        assert read(content, kind) is None
+    assert time.monotonic() - start < 5
+
+
+def test_a_packed_fits_table_is_read_as_the_plain_one():
+    plain, packed = read(WHOLE["fits"], "fits"), read(gzip.compress(WHOLE["fits"]), "fits.gz")
+    np.testing.assert_array_equal(plain.ra, packed.ra)

@@ -212,6 +212,12 @@ def test_a_file_cannot_change_the_stand_ins():
     assert load_batch(call(b"numpy.core.multiarray\nscalar", BYTE + b"C\x01\x07\x86"), "toy") == {"a": 7}
 
 
+def test_a_name_with_control_characters_is_told_on_one_line():
+    with pytest.raises(DataError, match=r"the pickle names num\\x07py\.ndarray, which is refused") as told:
+        load_batch(b"\x80\x03cnum\x07py\nndarray\n.", "evil")
+    assert str(told.value).isprintable()
+
+
 def test_a_persistent_id_is_refused():
     for hostile, name in ((b"\x80\x03K\x01Q.", "BINPERSID"), (b"Pmine\n.", "PERSID")):
         with pytest.raises(DataError, match=f"evil: the pickle operation {name} at byte"):

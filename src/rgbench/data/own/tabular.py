@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 import pyarrow
@@ -27,6 +27,8 @@ from numpy.typing import NDArray
 from rgbench.data.own.frames import Frame, frame_of_head, frame_of_keys
 from rgbench.errors import DataError, one_line, raise_stop
 from rgbench.escapes import from_csv
+from rgbench.images.limits import unpacked
+from rgbench.images.units import units_of
 
 _IN_BRACKETS = re.compile(r"^(.*?\S)\s*[\[(]([^\])]*)[\])]$")
 _DELIMITERS = ",\t;|"
@@ -246,8 +248,8 @@ def _ecsv(path: Path) -> TableContent:
 
 
 def _fits(path: Path) -> TableContent:
-    # astropy leaves a file open that it cannot make out.
-    with path.open("rb") as file, fits.open(file, memmap=False) as units_:
+    # astropy leaves a file open that it cannot make out, and believes all that its headers promise.
+    with unpacked(path) or path.open("rb") as file, _checked(file) as units_:
         kinds = (fits.BinTableHDU, fits.TableHDU)
         tables = [u for u in units_ if isinstance(u, kinds) and not isinstance(u, fits.CompImageHDU)]
         if not tables:
@@ -255,6 +257,13 @@ def _fits(path: Path) -> TableContent:
         _check_heads(path, tables[0].columns.names)
         columns = _from_astropy(path, Table.read(tables[0], format="fits"))
         return TableContent(columns, _more_tables(path, [u.name for u in tables]))
+
+
+def _checked(file: IO[bytes]) -> Any:
+    for _ in units_of(file):
+        pass
+    file.seek(0)
+    return fits.open(file, memmap=False)
 
 
 def _votable(path: Path) -> TableContent:

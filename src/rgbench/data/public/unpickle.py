@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rgbench.data.public.archive import read_members
-from rgbench.errors import DataError
+from rgbench.errors import DataError, one_line
 
 MAX_BYTES = 1 << 28
 """Bytes of one pickle; the largest published batch has 3.6 MB."""
@@ -111,7 +111,9 @@ class _Reader(pickle.Unpickler):
         """Give the stand-in of an allowed global; refuse all others by name."""
         if (module, name) not in GLOBALS:
             legal = ", ".join(map(".".join, GLOBALS))
-            raise DataError(f"the pickle names {module}.{name}, which is refused; only {legal} are read")
+            raise DataError(
+                f"the pickle names {one_line(f'{module}.{name}')}, which is refused; only {legal} are read"
+            )
         return _Noted(name)
 
 
