@@ -13,11 +13,13 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from astropy.io import fits
 from astropy.table import Table
+from PIL import Image
 
 from benchmarks.campaign import mutate
 from benchmarks.campaign.mutate import Mutation
@@ -102,6 +104,8 @@ def specimens(ground: Path) -> list[Specimen]:
         Specimen("predict", "a.fits.gz", gzip.compress(image, 1, mtime=0), _in_gzip(mutate.FITS)),
         Specimen("predict", "a.fits.fz", _compressed(image), mutate.FITS),
         Specimen("check", "a.fits", image, mutate.FITS),
+        Specimen("check", "s.h5", _stack(image), mutate.HDF5),
+        Specimen("check", "a.png", _png(image), mutate.BYTES),
         *tables,
         *(
             Specimen("keras", path.name, path.read_bytes(), mutate.HDF5)
@@ -129,6 +133,24 @@ def _compressed(image: bytes) -> bytes:
     with fits.open(io.BytesIO(image)) as units:
         made = fits.CompImageHDU(units[0].data, units[0].header, compression_type="RICE_1", quantize_method=1)
         fits.HDUList([fits.PrimaryHDU(), made]).writeto(buffer)
+    return buffer.getvalue()
+
+
+def _stack(image: bytes) -> bytes:
+    """Give an HDF5 file of three images and their names."""
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w") as file:
+        file.create_dataset(
+            "images", data=np.stack([fits.getdata(io.BytesIO(image))] * 3), compression="gzip"
+        )
+        file["names"] = ["a", "b", "c"]
+    return buffer.getvalue()
+
+
+def _png(image: bytes) -> bytes:
+    pixels, buffer = fits.getdata(io.BytesIO(image)), io.BytesIO()
+    grey = 255 * (pixels - pixels.min()) / np.ptp(pixels)
+    Image.fromarray(grey.astype(np.uint8)).save(buffer, format="PNG")
     return buffer.getvalue()
 
 
