@@ -25,6 +25,8 @@ from rgbench.cli.app import main
 from rgbench.diagnostics.stress import views_of
 from rgbench.errors import DataError, SpecError, StoreError
 from rgbench.images.domain import FORBIDDING, Oddity
+from rgbench.images.fits import read_fits
+from rgbench.images.geometry import central_crop
 from rgbench.images.noise import ImageError
 from rgbench.runs.classifier import Classifier, load_classifier
 from rgbench.runs.classifier_card import KEY, card_lines, sight
@@ -289,6 +291,19 @@ def test_networks_of_other_beams_are_not_handed_the_same_images(run):
     assert sight(run.spec) != sight(run.spec.model_copy(update={"images": wider}))
 
 
+@needs_mirror
+def test_an_array_has_the_probabilities_of_its_file():
+    """At a distance from the centre another source drew the frame to itself, in the array only."""
+    classifier = load_classifier().with_views(1)
+    files = sorted((Path(MIRROR) / "MiraBest_FITS").glob("*.fits.gz"))[:20]
+    images = np.stack([read_fits(file).pixels for file in files])
+    np.testing.assert_allclose(
+        classifier.predict(images), classify_files(classifier, files).probabilities, atol=1e-5
+    )
+    small = classifier.predict(central_crop(images, 130)).argmax(axis=1)
+    assert (small == classifier.predict(images).argmax(axis=1)).all()
+
+
 def test_where_the_table_goes_is_checked_before_the_work(tmp_path):
     (tmp_path / "folder.csv").mkdir()
     for path, why in (
@@ -315,6 +330,20 @@ def test_runs_that_differ_make_no_classifier(run, store):
     )
     with pytest.raises(SpecError, match="differ in their data, classes, field or preset"):
         make_classifier([run, StoredRun(other, store)], ExportChoice("x"))
+
+
+def test_a_class_without_a_training_source_has_no_share(run, store):
+    """It was given an equal one, and 36 of 36 sources the class by --prior."""
+    other, catalogue = StoredRun(run.run_id, store), run.dataset.catalogue
+    label = np.where(catalogue.label == 0, 1, catalogue.label)
+    other.dataset = replace(run.dataset, catalogue=replace(catalogue, label=label))
+    made = make_classifier([other], ExportChoice("x"))
+    assert made.card.prior is None
+    assert made.card.not_for.startswith(
+        "Surveys with Compact: it was trained without one, so that --prior cannot"
+    )
+    with pytest.raises(DataError, match="the shares of its classes in training are not known"):
+        _ = made.prior
 
 
 def test_a_stored_run_is_a_classifier_too_without_its_data(run, store, monkeypatch):

@@ -21,10 +21,9 @@ from rgbench.finetuning.words import answer, basis, recalibrated, result
 from rgbench.images.domain import Domain
 from rgbench.measures.calibration import Floats
 from rgbench.measures.unlike import fit_unlikeness
-from rgbench.numbers import listed
 from rgbench.runs.classifier import Classifier, calibrate, load_classifier
 from rgbench.runs.classifier_card import OWN, ClassifierCard, MemberCard
-from rgbench.runs.export import positions_seen, share_rows, with_limits
+from rgbench.runs.export import positions_seen, share_rows, with_limits, without
 from rgbench.runs.trained import Trained
 from rgbench.spec import DataSpec, NetworkSpec
 
@@ -206,12 +205,8 @@ def _prior(tuner: Tuner) -> tuple[float, ...] | None:
 def _not_for(tuner: Tuner) -> str:
     """Say what it must not be used for: as its parent, and where classes occur that it was trained further without."""
     lacking = [name for name, n in zip(tuner.own.classes, tuner.own.counts.tolist(), strict=True) if not n]
-    if not lacking or not tuner.how.epochs:
-        return tuner.classifier.card.not_for
-    return (
-        f"Surveys with {listed(lacking)}: it was trained further without one, so that --prior cannot be used either. "
-        f"{tuner.classifier.card.not_for}"
-    )
+    own = without(lacking, "trained further") if tuner.how.epochs else ""
+    return own + tuner.classifier.card.not_for
 
 
 def _wider(one: Domain, other: Domain) -> Domain:

@@ -18,6 +18,7 @@ from rgbench.measures.calibration import Floats, apply_temperature, wilson_inter
 from rgbench.measures.combine import combine
 from rgbench.measures.conformal import conformal_sets
 from rgbench.measures.unlike import Unlikeness, fit_unlikeness
+from rgbench.numbers import listed
 from rgbench.runs.classifier import Classifier, calibrate
 from rgbench.runs.classifier_card import ClassifierCard, MemberCard, ScoreCard, sight
 from rgbench.runs.reopen import StoredRun
@@ -109,7 +110,7 @@ def make_classifier(
             "licence": dataset.card.licence,
             "recipe": _recipe(runs)
             + (f"; calibrated on {len(known) - 1} second views too" if known[1:] else ""),
-            "not_for": choice.not_for,
+            "not_for": without(_lacking(first), "trained") + choice.not_for,
             "made_with": f"rgbench {metadata.version('rgbench')}",
         }
     )
@@ -127,7 +128,8 @@ def classifier_of_run(run: StoredRun, with_shares: bool = False) -> Classifier:
     run : StoredRun
         A complete run, or an imported one.
     with_shares : bool
-        Whether the classes' shares in training are needed; the data are loaded for them, unless classes were weighted.
+        Whether the classes' shares in training are needed. The data are loaded for them, unless classes were weighted
+        and the run was tested on each.
     """
     rows = validation_rows(run.record, run.model)
     empty = np.zeros((0, len(run.classes)))
@@ -139,7 +141,7 @@ def classifier_of_run(run: StoredRun, with_shares: bool = False) -> Classifier:
     card = calibrate(f"run {run.run_id}", (member_card(run),), run.classes, y, scores)
     own = run.spec.data
     known = {"domain": Domain(pixel_scale=own.pixel_scale, beam=own.beam)}
-    shares = {"prior": training_shares(run)} if with_shares else {}
+    shares = {"prior": _shares_of_record(run) or training_shares(run)} if with_shares else {}
     return Classifier(card.model_copy(update=known | shares), (run.trained,))
 
 
@@ -151,21 +153,44 @@ def member_card(run: StoredRun) -> MemberCard:
     return MemberCard(spec=spec, activation=run.activation)
 
 
-def training_shares(run: StoredRun) -> tuple[float, ...]:
-    """Give the shares of the classes that a run's probabilities assume: equal ones where classes were weighted.
+def training_shares(run: StoredRun) -> tuple[float, ...] | None:
+    """Give the shares of the classes that a run's probabilities assume, equal ones where classes were weighted.
 
-    Raises
-    ------
-    DataError
-        If a class has no training source.
+    None if a class has no training source: then no share of it can be assumed.
     """
     k = len(run.classes)
-    if run.spec.recipe.class_weights:
-        return (1 / k,) * k
     counts = np.bincount(run.dataset.catalogue.label[run.side("train")], minlength=k)
     if not counts.all():
-        raise DataError(f"run {run.run_id}: class {run.classes[counts.argmin()]} has no training source")
-    return tuple((counts / counts.sum()).tolist())
+        return None
+    return (1 / k,) * k if run.spec.recipe.class_weights else tuple((counts / counts.sum()).tolist())
+
+
+def _shares_of_record(run: StoredRun) -> tuple[float, ...] | None:
+    """Give the shares without the data: equal ones, of weighted classes that were all tested; None if it cannot."""
+    tested, k = run.record.predictions, len(run.classes)
+    known = tested is not None and len(np.unique(tested.label)) == k
+    return (1 / k,) * k if known and run.spec.recipe.class_weights else None
+
+
+def without(lacking: Sequence[str], how: str) -> str:
+    """Say what a classifier must not be used for that was trained without some classes; "" if it lacks none.
+
+    Examples
+    --------
+    >>> without(["Compact"], "trained")
+    'Surveys with Compact: it was trained without one, so that --prior cannot be used either. '
+    """
+    if not lacking:
+        return ""
+    return (
+        f"Surveys with {listed(lacking)}: it was {how} without one, so that --prior cannot be used either. "
+    )
+
+
+def _lacking(run: StoredRun) -> list[str]:
+    """Give the classes that have no training source."""
+    counts = np.bincount(run.dataset.catalogue.label[run.side("train")], minlength=len(run.classes))
+    return [name for name, n in zip(run.classes, counts.tolist(), strict=True) if not n]
 
 
 def measured_domain(dataset: DataSet, rows: NDArray[np.int64], spec: RunSpec) -> Domain:

@@ -95,7 +95,8 @@ class ImageSource:
         Sizes are reached by averaging, or by interpolation where they do not divide the field.
         """
         if self.spec.images.frame == "sky":
-            images = into_frame(images, self.field)
+            # However much of an image there is: the same source is found in a cutout and in a large image.
+            images = into_frame(central_field(images, kept_field(self.spec)), self.field)
         rows, columns = ((have - self.field) // 2 if have > self.field else 0 for have in images.shape[2:])
         images = images[:, :, rows : rows + self.field, columns : columns + self.field]
         if images.shape[2:] != self.size:
@@ -186,6 +187,23 @@ def cut_to_field(prepared: NDArray[np.float32], spec: RunSpec) -> NDArray[np.flo
     before = [(side - have) // 2 for have in cut.shape[1:]]
     width = [(b, side - have - b) for b, have in zip(before, cut.shape[1:], strict=True)]
     return np.pad(cut, ((0, 0), *width))
+
+
+def central_field(images: Tensor, side: int) -> Tensor:
+    """Cut images (n, c, h, w) to a central field of a side; what they do not show of it is 0.
+
+    Examples
+    --------
+    >>> central_field(torch.ones(1, 1, 3, 4), 4)[0, 0].sum(dim=1)
+    tensor([4., 4., 4., 0.])
+    """
+    rows, columns = (max(have - side, 0) // 2 for have in images.shape[2:])
+    cut = images[:, :, rows : rows + side, columns : columns + side]
+    lacking = [side - have for have in cut.shape[2:]]
+    if not any(lacking):
+        return cut
+    (top, left) = (lack // 2 for lack in lacking)
+    return F.pad(cut, (left, lacking[1] - left, top, lacking[0] - top))
 
 
 def kept_side(spec: RunSpec, available: int) -> int:
