@@ -30,6 +30,7 @@ from rgbench.cli.screen import say
 from rgbench.comparison.summary import compare
 from rgbench.data.own.files import find_images
 from rgbench.data.own.tabular import read_table
+from rgbench.errors import SpecError
 from rgbench.escapes import (
     csv_text,
     for_ascii,
@@ -469,3 +470,12 @@ def test_files_whose_names_are_no_utf8_have_names_that_can_be_stored(tmp_path):
 
 settings.register_profile("quick", max_examples=60, deadline=None)
 settings.load_profile("quick")
+
+
+@given(st.text(max_size=200), st.integers(1, 60))
+def test_no_message_moves_a_cursor_or_fills_a_screen(text, times):
+    """Messages quote files: found by the campaign, a clear-screen sequence and a key of 100,000 characters."""
+    said = str(SpecError(f"a.toml: unknown key {text * times}; legal are name, seeds"))
+    assert said.startswith("a.toml: unknown key")
+    assert said.endswith("; legal are name, seeds")
+    assert all(line.isprintable() and len(line) <= 1805 for line in said.split("\n"))

@@ -4,11 +4,32 @@ from __future__ import annotations
 
 from rgbench.escapes import visible
 
+HEAD, TAIL = 1400, 400
+"""Characters of a longer line of a message that stay: what is wrong stands first, what is legal last."""
+
 
 class RgbenchError(Exception):
-    """Root of all errors of the package; `exit_code` is what the command line returns."""
+    r"""Root of all errors of the package; `exit_code` is what the command line returns.
+
+    Messages quote what files hold. What cannot be seen in them is written as `rgbench.escapes.visible` does, and a line
+    that is too long to read loses its middle.
+
+    Examples
+    --------
+    >>> print(RgbenchError("unknown key '\x1b[2J'"))
+    unknown key '\x1b[2J'
+    >>> len(str(RgbenchError("x" * 100_000)))
+    1805
+    """
 
     exit_code = 1
+
+    def __init__(self, message: object = "") -> None:
+        super().__init__("\n".join(map(_readable, visible(str(message), keep="\n").split("\n"))))
+
+
+def _readable(line: str) -> str:
+    return line if len(line) <= HEAD + TAIL else f"{line[:HEAD]} ... {line[-TAIL:]}"
 
 
 class SpecError(RgbenchError):
