@@ -138,7 +138,7 @@ for record in records:
     stress(StoredRun(record, store, dataset=dataset), [Condition("toyfog", 1)])
 rgbench("report", "--store", str(folder / "store"), "--table", str(folder / "table.csv"))
 rgbench("report", "--store", str(folder / "store"), "--metric", "toy-hits", "--out", str(folder / "by-toy.html"))
-step = {"CTYPE1": "RA---SIN", "CTYPE2": "DEC--SIN", "CDELT1": -1.8 / 3600, "CDELT2": 1.8 / 3600}
+step = dict(CTYPE1="RA---SIN", CTYPE2="DEC--SIN", CDELT1=-1.8 / 3600, CDELT2=1.8 / 3600)
 fits.writeto(folder / "a.fits", toy.images()[0], fits.Header(step))
 rgbench("predict", str(folder / "a.fits"), "--store", str(folder / "store"), "--out", str(folder / "p.toy"))
 """

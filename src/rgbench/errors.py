@@ -105,12 +105,15 @@ class Stopped(BaseException):
         Number of the signal; the exit code is 128 more.
     kept : str
         What is kept of the work, and how to go on, where more is known of it than the kind of work tells.
+    again : tuple of str
+        Options that the command which goes on needs beside its own.
     """
 
     def __init__(self, signal: int) -> None:
         super().__init__(signal)
         self.signal = signal
         self.kept = ""
+        self.again: tuple[str, ...] = ()
 
 
 def raise_stop(error: BaseException) -> None:

@@ -29,6 +29,8 @@ MOST_EPOCHS = 100_000
 """Epochs of a run; a larger number is taken for a slip, as are those beyond the limits below."""
 LARGEST_BATCH = 100_000
 """Images of a batch."""
+LARGEST_RATE = 100.0
+"""Learning rate, weight decay and such; Adam learns nothing at 1 any more."""
 LARGEST_CUTOUT = 10_000
 """Pixels along a side of a cutout."""
 MOST_RUNS = 10_000
@@ -172,16 +174,16 @@ class RecipeSpec(Frozen):
     epochs: Whole = Field(ge=1, le=MOST_EPOCHS)
     batch_size: Whole = Field(ge=1, le=LARGEST_BATCH)
     batches: Literal["shuffled", "two-sources"] = "shuffled"
-    learning_rate: Number = Field(gt=0)
+    learning_rate: Number = Field(gt=0, le=LARGEST_RATE)
     optimizer: Literal["adam", "adamw"] = "adam"
-    adam_epsilon: Number = Field(1e-8, gt=0)
-    weight_decay: Number = Field(0.0, ge=0)
+    adam_epsilon: Number = Field(1e-8, gt=0, le=LARGEST_RATE)
+    weight_decay: Number = Field(0.0, ge=0, le=LARGEST_RATE)
     schedule: Literal["plateau", "warmup-cosine", "constant"] = "constant"
     warmup: Number = Field(0.1, ge=0, lt=1)
     plateau_factor: Number = Field(0.5, gt=0, lt=1)
     plateau_patience: Whole = Field(3, ge=0)
     plateau_min_delta: Number = Field(0.01, ge=0)
-    plateau_min_rate: Number = Field(1e-12, ge=0)
+    plateau_min_rate: Number = Field(1e-12, ge=0, le=LARGEST_RATE)
     labels: Literal["published", "consensus"] = "published"
     class_weights: Flag = False
     label_smoothing: Number = Field(0.0, ge=0, lt=1)
@@ -192,7 +194,7 @@ class RecipeSpec(Frozen):
     views: Literal[1, 2, 4, 8, 16, 24, 48] = 1
     pretraining: Literal["none", "autoencoder"] = "none"
     pretraining_epochs: Whole = Field(10, ge=1, le=MOST_EPOCHS)
-    pretraining_rate: Number = Field(1e-3, gt=0)
+    pretraining_rate: Number = Field(1e-3, gt=0, le=LARGEST_RATE)
 
     @field_validator("views", mode="before")
     @classmethod
@@ -320,7 +322,7 @@ class ScheduleLine(Frozen):
     """A line of an architecture file: a network with its own learning rate and epochs."""
 
     network: str
-    learning_rate: Number = Field(gt=0)
+    learning_rate: Number = Field(gt=0, le=LARGEST_RATE)
     epochs: Whole = Field(ge=1, le=MOST_EPOCHS)
 
 

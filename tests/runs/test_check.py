@@ -333,3 +333,24 @@ def test_failed_runs_are_named_and_are_an_error_if_all_failed(folder, failing, c
     said = capsys.readouterr().out
     assert f"{len(failing)} of 2 runs failed:" in said
     assert "  tiny, seed 1: DataError: something is wrong" in said
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"recipe": {"learning_rate": 1e300}}, "learning_rate.*less than or equal to 100"),
+        (
+            {"images": {"size": [96, 48]}},
+            r"\[recipe\] views: 8 views need square images, and \[images\] size is \[96, 48\]",
+        ),
+        ({"augmentation": {"shift": 1e6}}, r"shift: 1e\+06 was given; at most half of the field, 48 pixels"),
+    ],
+)
+def test_what_would_fail_or_train_on_nothing_is_refused_before_the_data_are_loaded(changes, message):
+    with pytest.raises(SpecError, match=message):
+        check_study(Study(name="s", networks=("mcrgnet",), **changes))
+
+
+def test_an_oblong_field_can_have_four_views():
+    study = Study(name="s", networks=("lenet",), images={"size": (96, 48)}, recipe={"views": 4})
+    assert check_study(study).networks == ("lenet",)

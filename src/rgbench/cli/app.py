@@ -13,6 +13,7 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from importlib import metadata
 from io import TextIOWrapper
 from typing import Annotated, Any
 
@@ -58,9 +59,19 @@ _add(BRING, data.simulate)
 app.command("import-keras", rich_help_panel=BRING)(networks.import_keras)
 
 
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"rgbench {metadata.version('rgbench')}")
+        raise typer.Exit
+
+
 @app.callback()
 def _main(
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Show the version, and end.", callback=_show_version, is_eager=True),
+    ] = False,
 ) -> None:
     """Train, compare and apply image classifiers for radio-galaxy morphology."""
 
@@ -97,10 +108,11 @@ def _stops_told(arguments: list[str]) -> Iterator[None]:
     try:
         yield
     except (Stopped, KeyboardInterrupt) as stop:
-        number, kept = (stop.signal, stop.kept) if isinstance(stop, Stopped) else (signal.SIGINT, "")
+        told = stop if isinstance(stop, Stopped) else Stopped(signal.SIGINT)
+        more = [word for word in told.again if word not in arguments]
         with suppress(OSError):  # the terminal may be gone
-            complain(say_stopped(number, arguments, kept))
-        sys.exit(128 + number)
+            complain(say_stopped(told.signal, [*arguments, *more], told.kept))
+        sys.exit(128 + told.signal)
 
 
 def _print_all() -> None:

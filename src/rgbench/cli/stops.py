@@ -30,7 +30,7 @@ _KEPT: Mapping[str, str] = MappingProxyType(
         "stress": "conditions that were computed are in the store; to go on from there",
         "uncertainty": "what was computed of other runs is in the store; to go on from there",
         "explain": "what was computed of other runs is in the store; to go on from there",
-        "predict": "no image was classified, or the table has those that were; to begin again",
+        "predict": "the first images were not yet classified, and there is no table; to begin again",
         "export": "the classifier is written whole at the end, or not at all; to begin again",
         "finetune": "the classifier is written whole at the end, or not at all; to begin again",
         "data": "files that were complete stay; to go on from there",

@@ -21,7 +21,7 @@ from rgbench.finetuning.words import answer, basis, recalibrated, result
 from rgbench.images.domain import Domain
 from rgbench.measures.calibration import Floats
 from rgbench.measures.unlike import fit_unlikeness
-from rgbench.runs.classifier import Classifier, calibrate, load_classifier
+from rgbench.runs.classifier import Classifier, calibrate, check_name, load_classifier
 from rgbench.runs.classifier_card import OWN, ClassifierCard, MemberCard
 from rgbench.runs.export import positions_seen, share_rows, with_limits, without
 from rgbench.runs.trained import Trained
@@ -116,6 +116,7 @@ def finetune(
         result.classifier.save(Path("my-classifier.safetensors"))
     """
     how = spec or FinetuneSpec()
+    check_name(name)
     parent = classifier if isinstance(classifier, Classifier) else load_classifier(classifier)
     how.seeds_of(parent)
     own = read_own(images, labels, parent, options or FolderOptions(), how.folds)

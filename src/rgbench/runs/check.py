@@ -61,6 +61,7 @@ def check_study(study: Study, data: bool = True) -> Study:
     _check_side(runs[0])
     for run in runs:
         _check_views(run)
+        _check_sizes(run)
     if data:
         _check_data(study, runs)
     return canonical
@@ -83,6 +84,26 @@ def _check_views(run: RunSpec) -> None:
         raise SpecError(
             '[augmentation] beam, noise: need linear flux, so frame = "sky" and a preset without a stretch, such as '
             f'"sky", under [images]; found frame = "{run.images.frame}"'
+        )
+
+
+_ANY_SHAPE = 4
+"""Views that images of two different sides can have: without quarter turns (`rgbench.images.augment.views`)."""
+
+
+def _check_sizes(run: RunSpec) -> None:
+    """Refuse views that images of another shape cannot have, and shifts that leave nothing of a source."""
+    size = run.images.size
+    if isinstance(size, tuple) and size[0] != size[1] and run.recipe.views > _ANY_SHAPE:
+        raise SpecError(
+            f"[recipe] views: {run.recipe.views} views need square images, and [images] size is {list(size)}; "
+            "1, 2 and 4 are legal"
+        )
+    most = run.images.field / 2
+    if run.augmentation.shift > most:
+        raise SpecError(
+            f"[augmentation] shift: {run.augmentation.shift:g} was given; at most half of the field, {most:g} "
+            "pixels, is legal"
         )
 
 

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from rgbench.errors import DataError, RgbenchError, SpecError, StoreError
+from rgbench.errors import DataError, RgbenchError, SpecError, StoreError, shown
 from rgbench.images.augment import VIEWS
 from rgbench.images.preprocess import find_preset
 from rgbench.measures.calibration import Floats, apply_temperature, fit_temperature
@@ -30,12 +30,14 @@ from rgbench.training.checkpoint import fit_weights, read_tensors, write_tensors
 SHIPPED = "first-1"
 """The classifier that is taken where none is named."""
 ENDING = ".safetensors"
+LONGEST_NAME = 100
+"""Characters of the name of a classifier."""
 RULE = ConformalRule(alpha=0.1, score="lac", per_class=True)
 """Thresholds of each class's own hold whatever the shares of the classes are."""
 _UNLIKE = ("mean", "components", "training", "validation")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Classifier:
     """Networks that classify images, and what is known of them.
 
@@ -60,6 +62,10 @@ class Classifier:
     card: ClassifierCard
     members: tuple[Trained, ...]
     unlikeness: Unlikeness | None = None
+
+    def __repr__(self) -> str:
+        """Give a line: its card and its weights are longer than a screen."""
+        return f"<Classifier {self.name}: {', '.join(self.classes)}; {len(self.members)} networks>"
 
     @property
     def name(self) -> str:
@@ -93,7 +99,10 @@ class Classifier:
         Parameters
         ----------
         images : ndarray, shape (n, h, w)
-            Raw images of the pixel scale of training, row 0 at the south edge. A larger one is cut to its centre.
+            Raw images of the pixel scale and beam of training, row 0 at the south edge, the source in the middle. A
+            larger one is cut to its centre; noise and sky are measured on all that it shows of the frame of training
+            (150 x 150 pixels for `first-1`), so that a smaller one gives somewhat other numbers. Nothing is flagged:
+            noise gets a class too. `rgbench.classify_files` looks at scale, beam, noise and blanks.
         prepared : bool
             Whether they are prepared already, as `rgbench.runs.inputs.prepare` does.
 
@@ -211,6 +220,14 @@ def load_classifier(path_or_name: Path | str | None = None, device: str = "cpu")
             raise StoreError(f"{path}: is damaged: the tensor {key} has values that are not finite")
     members = tuple(_member(path, number, card, tensors, device) for number in range(len(card.members)))
     return Classifier(card, members, _unlikeness(path, tensors))
+
+
+def check_name(name: str) -> None:
+    """Raise `SpecError` if no classifier can be called so."""
+    if not name.strip() or not name.isprintable() or len(name) > LONGEST_NAME:
+        raise SpecError(
+            f"name: found {shown(name)}; 1 to {LONGEST_NAME} printable characters are legal, as first-1"
+        )
 
 
 def check_classifier_path(path: Path, overwrite: bool) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +26,8 @@ from rgbench.runs.seen import AS_TOLD, OwnImages, SeenImage, see_image
 from rgbench.store.files import check_output, into_place
 from rgbench.store.store import RunRecord, Store
 
-CHUNK = 256
-"""Images that are read and classified together; bounds the memory."""
+CHUNK = 64
+"""Images that are read and classified together; bounds the memory, and what a stop loses."""
 NOT_REACHED = "not looked at: the work was stopped before"
 """Why a file has no class in a table of work that was stopped."""
 
@@ -55,6 +56,8 @@ class Classified:
         Middle of each image in degrees, ICRS; NaN if the header does not tell.
     remarks : list of str
         What was taken on trust of each image, "" for nothing.
+    made_by : str
+        The classifier, its views, the prior and the version of rgbench.
     """
 
     path: list[str]
@@ -67,6 +70,7 @@ class Classified:
     ra: Floats = field(default_factory=lambda: np.zeros(0))
     dec: Floats = field(default_factory=lambda: np.zeros(0))
     remarks: list[str] = field(default_factory=list)
+    made_by: str = ""
 
     def table(self) -> dict[str, NDArray[Any]]:
         """Give the columns with a row for every file: after the images those that were set aside.
@@ -79,13 +83,14 @@ class Classified:
         lacking["source"] = np.array([file_stem(path) for path in paths], dtype=str)
         lacking["path"] = np.array(paths, dtype=str)
         lacking["remark"] = np.array([reason for _, reason in self.set_aside], dtype=str)
+        lacking["classifier"] = np.full(n, self.made_by)
         return {key: np.concatenate((values, lacking[key])) for key, values in own.items()}
 
     def columns(self) -> dict[str, NDArray[Any]]:
         """Give the columns of the images that could be read.
 
         They are source, path, class, one probability per class, and what is known beside it: set (classes with a bar
-        between them), unlike, flags, ra, dec and remark.
+        between them), unlike, flags, ra, dec and remark; classifier says what gave them.
         """
         names = np.array(self.classes)
         known = np.isfinite(self.probabilities).all(axis=1)
@@ -104,6 +109,7 @@ class Classified:
             "ra": self.ra,
             "dec": self.dec,
             "remark": np.array(self.remarks or [""] * len(self.path), dtype=str),
+            "classifier": np.full(len(self.path), self.made_by),
         }
 
 
@@ -212,6 +218,7 @@ class Classifying:
         own: OwnImages = AS_TOLD,
     ) -> None:
         self.classifier, self.own = classifier, own
+        self._made_by = _made_by(classifier, prior)
         self._shares = complete_shares(prior, classifier.classes, classifier.prior) if prior else None
         self.files = find_images(paths, FITS_ENDINGS)
         if not self.files:
@@ -239,7 +246,7 @@ class Classifying:
     def so_far(self) -> Classified:
         """Give what is known by now; the files that were not looked at are set aside."""
         waiting = [SetAside(file.place, NOT_REACHED) for file in self.files[self.done :]]
-        return _joined(self.classifier, self._parts, waiting)
+        return replace(_joined(self.classifier, self._parts, waiting), made_by=self._made_by)
 
     def _part(self, files: Sequence[ImageFile]) -> _Part:
         aside: list[SetAside] = []
@@ -269,6 +276,14 @@ def check_table_path(path: Path, overwrite: bool) -> None:
     """Raise `SpecError` if a table cannot go to a path: before the work, not after it."""
     table_writer(path)
     check_output(path, overwrite)
+
+
+def _made_by(classifier: Classifier, prior: Mapping[str, float] | None) -> str:
+    """Say what gives the classes, so that two tables can be told apart."""
+    shares = [f"prior {','.join(f'{name}={share:g}' for name, share in prior.items())}"] if prior else []
+    views = classifier.members[0].spec.recipe.views
+    words = [classifier.name, f"views {views}", *shares, f"rgbench {metadata.version('rgbench')}"]
+    return "; ".join(words)
 
 
 @dataclass(frozen=True)

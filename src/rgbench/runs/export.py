@@ -19,7 +19,7 @@ from rgbench.measures.combine import combine
 from rgbench.measures.conformal import conformal_sets
 from rgbench.measures.unlike import Unlikeness, fit_unlikeness
 from rgbench.numbers import listed
-from rgbench.runs.classifier import Classifier, calibrate
+from rgbench.runs.classifier import Classifier, calibrate, check_name
 from rgbench.runs.classifier_card import ClassifierCard, MemberCard, ScoreCard, sight
 from rgbench.runs.reopen import StoredRun
 from rgbench.spec import DataSpec, RunSpec
@@ -59,6 +59,9 @@ class ExportChoice:
     model: str = "best"
     not_for: str = NOT_FOR
     domain: Domain | None = None
+
+    def __post_init__(self) -> None:
+        check_name(self.name)
 
 
 def make_classifier(

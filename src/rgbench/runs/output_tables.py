@@ -29,6 +29,8 @@ Columns = Mapping[str, NDArray[Any]]
 TableWriter = Callable[[Path, Columns], None]
 """Writes columns to a path, whose ending is that of the format. No such file is there; it is moved into place later."""
 
+_SKY = {"ra": "pos.eq.ra;meta.main", "dec": "pos.eq.dec;meta.main"}
+"""UCDs of the columns that are angles on the sky, in degrees (IVOA, UCD1+)."""
 _FITS_NAME = 60
 """Characters of the name of a column in FITS: a card takes 68."""
 
@@ -91,12 +93,18 @@ def _write_votable(path: Path, columns: Columns) -> None:
         # A name that is no identifier of XML stays the name; an identifier is made of it.
         warnings.simplefilter("ignore", W03)
         about = {"description": f"Classes by rgbench, format version {VERSION}"}
-        Table(table, meta=about).write(path, format="votable", overwrite=True)
+        _with_units(Table(table, meta=about)).write(path, format="votable", overwrite=True)
 
 
 def _write_fits(path: Path, columns: Columns) -> None:
     table = {_fits_name(name): _in(values, for_ascii) for name, values in columns.items()}
-    Table(table, meta={"RGFORMAT": VERSION}).write(path, format="fits", overwrite=True)
+    _with_units(Table(table, meta={"RGFORMAT": VERSION})).write(path, format="fits", overwrite=True)
+
+
+def _with_units(table: Table) -> Table:
+    for name in _SKY.keys() & set(table.colnames):
+        table[name].unit, table[name].meta["ucd"] = "deg", _SKY[name]
+    return table
 
 
 def _fits_name(name: str) -> str:

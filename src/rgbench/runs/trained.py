@@ -102,6 +102,14 @@ def finite(scores: NDArray[Any], whose: str) -> NDArray[Any]:
     return scores
 
 
+def _as_array(images: Any) -> NDArray[np.generic]:
+    """Give images as an array; a list of arrays of one shape will do."""
+    try:
+        return np.asarray(images)
+    except ValueError as error:
+        raise DataError(f"images are no array (n, rows, columns): {error}") from None
+
+
 def prepared_images(
     images: NDArray[np.generic], spec: RunSpec, prepared: bool = False
 ) -> NDArray[np.float32]:
@@ -113,6 +121,7 @@ def prepared_images(
         If an image is smaller than the field of the network, or cannot be used: all blank, for instance.
     """
     field, frame = spec.images.field, spec.data.frame
+    images = _as_array(images)
     if images.ndim != 3 or min(images.shape[1:]) < field:
         raise DataError(
             f"images have shape {images.shape}; (n, rows, columns) is legal, with {field} or more rows and "

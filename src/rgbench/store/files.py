@@ -37,13 +37,13 @@ def check_output(path: Path, overwrite: bool) -> None:
     StoreError
         If its folder cannot be written to.
     """
-    if path.is_dir():
-        raise SpecError(f"--out {path}: is a folder; name a file")
-    if path.exists() and not overwrite:
-        raise SpecError(f"--out {path}: is there already; choose another name, or give --overwrite")
-    if not path.parent.is_dir():
-        raise SpecError(f"--out {path}: there is no folder {path.parent}; make it first")
     try:
+        if path.is_dir():
+            raise SpecError(f"--out {path}: is a folder; name a file")
+        if path.exists() and not overwrite:
+            raise SpecError(f"--out {path}: is there already; choose another name, or give --overwrite")
+        if not path.parent.is_dir():
+            raise SpecError(f"--out {path}: there is no folder {path.parent}; make it first")
         with TemporaryFile(dir=path.parent):
             pass
     except OSError as error:
@@ -146,6 +146,9 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf8"))
     except FileNotFoundError:
         raise StoreError(f"{path}: there is no such run") from None
+    # Brackets within brackets, too many for Python.
+    except RecursionError:
+        raise StoreError(f"{path}: cannot be read: its lists or tables are nested too deeply") from None
     except (OSError, ValueError) as error:
         raise StoreError(f"{path}: cannot be read: {one_line(error)}") from error
 

@@ -101,15 +101,18 @@ def show_card(choice: Choice, console: Console) -> None:
 
 def export(run_ids: Sequence[str], wanted: Export, place: StorePlace, console: Console) -> None:
     """Make a classifier of stored runs."""
-    model = check_model(wanted.model)
+    choice = ExportChoice(wanted.name, check_model(wanted.model))
     check_classifier_path(wanted.out, wanted.overwrite)
     store, device = open_store(place.store), choose_device(place.device)
     runs: list[StoredRun] = []
     for run_id in run_ids:
         dataset = runs[0].dataset if runs else None
-        runs.append(StoredRun(run_id, store, model, device, dataset))
+        runs.append(StoredRun(run_id, store, choice.model, device, dataset))
+    twice = [run_id for run_id, n in Counter(run.run_id for run in runs).items() if n > 1]
+    if twice:
+        raise SpecError(f"run {twice[0]} is named twice; each votes once")
     views = [views_of(run) for run in runs]
-    classifier = make_classifier(runs, ExportChoice(wanted.name, model), views)
+    classifier = make_classifier(runs, choice, views)
     classifier.save(wanted.out)
     say(console, *card_lines(classifier.card))
     say_written(wanted.out, console)
@@ -148,8 +151,9 @@ def _run(work: Classifying, table: Table, console: Console) -> Classified:
             write_table(table.out, work.so_far(), table.overwrite)
             stop.kept = (
                 f"{table.out} has the first {work.done} of {len(work.files)} images, and the others without a class; "
-                "to begin again, with --overwrite"
+                "to begin again"
             )
+            stop.again = ("--overwrite",)
         raise
 
 
@@ -177,4 +181,5 @@ def _say_counts(result: Classified, out: Path, console: Console) -> None:
     say(
         console,
         f"{len(classes)} sources ({', '.join(counts + none)}), {len(result.set_aside)} set aside: {out}",
+        "What its columns and the flags say: docs/predict.md",
     )

@@ -16,7 +16,11 @@ from rgbench.store.tables import MODELS
 
 def open_store(path: Path) -> Store:
     """Open a store that is there; raise `SpecError` rather than make an empty one."""
-    if not path.exists():
+    try:
+        there = path.exists()
+    except OSError as error:
+        raise SpecError(f"--store {path}: cannot be looked at: {error.strerror or error}") from error
+    if not there:
         raise SpecError(f"--store {path}: there is no such folder; rgbench quickstart makes one")
     return Store(path)
 

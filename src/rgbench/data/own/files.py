@@ -133,7 +133,7 @@ def find_images(paths: Sequence[Path | str], endings: Sequence[str] = ENDINGS) -
     ['a', 'b']
     """
     found: list[ImageFile] = []
-    for path in map(Path, paths):
+    for path in map(Path, [paths] if isinstance(paths, (str, Path)) else paths):
         try:
             if path.is_dir():
                 found += list_images(sorted(path.rglob("*")), endings)
