@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from rgbench.data.own.labels import CLASS_WORDS
+from rgbench.data.own.sources import ALIASES, LESS_USUAL
 from rgbench.extensions import ENTRY_POINTS
 from rgbench.images.domain import Oddity, words
 from rgbench.runs.classify import Classified
@@ -103,6 +105,17 @@ def test_the_values_of_modern_are_those_of_the_protocol():
             values = [json.loads(cell) if "`" not in cell else cell.strip("`") for cell in shown]
             own = [getattr(spec, key) for key in keys]
             assert [str(v).lower() for v in own] == [str(v).lower() for v in values] or own == values, keys
+
+
+def test_every_usual_word_of_a_table_is_listed():
+    text = (ROOT / "docs" / "data.md").read_text(encoding="utf8")
+    rows = dict(
+        re.findall(r"^\| `?(\w+)`? \| (.*) \|$", text.split("### Words that are understood")[1], re.MULTILINE)
+    )
+    for key, aliases in ALIASES.items():
+        usual = [*aliases, *(LESS_USUAL if key == "name" else ())]
+        assert re.findall(r"`([^`]+)`", rows[key]) == usual
+    assert {name: tuple(re.findall(r"`([^`]+)`", rows[name])) for name in CLASS_WORDS} == CLASS_WORDS
 
 
 def test_every_flag_and_column_of_predict_is_explained():

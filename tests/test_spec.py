@@ -252,6 +252,10 @@ def test_what_is_not_used_does_not_enter_the_id():
     assert (
         runs_of(data=DataSpec(columns={"ra": "RA"}, cutout=300.0, cutout_scale=1.8))[0].run_id == plain.run_id
     )
+    left_out = runs_of(data=DataSpec(leave_out=("Hybrid",)))[0]
+    assert left_out.run_id == plain.run_id, "the checksum says what came of it"
+    assert left_out.settings()["data"]["leave_out"] == ["Hybrid"]
+    assert "leave_out" not in plain.settings()["data"]
     assert runs_of(data=DataSpec(shared="refuse"))[0].run_id == plain.run_id
     for other in (DataSpec(test="mirabest-f"), DataSpec(train_limit=100), DataSpec(split="fold-0")):
         assert runs_of(data=other)[0].run_id != plain.run_id

@@ -172,6 +172,17 @@ def is_number(value: object) -> TypeGuard[float]:
     return isinstance(value, (int, float)) and math.isfinite(value)
 
 
+def counted(n: int, noun: str) -> str:
+    """Write a number with its noun, of which the plural ends in s.
+
+    Examples
+    --------
+    >>> counted(1, "source"), counted(0, "source"), counted(1200, "image")
+    ('1 source', '0 sources', '1,200 images')
+    """
+    return f"{n:,} {noun}{'' if n == 1 else 's'}"
+
+
 NAMED = 4
 """Networks named in a list, and pairs said in full in the answer."""
 

@@ -42,6 +42,7 @@ OWN_KEYS = (
     "class_labels",
     "columns",
     "labels",
+    "leave_out",
     "cutout",
     "cutout_scale",
     "about",
@@ -54,7 +55,7 @@ _OWN_DATA = {"path", *OWN_KEYS}
 
 _LATER: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
-        "data": ("about", "image_scale", "plane"),
+        "data": ("about", "image_scale", "leave_out", "plane"),
         "images": ("frame", "beam"),
         "augmentation": ("beam", "noise"),
         "recipe": ("labels",),
@@ -71,11 +72,11 @@ class DataSpec(Frozen):
     refused, as `shared` says.
 
     `path`, `manifest` and `class_labels` say where one's own data are, `columns` and `labels` what the table's
-    columns and labels mean, `cutout` (arcseconds) and `cutout_scale` (arcseconds per pixel) to which field
-    every image is brought, `about` the middle of that field (the position in the table, unless it is "image"),
-    `plane` which plane of cubes is taken, and `beam` (arcseconds) and `image_scale` (arcseconds per pixel) what headers
-    do not tell. They do not enter the id of a run, since `checksum` says what came of them. It, `frame` (rows and
-    columns of the images) and `pixel_scale` (arcseconds) are filled in from the data.
+    columns and labels mean, `leave_out` which labels count as none, `cutout` (arcseconds) and `cutout_scale`
+    (arcseconds per pixel) to which field every image is brought, `about` the middle of that field (the position in the
+    table, unless it is "image"), `plane` which plane of cubes is taken, and `beam` (arcseconds) and `image_scale`
+    (arcseconds per pixel) what headers do not tell. They do not enter the id of a run, since `checksum` says what came
+    of them. It, `frame` (rows and columns of the images) and `pixel_scale` (arcseconds) are filled in from the data.
     """
 
     name: str = "first-galaxy-data"
@@ -94,6 +95,7 @@ class DataSpec(Frozen):
     class_labels: str | None = None
     columns: dict[str, str] = Field(default_factory=dict)
     labels: dict[str, str] = Field(default_factory=dict)
+    leave_out: tuple[str, ...] = Field((), max_length=MOST_LISTED)
     cutout: Number | None = Field(None, gt=0, le=36_000)
     cutout_scale: Number | None = Field(None, gt=0)
     about: Literal["source", "image"] | None = None

@@ -69,8 +69,8 @@ def test_from_a_folder_and_a_table_to_a_file_that_predict_reads(tmp_path, monkey
     assert "FRI: of 12, mine-1 recognises" in out
     assert "You have no source of Bent" in out
     assert (
-        "was trained on all 36 labelled sources (12 Compact, 12 FRI, 12 FRII). 12 sources without a label"
-        in out
+        "was trained on all 36 labelled sources (12 Compact, 12 FRI, 12 FRII). "
+        "12 sources with the label 'odd' are left out, as asked" in out
     )
     assert "rgbench predict FOLDER --classifier mine-1.safetensors" in out
     card = load_classifier(tmp_path / "mine-1.safetensors").card

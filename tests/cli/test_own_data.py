@@ -13,7 +13,10 @@ from rich.console import Console
 
 from rgbench.cli.app import main
 from rgbench.cli.work.data import NAMED, say_loaded
-from rgbench.data.own.folder import load_folder
+from rgbench.data.own.folder import FolderOptions, load_folder
+from rgbench.data.own.labels import LabelRule
+from rgbench.data.own.sources import SourceColumns
+from rgbench.errors import DataError
 from rgbench.spec import read_study
 
 
@@ -80,11 +83,115 @@ def test_a_run_says_the_counts_of_check(tmp_path, capsys):
     screen = Console(width=300)
     say_loaded(load_folder(tmp_path / "d"), screen)
     loaded = capsys.readouterr().out
-    assert loaded.startswith("8 sources loaded, 1 set aside\nset aside: ")
+    assert loaded.startswith("8 sources loaded, 1 set aside\nNo source has a label: ")
     assert loaded.count("the header tells no position") == NAMED
-    assert "and 3 more: rgbench data check lists them" in loaded
+    assert "and 3 more: rgbench data check --all lists them" in loaded
     _, said = run(capsys, "data", "check", tmp_path / "d")
     assert "9 images: 8 ok, 0 repaired, 1 set aside" in said
+
+
+@pytest.fixture
+def survey(tmp_path) -> Path:
+    """Eight images on the sky, of which a table names the right positions, three labels and two files that are not."""
+    for i in range(8):
+        write(tmp_path / f"d/s{i}.fits", (40, 40), 150.0 + i, seed=i)
+    labels = ["fri", "WAT", "FR II", "", "n/a", "Hybrid", "hybrid", "FRI"]
+    rows = [f"s{i}.fits,{150 + i},30,{label}" for i, label in enumerate(labels)]
+    lines = ["File_ID,RA,Dec,kind", *rows, "gone.fits.gz,1,2,FRI"]
+    (tmp_path / "t.csv").write_text("\n".join(lines) + "\n")
+    return tmp_path
+
+
+def check(capsys, survey: Path, *options: object) -> tuple[int, str]:
+    return run(
+        capsys, "data", "check", survey / "d", "-f", survey / "t.csv", "--column", "label=kind", *options
+    )
+
+
+def test_check_counts_classes_and_says_who_has_no_label(survey, capsys):
+    code, said = check(capsys, survey)
+    assert (code, "unknown label 'Hybrid'" in said, "--leave-out WORD" in said) == (1, True, True)
+    code, said = check(capsys, survey, "--leave-out", "Hybrid")
+    assert code == 0, said
+    assert "2 sources with the label 'Hybrid' are left out, as asked" in said
+    assert "2 of 9 sources in the table are without a label" in said
+    assert "Classes: 2 FRI, 1 FRII, 1 Bent, 4 without a label No source is Compact:" in said
+    assert "gone.fits.gz: in the manifest, but missing" in said
+    assert "gone.fits.gz.fits" not in said
+    assert "8 images: 8 ok, 0 repaired, 0 set aside; 1 row of the table without an image" in said
+    assert "odd" not in said
+
+
+def test_a_run_says_the_same_and_a_study_leaves_out_what_it_names(survey, capsys, monkeypatch):
+    monkeypatch.chdir(survey)
+    text = (
+        'networks = ["mcrgnet"]\n[data]\npath = "d"\nmanifest = "t.csv"\ncolumns = { label = "kind" }\n'
+        'split = "becker2021"\n'
+    )
+    (survey / "s.toml").write_text(text)
+    code, said = run(capsys, "run", "s.toml", "--store", "store", "--device", "cpu")
+    assert (code, "unknown label 'Hybrid'" in said, "leave_out = [" in said) == (1, True, True)
+    (survey / "s.toml").write_text(
+        text + 'leave_out = ["hybrid"]\nlabels = { wat = "fri" }\n[images]\nfield = 32\n'
+    )
+    code, said = run(capsys, "run", "s.toml", "--store", "store", "--device", "cpu")
+    assert "8 sources loaded, 1 set aside Classes: 3 FRI, 1 FRII, 4 without a label" in said
+    assert "No source is Compact or Bent: a network that is trained on these data will not know it" in said
+    assert "2 sources with the label 'hybrid' are left out, as asked" in said
+    assert (code, "train_size and validation_size under [data] of a study" in said) == (1, True)
+    (survey / "s.toml").write_text('networks = ["mcrgnet"]\n[data]\nleave_out = ["Hybrid"]\n')
+    code, said = run(capsys, "run", "s.toml")
+    assert (code, "[data] leave_out: goes with path" in said) == (2, True)
+
+
+def test_equal_complaints_are_shortened_unless_all_are_asked_for(survey, capsys):
+    table = (survey / "t.csv").read_text().replace("File_ID", "which")
+    (survey / "t.csv").write_text(table)
+    code, said = check(capsys, survey, "--leave-out", "Hybrid")
+    assert said.count("in the manifest, but missing") == NAMED
+    assert said.count("not in the manifest") == NAMED
+    assert "and 4 more like these; --all names them" in said
+    assert "and 3 more like these; --all names them" in said
+    assert "no column of names or files was found among which, RA, Dec, kind" in said
+    assert "--column name=which" in said
+    assert "error: " in said
+    assert (code, "none of the images can be used" in said) == (1, True)
+    _, said = check(capsys, survey, "--leave-out", "Hybrid", "--all")
+    assert said.count("in the manifest, but missing") == 9
+    assert "more like these" not in said
+
+
+def test_what_is_only_cut_is_not_called_repaired(survey, capsys):
+    code, said = check(capsys, survey, "--leave-out", "Hybrid", "--size", 36)
+    assert code == 0
+    assert "8 images: 0 ok, 8 cut to size, 0 repaired, 0 set aside" in said
+    assert "copied" not in said, "healthy images are not listed"
+    _, said = check(capsys, survey, "--leave-out", "Hybrid", "--size", 36, "--pixel-scale", 2.5)
+    assert "8 images: 0 ok, 8 resampled, 0 repaired, 0 set aside" in said
+
+
+def test_a_wrong_unit_of_the_positions_is_suspected_where_all_images_are_far_off(survey, capsys):
+    table = (survey / "t.csv").read_text()
+    (survey / "t.csv").write_text(
+        "\n".join(
+            line.replace(f",{150 + i},", f",{(150 + i) / 15},")
+            for line in table.splitlines()
+            for i in [int(line[1]) if line[1].isdigit() else 0]
+        )
+    )
+    hint = "8 of 8 images are more than a degree off their positions in the table: the unit"
+    code, said = check(capsys, survey, "--leave-out", "Hybrid")
+    assert (code, hint in said) == (1, True)
+    assert "degrees off the position in the manifest" in said
+    assert "arcsec off" not in said
+    rule = LabelRule(unlabelled=("Hybrid",))
+    options = FolderOptions(SourceColumns(label="kind"), rule)
+    with pytest.raises(DataError, match=hint):
+        load_folder(survey / "d", survey / "t.csv", options=options)
+    (survey / "t.csv").write_text(table.replace("0,30,fri", "0,31.5,fri"))
+    _, said = check(capsys, survey, "--leave-out", "Hybrid")
+    assert "its middle is 1.5 degrees off" in said
+    assert hint[7:] not in said
 
 
 def test_about_and_plane_are_keys_of_a_study(tmp_path, capsys):

@@ -125,7 +125,10 @@ def test_the_2021_split_of_a_data_set_keeps_its_order():
 
 
 def test_a_split_that_leaves_no_test_source_is_an_error():
-    with pytest.raises(DataError, match="the test set is empty: 40 labelled sources"):
+    with pytest.raises(
+        DataError,
+        match="the test set is empty: 40 labelled sources.* such as 5 and 2: train_size and validation_size",
+    ):
         becker2021(make(), 8901, train=8, validation=2)
 
 

@@ -19,8 +19,9 @@ from statsmodels.stats.proportion import proportion_confint
 
 import rgbench
 from rgbench.data.leakage import near_any
+from rgbench.data.own.labels import LabelRule
 from rgbench.data.own.plan import FolderOptions
-from rgbench.data.own.sources import LabelRule, SourceColumns
+from rgbench.data.own.sources import SourceColumns
 from rgbench.errors import DataError, RgbenchError, SpecError
 from rgbench.finetuning.finetune import finetune
 from rgbench.finetuning.own import read_own
@@ -345,8 +346,8 @@ TABLES = {
     ),
     "few": (few, "has only 4 Bent; 10 sources or more of each class that stands there are needed"),
     "unknown": (
-        lambda rows: {**rows, "zzz": "Wat"},
-        r"row 81 \(zzz\): unknown label 'Wat'.*legal are Compact, FRI",
+        lambda rows: {**rows, "zzz": "Odd"},
+        r"row 81 \(zzz\): unknown label 'Odd'.*legal are Compact, FRI",
     ),
     "no label": (lambda rows: dict.fromkeys(rows, ""), "no source has a label"),
 }
@@ -370,6 +371,23 @@ def test_sources_that_are_all_known_are_refused(sky, own, parent, monkeypatch):
     seen = tuple(zip(own.catalogue.ra.tolist(), own.catalogue.dec.tolist(), strict=True))
     with pytest.raises(DataError, match="toy-1 was trained on 80 of these 80 sources.* there are none"):
         finetune(sky, classifier=with_seen(parent, seen))
+
+
+def test_all_reasons_are_given_at_once_where_the_table_tells_positions(tmp_path, sky, truth, own, parent):
+    names, places = own.catalogue.source_id.tolist(), zip(own.catalogue.ra, own.catalogue.dec, strict=True)
+    rows = [(name, truth[name], *place) for name, place in zip(names, places, strict=True)]
+    few_bent = [row for row in rows if row[1] != "Bent"] + [row for row in rows if row[1] == "Bent"][:4]
+    table = tmp_path / "table.csv"
+    with table.open("w", newline="") as file:
+        csv.writer(file).writerows([("name", "class", "ra", "dec"), *few_bent])
+    seen = tuple((float(ra), float(dec)) for _, label, ra, dec in rows if label in ("FRI", "FRII"))
+    with pytest.raises(
+        DataError, match=r"has only 4 Bent; .* Besides, toy-1 was trained on 40 of these 64 sources"
+    ):
+        read_own(sky, table, with_seen(parent, seen), FolderOptions())
+    with pytest.raises(DataError) as caught:
+        read_own(sky, table, parent, FolderOptions())
+    assert "Besides" not in str(caught.value)
 
 
 def test_images_that_cannot_be_used_are_named_where_too_few_are_left(tmp_path, sky, parent):

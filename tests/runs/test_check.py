@@ -83,7 +83,7 @@ WRONG = [
     ),
     ({"data": {"path": ".", "manifest": "no.csv"}}, r"\[data\] manifest: no.csv: there is no such file"),
     ({"data": {"path": ".", "columns": {"rra": "x"}}}, "columns: unknown key 'rra'"),
-    ({"data": {"path": ".", "labels": {"1": "FR1"}}}, "labels: '1' is mapped to 'FR1'"),
+    ({"data": {"path": ".", "labels": {"1": "FR3"}}}, "labels: '1' is mapped to 'FR3'"),
     ({"data": {"checksum": "abc"}}, r"\[data\] checksum: is filled in from the data; leave it out"),
     (
         {"schedule": [{"network": "convxpress", "learning_rate": 1, "epochs": 1}]},
@@ -273,6 +273,14 @@ def test_a_class_without_training_or_test_source_is_refused_by_name(sides, side)
     )
     with pytest.raises(DataError, match=message):
         check_sides(published_split(dataset), dataset)
+
+
+def test_of_a_drawn_split_the_sizes_are_said_to_be_too_large():
+    dataset = toy(8, sides="ttttvvev")
+    drawn = replace(published_split(dataset), name="becker2021")
+    message = "of the class two .*: give smaller numbers for train_size and validation_size, or label more"
+    with pytest.raises(DataError, match=message):
+        check_sides(drawn, dataset)
 
 
 def test_another_data_set_to_test_on_need_not_have_every_class():

@@ -30,11 +30,23 @@ ManifestOption = Annotated[
 ]
 ColumnsOption = Annotated[
     list[str] | None,
-    typer.Option("--column", help="What a column is called there, e.g. ra=RA_J2000; may be repeated."),
+    typer.Option(
+        "--column",
+        help="What a column is called there, e.g. ra=RA_J2000; name, path, position, ra, dec, label, redshift, size; "
+        "may be repeated.",
+    ),
 ]
 LabelsOption = Annotated[
     list[str] | None,
-    typer.Option("--label", help="What a label means, e.g. wat=Bent; may be repeated."),
+    typer.Option("--label", help="What a label means, e.g. odd=Bent; may be repeated."),
+]
+
+
+LeaveOutOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--leave-out", help="A label that counts as none: its sources are left out; may be repeated."
+    ),
 ]
 
 
@@ -86,6 +98,7 @@ def check_data(
     manifest: ManifestOption = None,
     columns: ColumnsOption = None,
     labels: LabelsOption = None,
+    leave_out: LeaveOutOption = None,
     pixel_scale: Annotated[
         float | None,
         typer.Option(
@@ -105,13 +118,20 @@ def check_data(
         ),
     ] = "source",
     plane: PlaneOption = None,
+    every: Annotated[
+        bool,
+        typer.Option("--all", help="Name every file; otherwise the first 5 of each complaint are named."),
+    ] = False,
 ) -> None:
-    """Say of every file what is wrong with it and what would be done; nothing is changed."""
+    """Say of every file what is wrong with it and what would be done; nothing is changed.
+
+    The exit code is 0 if images can be used, though others were set aside, and 1 if none can be used.
+    """
     from rgbench.cli.work import data as work
 
-    cut = work.Cutting(pixel_scale, size, about, plane)
-    options = work.folder_options(columns or [], labels or [], cut)
-    work.check_data(name, manifest, options, console())
+    meanings = work.Meanings(columns or [], labels or [], leave_out or [])
+    options = work.folder_options(meanings, work.Cutting(pixel_scale, size, about, plane))
+    work.check_data(name, manifest, options, console(), every)
 
 
 @app.command("overlap")
@@ -177,6 +197,7 @@ def build_data(
     workers: Annotated[int, typer.Option("--workers", help="Requests under way at once.")] = 4,
     columns: ColumnsOption = None,
     labels: LabelsOption = None,
+    leave_out: LeaveOutOption = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Fetch anew what is there.")] = False,
 ) -> None:
     """Fetch cutouts by position from a public service; a run that was stopped goes on.
@@ -191,7 +212,7 @@ def build_data(
     spec = BuildSpec(
         survey, angle, pixel_scale, hips, server, rate=rate, workers=workers, overwrite=overwrite
     )
-    options = work.folder_options(columns or [], labels or [])
+    options = work.folder_options(work.Meanings(columns or [], labels or [], leave_out or []))
     work.build_data(catalogue, folder, spec, options, console())
 
 

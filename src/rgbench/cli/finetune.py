@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from rgbench.cli.data import ColumnsOption, LabelsOption
+from rgbench.cli.data import ColumnsOption, LabelsOption, LeaveOutOption
 from rgbench.cli.options import DeviceOption, ImageScaleOption, PlaneOption
 from rgbench.cli.screen import console
 
@@ -24,13 +24,7 @@ def finetune(
     ] = None,
     columns: ColumnsOption = None,
     meanings: LabelsOption = None,
-    leave_out: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--leave-out",
-            help="A label that counts as unlabelled: its sources are left out; may be repeated.",
-        ),
-    ] = None,
+    leave_out: LeaveOutOption = None,
     classifier: Annotated[
         str | None,
         typer.Option(
@@ -67,9 +61,11 @@ def finetune(
     not trained on its part, and by the classifier as it was. What is said is the difference, with an interval.
     """
     from rgbench.cli.work import finetune as work
+    from rgbench.cli.work.data import Meanings
     from rgbench.finetuning.spec import FinetuneSpec
 
     spec = FinetuneSpec(epochs, learning_rate, folds, work.parse_seeds(seeds))
-    sources = work.Sources(images, labels, columns or [], meanings or [], leave_out or [], pixel_scale, plane)
+    said = Meanings(columns or [], meanings or [], leave_out or [])
+    sources = work.Sources(images, labels, said, pixel_scale, plane)
     target = work.Target(out, name or out.stem, overwrite)
     work.finetune(sources, work.Start(classifier, device), spec, target, console())

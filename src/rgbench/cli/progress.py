@@ -9,7 +9,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 
 from rgbench.cli.screen import say, warn
 from rgbench.escapes import visible
-from rgbench.numbers import duration
+from rgbench.numbers import counted, duration
 from rgbench.runs.device import emulates_bfloat16
 from rgbench.runs.plan import Plan, estimate_seconds
 from rgbench.runs.study import measure_rate
@@ -74,7 +74,9 @@ class TerminalListener:
         """Say how many runs there are, how many are done, and how long the rest will take if long."""
         self._plan = plan
         missing = plan.missing
-        found = f"{len(plan.runs)} runs, {len(plan.runs) - len(missing)} of them in the store already"
+        found = (
+            f"{counted(len(plan.runs), 'run')}, {len(plan.runs) - len(missing)} of them in the store already"
+        )
         say(self.console, found)
         if any(spec.recipe.precision == "bfloat16" for spec in missing) and emulates_bfloat16(self.device):
             warn(

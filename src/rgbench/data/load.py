@@ -5,8 +5,9 @@ from __future__ import annotations
 from rgbench.data.catalogue import DataSet
 from rgbench.data.combine import train_here_test_there
 from rgbench.data.own.folder import load_folder
+from rgbench.data.own.labels import LabelRule
 from rgbench.data.own.plan import FolderOptions
-from rgbench.data.own.sources import LabelRule, SourceColumns
+from rgbench.data.own.sources import SourceColumns
 from rgbench.data.sets import load_data
 from rgbench.images.cutout import CutoutSpec
 from rgbench.spec import DataSpec
@@ -27,7 +28,7 @@ def folder_options(spec: DataSpec) -> FolderOptions:
     """Give how the images of one's own folder are read; `SpecError` or `DataError` says what is wrong."""
     cut = None if spec.cutout is None else CutoutSpec(size_arcsec=spec.cutout, pixel_scale=spec.cutout_scale)
     about = spec.about or FolderOptions.about
-    rule = LabelRule(mapping=spec.labels)
+    rule = LabelRule(mapping=spec.labels, unlabelled=spec.leave_out)
     return FolderOptions(
         SourceColumns.of(spec.columns), rule, cut, about, spec.plane, spec.beam, spec.image_scale
     )

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from rgbench.data.catalogue import Catalogue, DataSet, Flag
 from rgbench.data.leakage import assert_no_leak
 from rgbench.errors import DataError, SpecError
+from rgbench.numbers import counted
 from rgbench.seeds import numpy_generator
 
 SIDES = ("train", "validation", "test")
@@ -135,10 +136,18 @@ def becker2021(dataset: DataSet, seed: int, train: int = 250, validation: int = 
         order += index
         if not index:
             raise DataError(
-                f"the {side} set is empty: {len(labelled)} labelled sources, {train} wanted per class for "
-                f"training and {validation} for validation; give smaller numbers"
+                f"the {side} set is empty: {counted(len(labelled), 'labelled source')}, {train} wanted per class for "
+                f"training and {validation} for validation. Give smaller numbers{_smaller(catalogue.label)}: "
+                "train_size and validation_size under [data] of a study, --train_size and --val_size in quickstart"
             )
     return _without_leaks("becker2021", catalogue, assignment, np.array(order, dtype=np.int64))
+
+
+def _smaller(label: NDArray[np.int64]) -> str:
+    """Propose numbers that leave sources of the smallest class for the test; "" if it has too few for that."""
+    counts = np.bincount(label[label >= 0])
+    fewest = min(counts[counts > 0].tolist(), default=0)
+    return f", such as {fewest // 2} and {fewest // 4}" if fewest >= 4 else ""
 
 
 def published_split(dataset: DataSet, name: str = "published") -> Split:

@@ -17,8 +17,8 @@ from rgbench.data.leakage import RADIUS
 from rgbench.data.overlap import close_pairs
 from rgbench.data.own.files import read_image
 from rgbench.data.own.folder import placed
+from rgbench.data.own.labels import LabelRule
 from rgbench.data.own.plan import FolderOptions, Wanted, plan_folder
-from rgbench.data.own.sources import LabelRule
 from rgbench.data.surveys.surveys import surveys
 from rgbench.diagnostics.disturbances import BEAM, SIMULATED
 from rgbench.errors import DataError, SpecError

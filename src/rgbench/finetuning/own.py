@@ -21,6 +21,7 @@ from rgbench.errors import DataError, SpecError
 from rgbench.finetuning.spec import LEAST
 from rgbench.images.domain import FORBIDDING, Looked, words
 from rgbench.images.preprocess import central_crop
+from rgbench.numbers import counted
 from rgbench.runs.classifier import Classifier
 from rgbench.runs.classifier_card import ClassifierCard
 from rgbench.runs.inputs import kept_side
@@ -51,8 +52,8 @@ class OwnSources:
         What each image shows.
     set_aside : tuple of SetAside
         Images that could not be used, with the reason.
-    unlabelled : int
-        Number of rows, or images, without a label.
+    remarks : tuple of str
+        What should be known of how the table was read, and of sources without a label.
     """
 
     where: str
@@ -63,7 +64,7 @@ class OwnSources:
     prepared: NDArray[np.float32]
     looked: tuple[Looked, ...]
     set_aside: tuple[SetAside, ...] = ()
-    unlabelled: int = 0
+    remarks: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.catalogue)
@@ -151,7 +152,8 @@ def read_own(
     where, wanted = str(labels or images), [w for w in plan.wanted if w.label]
     if labels is None:
         check_names(wanted)
-    _check_classes(where, Counter(w.label for w in wanted), classifier.classes)
+    also = _too_few_unseen(wanted, classifier)
+    _check_classes(where, Counter(w.label for w in wanted), classifier.classes, also=also)
     _check_folds(folds, len(wanted), "labelled sources")
     kept, aside = _seen(wanted, classifier.card, OwnImages(options.pixel_scale, options.plane))
     found = Counter(w.label for w, _ in kept)
@@ -159,7 +161,7 @@ def read_own(
         where, found, classifier.classes, f"; {len(aside)} were set aside: {_first(aside)}" if aside else ""
     )
     own = _assembled(Path(images), where, kept, classifier.card)
-    own = replace(own, set_aside=tuple(aside), unlabelled=len(plan.wanted) - len(wanted))
+    own = replace(own, set_aside=tuple(aside), remarks=plan.remarks)
     _check_scored(own, classifier.name)
     return own
 
@@ -232,8 +234,13 @@ def _padded(image: NDArray[np.float32], side: int) -> NDArray[np.float32]:
     return np.pad(cut, [(b, side - have - b) for b, have in zip(before, cut.shape, strict=True)])
 
 
-def _check_classes(where: str, counts: Counter[str], classes: tuple[str, ...], more: str = "") -> None:
-    """Raise `DataError` unless there are two classes of `LEAST` sources, and none of fewer."""
+def _check_classes(
+    where: str, counts: Counter[str], classes: tuple[str, ...], more: str = "", also: str = ""
+) -> None:
+    """Raise `DataError` unless there are two classes of `LEAST` sources, and none of fewer.
+
+    `more` is said beside what was found, `also` is another reason, which is said at the end.
+    """
     unknown = sorted(set(counts) - set(classes))
     if unknown:
         raise DataError(f"{where}: unknown class {unknown[0]!r}; legal are {', '.join(classes)}")
@@ -246,8 +253,33 @@ def _check_classes(where: str, counts: Counter[str], classes: tuple[str, ...], m
     if few:
         raise DataError(
             f"{where}: has only {', '.join(few)}{more}; {LEAST} sources or more of each class that stands there are "
-            "needed: label more, or leave the class out"
+            f"needed: label more, or leave the class out{also}"
         )
+
+
+def _too_few_unseen(wanted: list[Wanted], classifier: Classifier) -> str:
+    """Say that too few sources can be scored, as far as the positions in the table tell; "" if they do not."""
+    near = near_any(
+        np.array([w.ra for w in wanted], dtype=np.float64),
+        np.array([w.dec for w in wanted], dtype=np.float64),
+        np.array(classifier.card.seen, dtype=np.float64).reshape(-1, 2),
+    )
+    unseen = Counter(w.label for w, known in zip(wanted, near.tolist(), strict=True) if not known)
+    if sum(n >= LEAST for n in unseen.values()) >= 2:
+        return ""
+    return (
+        f". Besides, {_unscorable(classifier.name, int(near.sum()), len(wanted), unseen, classifier.classes)}"
+    )
+
+
+def _unscorable(name: str, known: int, n: int, unseen: Counter[str], classes: tuple[str, ...]) -> str:
+    """Say how many sources the classifier has seen, how many it has not, and what is needed."""
+    found = ", ".join(f"{unseen[c]} {c}" for c in classes if unseen[c]) or "none"
+    return (
+        f"{name} was trained on {known} of these {counted(n, 'source')}, or on neighbours of theirs; of those that it "
+        f"has not seen there are {found}. To compare, {LEAST} or more of each of two classes are needed: label sources "
+        "that it has not seen"
+    )
 
 
 def _first(aside: list[SetAside]) -> str:
@@ -259,10 +291,6 @@ def _check_scored(own: OwnSources, name: str) -> None:
     """Raise `DataError` unless two classes or more can be scored."""
     if len(np.unique(own.catalogue.label[own.scored])) >= 2:
         return
-    unseen = np.bincount(own.catalogue.label[~own.known], minlength=len(own.classes))
-    found = ", ".join(f"{n} {c}" for n, c in zip(unseen.tolist(), own.classes, strict=True) if n) or "none"
-    raise DataError(
-        f"{own.where}: {name} was trained on {int(own.known.sum())} of these {len(own)} sources, or on neighbours of "
-        f"theirs; of those that it has not seen there are {found}. To compare, {LEAST} or more of each of two classes "
-        "are needed: label sources that it has not seen"
-    )
+    unseen = Counter(own.classes[k] for k in own.catalogue.label[~own.known].tolist())
+    known = int(own.known.sum())
+    raise DataError(f"{own.where}: {_unscorable(name, known, len(own), unseen, own.classes)}")

@@ -9,7 +9,7 @@ import numpy as np
 from rgbench.finetuning.own import OwnSources
 from rgbench.finetuning.spec import LEAST
 from rgbench.finetuning.verdict import WANTED, BeforeAfter
-from rgbench.numbers import PERCENT, interval, listed, points, rounded_up
+from rgbench.numbers import PERCENT, counted, interval, listed, points, rounded_up
 from rgbench.statistics.significance import Interval
 
 
@@ -64,7 +64,10 @@ def basis(
         lines.append(f"{before} tells no positions: whether it was trained on your sources is not known.")
     lost = int((~np.isfinite(own.catalogue.ra)).sum())
     if lost and knows_positions:
-        lines.append(f"{lost} sources have no position: whether {before} was trained on them is not known.")
+        those = f"{counted(lost, 'source')} without a position"
+        lines.append(
+            f"{those}: whether {before} was trained on {'it' if lost == 1 else 'them'} is not known."
+        )
     return lines + (_classes(found, own) if trained else [])
 
 

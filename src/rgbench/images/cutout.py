@@ -17,6 +17,8 @@ from rgbench.images.sky import CYLINDRICAL
 
 ORDERS = {0: "nearest pixel", 1: "bilinear", 3: "cubic spline"}
 """Orders of interpolation."""
+COPIED = "copied"
+"""Method of a field that has the very pixels of the image."""
 TOLERANCE = 0.01
 """Pixels by which places may be off whole ones for pixels to be copied instead of interpolated."""
 _PER_PIXEL = re.compile(r"/\s*pix(?:els?)?\b|\bpix(?:els?)?\s*(?:\^|\*\*)?\s*\(?-1", re.IGNORECASE)
@@ -167,7 +169,7 @@ def cutout(image: FitsImage, ra: float, dec: float, spec: CutoutSpec) -> Cutout:
     side = spec.side(scale)
     start = _whole_offset(image, (ra, dec), side, scale)
     if start is not None:
-        pixels, method = _copied(image.pixels, start, side), "copied"
+        pixels, method = _copied(image.pixels, start, side), COPIED
     else:
         pixels, method = _resampled(image, (ra, dec), side, scale, spec.order)
     coverage = float(np.isfinite(pixels).mean())

@@ -17,6 +17,7 @@ from rgbench.networks import canonical_name, describe_network, networks
 from rgbench.networks.facts import NetworkFacts
 from rgbench.networks.notation.analysis import analyse, split_output
 from rgbench.networks.notation.notation import parse_layers, to_text
+from rgbench.numbers import counted
 from rgbench.spec import OWN_KEYS, DataSpec, RunSpec, Study, resolve
 
 LARGEST_SIDE = 4096
@@ -113,7 +114,7 @@ def _check_own(wanted: DataSpec) -> None:
         if getattr(wanted, key):
             raise SpecError(f"[data] {key}: is filled in from the data; leave it out")
     if wanted.path is None:
-        given = [key for key in OWN_KEYS if getattr(wanted, key) not in (None, {})]
+        given = [key for key in OWN_KEYS if getattr(wanted, key) not in (None, {}, ())]
         if given:
             raise SpecError(
                 f"[data] {given[0]}: goes with path, the folder of your own images; give it, or leave both"
@@ -276,9 +277,12 @@ def _check_classes(side: str, split: Split, dataset: DataSet) -> None:
     for number, name in enumerate(dataset.classes):
         count = int((label == number).sum())
         if count and number not in there:
+            drawn = side == "test" and split.name.startswith("becker2021")
+            advice = "give smaller numbers for train_size and validation_size, or " if drawn else ""
             raise DataError(
                 f"no {_WORDS[side]} source of the class {name} is left in the split {split.name!r} of "
-                f"{dataset.card.name}, which has {count} sources of it: label more of them, or leave the class out"
+                f"{dataset.card.name}, which has {counted(count, 'source')} of it: {advice}label more of them, or "
+                "leave the class out"
             )
 
 

@@ -151,7 +151,8 @@ def classifier_of_run(run: StoredRun, with_shares: bool = False) -> Classifier:
 def member_card(run: StoredRun) -> MemberCard:
     """Give the card of a member: its spec, without where its data lay. The id stays: these keys do not enter it."""
     plain = DataSpec()
-    places = {key: getattr(plain, key) for key in ("path", "manifest", "class_labels", "columns", "labels")}
+    own = ("path", "manifest", "class_labels", "columns", "labels", "leave_out")
+    places = {key: getattr(plain, key) for key in own}
     spec = run.spec.model_copy(update={"data": run.spec.data.model_copy(update=places)})
     return MemberCard(spec=spec, activation=run.activation)
 

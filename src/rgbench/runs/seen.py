@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from rgbench.data.own.angles import separation
+from rgbench.data.own.angles import distance, separation
 from rgbench.data.own.files import ImageFile, SetAside, examine, scale_of, unknown_scale
 from rgbench.data.own.folder import is_on, no_position, place_of
 from rgbench.errors import SpecError
@@ -168,11 +168,8 @@ def about_position(image: FitsImage, position: tuple[float, float]) -> tuple[Fit
         return image, ""
     rows, columns = image.pixels.shape
     if not is_on(image, *position):
-        off = separation(*image.centre, *position)
-        return (
-            image,
-            f"its middle is {off:.1f} arcsec off the position in the manifest, which is not on the image",
-        )
+        off = distance(separation(*image.centre, *position))
+        return image, f"its middle is {off} off the position in the manifest, which is not on the image"
     x, y = place_of(image, *position)
     down, across = (round(place - (side - 1) / 2) for place, side in ((y, rows), (x, columns)))
     if not (down or across):

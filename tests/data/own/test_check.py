@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from rgbench.data.own.check import Finding, check_folder, summary
+from rgbench.data.own.check import STATUSES, Finding, check_folder, summary
 from rgbench.data.own.folder import FolderOptions, load_folder
 from rgbench.errors import DataError
 from rgbench.images.cutout import CutoutSpec
@@ -121,10 +121,12 @@ def test_loading_does_what_was_foretold(folder, options):
     assert {f.name for f in findings if f.status == "set aside"} == {name for name, _ in data.set_aside}
 
 
-def test_resampling_is_a_repair(folder):
+def test_what_is_cut_or_resampled_is_not_called_repaired(folder):
     options = FolderOptions(cutout=CutoutSpec(n_pixels=20, pixel_scale=1.8))
     found = by_name(check_folder(folder, options=options))
-    assert found["coarse"].status == "repaired"
+    assert found["coarse"].status == "resampled"
+    assert found["good0"].status == "cut to size"
+    assert (found["part"].status, found["four"].status) == ("repaired", "repaired")
     assert found["coarse"].action == "field of 20x20 pixels of 1.8 arcsec interpolated"
     assert found["good0"].action == "field of 20x20 pixels of 1.8 arcsec copied"
     assert found["nowhere"].status == "set aside"
@@ -136,6 +138,7 @@ def test_the_manifest_and_the_folder_are_compared(folder):
     found = by_name(check_folder(folder, manifest))
     assert found["gone"].status == "set aside"
     assert found["gone"].problems == ("in the manifest, but missing",)
+    assert [f.name for f in found.values() if not f.there] == ["gone"]
     assert found["good2"].problems == ("not in the manifest",)
     assert found["good2"].action == "left out"
     assert found["good1"].problems == ("its middle is 36.0 arcsec off the position in the manifest",)
@@ -155,6 +158,7 @@ def test_files_of_one_name_stop_the_loading(tmp_path):
     finding = check_folder(tmp_path, manifest)[0]
     assert "its name is that of " in finding.problems[0]
     assert finding.action == "set aside: give its path"
+    assert not finding.there
 
 
 def test_images_in_no_class_folder_are_told(tmp_path):
@@ -194,7 +198,7 @@ def test_the_public_defects_are_found():
 def test_the_public_mirabest_images_are_sound_but_for_one():
     findings = check_folder(MIRROR / "MiraBest_FITS")
     assert len(findings) == 168
-    assert summary(findings) == {"ok": 168, "repaired": 0, "set aside": 0}
+    assert summary(findings) == {"ok": 168} | dict.fromkeys(STATUSES[1:], 0)
     odd = {f.name: f.problems for f in findings if f.problems}
     assert odd == {
         "310_206.568+036.150_0.2673_0017.89": ("its middle is 9.0 arcsec off the position in the name",)
@@ -222,7 +226,7 @@ def test_other_surveys():
     assert nvss.shape == (458, 458)
     options = FolderOptions(cutout=CutoutSpec(size_arcsec=270, pixel_scale=1.8))
     found = by_name(check_folder(MIRROR / "other_FITS", options=options))
-    assert {f.status for f in found.values()} == {"repaired"}
+    assert {f.status for f in found.values()} <= {"cut to size", "resampled", "repaired"}
     assert (
         "2 further axes dropped; field of 150x150 pixels of 1.8 arcsec"
         in found["NVSS_J105007.27+304037.52"].action

@@ -16,7 +16,8 @@ from rgbench.data.catalogue import CLASSES, Flag
 from rgbench.data.own import folder as folders
 from rgbench.data.own.files import ImageFile, list_images, read_image
 from rgbench.data.own.folder import FolderOptions, load_folder
-from rgbench.data.own.sources import LabelRule, SourceColumns
+from rgbench.data.own.labels import LabelRule
+from rgbench.data.own.sources import SourceColumns
 from rgbench.errors import DataError, SpecError
 from rgbench.images.cutout import CutoutSpec
 from rgbench.images.fits import read_fits

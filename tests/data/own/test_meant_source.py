@@ -140,7 +140,8 @@ def test_a_position_that_is_not_on_the_image_sets_it_aside(tmp_path):
     data = load_folder(tmp_path / "d", tmp_path / "m.csv")
     assert data.catalogue.source_id.tolist() == ["a"]
     assert "which is not on the image" in dict(data.set_aside)["b"]
-    assert data.remarks == (("a", "its middle is 32.4 arcsec off the position in the manifest"),)
+    assert ("a", "its middle is 32.4 arcsec off the position in the manifest") in data.remarks
+    assert [name for name, _ in data.remarks] == ["", "a"], "no column of labels, which is said"
 
 
 def test_a_mosaic_that_is_not_cut_is_said(tmp_path):
@@ -165,6 +166,7 @@ def test_what_check_says_loading_does(tmp_path, field_of_six):
         ] == data.catalogue.source_id.tolist()
         assert {f.name for f in checked.findings if f.status == "set aside"} == {n for n, _ in data.set_aside}
         told = {f.name: f.problems for f in checked.findings}
+        told[""] = checked.remarks
         assert all(remark in told[name] for name, remark in data.remarks)
 
 

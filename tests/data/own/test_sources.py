@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 
 from rgbench.data.own.angles import name_of_position, parse_angle, position_in_name
 from rgbench.data.own.files import file_stem
-from rgbench.data.own.sources import ALIASES, LabelRule, SourceColumns, read_sources
+from rgbench.data.own.labels import LabelRule
+from rgbench.data.own.sources import ALIASES, LESS_USUAL, SourceColumns, read_sources
 from rgbench.errors import DataError, SpecError
 
 MIRROR = Path(os.environ["RGBENCH_MIRROR"]) if os.environ.get("RGBENCH_MIRROR") else None
@@ -262,8 +263,29 @@ def test_columns_are_mapped_or_the_question_is_put(tmp_path):
     assert without.label.tolist() == [""]
 
 
+def test_less_usual_names_of_names_count_where_there_is_no_other(tmp_path):
+    alone = read_sources(csv(tmp_path, "File_ID,ra,dec", "a.fits,1,2"))
+    assert (alone.name.tolist(), alone.columns.name, alone.remarks) == (["a.fits"], "File_ID", ())
+    beside = read_sources(csv(tmp_path, "file id,name", "a,b"))
+    assert (beside.name.tolist(), list(beside.extra)) == (["b"], ["file id"])
+    with pytest.raises(SpecError, match="name could be any of the columns file_id, target: map one of them"):
+        read_sources(csv(tmp_path, "file_id,target,ra,dec", "a,b,1,2"))
+
+
+def test_names_that_were_made_of_positions_are_said_with_the_likely_column(tmp_path):
+    sources = read_sources(csv(tmp_path, "note,which,ra,dec", "x,a,1,2", "x,b,3,4"))
+    assert sources.name[0].startswith("J0004")
+    (remark,) = sources.remarks
+    assert "no column of names or files was found among note, which, ra, dec" in remark
+    assert "names were made of the positions" in remark
+    assert "--column name=which" in remark
+    assert "columns = { name = 'which' }" in remark
+    (remark,) = read_sources(csv(tmp_path, "flux,ra,dec", "1,1,2")).remarks
+    assert "--column name=COLUMN" in remark
+
+
 def test_every_alias_is_found_and_stands_for_one_thing():
-    words = [alias for aliases in ALIASES.values() for alias in aliases]
+    words = [*(alias for aliases in ALIASES.values() for alias in aliases), *LESS_USUAL]
     assert len(words) == len(set(words))
     assert all(word == word.casefold().strip() for word in words)
 
@@ -280,7 +302,7 @@ def test_labels_are_mapped(tmp_path):
         "",
         "Compact",
     ]
-    with pytest.raises(DataError, match=r"row 6 \(f\): unknown label 'unclear'.*list it as unlabelled"):
+    with pytest.raises(DataError, match=r"row 6 \(f\): unknown label 'unclear'.*--leave-out WORD"):
         read_sources(path, labels=LabelRule(mapping={"1": "Compact", "wat": "Bent"}))
     assert set(read_sources(path, labels=LabelRule(classes=())).label) >= {"wat", "FR-II", ""}
     with pytest.raises(SpecError, match=r"labels: '1' is mapped to 'Compakt'; did you mean 'Compact'"):

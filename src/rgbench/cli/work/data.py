@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Iterator
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,11 +23,12 @@ from rich.progress import (
 from rich.table import Table
 
 from rgbench.cli.screen import say, warn
-from rgbench.data.catalogue import Card, DataSet, Flag
+from rgbench.data.catalogue import CLASSES, Card, DataSet, Flag
 from rgbench.data.overlap import overlap
-from rgbench.data.own.check import check_own, summary
+from rgbench.data.own.check import OK, REPAIRED, SET_ASIDE, Finding, check_own, summary
+from rgbench.data.own.labels import LabelRule
 from rgbench.data.own.plan import FolderOptions, parse_plane
-from rgbench.data.own.sources import LabelRule, SourceColumns
+from rgbench.data.own.sources import SourceColumns
 from rgbench.data.public.fetch import PublicFile, locate, where
 from rgbench.data.sets import Entry, data_sets, load_data, load_labels
 from rgbench.data.split import SIDES, published_split
@@ -36,6 +39,7 @@ from rgbench.data.twins import identical_groups
 from rgbench.errors import DataError, SpecError
 from rgbench.escapes import csv_text, for_file_name, utf8
 from rgbench.images.cutout import CutoutSpec
+from rgbench.numbers import counted
 from rgbench.report.draw.contact import contact_sheet
 from rgbench.simulate import SimulationSpec, simulate, write_simulation
 from rgbench.store.files import check_output, write_bytes
@@ -99,12 +103,17 @@ def fetch_data(names: list[str], mirror: Path | None, console: Console) -> None:
             say(console, f"{name}: {_fetch(file, mirror, console)}")
 
 
-def check_data(name: str, manifest: Path | None, options: FolderOptions, console: Console) -> None:
-    """Check a public data set by its name, or a folder of one's own images; nothing is changed."""
+def check_data(
+    name: str, manifest: Path | None, options: FolderOptions, console: Console, every: bool = False
+) -> None:
+    """Check a public data set by its name, or a folder of one's own images; nothing is changed.
+
+    With `every`, every file of the folder is named that there is something to say of.
+    """
     if name in data_sets():
         _check_set(name, console)
     else:
-        _check_folder(Path(name), manifest, options, console)
+        _check_folder(Path(name), manifest, options, console, every)
 
 
 @dataclass(frozen=True)
@@ -117,14 +126,25 @@ class Cutting:
     plane: str | None = None
 
 
-def folder_options(columns: list[str], labels: list[str], cutting: Cutting | None = None) -> FolderOptions:
-    """Make the options of a folder from ``name=value`` words of the command line."""
+@dataclass(frozen=True)
+class Meanings:
+    """What columns and labels of a table mean, as ``name=value``, and which labels are to be left out."""
+
+    columns: Sequence[str] = ()
+    labels: Sequence[str] = ()
+    leave_out: Sequence[str] = ()
+
+
+def folder_options(
+    meanings: Meanings, cutting: Cutting | None = None, classes: tuple[str, ...] = CLASSES
+) -> FolderOptions:
+    """Make the options of a folder from words of the command line."""
     cutting = cutting or Cutting()
     cut, told = None, cutting.pixel_scale
     if cutting.size is not None:
         cut, told = CutoutSpec(size_arcsec=cutting.size, pixel_scale=cutting.pixel_scale), None
-    rule = LabelRule(mapping=pairs("--label", labels))
-    named = SourceColumns.of(pairs("--column", columns))
+    rule = LabelRule(classes, _pairs("--label", meanings.labels), tuple(meanings.leave_out))
+    named = SourceColumns.of(_pairs("--column", meanings.columns))
     plane = parse_plane(cutting.plane)
     return FolderOptions(named, rule, cut, cutting.about, plane, pixel_scale=told)
 
@@ -142,31 +162,70 @@ def _check_set(name: str, console: Console) -> None:
         removed = published_split(dataset, split).removed
         names = "; ".join(f"{source}: {reason}" for source, reason in removed[:NAMED])
         more = ", ..." if len(removed) > NAMED else ""
-        verdict = f"{len(removed)} sources taken out: {names}{more}" if removed else "no sky group is divided"
-        say(console, f"split {split}: {verdict}")
+        taken = f"{counted(len(removed), 'source')} taken out: {names}{more}"
+        say(console, f"split {split}: {taken if removed else 'no sky group is divided'}")
 
 
-def _check_folder(folder: Path, manifest: Path | None, options: FolderOptions, console: Console) -> None:
+def _check_folder(
+    folder: Path, manifest: Path | None, options: FolderOptions, console: Console, every: bool
+) -> None:
     """List what is wrong with each file of a folder, and what loading would do."""
     if not _exists(folder):
         close = ", ".join(difflib.get_close_matches(str(folder), data_sets().names(), n=3))
         hint = f"; did you mean {close}?" if close else ""
         raise SpecError(f"{folder}: neither a data set nor a folder{hint}")
     findings, remarks = check_own(folder, manifest, options=options)
+    say(console, *_complaints(findings, every), *remarks)
+    usable = [finding for finding in findings if finding.usable]
+    if usable:
+        say(console, *_classes_said(Counter(f.label for f in usable), options.labels.classes))
+    say(console, _checked(findings))
+    if not usable:
+        raise DataError(f"{folder}: none of the images can be used; above it says why")
+
+
+def _complaints(findings: list[Finding], every: bool) -> Iterator[str]:
+    """Say what is wrong with files; of equal complaints the first ones, and how many there are more."""
+    groups: dict[str, list[str]] = defaultdict(list)
     for finding in findings:
-        if finding.problems or finding.status != "ok":
+        if finding.problems or finding.status in (REPAIRED, SET_ASIDE):
             told = finding.action.removeprefix(f"{finding.status}: ")
-            said = (*finding.problems, *([] if told in finding.problems else [told]))
-            line = f"{finding.status}: {finding.path}: {'; '.join(said)}"
-            say(console, line)
-    say(console, *remarks)
-    counts = summary(findings)
-    odd = sum(bool(finding.problems) for finding in findings if finding.status == "ok")
-    say(
-        console,
-        f"{len(findings)} images: {', '.join(f'{n} {status}' for status, n in counts.items())}; "
-        f"{odd} of the ok ones are odd",
-    )
+            said = "; ".join((*finding.problems, *([] if told in finding.problems else [told])))
+            # Numbers differ from file to file where the complaint is one.
+            kind = re.sub(r"\d+", "", f"{finding.status}: {said}")
+            groups[kind].append(f"{finding.status}: {finding.path}: {said}")
+    for lines in groups.values():
+        yield from lines if every else lines[:NAMED]
+        if len(lines) > NAMED and not every:
+            yield f"  and {len(lines) - NAMED:,} more like these; --all names them"
+
+
+def _checked(findings: list[Finding]) -> str:
+    """Count images by what becomes of them, and rows of the table that have none."""
+    images = [finding for finding in findings if finding.there]
+    counts = summary(images)
+    told = [f"{n} {status}" for status, n in counts.items() if n or status in (OK, REPAIRED, SET_ASIDE)]
+    odd = sum(bool(finding.problems) for finding in images if finding.status == OK)
+    rows = len(findings) - len(images)
+    notes = [
+        f"; {odd} of the {counts[OK]} ok have something odd, as said above" if odd else "",
+        f"; {counted(rows, 'row')} of the table without an image" if rows else "",
+    ]
+    return f"{counted(len(images), 'image')}: {', '.join(told)}{''.join(notes)}"
+
+
+def _classes_said(counts: Mapping[str, int], classes: Sequence[str]) -> Iterator[str]:
+    """Say how many sources that can be used there are of each class, "" for those without one."""
+    if not any(counts[name] for name in counts if name):
+        yield "No source has a label: they can be classified, but nothing can be trained on them"
+        return
+    names = classes or sorted(name for name in counts if name)
+    told = [f"{counts[name]} {name}" for name in names if counts.get(name)]
+    none = [f"{counts['']} without a label"] if counts.get("") else []
+    yield f"Classes: {', '.join(told + none)}"
+    missing = [name for name in names if not counts.get(name)]
+    if missing:
+        yield f"No source is {' or '.join(missing)}: a network that is trained on these data will not know it"
 
 
 def _exists(path: Path) -> bool:
@@ -238,7 +297,7 @@ def build_data(
         )
     say(
         console,
-        f"{len(result.done)} cutouts in {folder}, {result.fetched} of them fetched now; "
+        f"{counted(len(result.done), 'cutout')} in {folder}, {result.fetched} of them fetched now; "
         f"{len(result.failed)} failed",
     )
     if result.failed:
@@ -325,7 +384,7 @@ def _counts(dataset: DataSet) -> Table:
 
 def _size(dataset: DataSet) -> str:
     rows, columns = dataset.images.shape[1:]
-    return f"{len(dataset.catalogue):,} sources, {columns} x {rows} pixels"
+    return f"{counted(len(dataset.catalogue), 'source')}, {columns} x {rows} pixels"
 
 
 def _oddities(dataset: DataSet) -> Iterator[str]:
@@ -334,7 +393,7 @@ def _oddities(dataset: DataSet) -> Iterator[str]:
         names = catalogue.source_id[(catalogue.flags & flag) != 0].tolist()
         if names:
             meaning = str(flag.name).lower().replace("_", " ")
-            yield f"{len(names)} images flagged {meaning}: {_some(names)}"
+            yield f"{counted(len(names), 'image')} flagged {meaning}: {_some(names)}"
     for numbers, what in (
         (catalogue.group, "within 60 arcsec of another"),
         (identical_groups(dataset.images), "equal to another in every pixel"),
@@ -342,7 +401,7 @@ def _oddities(dataset: DataSet) -> Iterator[str]:
         _, inverse, counts = np.unique(numbers, return_inverse=True, return_counts=True)
         names = catalogue.source_id[counts[inverse] > 1].tolist()
         if names:
-            yield f"{len(names)} sources {what}: {_some(names)}"
+            yield f"{counted(len(names), 'source')} {what}: {_some(names)}"
 
 
 def _say_aside(dataset: DataSet, console: Console) -> None:
@@ -358,7 +417,9 @@ def _say_aside(dataset: DataSet, console: Console) -> None:
 
 def say_loaded(dataset: DataSet, console: Console) -> None:
     """Say how many sources of one's own folder were loaded, which were set aside, and what was guessed of others."""
-    say(console, f"{len(dataset.catalogue)} sources loaded, {len(dataset.set_aside)} set aside")
+    say(console, f"{counted(len(dataset.catalogue), 'source')} loaded, {len(dataset.set_aside)} set aside")
+    words = ("", *dataset.classes)
+    say(console, *_classes_said(Counter(words[k + 1] for k in dataset.catalogue.label), dataset.classes))
     warn(console, *_first(f"set aside: {reason}" for _, reason in dataset.set_aside))
     warn(console, *_first(f"{name}: {remark}" if name else remark for name, remark in dataset.remarks))
 
@@ -366,7 +427,9 @@ def say_loaded(dataset: DataSet, console: Console) -> None:
 def _first(lines: Iterable[str]) -> list[str]:
     """Keep the first lines, and say how many there are more."""
     found = list(lines)
-    more = [f"and {len(found) - NAMED} more: rgbench data check lists them"] if len(found) > NAMED else []
+    more = (
+        [f"and {len(found) - NAMED} more: rgbench data check --all lists them"] if len(found) > NAMED else []
+    )
     return found[:NAMED] + more
 
 
@@ -379,7 +442,7 @@ def _write(path: Path, text: str, overwrite: bool, console: Console) -> None:
     say(console, f"wrote {path}")
 
 
-def pairs(option: str, words: list[str]) -> dict[str, str]:
+def _pairs(option: str, words: Sequence[str]) -> dict[str, str]:
     """Split ``name=value`` words."""
     pairs = {}
     for word in words:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rich.console import Console
 
 from rgbench.cli.progress import progress_bar
 from rgbench.cli.screen import say, warn
-from rgbench.cli.work.data import pairs
+from rgbench.cli.work.data import Meanings, folder_options
 from rgbench.cli.work.predict import say_written
 from rgbench.data.own.plan import FolderOptions, parse_plane
-from rgbench.data.own.sources import LabelRule, SourceColumns
 from rgbench.errors import SpecError
 from rgbench.finetuning.finetune import Finetuned
 from rgbench.finetuning.finetune import finetune as fine_tune
@@ -33,9 +31,7 @@ class Sources:
 
     images: Path
     labels: Path | None
-    columns: Sequence[str]
-    meanings: Sequence[str]
-    leave_out: Sequence[str]
+    meanings: Meanings
     pixel_scale: float | None = None
     plane: str | None = None
 
@@ -85,18 +81,17 @@ def finetune(sources: Sources, start: Start, spec: FinetuneSpec, target: Target,
 
 
 def _options(sources: Sources, classes: tuple[str, ...]) -> FolderOptions:
-    rule = LabelRule(classes, pairs("--label", list(sources.meanings)), tuple(sources.leave_out))
-    columns = SourceColumns.of(pairs("--column", list(sources.columns)))
-    return FolderOptions(columns, rule, plane=parse_plane(sources.plane), pixel_scale=sources.pixel_scale)
+    options = folder_options(sources.meanings, classes=classes)
+    return replace(options, plane=parse_plane(sources.plane), pixel_scale=sources.pixel_scale)
 
 
 def _say_sources(made: Finetuned, console: Console) -> None:
     own = made.own
     counts = [f"{n} {name}" for n, name in zip(own.counts.tolist(), own.classes, strict=True) if n]
-    none = f" {own.unlabelled} sources without a label were left out." if own.unlabelled else ""
     say(
         console,
-        f"{made.classifier.name} was trained on all {len(own)} labelled sources ({', '.join(counts)}).{none}",
+        f"{made.classifier.name} was trained on all {len(own)} labelled sources ({', '.join(counts)}).",
+        *own.remarks,
     )
     warn(console, *(f"set aside: {source}: {reason}" for source, reason in own.set_aside[:NAMED]))
     if len(own.set_aside) > NAMED:

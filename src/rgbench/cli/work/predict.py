@@ -20,6 +20,7 @@ from rgbench.errors import SpecError, Stopped
 from rgbench.images.domain import FORBIDDING, words
 from rgbench.measures.best import chosen_run
 from rgbench.measures.prior import parse_shares
+from rgbench.numbers import counted
 from rgbench.runs.classifier import Classifier, check_classifier_path, load_classifier
 from rgbench.runs.classifier_card import card_lines
 from rgbench.runs.classify import Classified, Classifying, check_table_path, write_table
@@ -180,6 +181,6 @@ def _say_counts(result: Classified, out: Path, console: Console) -> None:
         )
     say(
         console,
-        f"{len(classes)} sources ({', '.join(counts + none)}), {len(result.set_aside)} set aside: {out}",
+        f"{counted(len(classes), 'source')} ({', '.join(counts + none)}), {len(result.set_aside)} set aside: {out}",
         "What its columns and the flags say: docs/predict.md",
     )

@@ -107,6 +107,17 @@ def separation(ra: float, dec: float, other_ra: float, other_dec: float) -> floa
     return 3600 * math.degrees(angular_separation(*map(math.radians, (ra, dec, other_ra, other_dec))))
 
 
+def distance(arcsec: float) -> str:
+    """Write a distance on the sky in arcseconds, one of more than a degree in degrees.
+
+    Examples
+    --------
+    >>> distance(36.04), distance(540636.4)
+    ('36.0 arcsec', '150.2 degrees')
+    """
+    return f"{arcsec / 3600:.1f} degrees" if arcsec > 3600 else f"{arcsec:.1f} arcsec"
+
+
 def to_degrees(where: str, values: NDArray[Any], unit: str, axis: str) -> NDArray[np.float64]:
     """Give a column of RA ("ra") or Dec ("dec") in degrees.
 

@@ -12,14 +12,21 @@ import numpy as np
 
 from rgbench.data.leakage import RADIUS, sky_groups
 from rgbench.data.own.files import MISSING, ImageFile, examine, find_images
-from rgbench.data.own.folder import SCALE_TOLERANCE, commonest, difference, field_of, placed
+from rgbench.data.own.folder import SCALE_TOLERANCE, commonest, difference, far_off, field_of, offset, placed
 from rgbench.data.own.plan import FolderOptions, Wanted, plan_folder
 from rgbench.errors import DataError
+from rgbench.images.cutout import COPIED
 from rgbench.images.fits import NO_BEAM, Beam, FitsImage
 from rgbench.images.measure import PLATEAU
 
-OK, REPAIRED, SET_ASIDE = STATUSES = ("ok", "repaired", "set aside")
-"""What becomes of a file: loaded as it is, loaded after a change, or left out."""
+OK, CUT, RESAMPLED, REPAIRED, SET_ASIDE = STATUSES = (
+    "ok",
+    "cut to size",
+    "resampled",
+    "repaired",
+    "set aside",
+)
+"""What becomes of a file: loaded as it is; its field copied, or brought to another pixel scale; mended; left out."""
 _NOWHERE = (float("nan"), float("nan"))
 
 
@@ -34,7 +41,7 @@ class Finding:
     path : str
         File, and the place within an HDF5 file; where it was looked for, if it is missing.
     status : str
-        "ok", "repaired" or "set aside".
+        One of `STATUSES`.
     problems : tuple of str
         What is wrong or odd; an image that is odd may be loaded as it is all the same.
     action : str
@@ -49,6 +56,10 @@ class Finding:
         RA and Dec of the middle of the image, by the header; degrees, ICRS; NaN if they are not known.
     beam : Beam
         Major and minor axis in arcsec, position angle in degrees; NaN if they are not known.
+    label : str
+        Class of the source; "" for none.
+    there : bool
+        Whether there is such a file; a row of the table may name none.
     """
 
     name: str
@@ -61,6 +72,13 @@ class Finding:
     blanked: float = float("nan")
     position: tuple[float, float] = _NOWHERE
     beam: Beam = NO_BEAM
+    label: str = ""
+    there: bool = True
+
+    @property
+    def usable(self) -> bool:
+        """Whether it would be loaded."""
+        return self.status != SET_ASIDE
 
 
 class Check(NamedTuple):
@@ -77,6 +95,8 @@ class _Facts:
     wanted: Wanted
     problems: list[str] = field(default_factory=list)
     repairs: list[str] = field(default_factory=list)
+    cut: str = ""
+    copied: bool = False
     aside: str = ""
     digest: str = ""
     loaded: tuple[tuple[int, ...], float] | None = None
@@ -84,10 +104,18 @@ class _Facts:
     about: dict[str, Any] = field(default_factory=dict)
 
     def finding(self) -> Finding:
-        status = SET_ASIDE if self.aside else REPAIRED if self.repairs else OK
-        action = self.aside or "; ".join(self.repairs) or "loaded as it is"
+        done = [*self.repairs, *([self.cut] if self.cut else [])]
+        action = self.aside or "; ".join(done) or "loaded as it is"
         w = self.wanted
-        return Finding(w.name, w.file.place, status, tuple(self.problems), action, **self.about)
+        about = {"label": w.label, **self.about}
+        return Finding(w.name, w.file.place, self._status(), tuple(self.problems), action, **about)
+
+    def _status(self) -> str:
+        if self.aside:
+            return SET_ASIDE
+        if self.repairs or not self.cut:
+            return REPAIRED if self.repairs else OK
+        return CUT if self.copied else RESAMPLED
 
 
 def check_folder(
@@ -139,7 +167,8 @@ def check_own(
     others = [f for f in find_images([root]) if f.place not in used and f.path.resolve() not in paths]
     reason = "in no class folder" if manifest is None else "not in the manifest"
     findings = [*(f.finding() for f in facts), *(_left_out(file, reason) for file in others)]
-    return Check(findings, (*plan.remarks, *_near(facts)))
+    offsets = [offset(f.wanted, f.about["position"]) for f in facts if "position" in f.about]
+    return Check(findings, (*plan.remarks, *far_off(offsets), *_near(facts)))
 
 
 def _near(facts: list[_Facts]) -> list[str]:
@@ -162,12 +191,12 @@ def _near(facts: list[_Facts]) -> list[str]:
 
 
 def summary(findings: list[Finding]) -> dict[str, int]:
-    """Count findings by status; all three are there.
+    """Count findings by status; all of `STATUSES` are there.
 
     Examples
     --------
     >>> summary([Finding("a", "a.fits", "ok", (), "loaded as it is")])
-    {'ok': 1, 'repaired': 0, 'set aside': 0}
+    {'ok': 1, 'cut to size': 0, 'resampled': 0, 'repaired': 0, 'set aside': 0}
     """
     counts = Counter(finding.status for finding in findings)
     return {status: counts[status] for status in STATUSES}
@@ -183,6 +212,7 @@ def _inspect(w: Wanted, options: FolderOptions) -> _Facts:
     if image is None:
         facts.problems.append("in the manifest, but missing" if reason == MISSING else reason)
         facts.aside = f"set aside: {'give its path' if w.file.absent else reason}"
+        facts.about = {"there": reason not in (MISSING, w.file.absent)}
         return facts
     _describe(facts, image)
     _judge_pixels(facts, image, reason)
@@ -246,7 +276,8 @@ def _judge_loading(facts: _Facts, image: FitsImage, reason: str, options: Folder
     facts.problems += found.remarks
     if found.method:
         rows, columns = found.pixels.shape
-        facts.repairs.append(f"field of {rows}x{columns} pixels of {found.scale:.3g} arcsec {found.method}")
+        facts.cut = f"field of {rows}x{columns} pixels of {found.scale:.3g} arcsec {found.method}"
+        facts.copied = found.method == COPIED
     facts.loaded = (found.pixels.shape, found.scale)
 
 

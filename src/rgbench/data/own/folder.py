@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 
 from rgbench.data.catalogue import CLASSES, Card, Catalogue, DataSet, Flag
 from rgbench.data.leakage import sky_groups
-from rgbench.data.own.angles import position_in_name, separation
+from rgbench.data.own.angles import distance, position_in_name, separation
 from rgbench.data.own.files import ImageFile, SetAside, examine, scale_of, unknown_scale, wrong_size
 from rgbench.data.own.plan import FolderOptions, Plan, Wanted, plan_folder
 from rgbench.data.own.sources import SourceList
 from rgbench.errors import DataError
 from rgbench.escapes import utf8
-from rgbench.images.cutout import TOLERANCE, Cutout, CutoutSpec, cutout
+from rgbench.images.cutout import COPIED, TOLERANCE, Cutout, CutoutSpec, cutout
 from rgbench.images.fits import FitsImage
 from rgbench.images.measure import UNITS, Measures, measure_sources
 from rgbench.images.preprocess import usable
@@ -28,6 +28,10 @@ LARGE = 1000
 """Pixels along a side from which on an image is no cutout about a source any more."""
 OFF_CENTRE = 5.0
 """Arcsec between the middle of an image and the position of its source from which it is off-centre."""
+FAR = 3600.0
+"""Arcsec off its position from which an image is not merely off-centre."""
+NEARLY_ALL = 0.9
+"""Share of the images from which on their positions, rather than the images, are doubted."""
 
 
 @dataclass
@@ -41,6 +45,7 @@ class _Read:
     units: list[str] = field(default_factory=list)
     aside: list[SetAside] = field(default_factory=list)
     remarks: list[tuple[str, str]] = field(default_factory=list)
+    offsets: list[float] = field(default_factory=list)
 
 
 class Field(NamedTuple):
@@ -114,7 +119,8 @@ def load_folder(
     read = _read_all(plan.wanted, image_size, options)
     if not read.kept:
         first = f"; the first, {read.aside[0].source}: {read.aside[0].reason}" if read.aside else ""
-        raise DataError(f"{root}: none of {len(plan.wanted)} images can be used{first}")
+        hint = "".join(f". {line}" for line in far_off(read.offsets))
+        raise DataError(f"{root}: none of {len(plan.wanted)} images can be used{first}{hint}")
     return _assemble(root, read, plan)
 
 
@@ -137,7 +143,8 @@ def _assemble(root: Path, read: _Read, plan: Plan) -> DataSet:
     )
     images, card = np.stack(read.images), _card(root, read, order)
     catalogue = catalogue.with_measures(_measure(images, read, card))
-    remarks = [*(("", remark) for remark in plan.remarks), *read.remarks]
+    of_all = (*plan.remarks, *far_off(read.offsets))
+    remarks = [*(("", remark) for remark in of_all), *read.remarks]
     return DataSet(card, catalogue, images, set_aside=tuple(read.aside), remarks=tuple(remarks))
 
 
@@ -191,6 +198,7 @@ def _read_all(wanted: list[Wanted], image_size: tuple[int, int] | None, options:
         if image is None or reason:
             read.aside.append(SetAside(w.name, f"{w.file.place}: {reason}"))
             continue
+        read.offsets.append(offset(w, image.centre))
         try:
             cut = field_of(w, image, options)
         except DataError as error:
@@ -219,6 +227,31 @@ def placed(w: Wanted, centre: tuple[float, float]) -> Wanted:
         return w
     ra, dec = centre if np.isfinite(centre[0]) else position_in_name(w.name)
     return replace(w, ra=ra, dec=dec)
+
+
+def offset(w: Wanted, centre: tuple[float, float]) -> float:
+    """Give arcseconds between the position in the table and the middle of the image; NaN if one is not known."""
+    return separation(*centre, w.ra, w.dec)
+
+
+def far_off(offsets: list[float]) -> list[str]:
+    """Say that the unit of the positions may be another, where nearly all images are far off theirs.
+
+    Examples
+    --------
+    >>> far_off([3.0, 5.0e5])
+    []
+    >>> far_off([5.0e5, 5.0e5, float("nan")])
+    ['2 of 2 images are more than a degree off their positions in the table: the unit of its position columns ...']
+    """
+    known = [off for off in offsets if np.isfinite(off)]
+    far = sum(off > FAR for off in known)
+    if far < 2 or far < NEARLY_ALL * len(known):
+        return []
+    return [
+        f"{far} of {len(known)} images are more than a degree off their positions in the table: the unit of its "
+        "position columns may be wrong (hours or degrees). Write it into the head of the column, as RA (h) or RA (deg)"
+    ]
 
 
 def field_of(w: Wanted, image: FitsImage, options: FolderOptions) -> Field:
@@ -260,7 +293,7 @@ def _cut(image: FitsImage, ra: float, dec: float, spec: CutoutSpec) -> Cutout:
             near = image.positions(*places)
             if np.isfinite(near[0][0]):
                 found = cutout(image, float(near[0][0]), float(near[1][0]), spec)
-                if found.method == "copied":
+                if found.method == COPIED:
                     return found
     return cutout(image, ra, dec, spec)
 
@@ -281,7 +314,7 @@ def _oddly_placed(w: Wanted, image: FitsImage, options: FolderOptions) -> str:
     off = separation(*image.centre, ra, dec)
     if not off >= OFF_CENTRE:
         return ""
-    said = f"its middle is {off:.1f} arcsec off the position in the {where}"
+    said = f"its middle is {distance(off)} off the position in the {where}"
     if not in_table:
         return said
     if options.about == "image":

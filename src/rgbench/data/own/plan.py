@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 
+from rgbench.data.own.angles import NOTHING
 from rgbench.data.own.files import (
     HDF5_ENDINGS,
     ImageFile,
@@ -16,10 +18,12 @@ from rgbench.data.own.files import (
     find_images,
     list_images,
 )
+from rgbench.data.own.labels import LabelRule
 from rgbench.data.own.manifest import CLASS_FOLDERS, FR0, is_original, read_class_labels, read_manifest
-from rgbench.data.own.sources import LabelRule, SourceColumns, SourceList, check_word, read_sources
+from rgbench.data.own.sources import SourceColumns, SourceList, check_word, listed_names, read_sources
 from rgbench.errors import DataError, SpecError
 from rgbench.images.cutout import CutoutSpec
+from rgbench.numbers import counted
 
 ABOUT = ("image", "source")
 """Middles of fields; see `FolderOptions`."""
@@ -97,16 +101,15 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Plan:
-    """Sources whose images are to be read, the legal classes (none: as found), and the table, if there is one."""
+    """Sources whose images are to be read, the legal classes (none: as found), and the table, if there is one.
+
+    `remarks` are what a user should know of how the table was read, and of sources without a label.
+    """
 
     wanted: list[Wanted]
     classes: tuple[str, ...]
     sources: SourceList | None = None
-
-    @property
-    def remarks(self) -> tuple[str, ...]:
-        """What a user should know of how the table was read."""
-        return () if self.sources is None else self.sources.remarks
+    remarks: tuple[str, ...] = ()
 
 
 def plan_folder(
@@ -131,7 +134,8 @@ def _plan(
             return Plan(_from_manifest(root, Path(manifest), labels), _class_names(labels))
         sources = read_sources(manifest, options.columns, options.labels)
         _check_positions(Path(manifest), sources)
-        return Plan(_from_sources(root, Path(manifest), sources), options.labels.classes, sources)
+        remarks = (*sources.remarks, *_of_labels(Path(manifest), sources, options.columns))
+        return Plan(_from_sources(root, Path(manifest), sources), options.labels.classes, sources, remarks)
     rule = options.labels
     if class_labels is not None:
         wanted, classes = _from_class_folders(root, _named(labels)), _class_names(labels)
@@ -143,7 +147,45 @@ def _plan(
         raise DataError(f"{root}: no FITS image in its folders {', '.join(labels.values())}, nor PNG or HDF5")
     for w in wanted:
         check_word(f"{w.file.place!r}: its name", w.name)
-    return Plan(wanted, classes)
+    return Plan(wanted, classes, remarks=_of_folders(wanted))
+
+
+def _of_labels(manifest: Path, sources: SourceList, asked: SourceColumns) -> Iterator[str]:
+    """Say which sources of a table have no label: those that were to be left out, and those of empty cells."""
+    if not sources.columns.label:
+        if asked.label is None:
+            yield (
+                f"{manifest}: no column of labels was found among {listed_names(list(sources.extra))}, so no source "
+                "has a class. Say which it is: --column label=COLUMN, in a study columns = { label = 'COLUMN' }"
+            )
+        return
+    for word, number in sources.left_out.items():
+        yield (
+            f"{counted(number, 'source')} with the label {word!r} {_be(number)} left out, as asked"
+            if number
+            else f"{manifest}: no source has the label {word!r}, which was to be left out"
+        )
+    empty = int((sources.label == "").sum()) - sum(sources.left_out.values())
+    if empty:
+        yield (
+            f"{empty} of {counted(len(sources), 'source')} in the table {_be(empty)} without a label, so not used in "
+            f"training and tests. An empty cell counts as no label, and so do {', '.join(NOTHING[1:])}"
+        )
+
+
+def _be(number: int) -> str:
+    return "is" if number == 1 else "are"
+
+
+def _of_folders(wanted: list[Wanted]) -> tuple[str, ...]:
+    """Say how many images are in no folder of a class, where others are."""
+    empty = sum(not w.label for w in wanted)
+    if empty in (0, len(wanted)):
+        return ()
+    return (
+        f"{empty} of {counted(len(wanted), 'image')} {_be(empty)} in no folder that is named as a "
+        "class, so without a label: not used in training and tests",
+    )
 
 
 def _named(labels: dict[str, str]) -> dict[str, str]:
@@ -261,4 +303,4 @@ def _one(name: str, files: list[ImageFile], folder: Path, path: str = "") -> Ima
     if len(files) == 1:
         return files[0]
     several = f"its name is that of {' and '.join(file.place for file in files)}" if files else ""
-    return ImageFile(name, folder / (path or f"{name}.fits"), absent=several)
+    return ImageFile(name, folder / (path or (name if ending_of(name) else f"{name}.fits")), absent=several)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -12,11 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rgbench.data.catalogue import CLASSES
 from rgbench.data.own.angles import NOTHING, name_of_position, parse_positions, to_degrees
 from rgbench.data.own.files import file_stem
 from rgbench.data.own.frames import Frame, to_icrs
-from rgbench.data.own.manifest import CLASS_FOLDERS
+from rgbench.data.own.labels import LabelRule, near, read_labels
 from rgbench.data.own.tabular import Column, read_table
 from rgbench.errors import DataError, SpecError
 
@@ -45,12 +43,15 @@ ALIASES: dict[str, tuple[str, ...]] = {
     ),
 }  # fmt: skip
 """Names by which columns are found, small and capital letters alike; blanks and hyphens count as "_"."""
+LESS_USUAL = (
+    "file_id", "fileid", "image_id", "imageid", "image_name", "imagename", "cutout_id", "galaxy", "galaxy_id",
+    "galaxy_name", "target", "target_id", "target_name", "objid",
+)  # fmt: skip
+"""Names of columns of names, where none has a name of `ALIASES` and none is a path: a table may hold both."""
 LONGEST_NAME = 255
 """Bytes of a file name, or of a folder's, that file systems hold."""
 LISTED = 30
 """Columns that a message lists at most."""
-MOST_COMPARED = 1000
-"""Names among which like ones are looked for."""
 
 
 @dataclass(frozen=True)
@@ -91,54 +92,9 @@ class SourceColumns:
         for key in mapping:
             if key not in legal:
                 raise SpecError(
-                    f"columns: unknown key {key!r}{_near(key, legal)}; legal are {', '.join(legal)}"
+                    f"columns: unknown key {key!r}{near(key, legal)}; legal are {', '.join(legal)}"
                 )
         return cls(**mapping)
-
-
-@dataclass(frozen=True)
-class LabelRule:
-    """What the labels of a table mean.
-
-    Attributes
-    ----------
-    classes : tuple of str
-        Legal classes. Empty: every label is one.
-    mapping : mapping of str to str
-        Class by label, as {"1": "Compact", "wat": "Bent"}. Class names stand for themselves; small and
-        capital letters, blanks and hyphens make no difference.
-    unlabelled : tuple of str
-        Labels that are to be read as none. An empty cell always is.
-    """
-
-    classes: tuple[str, ...] = CLASSES
-    mapping: Mapping[str, str] = field(default_factory=dict)
-    unlabelled: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        for label, name in self.mapping.items():
-            if self.classes and name not in self.classes:
-                raise SpecError(
-                    f"labels: {label!r} is mapped to {name!r}{_near(name, self.classes)}; "
-                    f"legal are {', '.join(self.classes)}"
-                )
-
-    def class_of(self, label: str) -> str:
-        """Give the class of a label, "" if it is none.
-
-        Examples
-        --------
-        >>> LabelRule().class_of("FR-II"), LabelRule().class_of("images")
-        ('FRII', '')
-        """
-        return self.table().get(_fold(label), "")
-
-    def table(self) -> dict[str, str]:
-        """Give the class by folded label; "" for those to be left unlabelled."""
-        known = {_fold(folder): name for folder, name in CLASS_FOLDERS.items() if name in self.classes}
-        known |= {_fold(name): name for name in self.classes}
-        known |= {_fold(label): name for label, name in self.mapping.items()}
-        return known | {_fold(label): "" for label in self.unlabelled} | {"": ""}
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,6 +121,8 @@ class SourceList:
         The column that was taken for each; "" where there is none.
     remarks : tuple of str
         What was done, or taken for granted, on the way.
+    left_out : dict of str to int
+        Rows by label, of those labels that were to be left out.
     """
 
     name: NDArray[Any]
@@ -177,6 +135,7 @@ class SourceList:
     extra: dict[str, NDArray[Any]]
     columns: SourceColumns
     remarks: tuple[str, ...] = ()
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.name)
@@ -230,8 +189,10 @@ def read_sources(
     ra, dec, turned = _positions(path, table, used, n)
     files = _as_written(path, table, used.path, n)
     name = _names(path, _as_written(path, table, used.name, n), files, ra, dec)
-    label = _labels(path, _texts(path, table, used.label, n), name, labels or LabelRule())
+    label, left_out = read_labels(path, _texts(path, table, used.label, n), name, labels or LabelRule())
     taken = {getattr(used, entry.name) for entry in fields(used)}
+    extra = {key: column.values for key, column in table.items() if key not in taken}
+    unnamed = "" if used.name or used.path else _unnamed(path, list(table), extra)
     return SourceList(
         name,
         files,
@@ -240,9 +201,10 @@ def read_sources(
         label,
         _numbers(path, table, used.redshift, n),
         _numbers(path, table, used.size, n, "arcsec"),
-        {key: column.values for key, column in table.items() if key not in taken},
+        extra,
         used,
-        (*remarks, *([turned] if turned else [])),
+        (*remarks, *(remark for remark in (unnamed, turned) if remark)),
+        left_out,
     )
 
 
@@ -259,17 +221,19 @@ def find_columns(path: Path, names: list[str], columns: SourceColumns) -> Source
     for key in ALIASES:
         asked = getattr(columns, key)
         found[key] = _found(path, alike[key], key) if asked is None else _asked(path, names, key, asked)
+    if columns.name is None and not (found["name"] or found["path"]):
+        found["name"] = _found(path, [name for name in names if _as_alias(name) in LESS_USUAL], "name")
     if columns.position is None and found["ra"] and found["dec"]:
         found["position"] = ""
     if bool(found["ra"]) != bool(found["dec"]):
         there, missing = ("ra", "dec") if found["ra"] else ("dec", "ra")
         raise SpecError(
             f"{path}: the column {found[there]!r} is {there}, but no column is {missing}; the columns are "
-            f"{_listed(names)}: map one, or map {there} to nothing"
+            f"{listed_names(names)}: map one, or map {there} to nothing"
         )
     if not (found["name"] or found["path"] or found["ra"] or found["position"]):
         raise SpecError(
-            f"{path}: no column is a name, path or position; the columns are {_listed(names)}: map one"
+            f"{path}: no column is a name, path or position; the columns are {listed_names(names)}: map one"
         )
     return SourceColumns(**found)
 
@@ -281,7 +245,7 @@ def _asked(path: Path, names: list[str], key: str, asked: str) -> str:
     if len(alike) == 1:
         return alike[0]
     raise SpecError(
-        f"{path}: there is no column {asked!r} for {key}{_near(asked, names)}; the columns are {_listed(names)}"
+        f"{path}: there is no column {asked!r} for {key}{near(asked, names)}; the columns are {listed_names(names)}"
     )
 
 
@@ -290,27 +254,39 @@ def _alike(names: list[str]) -> dict[str, list[str]]:
     key_of = {alias: key for key, aliases in ALIASES.items() for alias in aliases}
     alike: dict[str, list[str]] = {key: [] for key in ALIASES}
     for name in names:
-        key = key_of.get(re.sub(r"[\s\-]+", "_", name.strip()).casefold())
+        key = key_of.get(_as_alias(name))
         if key is not None:
             alike[key].append(name)
     return alike
 
 
+def _as_alias(name: str) -> str:
+    """Give the name of a column as `ALIASES` has it."""
+    return re.sub(r"[\s\-]+", "_", name.strip()).casefold()
+
+
+def _unnamed(path: Path, names: list[str], others: Mapping[str, NDArray[Any]]) -> str:
+    """Say that names were made of the positions; the first column whose texts all differ may be the one of names."""
+    texts = (key for key, values in others.items() if values.ndim == 1 and values.dtype.kind == "U")
+    likely = next(
+        (key for key in texts if len(set(others[key].tolist()) - {""}) == len(others[key])), "COLUMN"
+    )
+    return (
+        f"{path}: no column of names or files was found among {listed_names(names)}: names were made of the "
+        f"positions. Say which it is: --column name={likely}, in a study columns = {{ name = '{likely}' }}"
+    )
+
+
 def _found(path: Path, alike: list[str], key: str) -> str:
     if len(alike) > 1:
-        raise SpecError(f"{path}: {key} could be any of the columns {_listed(alike)}: map one of them")
+        raise SpecError(f"{path}: {key} could be any of the columns {listed_names(alike)}: map one of them")
     return alike[0] if alike else ""
 
 
-def _listed(names: list[str]) -> str:
+def listed_names(names: list[str]) -> str:
+    """Join the names of columns, of very many the first."""
     more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
     return ", ".join(names[:LISTED]) + more
-
-
-def _near(word: str, legal: Any) -> str:
-    by_folded = {str(name).casefold(): str(name) for name in list(legal)[:MOST_COMPARED]}
-    near = difflib.get_close_matches(word.casefold(), by_folded, n=3, cutoff=0.5)
-    return f"; did you mean {' or '.join(repr(by_folded[match]) for match in near)}?" if near else ""
 
 
 def _positions(
@@ -433,27 +409,6 @@ def _names(
         seen[word] = row + 1
         names.append(word)
     return np.array(names)
-
-
-def _fold(label: str) -> str:
-    return re.sub(r"[\s_\-]+", "", label).casefold()
-
-
-def _labels(path: Path, label: NDArray[Any], name: NDArray[Any], rule: LabelRule) -> NDArray[Any]:
-    table, result = rule.table(), []
-    for row, word in enumerate(label.tolist()):
-        folded = _fold(word)
-        if folded in table:
-            result.append(table[folded])
-        elif not rule.classes:
-            result.append(word)
-        else:
-            legal = [*rule.classes, *rule.mapping, *rule.unlabelled]
-            raise DataError(
-                f"{path}, row {row + 1} ({name[row]}): unknown label {word!r}{_near(word, legal)}; legal are "
-                f"{', '.join(legal)}: map it to a class, or list it as unlabelled"
-            )
-    return np.array(result)
 
 
 def _numbers(
