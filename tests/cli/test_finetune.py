@@ -28,6 +28,7 @@ def start(tmp_path_factory):
     """The file of a classifier that has been trained for an epoch."""
     folder = tmp_path_factory.mktemp("start")
     data = {
+        "name": "sky",
         "path": str(write_sky(folder / "sky", 48, 1)),
         "split": "becker2021",
         "train_size": 5,

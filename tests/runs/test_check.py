@@ -79,7 +79,7 @@ WRONG = [
     ({"data": {"labels": {"1": "FRI"}}}, r"\[data\] labels: goes with path"),
     (
         {"data": {"path": "no-such-folder"}},
-        r"\[data\] path: no-such-folder: there is no such folder of images",
+        r"\[data\] path: 'no-such-folder': there is no such folder of images",
     ),
     ({"data": {"path": ".", "manifest": "no.csv"}}, r"\[data\] manifest: no.csv: there is no such file"),
     ({"data": {"path": ".", "columns": {"rra": "x"}}}, "columns: unknown key 'rra'"),
@@ -362,3 +362,22 @@ def test_what_would_fail_or_train_on_nothing_is_refused_before_the_data_are_load
 def test_an_oblong_field_can_have_four_views():
     study = Study(name="s", networks=("lenet",), images={"size": (96, 48)}, recipe={"views": 4})
     assert check_study(study).networks == ("lenet",)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ({}, r"\[data\] name: 'first-galaxy-data' is the name of a public data set"),
+        (
+            {"name": "mirabest-f"},
+            "'mirabest-f' is the name of a public data set, and path says where your own images are",
+        ),
+        ({"name": "mine", "columns": {"ra": "x"}}, r"\[data\] columns: goes with manifest"),
+        ({"name": "mine", "plane": -1}, r"\[data\] plane: -1 was given"),
+        ({"name": "mine", "path": ""}, r"\[data\] path: '': there is no such folder"),
+    ],
+)
+def test_one_s_own_images_are_not_a_public_set_and_keys_do_something(tmp_path, data, message):
+    """A report on them spoke of the paper, the ceiling and the name of first-galaxy-data."""
+    with pytest.raises(SpecError, match=message):
+        check_study(Study(name="s", networks=("lenet",), data={"path": str(tmp_path), **data}))

@@ -156,6 +156,11 @@ def read_own(
     _check_classes(where, Counter(w.label for w in wanted), classifier.classes, also=also)
     _check_folds(folds, len(wanted), "labelled sources")
     kept, aside = _seen(wanted, classifier.card, OwnImages(options.pixel_scale, options.plane))
+    if not kept:
+        raise DataError(
+            f"{where}: none of its {counted(len(wanted), 'labelled source')} has an image that can be used; the first, "
+            f"{_first(aside)}"
+        )
     found = Counter(w.label for w, _ in kept)
     _check_classes(
         where, found, classifier.classes, f"; {len(aside)} were set aside: {_first(aside)}" if aside else ""

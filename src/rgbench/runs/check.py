@@ -120,13 +120,26 @@ def _check_own(wanted: DataSpec) -> None:
                 f"[data] {given[0]}: goes with path, the folder of your own images; give it, or leave both"
             )
         return
-    if not Path(wanted.path).is_dir():
-        raise SpecError(f"[data] path: {wanted.path}: there is no such folder of images")
+    if not wanted.path or not Path(wanted.path).is_dir():
+        raise SpecError(f"[data] path: {wanted.path!r}: there is no such folder of images")
     for key in ("manifest", "class_labels"):
         name = getattr(wanted, key)
         if name and not Path(name).is_file():
             raise SpecError(f"[data] {key}: {name}: there is no such file")
     folder_options(wanted)
+    if wanted.columns and not wanted.manifest:
+        raise SpecError("[data] columns: goes with manifest, the table that has them; give it, or leave both")
+    if any(plane < 0 for plane in _planes(wanted)):
+        raise SpecError(f"[data] plane: {wanted.plane} was given; 0 or more is legal")
+    if wanted.name in data_sets():
+        raise SpecError(
+            f"[data] name: {wanted.name!r} is the name of a public data set, and path says where your own images are; "
+            'give them a name of their own, such as name = "mine"'
+        )
+
+
+def _planes(wanted: DataSpec) -> tuple[int, ...]:
+    return () if wanted.plane is None else (wanted.plane,) if isinstance(wanted.plane, int) else wanted.plane
 
 
 def _check_data(study: Study, runs: list[RunSpec]) -> None:

@@ -11,16 +11,16 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 from astropy import units as u
-from astropy.coordinates import Angle, SkyCoord
+from astropy.coordinates import FK4, Angle, SkyCoord
 from astropy.io import fits
-from astropy.table import MaskedColumn, Table
+from astropy.table import MaskedColumn, QTable, Table
 from hypothesis import given
 from hypothesis import strategies as st
 
 from rgbench.data.own.angles import name_of_position, parse_angle, position_in_name
 from rgbench.data.own.files import file_stem
 from rgbench.data.own.labels import LabelRule
-from rgbench.data.own.sources import ALIASES, LESS_USUAL, SourceColumns, read_sources
+from rgbench.data.own.sources import ALIASES, LESS_USUAL, SourceColumns, SourceList, read_sources
 from rgbench.errors import DataError, SpecError
 
 MIRROR = Path(os.environ["RGBENCH_MIRROR"]) if os.environ.get("RGBENCH_MIRROR") else None
@@ -364,3 +364,81 @@ def test_real_catalogues():
     assert len(sources) == 168
     assert sources.redshift[0] == 0.1228
     assert set(sources.label) == {"FRI", "FRII", "Bent", ""}
+
+
+# --- what a table says in words of its own ----------------------------------------------------------------
+
+
+def of_text(folder, text: str, **columns) -> SourceList:
+    path = folder / "t.csv"
+    path.write_text(text)
+    return read_sources(path, SourceColumns(**columns))
+
+
+def test_masks_and_positions_of_astropy_s_parquet_are_those_of_its_ecsv(tmp_path):
+    """The masks are columns there, and were not looked at: hidden labels were trained on."""
+    table = QTable(
+        {
+            "name": ["a", "b", "c"],
+            "sky": SkyCoord([45, 60, 70], [45, 46, 47], unit="deg", frame="galactic"),
+            "label": MaskedColumn(["FRI", "FRII", "Bent"], mask=[False, True, False]),
+        }
+    )
+    found = []
+    for ending in ("ecsv", "parquet"):
+        table.write(tmp_path / f"t.{ending}")
+        found.append(read_sources(tmp_path / f"t.{ending}"))
+    assert found[1].label.tolist() == found[0].label.tolist() == ["FRI", "", "Bent"]
+    np.testing.assert_allclose(found[1].ra, found[0].ra)
+    np.testing.assert_allclose(found[1].ra, table["sky"].icrs.ra.deg)
+
+
+def test_a_parquet_without_rows_holds_no_source(tmp_path):
+    pyarrow.parquet.write_table(
+        pyarrow.table({"name": pyarrow.array([], pyarrow.string())}), tmp_path / "t.parquet"
+    )
+    with pytest.raises(DataError, match="holds no source"):
+        read_sources(tmp_path / "t.parquet")
+
+
+@pytest.mark.parametrize(
+    "head", ["RAh,RAm,DEd", "RA_B1950,DEC_B1950,x", "glon,glat,x", "_RAB1950,_DEB1950,x", "sky.ra,sky.dec,x"]
+)
+def test_columns_that_look_like_positions_and_are_none_are_said(tmp_path, head):
+    found = of_text(tmp_path, f"name,{head}\na,3,0,45\nb,4,0,46\n")
+    assert np.isnan(found.ra).all()
+    assert any(
+        "no position is read, though " in remark and head.split(",")[0] in remark for remark in found.remarks
+    )
+
+
+def test_other_columns_are_not_taken_for_positions(tmp_path):
+    found = of_text(tmp_path, "name,radius,decision,blend,rate,label\na,1,2,3,4,FRI\n")
+    assert found.remarks == ()
+
+
+def test_the_name_of_a_column_states_its_frame_and_hours(tmp_path):
+    text = "name,RA_B1950,DEC_B1950,glon,glat,RAh,DEd\na,45,45,30,60,3,45\n"
+    old = of_text(tmp_path, text, ra="RA_B1950", dec="DEC_B1950")
+    expected = SkyCoord(45, 45, unit="deg", frame=FK4(equinox="B1950")).icrs
+    np.testing.assert_allclose([old.ra[0], old.dec[0]], [expected.ra.deg, expected.dec.deg])
+    galactic = of_text(tmp_path, text, ra="glon", dec="glat")
+    assert galactic.ra[0] == pytest.approx(SkyCoord(30, 60, unit="deg", frame="galactic").icrs.ra.deg)
+    assert "glon and glat are in galactic, as its name says: turned to ICRS" in galactic.remarks
+    assert of_text(tmp_path, text, ra="RAh", dec="DEd").ra[0] == 45.0
+
+
+def test_a_part_of_an_angle_is_no_angle(tmp_path):
+    with pytest.raises(SpecError, match="RAh and RAm are parts of one angle"):
+        of_text(tmp_path, "name,RAh,RAm,DEd\na,3,30,45\n", ra="RAh", dec="DEd")
+
+
+def test_numbers_that_no_source_can_have_are_not_known(tmp_path):
+    """-99 was plotted as a redshift, and counted as an angular size."""
+    found = of_text(tmp_path, "name,z,las\na,-9.99,-99\nb,0.1,30\nc,inf,0\nd,-0.001,\n")
+    np.testing.assert_array_equal(found.redshift, [np.nan, 0.1, np.nan, -0.001])
+    np.testing.assert_array_equal(found.size, [np.nan, 30, np.nan, np.nan])
+    assert found.remarks == (
+        "z: no redshift in 2 rows (the first -9.99); taken as not known",
+        "las: no size in 2 rows (the first -99); taken as not known",
+    )

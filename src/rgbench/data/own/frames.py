@@ -23,6 +23,10 @@ _WORDS = {
     "fk4": ("FK4", ""), "b1950": ("FK4", "B1950"), "b1950.0": ("FK4", "B1950"), "1950": ("FK4", "B1950"),
     "galactic": ("galactic", ""), "gal": ("galactic", ""),
 }  # fmt: skip
+_NAMED_GALACTIC = re.compile(
+    r"(gal_?)?(glon|glat|l|b)|gal(actic)?_?(l|b|lon|lat|longitude|latitude)(_?deg)?", re.IGNORECASE
+)
+_NAMED_1950 = re.compile(r".*[^0-9a-z]?b?1950", re.IGNORECASE)
 _NAMED_2000 = re.compile(r"j?2000|icrs|fk5", re.IGNORECASE)
 
 
@@ -57,6 +61,19 @@ def frame_of_head(word: str) -> Frame | None:
     """
     found = _WORDS.get(word.strip().casefold())
     return None if found is None else Frame(*found, "its head")
+
+
+def frame_of_name(name: str) -> Frame | None:
+    """Give the frame that the name of a column of positions states; None if it states none but J2000 or ICRS.
+
+    Examples
+    --------
+    >>> str(frame_of_name("RA_B1950")), str(frame_of_name("GLON")), frame_of_name("RAJ2000")
+    ('FK4 B1950', 'galactic', None)
+    """
+    if _NAMED_GALACTIC.fullmatch(name.strip()):
+        return Frame("galactic", "", "its name")
+    return Frame("FK4", "B1950", "its name") if _NAMED_1950.fullmatch(name.strip()) else None
 
 
 def frame_of_keys(radesys: str, equinox: str) -> Frame | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 
 from rgbench.data.own.angles import NOTHING, name_of_position, parse_positions, to_degrees
 from rgbench.data.own.files import file_stem
-from rgbench.data.own.frames import Frame, to_icrs
+from rgbench.data.own.frames import Frame, frame_of_name, to_icrs
 from rgbench.data.own.labels import LabelRule, near, read_labels
 from rgbench.data.own.tabular import Column, read_table
 from rgbench.errors import DataError, SpecError
+from rgbench.numbers import counted
 
 ALIASES: dict[str, tuple[str, ...]] = {
     "name": (
@@ -48,6 +49,13 @@ LESS_USUAL = (
     "galaxy_name", "target", "target_id", "target_name", "objid",
 )  # fmt: skip
 """Names of columns of names, where none has a name of `ALIASES` and none is a path: a table may hold both."""
+LEAST_REDSHIFT = -0.01
+"""Below it a number stands for "not known": no source comes nearer by 1 % of the speed of light."""
+_LIKE_POSITIONS = re.compile(
+    r"_?(ra|de|dec|raj|dej|r\.?a\.?|decl?\.?|glon|glat|elon|elat|gal_?[lb]|[lb]|alpha|delta|.*\.(ra|dec|l|b))"
+    r"(-|[hmsd]|_?[bj]?\d{4}|_?(hms|dms|deg|hours?))?"
+)
+_IN_HOURS = re.compile(r"ra_?(h|hr|hrs|hours?)", re.IGNORECASE)
 LONGEST_NAME = 255
 """Bytes of a file name, or of a folder's, that file systems hold."""
 LISTED = 30
@@ -193,19 +201,46 @@ def read_sources(
     taken = {getattr(used, entry.name) for entry in fields(used)}
     extra = {key: column.values for key, column in table.items() if key not in taken}
     unnamed = "" if used.name or used.path else _unnamed(path, list(table), extra)
+    unplaced = "" if used.ra or used.position else _unplaced(path, list(extra))
+    redshift, size = _numbers(path, table, used.redshift, n), _numbers(path, table, used.size, n, "arcsec")
+    redshift, far = _known(redshift, redshift >= LEAST_REDSHIFT, f"{used.redshift}: no redshift")
+    size, small = _known(size, size > 0, f"{used.size}: no size")
     return SourceList(
         name,
         files,
         ra,
         dec,
         label,
-        _numbers(path, table, used.redshift, n),
-        _numbers(path, table, used.size, n, "arcsec"),
+        redshift,
+        size,
         extra,
         used,
-        (*remarks, *(remark for remark in (unnamed, turned) if remark)),
+        (*remarks, *(remark for remark in (unnamed, unplaced, turned, far, small) if remark)),
         left_out,
     )
+
+
+def _unplaced(path: Path, others: Sequence[str]) -> str:
+    """Say which columns look like positions where none was read as one; "" if none does."""
+    like = [name for name in others if _LIKE_POSITIONS.fullmatch(name.strip().casefold())]
+    if not like:
+        return ""
+    return (
+        f"{path}: no position is read, though {listed_names(like)} look like one: positions are one column of RA and "
+        "one of Dec, ICRS unless the table states another frame. Make them, or say which they are: --column ra=NAME "
+        "--column dec=NAME, in a study columns = { ra = 'NAME', dec = 'NAME' }"
+    )
+
+
+def _known(
+    values: NDArray[np.float64], legal: NDArray[np.bool_], what: str
+) -> tuple[NDArray[np.float64], str]:
+    """Give values with NaN for those that no source can have, as -99 for "not known", and say how many they are."""
+    wrong = np.isinf(values) | ~(legal | np.isnan(values))
+    if not wrong.any():
+        return values, ""
+    told = f"{counted(int(wrong.sum()), 'row')} (the first {values[wrong][0]:g}); taken as not known"
+    return np.where(wrong, np.nan, values), f"{what} in {told}"
 
 
 def find_columns(path: Path, names: list[str], columns: SourceColumns) -> SourceColumns:
@@ -299,7 +334,7 @@ def _positions(
         ra, dec = parse_positions(where, column.values, column.unit)
     elif used.ra and used.dec:
         ra, dec = (
-            to_degrees(f"{path}: {name}", table[name].values, table[name].unit, axis)
+            to_degrees(f"{path}: {name}", table[name].values, _unit(path, table, name), axis)
             for name, axis in ((used.ra, "ra"), (used.dec, "dec"))
         )
     else:
@@ -314,9 +349,24 @@ def _positions(
     return (ra, dec, "") if frame is None else to_icrs(str(path), names, frame, ra, dec)
 
 
+def _unit(path: Path, table: dict[str, Column], name: str) -> str:
+    """Give the unit of a column of angles: as the table has it, else hours where its name ends in them."""
+    if not _IN_HOURS.fullmatch(name.strip()):
+        return table[name].unit
+    minutes = next((other for other in table if other.strip().casefold() in ("ram", "ra_m")), "")
+    if minutes:
+        raise SpecError(
+            f"{path}: {name} and {minutes} are parts of one angle; make one column of them, as 12:30:49.4"
+        )
+    return table[name].unit or "hour"
+
+
 def _one_frame(path: Path, table: dict[str, Column], names: tuple[str, ...]) -> Frame | None:
-    """Give the frame of the columns of the positions; `DataError` if they have several."""
-    frames = {name: table[name].frame for name in names}
+    """Give the frame of the columns of the positions, as the table or their names state it.
+
+    `DataError` if they have several.
+    """
+    frames = {name: table[name].frame or frame_of_name(name) for name in names}
     first = frames[names[0]]
     for name, frame in frames.items():
         if str(frame or "") != str(first or ""):

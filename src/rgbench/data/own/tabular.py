@@ -8,7 +8,7 @@ import gzip
 import io
 import re
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -21,7 +21,6 @@ from astropy.coordinates import SkyCoord
 from astropy.io import fits, votable
 from astropy.io.votable.tree import FieldRef
 from astropy.table import Table
-from astropy.table.meta import get_header_from_yaml
 from numpy.typing import NDArray
 
 from rgbench.data.own.frames import Frame, frame_of_head, frame_of_keys
@@ -249,7 +248,7 @@ def _ecsv(path: Path) -> TableContent:
 
 def _fits(path: Path) -> TableContent:
     # astropy leaves a file open that it cannot make out, and believes all that its headers promise.
-    with unpacked(path) or path.open("rb") as file, _checked(file) as units_:
+    with unpacked(path) or path.open("rb") as file, _checked(path, file) as units_:
         kinds = (fits.BinTableHDU, fits.TableHDU)
         tables = [u for u in units_ if isinstance(u, kinds) and not isinstance(u, fits.CompImageHDU)]
         if not tables:
@@ -259,9 +258,12 @@ def _fits(path: Path) -> TableContent:
         return TableContent(columns, _more_tables(path, [u.name for u in tables]))
 
 
-def _checked(file: IO[bytes]) -> Any:
-    for _ in units_of(file):
-        pass
+def _checked(path: Path, file: IO[bytes]) -> Any:
+    try:
+        for _ in units_of(file):
+            pass
+    except DataError as error:
+        raise DataError(f"{path}: cannot be read as a table: {error}") from None
     file.seek(0)
     return fits.open(file, memmap=False)
 
@@ -364,31 +366,25 @@ def _parquet(path: Path) -> TableContent:
     with pyarrow.parquet.ParquetFile(path) as file:
         _check_heads(path, file.schema_arrow.names)
         table = file.read()
-    stored, frame = _parquet_units(table.schema.metadata or {})
+    if table.num_rows == 0:
+        return TableContent({})
+    if b"table_meta_yaml" in (table.schema.metadata or {}):
+        # Masks, units, frames and positions are columns and words of astropy's own there.
+        return TableContent(_from_astropy(path, Table.read(path, format="parquet")))
     columns: dict[str, Column] = {}
     for entry, chunks in zip(table.schema, table.columns, strict=True):
         if entry.name.startswith("__index_level_"):
             continue
         if pyarrow.types.is_dictionary(entry.type):
             entry, chunks = entry.with_type(entry.type.value_type), chunks.cast(entry.type.value_type)
-        unit = (entry.metadata or {}).get(b"unit", b"").decode() or stored.get(entry.name, "")
+        unit = (entry.metadata or {}).get(b"unit", b"").decode()
         mask, written = np.asarray(chunks.is_null().to_numpy(), dtype=bool), None
         numeric = pyarrow.types.is_integer(entry.type) or pyarrow.types.is_floating(entry.type)
         values = chunks.to_numpy() if numeric else np.fromiter(chunks.to_pylist(), object)
         if pyarrow.types.is_integer(entry.type) and mask.any():
             written = np.array(["" if value is None else str(value) for value in chunks.to_pylist()])
-        columns[entry.name] = Column(_native(values, mask), unit, frame, written)
+        columns[entry.name] = Column(_native(values, mask), unit, None, written)
     return TableContent(columns)
-
-
-def _parquet_units(metadata: Mapping[bytes, bytes]) -> tuple[dict[str, str], Frame | None]:
-    """Give units by column, and the frame, that astropy wrote into the file beside the table."""
-    if b"table_meta_yaml" not in metadata:
-        return {}, None
-    head = get_header_from_yaml(metadata[b"table_meta_yaml"].decode().split("\n"))
-    found = {each["name"]: str(each["unit"]) for each in head["datatype"] if "unit" in each}
-    keys = {str(key).upper(): str(value).strip() for key, value in head.get("meta", {}).items()}
-    return found, frame_of_keys(keys.get("RADESYS", "") or keys.get("RADECSYS", ""), keys.get("EQUINOX", ""))
 
 
 READERS: dict[str, Callable[[Path], TableContent]] = {
