@@ -127,7 +127,12 @@ def _plan(
     root: Path, manifest: Path | str | None, class_labels: Path | str | None, options: FolderOptions
 ) -> Plan:
     if not root.is_dir() and not (root.is_file() and ending_of(root).lower() in HDF5_ENDINGS):
-        raise DataError(f"{root}: there is no such folder of images")
+        what = (
+            "is a file; name the folder that it lies in"
+            if root.is_file()
+            else "there is no such folder of images"
+        )
+        raise DataError(f"{root}: {what}")
     labels = read_class_labels(class_labels)
     if manifest is not None:
         if _is_original(manifest, class_labels is not None, options):
