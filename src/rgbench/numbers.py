@@ -156,6 +156,24 @@ def interval(
     return f"{100 * confidence:g} % interval {show(low)} to {show(high)}"
 
 
+def counted(n: int, thing: str, things: str = "") -> str:
+    """Write how many there are of something, in the singular for one.
+
+    Parameters
+    ----------
+    n : int
+        Their number.
+    thing, things : str
+        What one is called, and what several are; by default with an s.
+
+    Examples
+    --------
+    >>> counted(1, "source"), counted(1200, "source"), counted(0, "class", "classes")
+    ('1 source', '1,200 sources', '0 classes')
+    """
+    return f"{n:,} {thing if n == 1 else things or f'{thing}s'}"
+
+
 def capital(words: str) -> str:
     """Begin words with a capital letter, and leave the others as they are.
 

@@ -67,7 +67,7 @@ class ConditionScore:
         their own have the bootstrap over sources instead.
     p_value : float
         Exact sign test over sources of whether as many are lost as gained (of one run: McNemar's exact
-        test), Holm-corrected over the conditions; 1 where the logits are not finite.
+        test), Holm-corrected over the conditions; NaN where the logits are not finite.
     kept : (float, float, float)
         Share of the sources that get the class that the same run gave to the clean image, right or wrong, with an
         interval of the same kind as `values`.
@@ -341,7 +341,7 @@ def _score(
         values,
         clean,
         drops,
-        _p_value(base, condition) if finite else 1.0,
+        _p_value(base, condition) if finite else float("nan"),
         kept,
         confidence,
     )
@@ -379,7 +379,7 @@ def _paired(
         if len(drop) > 1:
             half = seed_error(y, drop) * float(student.ppf((1 + confidence) / 2, len(drop) - 1))
         ahead, behind = float(np.hypot(value - low, half)), float(np.hypot(high - value, half))
-        drops[i][metric] = (value, value - ahead, value + behind)
+        drops[i][metric] = (value, max(value - ahead, -1.0), min(value + behind, 1.0))
     return values, drops
 
 

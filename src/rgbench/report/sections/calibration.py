@@ -25,7 +25,7 @@ from rgbench.report.cells import Cell, Value, difference, number, span
 from rgbench.report.draw.plots import Axes, Line, lines_figure
 from rgbench.report.material import Runs
 from rgbench.seeds import numpy_generator
-from rgbench.statistics.significance import holm
+from rgbench.statistics.significance import excludes_zero, holm
 
 Floats = NDArray[np.float64]
 Labels = NDArray[np.int64]
@@ -136,7 +136,9 @@ def _gains(scores: Scores) -> tuple[str, ...]:
 
 def _gain(score: AnswerScore) -> str:
     value, low, high = score.nll_gain
-    if low <= 0 <= high:
+    if not (numbers.is_number(low) and numbers.is_number(high)):
+        return f"{score.answer.name}, {signed(value)} nat (no interval: too few sources)"
+    if not excludes_zero(low, high):
         return f"{score.answer.name}, shows no change (95 % interval of the gain {signed(low)} to {signed(high)} nat)"
     ends = sorted(abs(end) for end in (low, high))
     amount, least, most = (numbers.significant(each, 2) for each in (abs(value), *ends))

@@ -33,7 +33,7 @@ from rgbench.report.cells import Cell, Value, chance, count, number, p_cell, spa
 from rgbench.report.draw.figures import Interval, interval_figure
 from rgbench.report.draw.plots import Axes, Line, lines_figure
 from rgbench.report.material import Runs
-from rgbench.statistics.significance import holm
+from rgbench.statistics.significance import excludes_zero, holm
 from rgbench.statistics.trend import Trend, trend
 
 SHOWN = 3
@@ -184,7 +184,7 @@ def _trends(tested: _Tested, confidence: float) -> dict[Kind, Trend]:
 
 def _trend_words(kind: Kind, found: Trend) -> str:
     said = f"With {kind.title}, {trend_words(found)}"
-    if not found.reason and not found.low <= 0 <= found.high and found.p_value > LEVEL:
+    if not found.reason and excludes_zero(found.low, found.high) and found.p_value > LEVEL:
         said += ", no more than chance gives among so many trends"
     return f"{said}."
 
