@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rgbench.comparison.answer_modes import Answer, answers_of
+from rgbench.comparison.label_review import unsound
 from rgbench.comparison.members import Side, side_of
 from rgbench.comparison.results import Comparison
 from rgbench.data.catalogue import Catalogue, DataSet
@@ -244,6 +245,12 @@ class Runs:
             return side_of(self.complete, split, self.main.model)
         except RgbenchError:
             return None
+
+    @cached_property
+    def unsound(self) -> dict[str, str]:
+        """Why a run has learnt nothing, by the ids of such runs; what they say of a source tells nothing of it."""
+        why = {record.run_id: unsound(record, self.main.model) for record in self.records or self.complete}
+        return {run_id: said for run_id, said in why.items() if said}
 
     @cached_property
     def measured(self) -> tuple[Catalogue, tuple[str, ...]] | None:

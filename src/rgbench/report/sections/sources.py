@@ -21,7 +21,8 @@ def section(runs: Runs) -> Section | None:
 
 
 def _hard(runs: Runs) -> list[Block]:
-    tiles = hard_tiles(runs.records, runs.look, runs.options.hard)
+    learnt = [record for record in runs.records if record.run_id not in runs.unsound]
+    tiles = hard_tiles(learnt, runs.look, runs.options.hard)
     if not tiles:
         return []
     said = "Look at these first: a source that nearly every run misses is hard, or its label is wrong."
