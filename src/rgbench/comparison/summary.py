@@ -336,11 +336,12 @@ def _drawn(each: _Tested, metric: str, seed: int) -> NDArray[np.float64]:
 
 
 def _row(each: _Tested, failed: Sequence[RunRecord], confidence: float) -> Row:
-    notes = [f"seed {r.spec.seed} {r.status}: {r.error or 'not finished'}" for r in failed]
+    notes = [f"seed {r.spec.seed} {r.lacking or 'has no predictions'}" for r in failed]
     found = [_notes(record, test) for record, test in zip(each.records, each.tests, strict=True)]
     for record, own in zip(each.records, found, strict=True):
         notes += [f"seed {record.spec.seed} did not learn: {note.text}" for note in own]
-    status = "failed" if not each.tests else "did not learn" if all(found) else "ok"
+    none = "not finished" if all(r.status == "running" for r in failed) else "failed"
+    status = none if not each.tests else "did not learn" if all(found) else "ok"
     confusions = [confusion_matrix(t.label, t.logits, len(t.classes)) for t in each.tests]
     classes = [per_class(t.label, t.logits) for t in each.tests]
     return Row(
@@ -405,7 +406,7 @@ def _order(metric: str) -> Any:
 
     def key(row: Row) -> tuple[int, float]:
         value = row.metrics[metric].mean if metric in row.metrics else np.nan
-        rank = {"ok": 0, "did not learn": 1, "failed": 2}[row.status]
+        rank = {"ok": 0, "did not learn": 1}.get(row.status, 2)
         value = np.nan_to_num(value, nan=-np.inf if card.higher_is_better else np.inf)
         return rank, float(-value if card.higher_is_better else value)
 

@@ -138,7 +138,7 @@ class Runs:
     main : Comparison
         The comparison that leads the report.
     complete : tuple of RunRecord
-        Runs that have learnt something, networks in the order of the ranking, then by seed.
+        Runs that have learnt something, networks in the order of the ranking, then by split; seeds as in `records`.
     networks : tuple of str
         Their networks, best first.
     beside : Beside
@@ -189,7 +189,7 @@ class Runs:
         sound = [row.network for row in main.rows if row.status == "ok"]
         order = {name: i for i, name in enumerate(sound)}
         chosen = [r for r in records if r.status == "complete" and r.spec.network.name in order]
-        chosen.sort(key=lambda r: (order[r.spec.network.name], r.spec.data.split, r.spec.seed))
+        chosen.sort(key=lambda r: (order[r.spec.network.name], r.spec.data.split))
         names = dict.fromkeys(r.spec.network.name for r in chosen)
         return cls(
             main,

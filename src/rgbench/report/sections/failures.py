@@ -33,6 +33,7 @@ from rgbench.report.cells import Cell, Value, chance, count, number, p_cell, spa
 from rgbench.report.draw.figures import Interval, interval_figure
 from rgbench.report.draw.plots import Axes, Line, lines_figure
 from rgbench.report.material import Runs
+from rgbench.report.sizes import Sizes
 from rgbench.statistics.significance import excludes_zero, holm
 from rgbench.statistics.trend import Trend, trend
 
@@ -109,7 +110,7 @@ def section(runs: Runs) -> Section | None:
     return replace(
         _EMPTY,
         sentences=(
-            _overall(tested.answered, missed),
+            _overall(tested.answered, missed, Sizes.of(runs.complete, runs.main.model).apart),
             *(_trend_words(kind, found) for kind, found in trends.items()),
             *_group_words(groups),
         ),
@@ -189,14 +190,19 @@ def _trend_words(kind: Kind, found: Trend) -> str:
     return f"{said}."
 
 
-def _overall(answered: Answered, missed: Sequence[Missed]) -> str:
+def _overall(answered: Answered, missed: Sequence[Missed], apart: bool) -> str:
     n, every = len(answered.label), int((answered.right == 1).sum())
     if answered.runs.max() < 2:
         return f"{every} of {n:,} test sources are recognised."
-    return (
-        f"{every:,} of {n:,} test sources are recognised by every run, {len(missed)} by none: the table lists these. "
-        "The first of them are shown under “Missed by most runs”."
-    )
+    if apart:
+        said = (
+            f"Not all runs have the same test sources: of the {n:,} that any run was tested on, {every:,} are "
+            "recognised by every run that was"
+        )
+    else:
+        said = f"{every:,} of {n:,} test sources are recognised by every run"
+    shown = "The first of them are shown under “Missed by most runs”."
+    return f"{said}, {len(missed)} by none{f': the table lists these. {shown}' if missed else '.'}"
 
 
 def _group_words(groups: Sequence[Group]) -> list[str]:

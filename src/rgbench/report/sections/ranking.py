@@ -135,7 +135,8 @@ def _left_out(rows: Sequence[Row], places: Sequence[Place]) -> tuple[str, ...]:
     said = []
     for row in rows:
         if row.status != "ok":
-            said.append(f"{row.network} has no rank: it {row.status}.")
+            state = "is not finished" if row.status == "not finished" else row.status
+            said.append(f"{row.network} has no rank: it {state}.")
         elif row.network in unranked:
             said.append(f"{row.network} has no mean rank: not all of the measures are known of it.")
         elif row.notes:

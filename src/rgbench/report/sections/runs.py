@@ -75,7 +75,7 @@ def _made(record: RunRecord) -> dict[str, Cell]:
     return {
         "run": Cell(record.run_id),
         "seed": Cell(str(record.spec.seed), record.spec.seed),
-        "status": Cell(record.status),
+        "status": Cell("not finished" if record.status == "running" else record.status),
         "time": _measured(cost.get("training_seconds"), numbers.duration),
         "peak memory": _measured(memory, lambda value: numbers.count(value, "B")),
         "written": Cell(str(origin.get("written", numbers.NONE))),
