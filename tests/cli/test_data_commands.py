@@ -121,7 +121,7 @@ def test_fetching_finds_what_the_mirror_has(rgbench):
 def test_a_public_set_is_checked(rgbench):
     text = rgbench("data", "check", "fr-deep-first")
     assert "files as published" in text
-    assert "1 images flagged unusable: data_batch_11" in text
+    assert "1 image flagged unusable: data_batch_11" in text
     assert "2 sources equal to another in every pixel" in text
     assert "split published: 2 sources taken out" in text, "the all-zero image, and a twin of a test source"
 

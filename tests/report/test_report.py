@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from rgbench.cli.work.report import say_results
 from rgbench.comparison.summary import compare
 from rgbench.report import page
 from rgbench.report.files.text import comparison_csv, comparison_latex, comparison_lines, comparison_tables
@@ -352,3 +353,21 @@ def page_text(folder, main, records) -> str:
     """Give what a page says, without its drawings, style and script."""
     text = write_page(folder / "r.html", {"best": main}, records).read_text()
     return re.sub(r"(?s)<(style|script)\b.*?</\1>|<[^>]+>", " ", text)
+
+
+def test_one_of_something_is_not_several(tmp_path, runs):
+    (one,) = runs(("mcrgnet",), (1,), np.array(["s0"]))
+    one = replace(one, notes=("s1 set aside: it is empty",))
+    main = compare([one])
+    told = page_text(tmp_path, main, [one])
+    assert "1 note on the data" in told
+    console = Console(record=True, width=120)
+    say_results(main, [one], console)
+    told += console.export_text()
+    assert "1 source removed or set aside" in told
+    assert "1 test source, 1 seed)" in told
+    assert "with 1 seed (1)" in told
+    assert (
+        re.findall(r".*\b1 (?:test )?(?:sources|notes|seeds|runs|networks|pairs|epochs|images)\b.*", told)
+        == []
+    )

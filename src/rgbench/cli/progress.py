@@ -9,7 +9,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 
 from rgbench.cli.screen import say, warn
 from rgbench.escapes import visible
-from rgbench.numbers import duration
+from rgbench.numbers import counted, duration
 from rgbench.runs.device import emulates_bfloat16
 from rgbench.runs.plan import Plan, estimate_seconds
 from rgbench.runs.study import measure_rate
@@ -74,7 +74,9 @@ class TerminalListener:
         """Say how many runs there are, how many are done, and how long the rest will take if long."""
         self._plan = plan
         missing = plan.missing
-        found = f"{len(plan.runs)} runs, {len(plan.runs) - len(missing)} of them in the store already"
+        found = (
+            f"{counted(len(plan.runs), 'run')}, {len(plan.runs) - len(missing)} of them in the store already"
+        )
         say(self.console, found)
         if any(spec.recipe.precision == "bfloat16" for spec in missing) and emulates_bfloat16(self.device):
             warn(
@@ -136,7 +138,8 @@ def _outcome(record: RunRecord) -> str:
     if record.status != "complete":
         return f"failed: {record.error or ''}"
     accuracy = record.history["validation_accuracy"][-1]
-    seconds = duration(float(record.cost["training_seconds"]))
-    return (
-        f"validation accuracy {100 * accuracy:.1f} % after {len(record.history['epoch'])} epochs, {seconds}"
+    seconds, epochs = (
+        duration(float(record.cost["training_seconds"])),
+        counted(len(record.history["epoch"]), "epoch"),
     )
+    return f"validation accuracy {100 * accuracy:.1f} % after {epochs}, {seconds}"

@@ -19,6 +19,7 @@ from rgbench.measures.cards import MAIN, MetricCard
 from rgbench.measures.catalogue import Measured, find_metric, measure, metrics
 from rgbench.measures.classification import confusion_matrix, per_class
 from rgbench.measures.health import Note, check_history, check_predictions
+from rgbench.numbers import counted
 from rgbench.seeds import numpy_generator
 from rgbench.spec import RecipeSpec
 from rgbench.statistics.intervals import Weights, interval, joint_weights, resampled, stratified_weights
@@ -253,7 +254,7 @@ def _labels(records: Sequence[RunRecord]) -> list[str]:
         differ = [key for key in _FURTHER if any(getattr(each, key) != getattr(own[0], key) for each in own)]
         further = "".join(f", {key} {getattr(recipe, key)}" for key in differ)
         several = any(each != own[0] for each in own)
-        said = f"({recipe.learning_rate:g}, {recipe.epochs} epochs{further})"
+        said = f"({recipe.learning_rate:g}, {counted(recipe.epochs, 'epoch')}{further})"
         labels.append(f"{name} {said}" if several else name)
     return labels
 

@@ -9,7 +9,7 @@ import numpy as np
 from rgbench.finetuning.own import OwnSources
 from rgbench.finetuning.spec import LEAST
 from rgbench.finetuning.verdict import WANTED, BeforeAfter
-from rgbench.numbers import PERCENT, interval, listed, points, rounded_up
+from rgbench.numbers import PERCENT, counted, interval, listed, points, rounded_up
 from rgbench.statistics.significance import Interval
 
 
@@ -52,8 +52,8 @@ def basis(
     """Say on what the answer rests, and what it leaves out; a sentence or two a line."""
     n, folds = len(found.held_out.label), len(np.unique(found.held_out.fold))
     lines = [
-        f"This rests on {n} sources. Each was classified by networks that were trained on {folds - 1} of {folds} parts "
-        "of your sources: not on itself, nor on a source of its sky group (60 arcsec)."
+        f"This rests on {counted(n, 'source')}. Each was classified by networks that were trained on {folds - 1} of "
+        f"{folds} parts of your sources: not on itself, nor on a source of its sky group (60 arcsec)."
     ] * trained
     if own.known.any():
         lines.append(
@@ -64,7 +64,9 @@ def basis(
         lines.append(f"{before} tells no positions: whether it was trained on your sources is not known.")
     lost = int((~np.isfinite(own.catalogue.ra)).sum())
     if lost and knows_positions:
-        lines.append(f"{lost} sources have no position: whether {before} was trained on them is not known.")
+        whose = "source has no position" if lost == 1 else "sources have no position"
+        them = "it" if lost == 1 else "them"
+        lines.append(f"{lost} {whose}: whether {before} was trained on {them} is not known.")
     return lines + (_classes(found, own) if trained else [])
 
 

@@ -75,7 +75,7 @@ class Sizes:
         """
         known = {"training": self.train, "validation": self.validation, "test": self.test}
         parts = [f"{_span(sizes)} {side}" for side, sizes in known.items() if any(sizes)]
-        last = "source" if len(parts) == 1 and self.test == (1,) else "sources"
+        last = "source" if self.test == (1,) else "sources"
         every = f" in each run ({counted(self.tested, 'test source')} in all)" if self.apart else ""
         return f"{listed(parts)} {last}{every}"
 

@@ -36,6 +36,7 @@ from rgbench.data.twins import identical_groups
 from rgbench.errors import DataError, SpecError
 from rgbench.escapes import csv_text, for_file_name, utf8
 from rgbench.images.cutout import CutoutSpec
+from rgbench.numbers import counted
 from rgbench.report.draw.contact import contact_sheet
 from rgbench.simulate import SimulationSpec, simulate, write_simulation
 from rgbench.store.files import check_output, write_bytes
@@ -142,7 +143,8 @@ def _check_set(name: str, console: Console) -> None:
         removed = published_split(dataset, split).removed
         names = "; ".join(f"{source}: {reason}" for source, reason in removed[:NAMED])
         more = ", ..." if len(removed) > NAMED else ""
-        verdict = f"{len(removed)} sources taken out: {names}{more}" if removed else "no sky group is divided"
+        taken = f"{counted(len(removed), 'source')} taken out: {names}{more}"
+        verdict = taken if removed else "no sky group is divided"
         say(console, f"split {split}: {verdict}")
 
 
@@ -164,7 +166,7 @@ def _check_folder(folder: Path, manifest: Path | None, options: FolderOptions, c
     odd = sum(bool(finding.problems) for finding in findings if finding.status == "ok")
     say(
         console,
-        f"{len(findings)} images: {', '.join(f'{n} {status}' for status, n in counts.items())}; "
+        f"{counted(len(findings), 'image')}: {', '.join(f'{n} {status}' for status, n in counts.items())}; "
         f"{odd} of the ok ones are odd",
     )
 
@@ -193,7 +195,8 @@ def show_overlap(first: str, second: str, radius: float, console: Console) -> No
     equal, known = shared.agreement()
     say(
         console,
-        f"{shared.n_first} sources of {first} and {shared.n_second} of {second}, {len(shared.pairs)} pairs",
+        f"{counted(shared.n_first, 'source')} of {first} and {shared.n_second} of {second}, "
+        f"{counted(len(shared.pairs), 'pair')}",
     )
     if known:
         say(
@@ -325,7 +328,7 @@ def _counts(dataset: DataSet) -> Table:
 
 def _size(dataset: DataSet) -> str:
     rows, columns = dataset.images.shape[1:]
-    return f"{len(dataset.catalogue):,} sources, {columns} x {rows} pixels"
+    return f"{counted(len(dataset.catalogue), 'source')}, {columns} x {rows} pixels"
 
 
 def _oddities(dataset: DataSet) -> Iterator[str]:
@@ -334,7 +337,7 @@ def _oddities(dataset: DataSet) -> Iterator[str]:
         names = catalogue.source_id[(catalogue.flags & flag) != 0].tolist()
         if names:
             meaning = str(flag.name).lower().replace("_", " ")
-            yield f"{len(names)} images flagged {meaning}: {_some(names)}"
+            yield f"{counted(len(names), 'image')} flagged {meaning}: {_some(names)}"
     for numbers, what in (
         (catalogue.group, "within 60 arcsec of another"),
         (identical_groups(dataset.images), "equal to another in every pixel"),
@@ -358,7 +361,7 @@ def _say_aside(dataset: DataSet, console: Console) -> None:
 
 def say_loaded(dataset: DataSet, console: Console) -> None:
     """Say how many sources of one's own folder were loaded, which were set aside, and what was guessed of others."""
-    say(console, f"{len(dataset.catalogue)} sources loaded, {len(dataset.set_aside)} set aside")
+    say(console, f"{counted(len(dataset.catalogue), 'source')} loaded, {len(dataset.set_aside)} set aside")
     warn(console, *_first(f"set aside: {reason}" for _, reason in dataset.set_aside))
     warn(console, *_first(f"{name}: {remark}" if name else remark for name, remark in dataset.remarks))
 

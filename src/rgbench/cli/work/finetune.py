@@ -19,7 +19,7 @@ from rgbench.finetuning.finetune import Finetuned
 from rgbench.finetuning.finetune import finetune as fine_tune
 from rgbench.finetuning.spec import FinetuneSpec
 from rgbench.finetuning.words import class_rows
-from rgbench.numbers import percent
+from rgbench.numbers import counted, percent
 from rgbench.runs.classifier import check_classifier_path, load_classifier
 from rgbench.runs.device import choose_device
 
@@ -93,7 +93,8 @@ def _options(sources: Sources, classes: tuple[str, ...]) -> FolderOptions:
 def _say_sources(made: Finetuned, console: Console) -> None:
     own = made.own
     counts = [f"{n} {name}" for n, name in zip(own.counts.tolist(), own.classes, strict=True) if n]
-    none = f" {own.unlabelled} sources without a label were left out." if own.unlabelled else ""
+    were = "was" if own.unlabelled == 1 else "were"
+    none = f" {counted(own.unlabelled, 'source')} without a label {were} left out." if own.unlabelled else ""
     say(
         console,
         f"{made.classifier.name} was trained on all {len(own)} labelled sources ({', '.join(counts)}).{none}",

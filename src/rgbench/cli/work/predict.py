@@ -20,6 +20,7 @@ from rgbench.errors import SpecError, Stopped
 from rgbench.images.domain import FORBIDDING, words
 from rgbench.measures.best import chosen_run
 from rgbench.measures.prior import parse_shares
+from rgbench.numbers import counted
 from rgbench.runs.classifier import Classifier, check_classifier_path, load_classifier
 from rgbench.runs.classifier_card import card_lines
 from rgbench.runs.classify import Classified, Classifying, check_table_path, write_table
@@ -147,8 +148,8 @@ def _run(work: Classifying, table: Table, console: Console) -> Classified:
         if work.done:
             write_table(table.out, work.so_far(), table.overwrite)
             stop.kept = (
-                f"{table.out} has the first {work.done} of {len(work.files)} images, and the others without a class; "
-                "to begin again, with --overwrite"
+                f"{table.out} has the first {work.done} of {counted(len(work.files), 'image')}, and the others without "
+                "a class; to begin again, with --overwrite"
             )
         raise
 
@@ -158,7 +159,7 @@ def _say_trust(result: Classified, console: Console) -> None:
     told = [(path, remark) for path, remark in zip(result.path, result.remarks, strict=True) if remark]
     warn(console, *(f"{path}: {remark}" for path, remark in told[:NAMED]))
     if len(told) > NAMED:
-        warn(console, f"and {len(told) - NAMED} more such images; the column remark has them all")
+        warn(console, f"and {counted(len(told) - NAMED, 'more such image')}; the column remark has them all")
 
 
 def _say_counts(result: Classified, out: Path, console: Console) -> None:
@@ -176,5 +177,5 @@ def _say_counts(result: Classified, out: Path, console: Console) -> None:
         )
     say(
         console,
-        f"{len(classes)} sources ({', '.join(counts + none)}), {len(result.set_aside)} set aside: {out}",
+        f"{counted(len(classes), 'source')} ({', '.join(counts + none)}), {len(result.set_aside)} set aside: {out}",
     )

@@ -10,6 +10,7 @@ from rich.console import Console
 from rgbench.cli.screen import say, warn
 from rgbench.cli.work.stored import open_store
 from rgbench.comparison.results import Comparison
+from rgbench.numbers import counted
 from rgbench.report.files.text import comparison_tables
 from rgbench.report.of_store import ReportSpec, WrittenReport, write_report
 from rgbench.store.store import RunRecord
@@ -40,7 +41,11 @@ def say_results(comparison: Comparison, records: Sequence[RunRecord], console: C
         say(console, f"  {line}", wrap=True)
     removed = records[0].notes
     if removed:
-        say(console, f"  {len(removed)} sources removed or set aside: {'; '.join(removed[:3])}", wrap=True)
+        say(
+            console,
+            f"  {counted(len(removed), 'source')} removed or set aside: {'; '.join(removed[:3])}",
+            wrap=True,
+        )
 
 
 def say_reports(reports: Sequence[WrittenReport], console: Console) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from rgbench.comparison.published import Value
 from rgbench.comparison.replication import Verdict
 from rgbench.measures.catalogue import metrics
+from rgbench.numbers import counted
 
 
 def verdict(found: Verdict) -> str:
@@ -42,7 +43,7 @@ def summary(verdicts: Sequence[Verdict]) -> str:
     'none of 1 number can be compared'
     """
     judged = [v for v in verdicts if v.kind != "cannot be said"]
-    said = f"{len(verdicts)} number{'s' if len(verdicts) != 1 else ''}"
+    said = counted(len(verdicts), "number")
     if not judged:
         return f"none of {said} can be compared"
     agree = sum(v.kind == "agrees" for v in judged)
@@ -59,8 +60,8 @@ def _published(value: Value) -> str:
 
 def _sources(found: Verdict) -> str:
     if found.n_published is None or found.n_published == found.n_test:
-        return f"{found.n_test} sources"
-    return f"{found.n_test} of the {found.n_published} sources, the others are unusable"
+        return counted(found.n_test, "source")
+    return f"{found.n_test} of the {counted(found.n_published, 'source')}, the others are unusable"
 
 
 def _higher_is_better(metric: str) -> bool:

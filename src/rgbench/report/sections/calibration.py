@@ -119,10 +119,10 @@ def _tested(y: Labels, scores: Floats, draws: int = 1000) -> CalibrationTest:
 def _sentences(y: Labels, tests: Mapping[str, Floats]) -> tuple[str, ...]:
     p_values = holm([_tested(y, scores).p_value for scores in tests.values()])
     wrong = [name for name, p in zip(tests, p_values, strict=True) if p < SIGNIFICANT]
+    sources = numbers.counted(len(y), "test source")
     if not wrong:
-        words = f"With {len(y)} test sources, no network's probabilities can be told from perfectly calibrated ones."
-        return (words,)
-    return (f"Not calibrated, beyond what {len(y)} test sources show by chance: {', '.join(wrong)}.",)
+        return (f"With {sources}, no network's probabilities can be told from perfectly calibrated ones.",)
+    return (f"Not calibrated, beyond what {sources} show by chance: {', '.join(wrong)}.",)
 
 
 def _gains(scores: Scores) -> tuple[str, ...]:
@@ -182,7 +182,8 @@ def _classes(y: Labels, scores: Floats, runs: Runs) -> tuple[Figure, ...]:
             f"stated probability of {name}", f"share that is {name}", (0.0, 1.0), (0.0, 1.0), diagonal=True
         )
         drawing = lines_figure([line], axes, f"Reliability of {network} for the class {name}")
-        words = f"{int((y == c).sum())} of {len(y)} test sources are {name}. Band: 95 % interval of each bin."
+        share = f"{int((y == c).sum())} of {numbers.counted(len(y), 'test source')}"
+        words = f"{share} are {name}. Band: 95 % interval of each bin."
         title = f"Reliability of {network}: {name}"
         rows = _curve_rows({name: curve})
         found.append(Figure(f"reliability-class-{c + 1}", title, drawing, words, ("class", *_COLUMNS), rows))

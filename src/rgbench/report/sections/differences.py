@@ -206,7 +206,9 @@ def _split_words(pairs: list[_Pair], side: Side | None, card: MetricCard) -> tup
     if side is None:
         return (f"{names} over {count} random splits: {found}; {posterior(pair.splits.chances)}.",)
     # One test set for all folds: what its luck does is not in the t-test, and no chance of being better follows.
-    return (f"{names} over {count} folds, on these {len(side.y):,} test sources alone: {found}.",)
+    return (
+        f"{names} over {count} folds, on these {numbers.counted(len(side.y), 'test source')} alone: {found}.",
+    )
 
 
 def _table(pairs: list[_Pair], scale: Scale) -> Table:

@@ -31,7 +31,7 @@ _MACHINE = ("device", "precision", "machine", "versions")
 def section(runs: Runs) -> Section:
     """Tell how each run was made."""
     notes = tuple(dict.fromkeys(note for record in runs.records for note in record.notes))
-    listed = Fold(f"{len(notes)} notes on the data", (Listing(notes, small=True),))
+    listed = Fold(f"{numbers.counted(len(notes), 'note')} on the data", (Listing(notes, small=True),))
     said = "The id of a run is the hash of its settings: the same settings have the same id everywhere."
     return Section(
         "runs",

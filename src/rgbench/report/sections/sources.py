@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rgbench.numbers import counted
 from rgbench.report.blocks import Block, Gallery, Heading, Section, Text
 from rgbench.report.examples import examples, surest_right, surest_wrong
 from rgbench.report.material import Runs
@@ -59,5 +60,7 @@ def _words(networks: int, shown: int) -> str:
     )
     left = networks - shown
     return said + (
-        f" The other {left} networks' examples are left out to keep the file small." if left > 0 else ""
+        f" Examples of {counted(left, 'more network')} are left out to keep the file small."
+        if left > 0
+        else ""
     )
