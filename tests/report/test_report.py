@@ -349,6 +349,20 @@ def test_a_run_that_is_not_finished_is_not_said_to_run(tmp_path, runs):
     assert "failed" not in told
 
 
+def test_a_network_that_did_not_learn_is_said_why_though_a_run_is_not_finished(runs):
+    good, lame, stopped = runs(networks=("mcrgnet",), seeds=(1,)) + runs(
+        networks=("convxpress",), seeds=(1, 2)
+    )
+    table = lame.predictions
+    flat = np.tile(5 * np.eye(4, dtype=np.float32)[2], (len(table), 1))
+    lame = replace(lame, predictions=replace(table, logits=flat))
+    stopped = replace(stopped, status="running", predictions=None, history={}, cost={})
+    said = compare([good, stopped, lame]).words
+    assert (
+        "convxpress did not learn: seed 1 did not learn: predicts FRII for every one of 200 sources." in said
+    )
+
+
 def page_text(folder, main, records) -> str:
     """Give what a page says, without its drawings, style and script."""
     text = write_page(folder / "r.html", {"best": main}, records).read_text()

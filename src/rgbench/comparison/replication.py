@@ -84,7 +84,7 @@ class Verdict:
     p_value : float
         Two-sided; NaN if it cannot be said.
     resolvable : float
-        Smallest difference that this would have shown in 80 % of the cases; NaN if it cannot be said.
+        Smallest difference that this would have shown in 80 % of the cases, infinite if none; NaN if it cannot be said.
     n_test, n_published : int, int or None
         Test sources here, and those that are published; None where their number is not said.
     runs : int
@@ -243,6 +243,7 @@ def _judged(value: Value, network: str, found: Found, n: int | None, confidence:
     if difference.separable:
         kind = "above" if difference.value > 0 else "below"
     half = (difference.high - difference.low) / 2
+    resolvable = half * float(1 + norm.ppf(POWER) / norm.ppf((1 + confidence) / 2))
     return Verdict(
         value.title,
         network,
@@ -251,7 +252,7 @@ def _judged(value: Value, network: str, found: Found, n: int | None, confidence:
         ours=_within(_ours(found, confidence), *_range(found.metric)),
         difference=_within(difference, -_width(found.metric), _width(found.metric)),
         p_value=_p_value(value, found, n),
-        resolvable=half * float(1 + norm.ppf(POWER) / norm.ppf((1 + confidence) / 2)),
+        resolvable=resolvable if resolvable <= _width(found.metric) else float("inf"),
         n_test=found.n_test,
         n_published=n,
         runs=len(found.values),

@@ -157,9 +157,14 @@ def _elsewhere(found: Comparison, sound: Sequence[Row]) -> list[str]:
 def _warnings(rows: Sequence[Row]) -> list[str]:
     """Say of rows, and of single runs that count in a mean, that they failed or did not learn."""
     return [
-        f"{row.network} {'is ' if row.status == 'not finished' else ''}{row.status}: {row.notes[0]}."
+        f"{row.network} {'is ' if row.status == 'not finished' else ''}{row.status}: {_why(row)}."
         if row.status != "ok"
         else f"Among the runs of {row.network}: {'; '.join(row.notes)}. Those that ended count in its mean."
         for row in rows
         if row.notes
     ]
+
+
+def _why(row: Row) -> str:
+    """Give the first note that says why a row has its status."""
+    return next((note for note in row.notes if row.status in note), row.notes[0])

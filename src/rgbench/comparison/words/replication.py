@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import isinf
 
 from rgbench.comparison.published import Value
 from rgbench.comparison.replication import Verdict
@@ -22,6 +23,8 @@ def verdict(found: Verdict) -> str:
         f"{ours.high:.3f}, {_sources(found)}, {runs}): {found.kind}"
     )
     if found.kind == "agrees":
+        if isinf(found.resolvable):
+            return f"{said}; this would most likely have shown no difference, however large it is"
         least = f"{found.resolvable:.3f}"
         return f"{said}; {least} is the smallest difference that this would most likely have shown"
     low, high = sorted((abs(d.low), abs(d.high)))
