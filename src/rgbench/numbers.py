@@ -156,6 +156,24 @@ def interval(
     return f"{100 * confidence:g} % interval {show(low)} to {show(high)}"
 
 
+def counted(n: int, thing: str, things: str = "") -> str:
+    """Write how many there are of something, in the singular for one.
+
+    Parameters
+    ----------
+    n : int
+        Their number.
+    thing, things : str
+        What one is called, and what several are; by default with an s.
+
+    Examples
+    --------
+    >>> counted(1, "source"), counted(1200, "source"), counted(0, "class", "classes")
+    ('1 source', '1,200 sources', '0 classes')
+    """
+    return f"{n:,} {thing if n == 1 else things or f'{thing}s'}"
+
+
 def capital(words: str) -> str:
     """Begin words with a capital letter, and leave the others as they are.
 
@@ -170,17 +188,6 @@ def capital(words: str) -> str:
 def is_number(value: object) -> TypeGuard[float]:
     """Tell whether a value is a finite number."""
     return isinstance(value, (int, float)) and math.isfinite(value)
-
-
-def counted(n: int, noun: str) -> str:
-    """Write a number with its noun, of which the plural ends in s.
-
-    Examples
-    --------
-    >>> counted(1, "source"), counted(0, "source"), counted(1200, "image")
-    ('1 source', '0 sources', '1,200 images')
-    """
-    return f"{n:,} {noun}{'' if n == 1 else 's'}"
 
 
 NAMED = 4

@@ -137,6 +137,17 @@ def test_where_no_run_has_learnt_the_reason_is_said(tmp_path):
         run(store, tmp_path / "s.csv")
 
 
+def test_runs_that_guess_are_not_believed(tmp_path):
+    store, spec = Store(tmp_path / "store"), specs()[0]
+    held = predictions(spec, np.arange(20), "test", 1)
+    drawn = np.random.default_rng(3).normal(size=held.logits.shape).astype(np.float32)
+    write(store, replace(held, logits=drawn), spec)
+    out = tmp_path / "s.csv"
+    with pytest.raises(DataError, match="cannot be told: of the 20 sources .* guessing recognises 25.0 %"):
+        run(store, out)
+    assert not out.exists()
+
+
 def test_one_data_set_must_be_chosen(folds, tmp_path):
     first = specs("b" * 64, name="mirabest-basic")[0]
     write(folds, predictions(first, np.arange(50), "test", 1), first)

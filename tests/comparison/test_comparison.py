@@ -15,7 +15,7 @@ from rgbench.comparison.groups import group_records
 from rgbench.comparison.summary import compare
 from rgbench.errors import SpecError
 from rgbench.measures.catalogue import metrics
-from rgbench.statistics.intervals import interval, resampled, stratified_weights, wilson
+from rgbench.statistics.intervals import interval, joint_weights, resampled, stratified_weights, wilson
 from rgbench.statistics.paired import Sample, paired_differences
 from rgbench.statistics.significance import holm
 
@@ -265,3 +265,100 @@ def test_recipes_that_differ_in_one_more_key_have_rows_of_their_own(make_run):
     assert [name.split(", ")[-1] for name in names] == ["labels published)", "labels consensus)"]
     assert [row.n_seeds for row in found.rows] == [2, 2]
     assert {row.name for row in found.rows} == {"mcrgnet"}
+
+
+def test_an_unknown_p_value_stays_unknown_and_does_not_count():
+    known = [0.001, 0.04, 0.03]
+    found = holm([known[0], np.nan, *known[1:]])
+    assert np.isnan(found[1])
+    assert [found[0], *found[2:]] == pytest.approx(list(multipletests(known, method="holm")[1]))
+
+
+def test_every_resample_of_every_test_set_has_a_source():
+    """Of one source each, half a source in e draws would be missing; the others follow a Poisson law above 0."""
+    tests = [np.array(["a"]), np.array(["b"]), np.array([f"c{i}" for i in range(50)])]
+    one, other, many = joint_weights(tests, 20_000, np.random.default_rng(1))
+    assert one.min() == other.min() == 1
+    assert many.sum(axis=1).min() > 0
+    law = stats.poisson(1)
+    expected = 1 / (1 - law.pmf(0))
+    assert [one.mean(), other.mean()] == pytest.approx([expected, expected], abs=0.03)
+    assert np.mean(one == 2) == pytest.approx(law.pmf(2) / (1 - law.pmf(0)), abs=0.015)
+    assert many.mean() == pytest.approx(1, abs=0.01)
+
+
+def test_resamples_that_lack_nothing_are_those_of_before():
+    tests = [np.array([f"s{i}" for i in range(40)]), np.array([f"s{i}" for i in range(20, 60)])]
+    first, second = joint_weights(tests, 300, np.random.default_rng(3))
+    plain = np.random.default_rng(3).poisson(1.0, size=(300, 60))
+    names = sorted(f"s{i}" for i in range(60))
+    for own, drawn in zip(tests, (first, second), strict=True):
+        np.testing.assert_array_equal(drawn, plain[:, [names.index(name) for name in own]])
+
+
+def test_a_handful_of_sources_for_every_seed_tells_nobody_apart(make_run):
+    """Some resamples of 4 sources would be empty, and two seeds have t = 12.7."""
+    records = [
+        make_run(name, seed, skill, n=4, test_seed=seed)
+        for name, skill in (("mcrgnet", 0.5), ("toothless", 0.6))
+        for seed in (1, 5)
+    ]
+    comparison = compare(records)
+    (pair,) = comparison.pairs
+    assert (pair.low, pair.high) == (-1, 1)
+    assert (pair.separable, pair.resolvable) == (False, np.inf)
+    assert pair.p_value > 0.05
+    assert all(np.isfinite(drawn).all() for drawn in comparison.resamples.values())
+    assert "95 % interval −100.0 to 100.0, which excludes nothing" in comparison.words[1]
+    assert comparison.words[2] == (
+        "With these 4 test sources and runs a true difference may be there unseen, however large it is."
+    )
+
+
+def test_without_an_interval_there_is_no_decision(make_run):
+    """A class of one source each has no variance, and a loss then no interval."""
+    records = [make_run(name, 1, skill, n=4) for name, skill in (("mcrgnet", 0.1), ("toothless", 1.0))]
+    comparison = compare(records, metric="nll")
+    (pair,) = comparison.pairs
+    assert np.isnan([pair.low, pair.high, pair.p_value, pair.resolvable]).all()
+    assert not pair.separable
+    leader, said = comparison.words[0], comparison.words[1]
+    assert "with 4 test sources it cannot be told apart from mcrgnet" in leader
+    assert said == (
+        "toothless and mcrgnet cannot be told apart in NLL with 4 test sources: these are too few to give their "
+        "difference an interval."
+    )
+    assert not any("beats" in line for line in comparison.words)
+
+
+def test_a_pair_without_an_interval_leaves_the_others_alone():
+    """Of three networks one has a resample without a value: two pairs are not tested, the third by itself."""
+    rng = np.random.default_rng(2)
+    samples = [
+        Sample(name, np.array([mean]), mean + 0.01 * rng.normal(size=(1, 4000)), ("published",))
+        for name, mean in (("a", 0.9), ("b", 0.7), ("c", 0.5))
+    ]
+    samples[2].resamples[0, 7] = np.nan
+    first, second, third = paired_differences(samples, metrics().get("macro_f1"), 0.95, 50)
+    (alone,) = paired_differences(samples[:2], metrics().get("macro_f1"), 0.95, 50)
+    assert first.separable
+    assert first.p_value == alone.p_value
+    for pair in (second, third):
+        assert np.isnan([pair.low, pair.high, pair.p_value]).all()
+        assert not pair.separable
+
+
+@pytest.mark.parametrize(
+    ("metric", "most"), [("macro_f1", 1.0), ("mcc", 2.0), ("brier", 2.0), ("nll", np.inf)]
+)
+def test_a_difference_ends_where_values_do(metric, most):
+    draws = np.zeros((2, 100))
+    samples = [
+        Sample(name, np.array(values), draws + np.array(values)[:, None], ("x", "y"), shared=False)
+        for name, values in (("a", (0.9, 0.0)), ("b", (0.0, 0.9)))
+    ]
+    (pair,) = paired_differences(samples, metrics().get(metric), 0.95, 10)
+    # The differences are 0.9 and -0.9: a standard error of 0.9, times 12.7.
+    half = min(12.706 * 0.9, most)
+    assert (pair.low, pair.high) == pytest.approx((-half, half), rel=1e-4)
+    assert np.isinf(pair.resolvable) == np.isfinite(most)

@@ -147,3 +147,10 @@ def test_equal_networks_share_the_chance():
     found = rank_intervals({"a": 0.5, "b": 0.5}, {"a": same, "b": same})
     assert [each.best for each in found] == [0.5, 0.5]
     assert [each.rank for each in found] == [1.5, 1.5]
+
+
+def test_ranks_have_no_interval_where_a_resample_has_no_value():
+    draws = {"a": np.array([0.9, np.nan, 0.8]), "b": np.array([0.1, 0.2, 0.3])}
+    found = rank_intervals({"a": 0.9, "b": 0.2}, draws)
+    assert [(each.rank, each.group) for each in found] == [(1, "a"), (2, "a")]
+    assert all(np.isnan([each.low, each.high, each.best]).all() for each in found)

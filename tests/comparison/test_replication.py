@@ -179,3 +179,12 @@ def test_what_runs_reach_is_gathered_by_network_and_split(make_run):
         ((r.predictions.probabilities() - np.eye(4)[r.predictions.label]) ** 2).sum(axis=1) for r in alone
     ]
     assert brier.source_error == pytest.approx(np.mean(scores, axis=0).std() / np.sqrt(200), rel=0.1)
+
+
+def test_intervals_end_where_no_value_can_lie():
+    """Two folds that differ by 60 points have t = 12.7."""
+    verdict = one(paper(value()), ours(0.5, [0.2, 0.8]))
+    assert (verdict.ours.low, verdict.ours.high) == (0, 1)
+    assert (verdict.difference.low, verdict.difference.high) == (-1, 1)
+    assert "95 % interval 0.000 to 1.000" in sentence(verdict)
+    assert sentence(verdict).endswith("would most likely have shown no difference, however large it is")

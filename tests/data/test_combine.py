@@ -65,7 +65,7 @@ def test_all_sources_of_the_other_set_can_be_tested():
 
 def test_refusal_names_the_shared_sources():
     train, test = made_up("here", [10.0, 20.0, 30.0, 40.0]), made_up("there", [1.0, 2.0, 3.0, 20.001])
-    with pytest.raises(LeakageError, match="1 training sources of here are test sources of there too: s1"):
+    with pytest.raises(LeakageError, match="1 training source of here is a test source of there too: s1"):
         train_here_test_there(train, test, shared="refuse")
     far = made_up("there", [1.0, 2.0, 3.0, 40.001])
     assert len(train_here_test_there(train, far, shared="refuse").images) == 4, "own test sources do no harm"
@@ -129,7 +129,7 @@ def test_without_positions_images_decide():
     both = train_here_test_there(train, test)
     reason = "its image may show the test source there/s3 (correlation 1.000)"
     assert both.set_aside == (("s0", reason),)
-    with pytest.raises(LeakageError, match="1 training sources of here"):
+    with pytest.raises(LeakageError, match="1 training source of here"):
         train_here_test_there(train, test, shared="refuse")
     with pytest.raises(LeakageError, match="there: positions are not known, and images of FIRST and NVSS"):
         train_here_test_there(train, made_up("there", [np.nan] * 4, images=images, survey="NVSS"))

@@ -21,7 +21,7 @@ from rgbench.report.cells import Cell
 from rgbench.report.draw.plots import Axes, Line, lines_figure
 from rgbench.report.html import write_page
 from rgbench.report.material import Beside, Runs
-from rgbench.report.sections import make
+from rgbench.report.sections import make, ranking
 from rgbench.store.tables import concatenate
 
 NAMES = np.array([f"source {i}" for i in range(60)])
@@ -265,3 +265,44 @@ def test_runs_that_were_stressed_have_a_section_on_robustness(runs):
     one = dict(list(stressed.items())[:1])
     anchors = {part.anchor for part in parts(compare(records), records, Beside(conditions=one))}
     assert "robustness" not in anchors, "every seed must have been stressed"
+
+
+def test_without_intervals_the_page_decides_nothing(runs):
+    """Of one source of each class a loss has no interval."""
+    records = runs(names=NAMES[:4])
+    main = compare(records, metric="nll")
+    found = {part.anchor: part for part in page.make(Runs.of(main, records)).sections}
+    assert [cell.text for row in found["differences"].tables[0].rows for cell in row[3:6]] == ["–"] * 9
+    assert {row[-2].text for row in found["places"].tables[0].rows} == {"a"}
+    (paired,) = (figure for figure in found["ranking"].figures if figure.name == "paired-differences")
+    assert paired.drawing.count('class="dot dull"') == 3
+    for part in found.values():
+        texts = [
+            *part.sentences,
+            *part.notes,
+            *(cell.text for t in part.tables for row in t.rows for cell in row),
+        ]
+        assert not [text for text in texts if re.search(r"\bnan\b|beats (?!another)|: \.", text)]
+
+
+def test_ranks_without_an_interval_are_said_to_have_none(made):
+    main = made.comparisons["best"]
+    drawn = {name: np.where(np.arange(len(own)) == 5, np.nan, own) for name, own in main.resamples.items()}
+    found = {part.anchor: part for part in parts(replace(main, resamples=drawn), made.records)}["places"]
+    assert found.sentences[1] == (
+        "How probably each network has the best MPCA cannot be said: the test sources are too few to give MPCA a value "
+        "on all of their resamples."
+    )
+    assert {cell.text for row in found.tables[0].rows for cell in row[7:9]} == {"–"}
+
+
+def test_in_a_wide_field_the_likeliest_are_named(made):
+    """None of 25 equal networks is first in one resample of twenty."""
+    main, draws = made.comparisons["best"], np.random.default_rng(1)
+    rows = [replace(main.rows[0], network=f"n{i}", notes=()) for i in range(25)]
+    drawn = {row.network: draws.normal(size=2000) for row in rows}
+    wide = replace(main, rows=tuple(rows), pairs=(), resamples=drawn)
+    said = next(
+        s for s in ranking.section(Runs.of(wide, made.records)).sentences if s.startswith("Best MPCA")
+    )
+    assert len(re.findall(r"n\d+ [45] %", said)) == 4

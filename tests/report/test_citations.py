@@ -116,10 +116,10 @@ def test_methods_name_what_was_done(made):
     text = " ".join(methods(made.comparisons["best"], made.records))
     for part in (
         "first-galaxy-data (Griese",
-        "200 test sources",
+        "with 200 validation and 200 test sources. No two",
         "ConvXpress (Becker, Vaccari, Prescott & Grobler 2021",
         "MCRGNet (Ma et al. 2019",
-        "3 seeds (1826, 4915, 8901)",
+        "3 seeds (8901, 1826, 4915)",
         "96 x 96 pixels",
         "the model of the lowest validation loss was tested",
         "mean per-class accuracy (MPCA)",

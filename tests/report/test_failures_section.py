@@ -19,6 +19,8 @@ from rgbench.comparison.summary import compare
 from rgbench.data.catalogue import Card, Catalogue, DataSet
 from rgbench.data.sets import load_data
 from rgbench.errors import SpecError
+from rgbench.report import page
+from rgbench.report.blocks import Gallery
 from rgbench.report.cells import Cell
 from rgbench.report.html import write_page
 from rgbench.report.material import Beside, Runs
@@ -324,6 +326,61 @@ def test_the_list_downloads_with_an_empty_verdict_and_says_what_could_be_looked_
     more = data_of({f"a{i}": image for i, image in enumerate([*made.images.values()] * 2)})
     part = label_errors.section(Runs.of(made.comparisons["best"], made.records, Beside(data=more)))
     assert "Only 400 of the 800 labelled sources (50 %) could be looked at" in part.sentences[0]
+
+
+def constant(record):
+    """Give a run that says one class of all sources, as a network does that has learnt nothing."""
+    table = record.predictions
+    logits = np.tile(5 * np.eye(4, dtype=np.float32)[2], (len(table), 1))
+    return replace(record, predictions=replace(table, logits=logits))
+
+
+def test_runs_that_did_not_learn_have_no_say_in_labels(made, data):
+    """A constant run would contradict three labels of four."""
+    lame, sound = constant(made.records[0]), made.records[1:]
+    with_lame, without = (
+        label_errors.section(Runs.of(made.comparisons["best"], own, Beside(data=data)))
+        for own in ([lame, *sound], list(sound))
+    )
+    assert with_lame.tables == without.tables
+    assert with_lame.sentences[:-1] == without.sentences
+    spec = lame.spec
+    assert with_lame.sentences[-1] == (
+        f"Not asked, as they did not learn: {spec.network.name}, seed {spec.seed} (predicts FRII for every one of 200 "
+        "sources)."
+    )
+    of = Runs.of(made.comparisons["best"], [constant(record) for record in made.records])
+    (said,) = label_errors.section(of).sentences
+    assert said.startswith("This cannot be told, as no run has learnt anything: ")
+    assert said.count("predicts FRII for every one of 200 sources") == 4, "four are named, the others counted"
+
+
+def test_runs_that_guess_have_no_say_in_labels(made):
+    """Their answers are drawn at random, which no single run shows."""
+    guessing = []
+    for i, record in enumerate(made.records):
+        drawn = np.random.default_rng(i).normal(size=record.predictions.logits.shape)
+        guessing.append(
+            replace(record, predictions=replace(record.predictions, logits=drawn.astype(np.float32)))
+        )
+    section = label_errors.section(Runs.of(made.comparisons["best"], guessing))
+    (said,) = section.sentences
+    found = re.search(
+        r"recognise ([\d.]+) % .*interval ([\d.]+) to ([\d.]+)\), and guessing recognises 25.0 %", said
+    )
+    value, low, high = map(float, found.groups())
+    assert low < 25 < high
+    assert low < value < high
+    assert section.tables == ()
+
+
+def test_sources_that_only_lame_runs_miss_are_not_shown_as_hard(made):
+    lame = [constant(record) for record in made.records[:7]]
+    content = page.make(Runs.of(made.comparisons["best"], [*lame, *made.records[7:]]))
+    tiles = next(b for b in content.section("sources").blocks if isinstance(b, Gallery)).tiles
+    said = [line for tile in tiles for line in tile.lines]
+    assert said
+    assert {line.partition("of ")[2] for line in said} == {"2 runs"}
 
 
 class Links(HTMLParser):

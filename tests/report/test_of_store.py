@@ -227,3 +227,12 @@ assert "torch" not in sys.modules
 """
     subprocess.run([sys.executable, "-c", code], check=True, env=dict(os.environ), capture_output=True)
     assert (tmp_path / "r.html").exists()
+
+
+def test_runs_of_a_store_stand_by_network_and_seed(store, tmp_path):
+    written = rgbench.write_report(store, ReportSpec(out=tmp_path / "r.html"))
+    for each in written.reports:
+        found = [(r.spec.network.name, r.spec.data.split, r.spec.seed) for r in each.records]
+        assert found == sorted(found)
+    ids = [r.run_id for each in written.reports for r in each.records]
+    assert ids != sorted(ids), "so that the order of ids would show"

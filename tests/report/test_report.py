@@ -16,11 +16,15 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from rgbench.cli.work.report import say_results
 from rgbench.comparison.summary import compare
 from rgbench.report import page
 from rgbench.report.files.text import comparison_csv, comparison_latex, comparison_lines, comparison_tables
 from rgbench.report.html import write_page
 from rgbench.report.material import Runs
+
+SEEDS = (8901, 1826, 4915)
+"""Of the study, in its order."""
 
 NETWORKS = ("convxpress", "mcrgnet", "radio-galaxy-zoo")
 BROWSER = next((b for b in ("chromium", "chromium-browser", "google-chrome") if shutil.which(b)), None)
@@ -277,3 +281,107 @@ def test_a_browser_shows_something(report, tmp_path):
     assert len(values) > 1_000_000
     assert np.count_nonzero(values) > 50_000
     assert len(np.unique(values)) > 50
+
+
+def test_seeds_stand_in_the_order_of_the_study_everywhere(made):
+    said = ", ".join(map(str, SEEDS))
+    assert list(SEEDS) != sorted(SEEDS)
+    content = page.make(Runs.of(made.comparisons, made.records))
+    assert dict(content.facts)["seeds"] == said
+    assert f"3 seeds ({said})" in " ".join(content.section("cite").sentences)
+    assert {row.seeds for row in made.comparisons["best"].rows} == {SEEDS}
+    table = content.section("runs").tables[0]
+    seeds = [row[table.columns.index("seed")].value for row in table.rows]
+    assert seeds == [*SEEDS] * 3
+    assert [record.spec.seed for record in Runs.of(made.comparisons, made.records).complete] == [*SEEDS] * 3
+
+
+def test_numbers_of_sources_agree_and_say_what_they_count(made):
+    """One seed has a test set of its own, and no test source is compact."""
+    records = []
+    for record in made.records:
+        table, place = record.predictions, SEEDS.index(record.spec.seed)
+        test = (table.split == "test") & (table.label != 0)
+        names = np.where(test, np.char.add(table.source_id, "" if place else " b"), table.source_id)
+        table = replace(table, source_id=names).take((table.split != "test") | test)
+        records.append(
+            replace(record, predictions=table, cost=record.cost | {"training_sources": 300 + place})
+        )
+    different = {name for r in records for name in r.predictions.select("test", "best").source_id.tolist()}
+    assert len(different) == 300
+    content = page.make(Runs.of(compare(records), records))
+    facts = dict(content.facts)
+    assert facts["test sources"] == "150 in each run, 300 in all"
+    assert facts["classes"] == "Compact, FRI, FRII, Bent (no test source of Compact)"
+    methods = content.section("cite").sentences[1]
+    assert (
+        "with 300 to 302 training, 200 validation and 150 test sources in each run (300 test sources in all)"
+        in methods
+    )
+    assert "Bent (no test source of Compact), " in methods
+    assert (
+        content.section("failures")
+        .sentences[0]
+        .startswith("Not all runs have the same test sources: of the 300 that any run was tested on, ")
+    )
+
+
+def test_a_run_that_is_not_finished_is_not_said_to_run(tmp_path, runs):
+    """Nothing in the store tells a run that is computed from one that was stopped."""
+    good, stopped = runs(networks=("mcrgnet",), seeds=(1, 2))
+    (other,) = runs(networks=("convxpress",), seeds=(1,))
+    stopped, other = (
+        replace(r, status="running", predictions=None, history={}, cost={}) for r in (stopped, other)
+    )
+    main = compare([good, stopped, other])
+    state = "not finished: it is being computed, or was stopped"
+    assert [(row.network, row.status) for row in main.rows] == [
+        ("mcrgnet", "ok"),
+        ("convxpress", "not finished"),
+    ]
+    assert main.rows[0].notes == (f"seed 2 {state}",)
+    assert f"Among the runs of mcrgnet: seed 2 {state}. Those that ended count in its mean." in main.words
+    assert f"convxpress is not finished: seed 1 {state}." in main.words
+    content = page.make(Runs.of(main, [good, stopped, other]))
+    assert content.problems[:2] == (f"mcrgnet, seed 2, {state}", f"convxpress, seed 1, {state}")
+    told = page_text(tmp_path, main, [good, stopped, other])
+    assert "running" not in told
+    assert "failed" not in told
+
+
+def test_a_network_that_did_not_learn_is_said_why_though_a_run_is_not_finished(runs):
+    good, lame, stopped = runs(networks=("mcrgnet",), seeds=(1,)) + runs(
+        networks=("convxpress",), seeds=(1, 2)
+    )
+    table = lame.predictions
+    flat = np.tile(5 * np.eye(4, dtype=np.float32)[2], (len(table), 1))
+    lame = replace(lame, predictions=replace(table, logits=flat))
+    stopped = replace(stopped, status="running", predictions=None, history={}, cost={})
+    said = compare([good, stopped, lame]).words
+    assert (
+        "convxpress did not learn: seed 1 did not learn: predicts FRII for every one of 200 sources." in said
+    )
+
+
+def page_text(folder, main, records) -> str:
+    """Give what a page says, without its drawings, style and script."""
+    text = write_page(folder / "r.html", {"best": main}, records).read_text()
+    return re.sub(r"(?s)<(style|script)\b.*?</\1>|<[^>]+>", " ", text)
+
+
+def test_one_of_something_is_not_several(tmp_path, runs):
+    (one,) = runs(("mcrgnet",), (1,), np.array(["s0"]))
+    one = replace(one, notes=("s1 set aside: it is empty",))
+    main = compare([one])
+    told = page_text(tmp_path, main, [one])
+    assert "1 note on the data" in told
+    console = Console(record=True, width=120)
+    say_results(main, [one], console)
+    told += console.export_text()
+    assert "1 source removed or set aside" in told
+    assert "1 test source, 1 seed)" in told
+    assert "with 1 seed (1)" in told
+    assert (
+        re.findall(r".*\b1 (?:test )?(?:sources|notes|seeds|runs|networks|pairs|epochs|images)\b.*", told)
+        == []
+    )

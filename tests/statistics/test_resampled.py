@@ -104,6 +104,27 @@ def test_equal_differences_leave_no_doubt():
     assert ours.correlated_t(np.full(5, 0.1), 0.2, 0.2).rope == 1
 
 
+def test_what_rounding_leaves_is_no_difference():
+    """Means of equal scores in another order differ in their last digit."""
+    noise = (0.7 + 0.8 + 0.9) / 3 - (0.9 + 0.8 + 0.7) / 3
+    assert noise != 0
+    test = ours.corrected_t(np.full(5, noise), 0.2)
+    assert (test.statistic, test.p_value) == (0, 1)
+    test = ours.corrected_t(np.array([1 / 3 + noise, -1 / 3]), 0.2)
+    assert (test.interval.value, test.statistic, test.p_value) == (0, 0, 1)
+    assert ours.corrected_t(np.array([0.1, 0.1 + noise]), 0.2).statistic == np.inf
+
+
+def test_the_interval_ends_where_no_difference_can_be_larger():
+    """Two splits leave one degree of freedom, and t is 12.7."""
+    d = np.array([0.1, -0.2])
+    free, ended = ours.corrected_t(d, 0.2), ours.corrected_t(d, 0.2, most=1.0)
+    half = 12.706 * np.sqrt(0.045) * np.sqrt(1 / 2 + 0.2 / 0.8)
+    assert (free.interval.low, free.interval.high) == pytest.approx((-0.05 - half, -0.05 + half), rel=1e-4)
+    assert (ended.interval.low, ended.interval.high) == (-1, 1)
+    assert (ended.statistic, ended.p_value) == (free.statistic, free.p_value)
+
+
 # Refusals
 
 

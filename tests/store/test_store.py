@@ -242,3 +242,16 @@ def test_two_processes_do_not_hold_one_run_at_once(tmp_path, spec):
     workers = [subprocess.Popen(command) for _ in range(3)]
     assert [worker.wait() for worker in workers] == [0, 0, 0]
     assert (Store(tmp_path).run_path(spec.run_id) / "log").read_text() == "xxx"
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "said"),
+    [
+        ("complete", None, ""),
+        ("failed", "MemoryError: no room", "failed: MemoryError: no room"),
+        ("failed", None, "failed"),
+        ("running", None, "not finished: it is being computed, or was stopped"),
+    ],
+)
+def test_what_a_run_lacks_is_said(make_run, status, error, said):
+    assert replace(make_run("mcrgnet", 1, 0.8), status=status, error=error).lacking == said

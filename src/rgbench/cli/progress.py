@@ -138,7 +138,8 @@ def _outcome(record: RunRecord) -> str:
     if record.status != "complete":
         return f"failed: {record.error or ''}"
     accuracy = record.history["validation_accuracy"][-1]
-    seconds = duration(float(record.cost["training_seconds"]))
-    return (
-        f"validation accuracy {100 * accuracy:.1f} % after {len(record.history['epoch'])} epochs, {seconds}"
+    seconds, epochs = (
+        duration(float(record.cost["training_seconds"])),
+        counted(len(record.history["epoch"]), "epoch"),
     )
+    return f"validation accuracy {100 * accuracy:.1f} % after {epochs}, {seconds}"

@@ -28,9 +28,10 @@ from rgbench.data.catalogue import Catalogue
 from rgbench.data.surveys.links import sky_link
 from rgbench.errors import DataError, SpecError, StoreError
 from rgbench.escapes import for_csv
+from rgbench.numbers import counted, interval, percent
 from rgbench.seeds import numpy_generator
 from rgbench.statistics.intervals import stratified_weights
-from rgbench.statistics.significance import Interval
+from rgbench.statistics.significance import Interval, mpca_interval
 from rgbench.store.files import write_bytes
 from rgbench.store.store import RunRecord
 
@@ -210,6 +211,31 @@ def out_of_sample(
     mean = total / np.bincount(row)[:, None]
     return OutOfSample(
         tables[0].classes, names, label, mean, np.where(validated, "validation", "test").astype(str)
+    )
+
+
+def no_better_than_guessing(held: OutOfSample, confidence: float = 0.95) -> str:
+    """Say why probabilities tell nothing of labels: nothing shows that they know the classes; "" if something does.
+
+    Networks that guess contradict most labels. `confidence` is that of the interval of the mean per-class accuracy,
+    which must lie above that of guessing.
+
+    Examples
+    --------
+    >>> p = np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4], [0.7, 0.3]])
+    >>> side = np.array(["test"] * 4)
+    >>> no_better_than_guessing(OutOfSample(("FRI", "FRII"), np.arange(4).astype(str), np.array([0, 1, 1, 0]), p, side))
+    'of the 4 sources that they held out the runs recognise 75.0 % (mean over the classes, 95 % interval 31.5 to 95.3),
+    and guessing recognises 50.0 %: nothing shows that they know more'
+    """
+    classes = len(np.unique(held.label))
+    found = mpca_interval(held.label, held.probabilities.argmax(axis=1) == held.label, confidence)
+    if classes < 2 or found.low > 1 / classes:
+        return ""
+    return (
+        f"of the {counted(len(held.label), 'source')} that they held out the runs recognise {percent(found.value)} % "
+        f"(mean over the classes, {interval(found.low, found.high, confidence)}), and guessing recognises "
+        f"{percent(1 / classes)} %: nothing shows that they know more"
     )
 
 

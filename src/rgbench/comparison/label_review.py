@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from rgbench.comparison.label_errors import OutOfSample, Suspects, out_of_sample, suspects, wrong_share
+from rgbench.comparison.label_errors import (
+    OutOfSample,
+    Suspects,
+    no_better_than_guessing,
+    out_of_sample,
+    suspects,
+    wrong_share,
+)
 from rgbench.data.load import load_dataset
 from rgbench.errors import DataError, SpecError
 from rgbench.measures.health import check_history, check_predictions
@@ -69,7 +76,7 @@ def review_labels(
     SpecError
         If the model is not legal, or not exactly one data set answers to the name.
     DataError
-        If no run is complete, none has learnt anything, or the data cannot be had.
+        If no run is complete, none has learnt anything that tells it from guessing, or the data cannot be had.
     """
     if model not in MODELS:
         raise SpecError(f"model: found {model!r}; legal are {', '.join(MODELS)}")
@@ -79,6 +86,8 @@ def review_labels(
     if not sound:
         raise DataError(f"no run has learnt anything: {'; '.join(dict.fromkeys(why for _, why in found))}")
     held = out_of_sample(sound, model)
+    if why := no_better_than_guessing(held):
+        raise DataError(f"which labels are likely wrong cannot be told: {why}")
     catalogue = load_dataset(sound[0].spec.data).catalogue
     return LabelReview(
         sound[0].spec.data.name,
@@ -97,4 +106,4 @@ def unsound(record: RunRecord, model: str = "best") -> str:
         return "it has no predictions"
     test = record.predictions.select("test", model)
     notes = [*check_predictions(test.logits, test.classes), *check_history(record.history, len(test.classes))]
-    return "; ".join(note.text for note in notes)
+    return "; ".join({note.code: note.text for note in notes}.values())

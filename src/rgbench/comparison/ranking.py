@@ -102,9 +102,9 @@ class RankInterval:
     rank : float
         Its rank by the measured values, from 1.
     low, high : float
-        Interval of the rank over the resamples.
+        Interval of the rank over the resamples; NaN where the metric has no value on one of them.
     best : float
-        Share of the resamples in which it is first; equal firsts share.
+        Share of the resamples in which it is first; equal firsts share. NaN as the interval is.
     group : str
         Letters: networks that share one cannot be told apart.
     """
@@ -293,17 +293,24 @@ def rank_intervals(
     [('a', 1.0, 1.0, 1.0, 'a'), ('b', 2.0, 2.0, 0.0, 'b')]
     """
     names = sorted(values, key=lambda name: -values[name])
-    drawn = rankdata(-np.stack([resamples[name] for name in names]), axis=0)
-    first = drawn == drawn.min(axis=0)
-    best = (first / first.sum(axis=0)).mean(axis=1)
-    tail = (1 - confidence) / 2
-    low, high = np.quantile(drawn, [tail, 1 - tail], axis=1, method="closest_observation")
+    low, high, best = _drawn_ranks(np.stack([resamples[name] for name in names]), confidence)
     ranks = rankdata([-values[name] for name in names])
     letters = tie_groups(names, separable)
     return [
         RankInterval(name, float(ranks[i]), float(low[i]), float(high[i]), float(best[i]), letters[name])
         for i, name in enumerate(names)
     ]
+
+
+def _drawn_ranks(drawn: NDArray[np.float64], confidence: float) -> NDArray[np.float64]:
+    """Give both ends of the interval of each rank, and how often it is the first: (3, networks)."""
+    if np.isnan(drawn).any():
+        return np.full((3, len(drawn)), np.nan)
+    ranks = rankdata(-drawn, axis=0)
+    first = ranks == ranks.min(axis=0)
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(ranks, [tail, 1 - tail], axis=1, method="closest_observation")
+    return np.stack([low, high, (first / first.sum(axis=0)).mean(axis=1)])
 
 
 def tie_groups(names: Sequence[str], separable: Sequence[tuple[str, str]]) -> dict[str, str]:

@@ -6,7 +6,7 @@ The rule stands in the notes of `compare_with`. Values are fractions; a differen
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import hypot, isfinite, sqrt
 from typing import Literal
 
@@ -84,7 +84,7 @@ class Verdict:
     p_value : float
         Two-sided; NaN if it cannot be said.
     resolvable : float
-        Smallest difference that this would have shown in 80 % of the cases; NaN if it cannot be said.
+        Smallest difference that this would have shown in 80 % of the cases, infinite if none; NaN if it cannot be said.
     n_test, n_published : int, int or None
         Test sources here, and those that are published; None where their number is not said.
     runs : int
@@ -238,21 +238,21 @@ def _source_errors(tests: Sequence[Predictions]) -> dict[str, float]:
 
 
 def _judged(value: Value, network: str, found: Found, n: int | None, confidence: float) -> Verdict:
-    ours = _ours(found, confidence)
     difference = _difference(value, found, n, confidence)
     kind: _Kind = "agrees"
     if difference.separable:
         kind = "above" if difference.value > 0 else "below"
     half = (difference.high - difference.low) / 2
+    resolvable = half * float(1 + norm.ppf(POWER) / norm.ppf((1 + confidence) / 2))
     return Verdict(
         value.title,
         network,
         value,
         kind,
-        ours=ours,
-        difference=difference,
+        ours=_within(_ours(found, confidence), *_range(found.metric)),
+        difference=_within(difference, -_width(found.metric), _width(found.metric)),
         p_value=_p_value(value, found, n),
-        resolvable=half * float(1 + norm.ppf(POWER) / norm.ppf((1 + confidence) / 2)),
+        resolvable=resolvable if resolvable <= _width(found.metric) else float("inf"),
         n_test=found.n_test,
         n_published=n,
         runs=len(found.values),
@@ -276,8 +276,18 @@ def _missing(found: Found, n: int | None) -> float:
 
 
 def _width(metric: str) -> float:
-    low, high = metrics().get(metric).value_range if metric in metrics() else (0.0, 1.0)
+    low, high = _range(metric)
     return high - low
+
+
+def _range(metric: str) -> tuple[float, float]:
+    """Give the smallest and the largest value of a metric; those of one class are shares."""
+    return metrics().get(metric).value_range if metric in metrics() else (0.0, 1.0)
+
+
+def _within(span: Interval, least: float, most: float) -> Interval:
+    """End an interval where no value can lie."""
+    return replace(span, low=max(span.low, least), high=min(span.high, most))
 
 
 @dataclass(frozen=True)

@@ -55,7 +55,7 @@ class Row:
     notes : tuple of str
         What is wrong with its runs, if anything.
     status : str
-        "ok", "did not learn" (every run), or "failed" (no run is complete).
+        "ok", "did not learn" (every run), or, if no run is complete, "failed" or "not finished" (none has failed).
     name : str
         The network's registered name, whatever else stands in `network`.
     """
@@ -165,3 +165,10 @@ class Comparison:
     ceiling: LabelCeiling | None = None
     words: tuple[str, ...] = ()
     known: KnownScores | None = None
+
+    @property
+    def untested(self) -> tuple[str, ...]:
+        """Classes of which no network was tested on a source."""
+        counts = [row.confusion.sum(axis=1) for row in self.rows if row.confusion is not None]
+        sources = np.sum(counts, axis=0) if counts else np.ones(len(self.classes))
+        return tuple(name for name, n in zip(self.classes, sources, strict=True) if not n)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from math import sqrt
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +21,8 @@ from rgbench.errors import SpecError
 from rgbench.measures.catalogue import metrics, recognition
 from rgbench.seeds import numpy_generator
 from rgbench.statistics.intervals import Weights, interval, resampled, stratified_weights
-from rgbench.statistics.recognition import Answers, mean_intervals
+from rgbench.statistics.paired import widened
+from rgbench.statistics.recognition import Answers, Part, mean_intervals
 from rgbench.statistics.resampled import seed_error, source_ends_of
 from rgbench.statistics.significance import holm
 from rgbench.store.conditions import SURVEY, Condition, disturbances, families, is_known
@@ -64,10 +66,10 @@ class ConditionScore:
         new sources and, from two runs on, new seeds (`rgbench.statistics.recognition`).
     drops : dict of str to (float, float, float)
         Clean minus disturbed on the same sources, with its paired interval of the same kind. Runs with test sources of
-        their own have the bootstrap over sources instead.
+        their own have the bootstrap over sources instead, with the scatter over the runs added.
     p_value : float
         Exact sign test over sources of whether as many are lost as gained (of one run: McNemar's exact
-        test), Holm-corrected over the conditions; 1 where the logits are not finite.
+        test), Holm-corrected over the conditions; NaN where the logits are not finite.
     kept : (float, float, float)
         Share of the sources that get the class that the same run gave to the clean image, right or wrong, with an
         interval of the same kind as `values`.
@@ -331,9 +333,9 @@ def _score(
         clean = base.of_clean(confidence)
     else:
         measured, names = (base.disturbed(condition), base.clean), recognition()
-        after, ahead = ({m: np.mean([r[m] for r in x], axis=0) for m in names} for x in measured)
-        values, clean = ({m: _estimate(x[m], confidence) for m in names} for x in (after, ahead))
-        drops = {m: _estimate(ahead[m] - after[m], confidence) for m in names}
+        after, ahead = ({m: np.stack([r[m] for r in x]) for m in names} for x in measured)
+        values, clean = ({m: _estimate(x[m], confidence, 0.0) for m in names} for x in (after, ahead))
+        drops = {m: _estimate(ahead[m] - after[m], confidence, -1.0) for m in names}
     return ConditionScore(
         condition,
         len(runs[0].clean),
@@ -341,7 +343,7 @@ def _score(
         values,
         clean,
         drops,
-        _p_value(base, condition) if finite else 1.0,
+        _p_value(base, condition) if finite else float("nan"),
         kept,
         confidence,
     )
@@ -379,7 +381,7 @@ def _paired(
         if len(drop) > 1:
             half = seed_error(y, drop) * float(student.ppf((1 + confidence) / 2, len(drop) - 1))
         ahead, behind = float(np.hypot(value - low, half)), float(np.hypot(high - value, half))
-        drops[i][metric] = (value, value - ahead, value + behind)
+        drops[i][metric] = (value, max(value - ahead, -1.0), min(value + behind, 1.0))
     return values, drops
 
 
@@ -396,7 +398,7 @@ def _kept(conditions: Sequence[Condition], bases: Sequence[_Baseline], confidenc
             alike[i] = Answers("", one_class, np.stack(same), ("",) * len(same))
         else:
             each = [_shares(own, drawn) for own, drawn in zip(same, base.weights, strict=True)]
-            found[i] = _estimate(np.mean(each, axis=0), confidence)
+            found[i] = _estimate(np.stack(each), confidence, 0.0)
     for i, span in zip(alike, mean_intervals(list(alike.values()), confidence), strict=True):
         found[i] = (span.value, span.low, span.high)
     return found
@@ -408,9 +410,17 @@ def _shares(flags: NDArray[np.bool_], weights: Weights) -> Floats:
     return np.concatenate([[flags.mean()], drawn])
 
 
-def _estimate(values: Floats, confidence: float) -> Estimate:
-    """Give a value with the interval of its resamples."""
-    return float(values[0]), *interval(values[1:], confidence)
+def _estimate(values: Floats, confidence: float, least: float) -> Estimate:
+    """Give a mean over runs with test sources of their own, from `least` to 1, and the interval of its resamples.
+
+    The values are (runs, 1 + n_resamples), measured ones first. Their scatter over the runs is added, as it is to a
+    difference of networks that were tested so (`rgbench.statistics.paired`).
+    """
+    mean, runs = values.mean(axis=0), values[:, 0]
+    k, ends = len(runs), interval(mean[1:], confidence)
+    parts = [Part(float(np.std(runs, ddof=1)) / sqrt(k), k - 1)] if k > 1 else []
+    low, high = widened(float(mean[0]), ends, parts, confidence)
+    return float(mean[0]), max(low, least), min(high, 1.0)
 
 
 def _p_value(base: _Baseline, condition: Condition) -> float:

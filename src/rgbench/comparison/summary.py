@@ -19,6 +19,7 @@ from rgbench.measures.cards import MAIN, MetricCard
 from rgbench.measures.catalogue import Measured, find_metric, measure, metrics
 from rgbench.measures.classification import confusion_matrix, per_class
 from rgbench.measures.health import Note, check_history, check_predictions
+from rgbench.numbers import counted
 from rgbench.seeds import numpy_generator
 from rgbench.spec import RecipeSpec
 from rgbench.statistics.intervals import Weights, interval, joint_weights, resampled, stratified_weights
@@ -253,7 +254,7 @@ def _labels(records: Sequence[RunRecord]) -> list[str]:
         differ = [key for key in _FURTHER if any(getattr(each, key) != getattr(own[0], key) for each in own)]
         further = "".join(f", {key} {getattr(recipe, key)}" for key in differ)
         several = any(each != own[0] for each in own)
-        said = f"({recipe.learning_rate:g}, {recipe.epochs} epochs{further})"
+        said = f"({recipe.learning_rate:g}, {counted(recipe.epochs, 'epoch')}{further})"
         labels.append(f"{name} {said}" if several else name)
     return labels
 
@@ -336,11 +337,12 @@ def _drawn(each: _Tested, metric: str, seed: int) -> NDArray[np.float64]:
 
 
 def _row(each: _Tested, failed: Sequence[RunRecord], confidence: float) -> Row:
-    notes = [f"seed {r.spec.seed} {r.status}: {r.error or 'not finished'}" for r in failed]
+    notes = [f"seed {r.spec.seed} {r.lacking or 'has no predictions'}" for r in failed]
     found = [_notes(record, test) for record, test in zip(each.records, each.tests, strict=True)]
     for record, own in zip(each.records, found, strict=True):
         notes += [f"seed {record.spec.seed} did not learn: {note.text}" for note in own]
-    status = "failed" if not each.tests else "did not learn" if all(found) else "ok"
+    none = "not finished" if all(r.status == "running" for r in failed) else "failed"
+    status = none if not each.tests else "did not learn" if all(found) else "ok"
     confusions = [confusion_matrix(t.label, t.logits, len(t.classes)) for t in each.tests]
     classes = [per_class(t.label, t.logits) for t in each.tests]
     return Row(
@@ -405,7 +407,7 @@ def _order(metric: str) -> Any:
 
     def key(row: Row) -> tuple[int, float]:
         value = row.metrics[metric].mean if metric in row.metrics else np.nan
-        rank = {"ok": 0, "did not learn": 1, "failed": 2}[row.status]
+        rank = {"ok": 0, "did not learn": 1}.get(row.status, 2)
         value = np.nan_to_num(value, nan=-np.inf if card.higher_is_better else np.inf)
         return rank, float(-value if card.higher_is_better else value)
 

@@ -13,6 +13,7 @@ from rgbench.data.leakage import RADIUS, linked_groups, sky_links
 from rgbench.data.twins import find_twins
 from rgbench.errors import DataError, LeakageError, SpecError
 from rgbench.images.geometry import central_crop, resample
+from rgbench.numbers import counted
 
 POLICIES = ("remove", "refuse")
 """What happens to a training source that stands in the test set too."""
@@ -211,9 +212,9 @@ def _refuse(
     names = train.catalogue.source_id[near].tolist() + [train.catalogue.source_id[row] for row, _ in twins]
     if names:
         listed = ", ".join(str(name) for name in names[:10]) + (", ..." if len(names) > 10 else "")
-        raise LeakageError(
-            f"{len(names)} training sources of {train.card.name} are test sources of {test.card.name} too: {listed}"
-        )
+        many = counted(len(names), "training source")
+        are = "is a test source" if len(names) == 1 else "are test sources"
+        raise LeakageError(f"{many} of {train.card.name} {are} of {test.card.name} too: {listed}")
 
 
 def _joined(

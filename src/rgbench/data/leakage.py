@@ -12,6 +12,7 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
 from rgbench.errors import LeakageError
+from rgbench.numbers import counted
 
 RADIUS = 60.0
 """Sources closer than this many arcseconds belong to one sky group."""
@@ -183,6 +184,5 @@ def assert_no_leak(source_id: NDArray[Any], group: NDArray[np.int64], assignment
         if other[1] != side:
             leaks.append(f"{other[0]} ({other[1]}) and {name} ({side})")
     if leaks:
-        raise LeakageError(
-            f"{len(leaks)} sources stand near a source of another split: {'; '.join(leaks[:5])}"
-        )
+        stand = counted(len(leaks), "source stands", "sources stand")
+        raise LeakageError(f"{stand} near a source of another split: {'; '.join(leaks[:5])}")

@@ -52,8 +52,8 @@ def basis(
     """Say on what the answer rests, and what it leaves out; a sentence or two a line."""
     n, folds = len(found.held_out.label), len(np.unique(found.held_out.fold))
     lines = [
-        f"This rests on {n} sources. Each was classified by networks that were trained on {folds - 1} of {folds} parts "
-        "of your sources: not on itself, nor on a source of its sky group (60 arcsec)."
+        f"This rests on {counted(n, 'source')}. Each was classified by networks that were trained on {folds - 1} of "
+        f"{folds} parts of your sources: not on itself, nor on a source of its sky group (60 arcsec)."
     ] * trained
     if own.known.any():
         lines.append(

@@ -119,6 +119,17 @@ class MetricCard:
         """Whether it is a share of sources that are recognised, over all or class by class."""
         return self.interval in ("classes", "score")
 
+    @property
+    def largest_difference(self) -> float:
+        """Largest size that the difference of two values can have; infinite where values have no limit.
+
+        Examples
+        --------
+        >>> MetricCard("hits", "Hits", "share of hits", lambda y, logits: 1.0).largest_difference
+        1.0
+        """
+        return float(self.value_range[1] - self.value_range[0])
+
     def tried(self, y: Labels, logits: Logits) -> tuple[float, str]:
         """Give the metric of predictions, and "" or why it could not be worked out; it is NaN then."""
         try:

@@ -49,8 +49,9 @@ def macro_f1_of(counts: NDArray[np.floating] | NDArray[np.int64]) -> NDArray[np.
 
 
 def mean_recall(counts: NDArray[np.floating] | NDArray[np.int64]) -> NDArray[np.float64]:
-    """Give the mean recall over the classes that have sources, from confusion matrices (..., k, k)."""
-    return np.asarray(np.nanmean(recalls(counts), axis=-1))
+    """Give the mean recall over the classes that have sources, from confusion matrices (..., k, k); NaN without any."""
+    found = recalls(counts)
+    return _divide(np.nansum(found, axis=-1), np.isfinite(found).sum(axis=-1))
 
 
 def recognised(y: Labels, logits: Logits) -> NDArray[np.float64]:

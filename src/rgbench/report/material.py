@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rgbench.comparison.answer_modes import Answer, answers_of
+from rgbench.comparison.label_review import unsound
 from rgbench.comparison.members import Side, side_of
 from rgbench.comparison.results import Comparison
 from rgbench.data.catalogue import Catalogue, DataSet
@@ -137,7 +138,7 @@ class Runs:
     main : Comparison
         The comparison that leads the report.
     complete : tuple of RunRecord
-        Runs that have learnt something, networks in the order of the ranking, then by seed.
+        Runs that have learnt something, networks in the order of the ranking, then by split; seeds as in `records`.
     networks : tuple of str
         Their networks, best first.
     beside : Beside
@@ -188,7 +189,7 @@ class Runs:
         sound = [row.network for row in main.rows if row.status == "ok"]
         order = {name: i for i, name in enumerate(sound)}
         chosen = [r for r in records if r.status == "complete" and r.spec.network.name in order]
-        chosen.sort(key=lambda r: (order[r.spec.network.name], r.spec.data.split, r.spec.seed))
+        chosen.sort(key=lambda r: (order[r.spec.network.name], r.spec.data.split))
         names = dict.fromkeys(r.spec.network.name for r in chosen)
         return cls(
             main,
@@ -244,6 +245,12 @@ class Runs:
             return side_of(self.complete, split, self.main.model)
         except RgbenchError:
             return None
+
+    @cached_property
+    def unsound(self) -> dict[str, str]:
+        """Why a run has learnt nothing, by the ids of such runs; what they say of a source tells nothing of it."""
+        why = {record.run_id: unsound(record, self.main.model) for record in self.records or self.complete}
+        return {run_id: said for run_id, said in why.items() if said}
 
     @cached_property
     def measured(self) -> tuple[Catalogue, tuple[str, ...]] | None:

@@ -181,6 +181,8 @@ def write_report(store: Store | Path | str, spec: ReportSpec | None = None) -> W
         store = Store(store)
     damaged: list[str] = []
     records = [r for r in store.records(on_damage=damaged.append) if r.status != "imported"]
+    # A store has them in the order of their ids, which tells nothing.
+    records.sort(key=lambda r: (r.spec.network.name, r.spec.data.split, r.spec.seed))
     if damaged and not records:
         raise StoreError(f"{store.root}: no run can be read. {' '.join(damaged)}")
     made = report_records(records, store, spec)

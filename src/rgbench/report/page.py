@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rgbench import numbers
 from rgbench.comparison.results import Comparison
 from rgbench.report import sections
 from rgbench.report.blocks import Figure, Section, Table
 from rgbench.report.files import text
 from rgbench.report.material import Runs
+from rgbench.report.sizes import Sizes, class_words
 from rgbench.store.store import RunRecord
 
 
@@ -89,15 +89,11 @@ def make(runs: Runs) -> Page:
 def _facts(main: Comparison, records: Sequence[RunRecord]) -> list[tuple[str, str]]:
     specs = [record.spec for record in records]
     complete = sum(record.status == "complete" for record in records)
-    tested = sorted({row.n_test for row in main.rows if row.n_test})
     return [
         ("data", specs[0].data.name),
         ("protocol", ", ".join(sorted({spec.protocol for spec in specs}))),
-        ("classes", ", ".join(main.classes)),
-        (
-            "test sources",
-            "–".join(str(n) for n in dict.fromkeys((*tested[:1], *tested[-1:]))) or numbers.NONE,
-        ),
+        ("classes", class_words(main)),
+        ("test sources", Sizes.of(records, main.model).test_words()),
         ("networks", str(len(main.rows))),
         ("seeds", ", ".join(str(seed) for seed in dict.fromkeys(spec.seed for spec in specs))),
         ("runs", f"{complete}" if complete == len(records) else f"{complete} of {len(records)} complete"),
@@ -106,9 +102,7 @@ def _facts(main: Comparison, records: Sequence[RunRecord]) -> list[tuple[str, st
 
 def _problems(main: Comparison, records: Sequence[RunRecord]) -> list[str]:
     failed = [
-        f"{r.spec.network.name}, seed {r.spec.seed}, {r.status}: {r.error or 'it has not ended'}"
-        for r in records
-        if r.status != "complete"
+        f"{r.spec.network.name}, seed {r.spec.seed}, {r.lacking}" for r in records if r.status != "complete"
     ]
     return [
         *failed,

@@ -14,6 +14,7 @@ from rgbench.comparison.failures import positions
 from rgbench.data.catalogue import Catalogue
 from rgbench.data.surveys.links import sky_link
 from rgbench.images.geometry import central_crop
+from rgbench.numbers import counted
 from rgbench.report.blocks import Tile
 from rgbench.report.draw.pictures import picture
 from rgbench.report.examples import Example, HardSource, examples, hardest
@@ -123,7 +124,7 @@ def _hard(source: HardSource, place: tuple[float, float], look: Look) -> Tile:
         look.picture(source.source_id),
         False,
         f"{source.truth}, said {said}",
-        (f"missed by {source.wrong} of {source.runs} runs",),
+        (f"missed by {source.wrong} of {counted(source.runs, 'run')}",),
         f"{ra:.4f} {dec:+.4f}".replace("-", "−") if link else "",
         link,
     )

@@ -63,11 +63,20 @@ def joint_weights(
     -------
     list of ndarray of float32, shape (n_resamples, n)
         One for each test set: columns of one draw over all sources, Poisson with mean 1 (the Poisson bootstrap).
+        A draw that leaves a test set without a source is made anew: no metric has a value there.
     """
     names, place = np.unique(np.concatenate(tests), return_inverse=True)
+    sets = np.split(place, np.cumsum([len(test) for test in tests])[:-1])
     drawn = generator.poisson(1.0, size=(n_resamples, len(names))).astype(np.float32)
-    ends = np.cumsum([len(test) for test in tests])[:-1]
-    return [drawn[:, rows] for rows in np.split(place, ends)]
+    while (lacking := _lacking(drawn, sets)).any():
+        drawn[lacking] = generator.poisson(1.0, size=(int(lacking.sum()), len(names)))
+    return [drawn[:, rows] for rows in sets]
+
+
+def _lacking(drawn: Weights, sets: Sequence[NDArray[np.intp]]) -> NDArray[np.bool_]:
+    """Tell which resamples leave a test set without a source, shape (n_resamples,)."""
+    held = [drawn[:, rows].any(axis=1) for rows in sets if len(rows)]
+    return ~np.all(held, axis=0) if held else np.zeros(len(drawn), dtype=bool)
 
 
 def resampled(

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import combinations
-from math import hypot, sqrt
+from math import hypot, isnan, sqrt
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,7 @@ from rgbench.measures.cards import MAIN, MetricCard
 from rgbench.statistics.intervals import interval
 from rgbench.statistics.losses import mean_ends
 from rgbench.statistics.recognition import Answers, Difference, Part, difference
-from rgbench.statistics.significance import holm
+from rgbench.statistics.significance import excludes_zero, holm
 
 _HALVINGS = 40
 WANTED = 0.02
@@ -36,13 +36,15 @@ class PairedDifference:
     first, second : str
         The networks; the first has the better mean.
     difference, low, high : float
-        First minus second, with its interval, as fractions.
+        First minus second, with its interval, as fractions; the interval ends where no difference can be larger, and
+        is NaN where these sources give none.
     p_value : float
-        Two-sided, of the interval or of the bootstrap, Holm-corrected over all pairs.
+        Two-sided, of the interval or of the bootstrap, Holm-corrected over all pairs; NaN without an interval.
     resolvable : float
-        Smallest difference that this test, its sources and its runs, would most likely have shown.
+        Smallest difference that this test, its sources and its runs, would most likely have shown; infinite if it would
+        have shown none, NaN without an interval.
     separable : bool
-        Whether the two are told apart: the corrected p-value is below 1 - confidence.
+        Whether the two are told apart: the corrected p-value is below 1 - confidence. Without one they are not.
     metric : str
         The metric.
     confidence : float
@@ -187,7 +189,7 @@ def _told(first: str, second: str, found: Difference, p_value: float) -> PairedD
         span.low,
         span.high,
         p_value,
-        resolution.smallest(),
+        _possible(resolution.smallest(), 1.0),
         p_value < 1 - span.confidence,
         confidence=span.confidence,
         n_test=resolution.n,
@@ -217,7 +219,8 @@ def paired_differences(
     list of PairedDifference
         Pairs in the order of the samples, p-values corrected by Holm (1979).
     """
-    pairs = [_compare(first, second, confidence) for first, second in combinations(samples, 2)]
+    most = card.largest_difference
+    pairs = [_compare(first, second, confidence, most) for first, second in combinations(samples, 2)]
     corrected = holm([pair.p_value for pair in pairs])
     return [
         replace(
@@ -233,7 +236,7 @@ def paired_differences(
     ]
 
 
-def _compare(first: Sample, second: Sample, confidence: float) -> PairedDifference:
+def _compare(first: Sample, second: Sample, confidence: float, most: float) -> PairedDifference:
     (mine, my_draws), (other, their_draws) = first.by_split(), second.by_split()
     drawn, value = my_draws.mean(axis=0) - their_draws.mean(axis=0), float(mine.mean() - other.mean())
     losses = first.mean_losses() - second.mean_losses()
@@ -247,8 +250,17 @@ def _compare(first: Sample, second: Sample, confidence: float) -> PairedDifferen
         parts = (first.part(), second.part())
     known = [part for part in parts if part is not None]
     low, high = widened(value, ends(confidence), known, confidence)
+    if isnan(low) or isnan(high):
+        return PairedDifference(first.network, second.network, value, *(float("nan"),) * 4, False)
     p = max(_p_value(value, ends, known), 0.0 if len(losses) else 1 / (drawn.size + 1))
-    return PairedDifference(first.network, second.network, value, low, high, p, (high - low) / 2, False)
+    resolvable = _possible((high - low) / 2, most)
+    low, high = max(low, -most), min(high, most)
+    return PairedDifference(first.network, second.network, value, low, high, p, resolvable, False)
+
+
+def _possible(difference: float, most: float) -> float:
+    """Give a difference, infinite where it is more than there can be."""
+    return difference if difference <= most else float("inf")
 
 
 def _p_value(value: float, ends: Callable[[float], tuple[float, float]], parts: Sequence[Part]) -> float:
@@ -257,6 +269,6 @@ def _p_value(value: float, ends: Callable[[float], tuple[float, float]], parts: 
     for _ in range(_HALVINGS):
         middle = (inside + outside) / 2
         low, high = widened(value, ends(middle), parts, middle)
-        separable = 0 < middle < 1 and not low <= 0 <= high
+        separable = 0 < middle < 1 and excludes_zero(low, high)
         inside, outside = (middle, outside) if separable else (inside, middle)
     return 1 - inside

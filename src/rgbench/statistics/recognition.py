@@ -213,14 +213,16 @@ def difference(first: Answers, second: Answers, confidence: float = 0.95) -> Dif
         value - np.sqrt((value - low) ** 2 + squares),
         value + np.sqrt((high - value) ** 2 + squares),
     )
-    span = Interval(value, max(-1.0, float(below[0])), min(1.0, float(above[0])), confidence)
+    span = Interval(value, max(float(below[0]), -1.0), min(float(above[0]), 1.0), confidence)
     resolution = Resolution(len(first.y), float(high[0] - low[0]) / 2 / float(z[0]), parts, confidence)
     single = (len(first.right) == 1, len(second.right) == 1)
     return Difference(span, _p_value(below[1:] if value > 0 else -above[1:]), resolution, single)
 
 
 def _p_value(ends: Floats) -> float:
-    """Give the p-value at which the nearer end of the interval, at `_QUANTILES`, is 0."""
+    """Give the p-value at which the nearer end of the interval, at `_QUANTILES`, is 0; NaN without an interval."""
+    if np.isnan(ends).any():
+        return float("nan")
     if ends[0] <= 0:
         return 1.0
     last = int(np.flatnonzero(ends > 0)[-1]) if ends[-1] <= 0 else len(ends) - 1

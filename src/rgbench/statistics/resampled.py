@@ -27,6 +27,9 @@ from rgbench.statistics.significance import (
     score_difference_interval,
 )
 
+_ROUNDING = 1e-12
+"""A difference of scores that is smaller is what rounding leaves of none."""
+
 
 @dataclass(frozen=True)
 class CorrectedT:
@@ -72,7 +75,9 @@ class Posterior:
     region: float
 
 
-def corrected_t(differences: Floats, test_share: float, confidence: float = 0.95) -> CorrectedT:
+def corrected_t(
+    differences: Floats, test_share: float, confidence: float = 0.95, most: float = float("inf")
+) -> CorrectedT:
     """Test differences over resampled splits by the t-test of Nadeau & Bengio.
 
     Parameters
@@ -84,6 +89,9 @@ def corrected_t(differences: Floats, test_share: float, confidence: float = 0.95
         Share of the sources of a split that it tests on: n_test / (n_test + n_train), 1/k for k folds.
     confidence : float
         Coverage of the interval, in (0, 1).
+    most : float
+        Largest size that a difference can have, 1 for shares: the interval ends there, and holds the true difference as
+        often as without an end.
 
     Raises
     ------
@@ -110,7 +118,7 @@ def corrected_t(differences: Floats, test_share: float, confidence: float = 0.95
     half = float(t.ppf((1 + confidence) / 2, degrees)) * scale
     statistic = mean / scale if scale > 0 else float(np.sign(mean) * np.inf) if mean else 0.0
     return CorrectedT(
-        Interval(mean, mean - half, mean + half, confidence),
+        Interval(mean, max(mean - half, -most), min(mean + half, most), confidence),
         statistic,
         degrees,
         float(2 * t.sf(abs(statistic), degrees)),
@@ -162,9 +170,10 @@ def _correlated(differences: Floats, test_share: float) -> tuple[float, float, i
             f"found shape {differences.shape}"
         )
     _check_share("test_share", test_share)
-    # Equal differences must have no spread, whatever their last digits do in a mean.
-    spread = float(np.std(d, ddof=1)) if np.ptp(d) > 0 else 0.0
-    return float(d.mean()), spread * float(np.sqrt(1 / len(d) + test_share / (1 - test_share))), len(d) - 1
+    # What rounding leaves of equal scores is no difference, and of equal differences no spread.
+    mean = float(d.mean()) if abs(d.mean()) > _ROUNDING else 0.0
+    spread = float(np.std(d, ddof=1)) if np.ptp(d) > _ROUNDING else 0.0
+    return mean, spread * float(np.sqrt(1 / len(d) + test_share / (1 - test_share))), len(d) - 1
 
 
 def source_ends(y: Labels, d: Floats, confidence: float) -> tuple[float, float, float]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from math import prod
+from math import isnan, prod
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,8 +52,8 @@ class Interval:
 
     @property
     def separable(self) -> bool:
-        """Whether the interval excludes zero."""
-        return not self.low <= 0 <= self.high
+        """Whether the interval excludes zero; not where there is none."""
+        return excludes_zero(self.low, self.high)
 
 
 @dataclass(frozen=True)
@@ -135,18 +135,33 @@ def mcnemar(correct_first: Flags, correct_second: Flags) -> McNemar:
     return McNemar(above, below, min(1.0, tail), min(1.0, tail - point))
 
 
+def excludes_zero(low: float, high: float) -> bool:
+    """Tell whether an interval excludes zero; one that is not known (NaN) excludes nothing.
+
+    Examples
+    --------
+    >>> excludes_zero(0.1, 0.2), excludes_zero(-0.1, 0.2), excludes_zero(float("nan"), float("nan"))
+    (True, False, False)
+    """
+    return low > 0 or high < 0
+
+
 def holm(p_values: Sequence[float]) -> list[float]:
     """Correct p-values for their number by Holm's step-down method (Holm 1979, Scand. J. Statist. 6, 65).
+
+    One that is not known (NaN) is of no test: it stays so, and does not count among the others.
 
     Examples
     --------
     >>> [round(p, 3) for p in holm([0.01, 0.04, 0.03])]
     [0.03, 0.06, 0.06]
+    >>> holm([float("nan"), 0.25, 0.125])
+    [nan, 0.25, 0.25]
     """
-    order = sorted(range(len(p_values)), key=lambda i: p_values[i])
-    corrected, highest = [0.0] * len(p_values), 0.0
+    order = sorted((i for i, p in enumerate(p_values) if not isnan(p)), key=lambda i: p_values[i])
+    corrected, highest = [float("nan")] * len(p_values), 0.0
     for rank, i in enumerate(order):
-        highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[i]))
+        highest = max(highest, min(1.0, (len(order) - rank) * p_values[i]))
         corrected[i] = highest
     return corrected
 

@@ -135,6 +135,14 @@ class RunRecord:
     outputs: Outputs | None = None
 
     @property
+    def lacking(self) -> str:
+        """What keeps a run from being complete, in words; "" for a complete one. Nothing tells a stopped run apart."""
+        if self.status == "running":
+            return "not finished: it is being computed, or was stopped"
+        said = "" if self.status == "complete" else self.status
+        return f"{said}: {self.error}" if said and self.error else said
+
+    @property
     def classes(self) -> tuple[str, ...]:
         """Class names in the order of the outputs; empty where nothing tells them, as in a failed run."""
         meant = self.predictions if self.outputs is None else self.outputs

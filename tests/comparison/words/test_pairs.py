@@ -51,3 +51,25 @@ def test_lower_is_better_for_losses_and_they_have_no_points():
     assert beats == "a beats b in NLL by 0.031 (95 % interval 0.0040 to 0.058)"
     tied = pair(found(-0.058, 0.004, metric="nll"))
     assert tied.endswith("in NLL with 800 test sources: −0.027 (95 % interval −0.058 to 0.0040)")
+
+
+def test_without_an_interval_nobody_beats_anybody():
+    none = found(NAN, NAN, difference=0.2, p_value=NAN, n_test=7)
+    assert pair(none) == (
+        "a and b cannot be told apart with 7 test sources: these are too few to give their difference an interval"
+    )
+    # Whatever a p-value of another test says.
+    assert "beats" not in pair(found(NAN, NAN, difference=0.2, separable=True, n_test=7))
+    assert pair(found(NAN, NAN, difference=0.2, n_test=1)).endswith(
+        "1 test source: this is too little to give their difference an interval"
+    )
+
+
+def test_an_interval_of_all_that_is_possible_is_said_to_exclude_nothing():
+    assert pair(found(-1.0, 1.0)).endswith(
+        "0.0 points (95 % interval −100.0 to 100.0, which excludes nothing)"
+    )
+    assert "excludes" not in pair(found(-1.0, 1.0, metric="mcc"))
+    assert pair(found(-2.0, 2.0, metric="mcc")).endswith(
+        "(95 % interval −2.0 to 2.0, which excludes nothing)"
+    )

@@ -23,7 +23,7 @@ from rgbench.data.consensus import SHARP, Consensus, consensus_csv, read_consens
 from rgbench.data.sets import first_galaxy_data
 from rgbench.data.votes import gather_votes
 from rgbench.errors import StoreError
-from rgbench.numbers import percent
+from rgbench.numbers import counted, percent
 from rgbench.store.files import write_bytes
 
 
@@ -54,7 +54,7 @@ def show_consensus(choice: ConsensusChoice, console: Console) -> None:
         _say_trust(_trust(reached, choice.resamples), console)
     if choice.out is not None:
         write_bytes(choice.out, consensus_csv(reached.consensus).encode())
-        say(console, f"{choice.out}: {len(votes)} sources, their votes and probabilities")
+        say(console, f"{choice.out}: {counted(len(votes), 'source')}, their votes and probabilities")
 
 
 def _pairs(reached: Reached) -> Table:

@@ -252,7 +252,8 @@ def show_overlap(first: str, second: str, radius: float, console: Console) -> No
     equal, known = shared.agreement()
     say(
         console,
-        f"{shared.n_first} sources of {first} and {shared.n_second} of {second}, {len(shared.pairs)} pairs",
+        f"{counted(shared.n_first, 'source')} of {first} and {shared.n_second} of {second}, "
+        f"{counted(len(shared.pairs), 'pair')}",
     )
     if known:
         say(

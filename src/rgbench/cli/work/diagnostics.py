@@ -22,6 +22,7 @@ from rgbench.diagnostics.mc_dropout import mc_dropout, no_dropout
 from rgbench.diagnostics.stress import stress
 from rgbench.diagnostics.survey_shift import SeenBy, parse_survey, seen_by
 from rgbench.errors import SpecError
+from rgbench.numbers import counted
 from rgbench.runs.device import choose_device
 from rgbench.runs.reopen import StoredRun, open_runs
 from rgbench.store.choose import complete_runs, one_of_each_network
@@ -86,7 +87,7 @@ def _say_second_views(
 
 def _say_survey(found: SeenBy, console: Console) -> None:
     shown, missing = len(found.data.catalogue), [f"{name} ({reason})" for name, reason in found.missing]
-    said = f"{found.condition.name}: {shown} of {shown + len(missing)} test sources"
+    said = f"{found.condition.name}: {shown} of {counted(shown + len(missing), 'test source')}"
     say(
         console,
         f"{said}; without: {', '.join(missing[:5])}{', ...' * (len(missing) > 5)}" if missing else said,
@@ -106,10 +107,8 @@ def explain_runs(store_path: Path, choice: ExplainChoice, device: str, console: 
         with work.run(run.run_id):
             looks = look_again(run, shown, choice.method)
             named = f"{run.spec.network.name}, seed {run.spec.seed}"
-            say(
-                console,
-                f"{named}: {looks.method} of {len(looks.shown)} sources, {time.perf_counter() - began:.0f} s",
-            )
+            seen = counted(len(looks.shown), "source")
+            say(console, f"{named}: {looks.method} of {seen}, {time.perf_counter() - began:.0f} s")
     say(console, f"rgbench report --store {store_path}   shows them")
     work.ends()
 

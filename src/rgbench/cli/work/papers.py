@@ -12,6 +12,7 @@ from rgbench.comparison.published import find_paper, paper_names
 from rgbench.comparison.replication import compare_with, found_in
 from rgbench.comparison.words import replication
 from rgbench.data.load import load_dataset
+from rgbench.numbers import counted
 from rgbench.store.store import RunRecord, Store
 
 
@@ -49,7 +50,7 @@ def list_papers(console: Console) -> None:
     for paper in map(find_paper, paper_names()):
         numbers = sum(len(test.values) for test in paper.tests)
         runs = [
-            f"{len(s.networks) * len(s.seeds) * max(1, len(s.splits))} runs on {s.data.name}"
+            f"{counted(len(s.networks) * len(s.seeds) * max(1, len(s.splits)), 'run')} on {s.data.name}"
             for s in paper.studies
         ]
         table.add_row(

@@ -151,7 +151,7 @@ def _run(work: Classifying, table: Table, console: Console) -> Classified:
         if work.done:
             write_table(table.out, work.so_far(), table.overwrite)
             stop.kept = (
-                f"{table.out} has the first {work.done} of {len(work.files)} images, and the others without a class; "
+                f"{table.out} has the first {work.done} of {counted(len(work.files), 'image')}, and the others without a class; "
                 "to begin again"
             )
             stop.again = ("--overwrite",)
@@ -163,7 +163,7 @@ def _say_trust(result: Classified, console: Console) -> None:
     told = [(path, remark) for path, remark in zip(result.path, result.remarks, strict=True) if remark]
     warn(console, *(f"{path}: {remark}" for path, remark in told[:NAMED]))
     if len(told) > NAMED:
-        warn(console, f"and {len(told) - NAMED} more such images; the column remark has them all")
+        warn(console, f"and {counted(len(told) - NAMED, 'more such image')}; the column remark has them all")
 
 
 def _say_counts(result: Classified, out: Path, console: Console) -> None:

@@ -20,6 +20,7 @@ from rgbench.data.load import load_dataset
 from rgbench.errors import SpecError
 from rgbench.escapes import for_file_name
 from rgbench.measures.best import best_on_validation
+from rgbench.numbers import counted
 from rgbench.report.of_store import ReportSpec, report_records
 from rgbench.runs import original
 from rgbench.runs.check import check_study
@@ -110,7 +111,7 @@ def _say_failed(records: list[RunRecord], console: Console) -> None:
     failed = [record for record in records if record.status != "complete"]
     if not failed:
         return
-    say(console, f"{len(failed)} of {len(records)} runs failed:", style="red")
+    say(console, f"{len(failed)} of {counted(len(records), 'run')} failed:", style="red")
     for record in failed:
         line = f"  {record.spec.network.name}, seed {record.spec.seed}: {record.error}"
         say(console, line, style="red")
@@ -136,7 +137,7 @@ def _say_where(path: Path, store: Store, records: list[RunRecord], console: Cons
 
 def _say_data(embedded: bool, dataset: DataSet, console: Console) -> None:
     split = "its published split (--train_size and --val_size do not apply)" if embedded else "the 2021 split"
-    say(console, f"{len(dataset.catalogue)} sources of {dataset.card.name}, {split}")
+    say(console, f"{counted(len(dataset.catalogue), 'source')} of {dataset.card.name}, {split}")
     for name, reason in dataset.set_aside:
         warn(console, f"set aside: {name}: {reason}")
 

@@ -9,7 +9,7 @@ from rgbench.cli.screen import say
 from rgbench.data.catalogue import DataSet
 from rgbench.diagnostics.disturbances import beams_seen, disturb
 from rgbench.measures.calibration import wilson_intervals
-from rgbench.numbers import interval, percent
+from rgbench.numbers import counted, interval, percent
 from rgbench.runs.classifier import Classifier, load_classifier
 from rgbench.runs.inputs import prepare
 from rgbench.store.conditions import VIEW, Condition
@@ -29,7 +29,7 @@ def say_shipped(dataset: DataSet, device: str, console: Console) -> None:
     say(
         console,
         f"{classifier.name}, the classifier that comes with the package, was trained under protocol "
-        f"{classifier.card.spec.protocol} on none of the {n} test sources.",
+        f"{classifier.card.spec.protocol} on none of the {counted(n, 'test source')}.",
         f"  It is right for {_share(right, n)} of them, and for {_share(right_again, n)} in a second view.",
         f"  {_share(kept, n)} have the same class in both.",
         "  rgbench predict FOLDER applies it to your own FITS images.",

@@ -13,6 +13,7 @@ from rgbench.cli.work.stored import check_model, open_store
 from rgbench.comparison.label_errors import write_suspects
 from rgbench.comparison.label_review import review_labels
 from rgbench.comparison.words.failures import suspects
+from rgbench.numbers import counted
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ def list_suspects(store_path: Path, choice: SuspectsChoice, console: Console) ->
     said = suspects(found.held, found.share, found.suspects, found.labelled)
     say(
         console,
-        f"{found.data}, {len(found.records)} runs: {said}.",
-        f"{choice.out}: {len(found.suspects)} sources, likeliest first; the column verdict is for those who look.",
+        f"{found.data}, {counted(len(found.records), 'run')}: {said}.",
+        f"{choice.out}: {counted(len(found.suspects), 'source')}, likeliest first; the column verdict is for those who "
+        "look.",
     )

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import isinf, isnan
 
 from rgbench import numbers
 from rgbench.comparison.results import Comparison, Row
 from rgbench.comparison.words.pairs import pair as pair_words
 from rgbench.data.sets import data_sets
 from rgbench.measures.catalogue import metrics
-from rgbench.numbers import NAMED, Scale, listed
+from rgbench.numbers import NAMED, Scale, counted, listed
 from rgbench.statistics.paired import PairedDifference
 
 _MANY = 10
@@ -35,7 +36,9 @@ def answer(found: Comparison) -> tuple[str, ...]:
     tied = [pair for pair in pairs if not pair.separable]
     said = [_verdict(found, sound, pairs), *(f"{pair_words(pair)}." for pair in pairs[:NAMED])]
     if len(pairs) > NAMED:
-        said.append(f"The other {len(pairs) - NAMED} pairs with {sound[0].network} stand in the report.")
+        left = len(pairs) - NAMED
+        stand = "pair with {} stands" if left == 1 else f"{left} pairs with {{}} stand"
+        said.append(f"The other {stand.format(sound[0].network)} in the report.")
     if len(sound) >= _MANY:
         said.append(
             f"{sound[0].network} is the first of {len(sound)} networks on these very test sources: the best of many "
@@ -91,7 +94,7 @@ def _verdict(found: Comparison, sound: Sequence[Row], pairs: Sequence[PairedDiff
     estimate, scale = best.metrics[found.metric], numbers.scale(card.scale)
     first = [row.network for row in sound if row.metrics[found.metric].mean == estimate.mean]
     leads = f"{listed(first)} share" if first[1:] else f"{best.network} has"
-    sources = f"{best.n_test:,} test sources"
+    sources = counted(best.n_test, "test source")
     span = numbers.interval(estimate.low, estimate.high, found.confidence, scale.show)
     others = [pair for pair in pairs if pair.second not in first]
     within = f"{span}; {_repeats(best)}" if others else f"{span}; {sources}, {_repeats(best)}"
@@ -108,7 +111,7 @@ def _verdict(found: Comparison, sound: Sequence[Row], pairs: Sequence[PairedDiff
 def _repeats(row: Row) -> str:
     if len(set(row.seeds)) < row.n_seeds:
         return f"{row.n_seeds} runs over folds and seeds"
-    return "1 seed" if row.n_seeds == 1 else f"{row.n_seeds} seeds"
+    return counted(row.n_seeds, "seed")
 
 
 def _resolution(
@@ -118,12 +121,14 @@ def _resolution(
     scale: Scale,
 ) -> list[str]:
     """Say what difference would have been found, and what runs that did not learn or failed have to do with it."""
-    known = [pair.resolvable for pair in told if numbers.is_number(pair.resolvable)]
+    known = [pair.resolvable for pair in told if not isnan(pair.resolvable)]
     if not known:
         return []
+    here = f"With {_these(sound[0].n_test)} and runs"
+    if isinf(max(known)):
+        return [f"{here} a true difference may be there unseen, however large it is."]
     text = (
-        f"With these {sound[0].n_test:,} test sources and runs a true difference of "
-        f"{scale.amount(max(known))} or more would most likely have been found (in 80 of "
+        f"{here} a true difference of {scale.amount(max(known))} or more would most likely have been found (in 80 of "
         "100 such tests); a smaller one may be there unseen."
     )
     lame = {row.network: row.notes[0].partition(": ")[0] for row in sound if row.notes}
@@ -132,6 +137,10 @@ def _resolution(
         reasons = ", ".join(f"{name} ({note})" for name, note in lame.items())
         text += f" Without {reasons} it would be {scale.amount(max(whole))}."
     return [text]
+
+
+def _these(n: int) -> str:
+    return f"{'this' if n == 1 else 'these'} {counted(n, 'test source')}"
 
 
 def _elsewhere(found: Comparison, sound: Sequence[Row]) -> list[str]:
@@ -148,9 +157,14 @@ def _elsewhere(found: Comparison, sound: Sequence[Row]) -> list[str]:
 def _warnings(rows: Sequence[Row]) -> list[str]:
     """Say of rows, and of single runs that count in a mean, that they failed or did not learn."""
     return [
-        f"{row.network} {row.status}: {row.notes[0]}."
+        f"{row.network} {'is ' if row.status == 'not finished' else ''}{row.status}: {_why(row)}."
         if row.status != "ok"
         else f"Among the runs of {row.network}: {'; '.join(row.notes)}. Those that ended count in its mean."
         for row in rows
         if row.notes
     ]
+
+
+def _why(row: Row) -> str:
+    """Give the first note that says why a row has its status."""
+    return next((note for note in row.notes if row.status in note), row.notes[0])

@@ -6,8 +6,9 @@ from math import exp
 
 import numpy as np
 
-from rgbench.numbers import PERCENT, Scale
+from rgbench.numbers import PERCENT, Scale, counted
 from rgbench.statistics.learning_curve import LearningCurve
+from rgbench.statistics.significance import excludes_zero
 from rgbench.statistics.trend import Trend
 
 _STEEP = 7
@@ -43,8 +44,8 @@ def trend(found: Trend) -> str:
         f"the odds of being recognised change by a factor {_odds(found.slope)} "
         f"({100 * found.confidence:g} % interval {_odds(found.low)} to {_odds(found.high)}) for each {each}"
     )
-    if found.low <= 0 <= found.high:
-        return f"no trend is seen in {found.n} sources: {odds}"
+    if not excludes_zero(found.low, found.high):
+        return f"no trend is seen in {counted(found.n, 'source')}: {odds}"
     return f"accuracy {'rises' if found.slope > 0 else 'falls'}: {odds} (p = {found.p_value:.2g})"
 
 

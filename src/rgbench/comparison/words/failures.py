@@ -13,8 +13,8 @@ def group(found: Group) -> str:
     named = " and ".join(_condition(name, part) for name, part in found.conditions)
     inside, outside = numbers.percent(found.accuracy.value), numbers.percent(found.elsewhere.value)
     return (
-        f"{named}: {inside} % of {found.n} sources are recognised, {outside} % elsewhere, {found.excess:.0f} missed in "
-        f"excess (Fisher's exact test, p = {found.p_value:.2g} after Holm)"
+        f"{named}: {inside} % of {numbers.counted(found.n, 'source')} are recognised, {outside} % elsewhere, "
+        f"{found.excess:.0f} missed in excess (Fisher's exact test, p = {found.p_value:.2g} after Holm)"
     )
 
 
@@ -34,8 +34,8 @@ def suspects(held: OutOfSample, share: Interval, found: Suspects, of: int = 0) -
     """
     n = len(held.label)
     said = (
-        f"for {len(found)} of {n:,} sources the networks are surer of another class than of the label: "
-        "worth a second look; how many of these labels are wrong only looking can tell"
+        f"for {len(found)} of {numbers.counted(n, 'source')} the networks are surer of another class than of the "
+        "label: worth a second look; how many of these labels are wrong only looking can tell"
     )
     if share.value > 0:
         span = numbers.interval(share.low, share.high, share.confidence)
@@ -47,8 +47,8 @@ def suspects(held: OutOfSample, share: Interval, found: Suspects, of: int = 0) -
         said += f". {held.validated:,} of the {n:,} took part in choosing the best epoch"
     if of > n:
         said += (
-            f". Only {n:,} of the {of:,} labelled sources ({numbers.percent(n / of, 0)} %) could be looked at: every "
-            "run was trained on the others, or left them out"
+            f". Only {n:,} of the {numbers.counted(of, 'labelled source')} ({numbers.percent(n / of, 0)} %) could be "
+            "looked at: every run was trained on the others, or left them out"
         )
     return said
 

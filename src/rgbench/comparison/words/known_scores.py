@@ -9,6 +9,7 @@ from rgbench import numbers
 from rgbench.comparison.known_scores import known_scores
 from rgbench.comparison.results import Comparison, KnownScore, KnownScores
 from rgbench.data.catalogue import DataSet
+from rgbench.numbers import counted
 from rgbench.store.store import RunRecord
 
 FEW = 100
@@ -61,7 +62,7 @@ def sentences(known: KnownScores, found: Comparison) -> tuple[str, ...]:
     ]
     few = f"{known.n} sources are few, so that the intervals are wide. " if known.n < FEW else ""
     return (
-        f"Several catalogues agree on the class of {known.n:,} of the {known.n_test:,} test sources. On these "
+        f"Several catalogues agree on the class of {known.n:,} of the {counted(known.n_test, 'test source')}. On these "
         f"{'; '.join(shown)}.",
         f"{few}Hardly any class that catalogues agree on is wrong: what is missing to 100 % is not the fault of the "
         "labels. But these are the clear cases, and the score says nothing of the other sources.",

@@ -5,11 +5,12 @@ from __future__ import annotations
 from math import ceil, isinf, isnan
 
 from rgbench import numbers
-from rgbench.measures.cards import MAIN
+from rgbench.measures.cards import MAIN, MetricCard
 from rgbench.measures.catalogue import metrics
+from rgbench.numbers import counted
 from rgbench.statistics.paired import PairedDifference
 from rgbench.statistics.resampled import Posterior
-from rgbench.statistics.significance import Interval
+from rgbench.statistics.significance import Interval, excludes_zero
 
 
 def interval(span: Interval) -> str:
@@ -24,6 +25,21 @@ def interval(span: Interval) -> str:
     return f"{numbers.percent(span.value)} points ({numbers.interval(span.low, span.high, span.confidence)})"
 
 
+def bounded(span: Interval, card: MetricCard) -> str:
+    """Write a difference in a metric with its interval; of one that holds every possible difference, say so.
+
+    Examples
+    --------
+    >>> bounded(Interval(0.0, -1.0, 1.0), metrics().get("mpca"))
+    '0.0 points (95 % interval −100.0 to 100.0, which excludes nothing)'
+    """
+    scale, most = numbers.scale(card.scale), card.largest_difference
+    within = numbers.interval(span.low, span.high, span.confidence, scale.step)
+    if span.low <= -most and span.high >= most:
+        within += ", which excludes nothing"
+    return f"{scale.difference(span.value)} ({within})"
+
+
 def pair(found: PairedDifference) -> str:
     """Say whether two networks are told apart, and what would be needed to tell; no full stop.
 
@@ -36,21 +52,26 @@ def pair(found: PairedDifference) -> str:
     >>> pair(tied)
     'a and b cannot be told apart with 200 test sources; about 1,100 would be needed to resolve a difference of 2
     points'
+    >>> nan = float("nan")
+    >>> pair(PairedDifference("a", "b", 0.01, nan, nan, nan, nan, False, n_test=7))
+    'a and b cannot be told apart with 7 test sources: these are too few to give their difference an interval'
     """
     card = metrics().get(found.metric)
     scale, sign = numbers.scale(card.scale), 1 if card.higher_is_better else -1
     value, low, high = sign * found.difference, *sorted((sign * found.low, sign * found.high))
     first, second, runs = found.first, found.second, _single(found)
     within = "" if found.metric == MAIN else f" in {card.short}"
-    alone = not low <= 0 <= high
+    alone = excludes_zero(low, high)
     if found.separable and alone:
         if value < 0:
             (first, second), (value, low, high) = (second, first), (-value, -high, -low)
         span = numbers.interval(low, high, found.confidence, scale.step)
         return f"{first} beats {second}{within} by {scale.amount(value)} ({span}){runs}"
-    said = f"{first} and {second} cannot be told apart{within} with {found.n_test:,} test sources"
-    span = numbers.interval(found.low, found.high, found.confidence, scale.step)
-    span = f"{scale.difference(found.difference)} ({span})"
+    said = f"{first} and {second} cannot be told apart{within} with {counted(found.n_test, 'test source')}"
+    if isnan(found.low) or isnan(found.high):
+        few = "this is too little" if found.n_test == 1 else "these are too few"
+        return f"{said}: {few} to give their difference an interval"
+    span = bounded(Interval(found.difference, found.low, found.high, found.confidence), card)
     if alone:
         return f"{said} when all {found.pairs} pairs are counted ({span} for this pair alone{runs})"
     return f"{said}{_needed(found, span)}"

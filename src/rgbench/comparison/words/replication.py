@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import isinf
 
 from rgbench.comparison.published import Value
 from rgbench.comparison.replication import Verdict
 from rgbench.measures.catalogue import metrics
+from rgbench.numbers import counted
 
 
 def verdict(found: Verdict) -> str:
@@ -21,6 +23,8 @@ def verdict(found: Verdict) -> str:
         f"{ours.high:.3f}, {_sources(found)}, {runs}): {found.kind}"
     )
     if found.kind == "agrees":
+        if isinf(found.resolvable):
+            return f"{said}; this would most likely have shown no difference, however large it is"
         least = f"{found.resolvable:.3f}"
         return f"{said}; {least} is the smallest difference that this would most likely have shown"
     low, high = sorted((abs(d.low), abs(d.high)))
@@ -42,7 +46,7 @@ def summary(verdicts: Sequence[Verdict]) -> str:
     'none of 1 number can be compared'
     """
     judged = [v for v in verdicts if v.kind != "cannot be said"]
-    said = f"{len(verdicts)} number{'s' if len(verdicts) != 1 else ''}"
+    said = counted(len(verdicts), "number")
     if not judged:
         return f"none of {said} can be compared"
     agree = sum(v.kind == "agrees" for v in judged)
@@ -59,8 +63,8 @@ def _published(value: Value) -> str:
 
 def _sources(found: Verdict) -> str:
     if found.n_published is None or found.n_published == found.n_test:
-        return f"{found.n_test} sources"
-    return f"{found.n_test} of the {found.n_published} sources, the others are unusable"
+        return counted(found.n_test, "source")
+    return f"{found.n_test} of the {counted(found.n_published, 'source')}, the others are unusable"
 
 
 def _higher_is_better(metric: str) -> bool:

@@ -7,6 +7,7 @@ from rgbench.comparison.robustness import ConditionScore
 from rgbench.comparison.rotation import RotationConsistency
 from rgbench.measures.cards import MAIN
 from rgbench.measures.catalogue import metrics
+from rgbench.statistics.significance import excludes_zero
 
 
 def condition(score: ConditionScore, metric: str = MAIN) -> str:
@@ -16,9 +17,11 @@ def condition(score: ConditionScore, metric: str = MAIN) -> str:
         return f"{name}: logits that are not finite, nothing can be said"
     short = metrics().get(metric).short
     p = "p < 0.001" if score.p_value < 0.001 else f"p = {score.p_value:.3f}"
-    span = f"{numbers.interval(low, high, score.confidence)}, {score.n_sources} test sources"
+    span = (
+        f"{numbers.interval(low, high, score.confidence)}, {numbers.counted(score.n_sources, 'test source')}"
+    )
     span += f"; of these runs, corrected {p}"
-    if low <= 0 <= high:
+    if not excludes_zero(low, high):
         return f"{name}: no loss of {short} can be shown, {numbers.signed_percent(drop)} points ({span})"
     verb = "falls" if drop > 0 else "rises"
     return f"{name}: {short} {verb} by {numbers.percent(abs(drop))} points ({span})"
@@ -28,6 +31,6 @@ def rotation(found: RotationConsistency) -> str:
     """Say how many sources get the same class however they are turned; no full stop."""
     share, low, high = (numbers.percent(value) for value in found.same)
     return (
-        f"{share} % of {len(found.source_id)} sources ({low} to {high} %) get the same class at "
+        f"{share} % of {numbers.counted(len(found.source_id), 'source')} ({low} to {high} %) get the same class at "
         f"all {len(found.angles)} angles"
     )

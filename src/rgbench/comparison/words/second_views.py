@@ -10,7 +10,7 @@ from rgbench.comparison.results import Comparison
 from rgbench.comparison.robustness import ConditionScore, stressed_run
 from rgbench.comparison.second_views import GapChange, SecondView, second_view
 from rgbench.measures.catalogue import metrics
-from rgbench.numbers import NAMED, listed
+from rgbench.numbers import NAMED, counted, listed
 from rgbench.store.conditions import SURVEY
 from rgbench.store.store import RunRecord
 from rgbench.store.tables import Predictions
@@ -26,7 +26,7 @@ def sentences(found: SecondView) -> tuple[str, ...]:
     """
     names = list(found.scores)
     first = found.scores[names[0]]
-    where = f"In another image of the same {first.n_sources:,} sources{_made(found)}"
+    where = f"In another image of the same {counted(first.n_sources, 'source')}{_made(found)}"
     said = f"{where} {names[0]} {_right(first)}, and {_kept(first)}"
     others = "; ".join(f"{name} {_short(found.scores[name])}" for name in names[1 : NAMED + 1])
     return (f"{said}{'; ' if others else ''}{others}.", *_order(found))
@@ -73,7 +73,7 @@ def kept(score: ConditionScore) -> str:
     """
     share, low, high = score.kept
     return (
-        f"{numbers.percent(share)} % of {score.n_sources:,} sources "
+        f"{numbers.percent(share)} % of {counted(score.n_sources, 'source')} "
         f"({numbers.interval(low, high, score.confidence)}) keep the class that they have in the first image"
     )
 
@@ -125,7 +125,7 @@ def _order(found: SecondView) -> tuple[str, ...]:
 
 def _list(gaps: list[GapChange]) -> str:
     said = "; ".join(_change(gap) for gap in gaps[:NAMED])
-    return f"{said}; and {len(gaps) - NAMED} more pairs" if len(gaps) > NAMED else said
+    return f"{said}; and {counted(len(gaps) - NAMED, 'more pair')}" if len(gaps) > NAMED else said
 
 
 def _change(gap: GapChange) -> str:

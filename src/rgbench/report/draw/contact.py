@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from rgbench.data.catalogue import DataSet, Flag
 from rgbench.escapes import for_xml
 from rgbench.images.geometry import central_crop
+from rgbench.numbers import counted
 from rgbench.report.draw.figures import short
 from rgbench.report.draw.pictures import picture
 
@@ -81,7 +82,7 @@ def _row(dataset: DataSet, label: int, name: str, top: int, columns: int) -> Ite
     catalogue = dataset.catalogue
     members = np.flatnonzero(catalogue.label == label)
     yield f'<text class="class" x="{GAP}" y="{top + SIDE // 2}">{for_xml(short(name, 14))}</text>'
-    yield f'<text x="{GAP}" y="{top + SIDE // 2 + 16}">{len(members):,} sources</text>'
+    yield f'<text x="{GAP}" y="{top + SIDE // 2 + 16}">{counted(len(members), "source")}</text>'
     usable = members[(catalogue.flags[members] & Flag.UNUSABLE) == 0]
     for column, row in enumerate(evenly(usable, columns)):
         x = LABEL + column * (SIDE + GAP)

@@ -120,7 +120,8 @@ def _plane(name: str, looks: Looks) -> Figure:
 def _separations(looks: Mapping[str, Looks]) -> str:
     n = len(next(iter(looks.values())).sources)
     shares = ", ".join(f"{name} {numbers.percent(each.neighbour, 0)} %" for name, each in looks.items())
-    return f"Of {n} test sources, so many have a nearest neighbour of their class in the last hidden layer: {shares}."
+    of = numbers.counted(n, "test source")
+    return f"Of {of}, so many have a nearest neighbour of their class in the last hidden layer: {shares}."
 
 
 def _sanity(looks: Mapping[str, Looks]) -> str:

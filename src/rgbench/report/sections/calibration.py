@@ -25,7 +25,7 @@ from rgbench.report.cells import Cell, Value, difference, number, span
 from rgbench.report.draw.plots import Axes, Line, lines_figure
 from rgbench.report.material import Runs
 from rgbench.seeds import numpy_generator
-from rgbench.statistics.significance import holm
+from rgbench.statistics.significance import excludes_zero, holm
 
 Floats = NDArray[np.float64]
 Labels = NDArray[np.int64]
@@ -119,10 +119,10 @@ def _tested(y: Labels, scores: Floats, draws: int = 1000) -> CalibrationTest:
 def _sentences(y: Labels, tests: Mapping[str, Floats]) -> tuple[str, ...]:
     p_values = holm([_tested(y, scores).p_value for scores in tests.values()])
     wrong = [name for name, p in zip(tests, p_values, strict=True) if p < SIGNIFICANT]
+    sources = numbers.counted(len(y), "test source")
     if not wrong:
-        words = f"With {len(y)} test sources, no network's probabilities can be told from perfectly calibrated ones."
-        return (words,)
-    return (f"Not calibrated, beyond what {len(y)} test sources show by chance: {', '.join(wrong)}.",)
+        return (f"With {sources}, no network's probabilities can be told from perfectly calibrated ones.",)
+    return (f"Not calibrated, beyond what {sources} show by chance: {', '.join(wrong)}.",)
 
 
 def _gains(scores: Scores) -> tuple[str, ...]:
@@ -136,7 +136,9 @@ def _gains(scores: Scores) -> tuple[str, ...]:
 
 def _gain(score: AnswerScore) -> str:
     value, low, high = score.nll_gain
-    if low <= 0 <= high:
+    if not (numbers.is_number(low) and numbers.is_number(high)):
+        return f"{score.answer.name}, {signed(value)} nat (no interval: too few sources)"
+    if not excludes_zero(low, high):
         return f"{score.answer.name}, shows no change (95 % interval of the gain {signed(low)} to {signed(high)} nat)"
     ends = sorted(abs(end) for end in (low, high))
     amount, least, most = (numbers.significant(each, 2) for each in (abs(value), *ends))
@@ -180,7 +182,8 @@ def _classes(y: Labels, scores: Floats, runs: Runs) -> tuple[Figure, ...]:
             f"stated probability of {name}", f"share that is {name}", (0.0, 1.0), (0.0, 1.0), diagonal=True
         )
         drawing = lines_figure([line], axes, f"Reliability of {network} for the class {name}")
-        words = f"{int((y == c).sum())} of {len(y)} test sources are {name}. Band: 95 % interval of each bin."
+        share = f"{int((y == c).sum())} of {numbers.counted(len(y), 'test source')}"
+        words = f"{share} are {name}. Band: 95 % interval of each bin."
         title = f"Reliability of {network}: {name}"
         rows = _curve_rows({name: curve})
         found.append(Figure(f"reliability-class-{c + 1}", title, drawing, words, ("class", *_COLUMNS), rows))

@@ -9,9 +9,11 @@ from rgbench.data.sets import data_sets
 from rgbench.measures.cards import MAIN
 from rgbench.measures.catalogue import metrics
 from rgbench.networks import NetworkCard, networks
+from rgbench.numbers import counted
 from rgbench.references import bibliography, entry
 from rgbench.report.blocks import Code, Section, Text, data_uri
 from rgbench.report.material import Runs
+from rgbench.report.sizes import Sizes, class_words
 from rgbench.spec import RunSpec
 from rgbench.store.store import RunRecord
 
@@ -53,11 +55,11 @@ def methods(main: Comparison, records: Sequence[RunRecord]) -> list[str]:
     """Write the methods paragraph of a paper: data, networks, training, statistics."""
     spec = records[0].spec
     tested = "the lowest validation loss" if main.model == "best" else "the last epoch"
-    seeds = sorted({record.spec.seed for record in records})
+    seeds = list(dict.fromkeys(record.spec.seed for record in records))
     return [
-        _data_words(spec, main),
+        _data_words(spec, main, Sizes.of(records, main.model)),
         f"We compare {_listed(_network_words(records))}.",
-        f"Each was trained under the protocol {spec.protocol} of rgbench with {len(seeds)} seeds "
+        f"Each was trained under the protocol {spec.protocol} of rgbench with {counted(len(seeds), 'seed')} "
         f"({', '.join(map(str, seeds))}), on images prepared by the preset {spec.images.preset!r} and brought to "
         f"{_size(spec)} pixels; the model of {tested} was tested. The test set took no part in any "
         "choice.",
@@ -86,8 +88,8 @@ def _interval_words(main: Comparison, spec: RunSpec, seeds: Sequence[int]) -> st
     )
 
 
-def _data_words(spec: RunSpec, main: Comparison) -> str:
-    data, tested = spec.data, sorted({row.n_test for row in main.rows if row.n_test})
+def _data_words(spec: RunSpec, main: Comparison, sizes: Sizes) -> str:
+    data = spec.data
     known = data_sets().get(data.name).card if data.name in data_sets() else None
     source = f"{data.name} ({known.paper})" if known is not None else "our own images"
     split = (
@@ -97,8 +99,8 @@ def _data_words(spec: RunSpec, main: Comparison) -> str:
     )
     where = f", tested on {data.test}, without the sources that both sets hold" if data.test else ""
     return (
-        f"We use {source}, classes {', '.join(main.classes)}, {split}{where}, with {' to '.join(map(str, tested))}"
-        " test sources. No two sources within 60 arcsec stand on two sides of a split."
+        f"We use {source}, classes {class_words(main)}, {split}{where}, with {sizes.words()}. No two sources within "
+        "60 arcsec stand on two sides of a split."
     )
 
 

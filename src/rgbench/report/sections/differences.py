@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import isinf
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +11,8 @@ from numpy.typing import NDArray
 from rgbench import numbers
 from rgbench.comparison.members import Side
 from rgbench.comparison.words.answer import shrinkage
-from rgbench.comparison.words.pairs import posterior
+from rgbench.comparison.words.pairs import bounded, posterior
+from rgbench.measures.cards import MetricCard
 from rgbench.numbers import Scale
 from rgbench.report.blocks import Section, Table
 from rgbench.report.cells import Cell, chance, count, difference, number, p_cell, span
@@ -87,12 +89,12 @@ def section(runs: Runs) -> Section | None:
     if not main or (side is None and all(len(own) < 2 for own in scores.values())):
         return None
     right = {} if side is None else {name: _consensus(side, name) for name in shown}
-    share, better = _test_share(runs), 1 if runs.card.higher_is_better else -1
+    share = _test_share(runs)
     pairs = [
         _Pair(
             each,
             None if side is None else _tests(side, right[each.first], right[each.second]),
-            _over_splits(scores[each.first], scores[each.second], share, better),
+            _over_splits(runs.card, scores[each.first], scores[each.second], share),
         )
         for each in main
     ]
@@ -101,7 +103,7 @@ def section(runs: Runs) -> Section | None:
         anchor="differences",
         menu="Differences",
         title="Are they different?",
-        sentences=(*resolved, *_split_words(pairs, side, runs.scale), *shrinkage(runs.main)),
+        sentences=(*resolved, *_split_words(pairs, side, runs.card), *shrinkage(runs.main)),
         tables=tuple(
             table
             for table in (_table(pairs, runs.scale), _split_table(pairs, runs.scale))
@@ -122,13 +124,18 @@ def _tests(side: Side, first: Flags, second: Flags) -> _Tests:
 def _resolution(pairs: list[PairedDifference], n: int, scale: Scale) -> tuple[str, ...]:
     """Say what differences could have been seen."""
     known = [pair.resolvable for pair in pairs if numbers.is_number(pair.resolvable)]
+    never = sum(isinf(pair.resolvable) for pair in pairs)
     if not known:
-        return ()
+        none = (
+            f"{numbers.counted(n, 'test source')} and these runs resolve no difference, however large it is."
+        )
+        return (none,) if never else ()
     least, most = (scale.amount(value) for value in (min(known), max(known)))
     span = most if least == most else f"{least.removesuffix(f' {scale.points}')} to {most}"
     upon = "" if len(known) == 1 else ", depending on the pair,"
     return (
-        f"{n:,} test sources and these runs resolve differences from {span} up{upon} in 80 % of the cases.",
+        f"{numbers.counted(n, 'test source')} and these runs resolve differences from {span} up{upon} in 80 % of the "
+        f"cases{f'; for {never} of {len(pairs)} pairs none, however large it is' if never else ''}.",
     )
 
 
@@ -174,30 +181,34 @@ def _test_share(runs: Runs) -> float:
 
 
 def _over_splits(
-    first: dict[str, float], second: dict[str, float], share: float, better: int
+    card: MetricCard, first: dict[str, float], second: dict[str, float], share: float
 ) -> _Splits | None:
     """Compare two networks over the splits that both were trained on; None if there are fewer than two."""
     splits = sorted(set(first) & set(second))
     if len(splits) < 2 or not np.isfinite(share):
         return None
     differences = np.array([first[split] - second[split] for split in splits])
-    return _Splits(corrected_t(differences, share), correlated_t(better * differences, share, EQUAL))
+    better = 1 if card.higher_is_better else -1
+    return _Splits(
+        corrected_t(differences, share, most=card.largest_difference),
+        correlated_t(better * differences, share, EQUAL),
+    )
 
 
-def _split_words(pairs: list[_Pair], side: Side | None, scale: Scale) -> tuple[str, ...]:
+def _split_words(pairs: list[_Pair], side: Side | None, card: MetricCard) -> tuple[str, ...]:
     """Say how the first pair stands over the splits."""
     pair = next((pair for pair in pairs if pair.splits is not None), None)
     if pair is None or pair.splits is None:
         return ()
     names = f"{pair.difference.first} against {pair.difference.second}"
     test = pair.splits.test
-    count, own = test.degrees + 1, test.interval
-    within = numbers.interval(own.low, own.high, own.confidence, scale.step)
-    found = f"{scale.difference(own.value)} ({within})"
+    count, found = test.degrees + 1, bounded(test.interval, card)
     if side is None:
         return (f"{names} over {count} random splits: {found}; {posterior(pair.splits.chances)}.",)
     # One test set for all folds: what its luck does is not in the t-test, and no chance of being better follows.
-    return (f"{names} over {count} folds, on these {len(side.y):,} test sources alone: {found}.",)
+    return (
+        f"{names} over {count} folds, on these {numbers.counted(len(side.y), 'test source')} alone: {found}.",
+    )
 
 
 def _table(pairs: list[_Pair], scale: Scale) -> Table:

@@ -22,6 +22,7 @@ from rgbench.numbers import PERCENT
 from rgbench.report.blocks import Section, Table
 from rgbench.report.cells import Cell, count, difference, number, span
 from rgbench.report.material import Runs
+from rgbench.statistics.significance import excludes_zero
 
 TITLE = "Is more than one network better?"
 LARGEST = 6
@@ -132,7 +133,7 @@ def _gain(name: str, score: EnsembleScore) -> str:
     if not (numbers.is_number(low) and numbers.is_number(high)):
         return f"{name} against {single}: {scale.difference(score.gain)} ({card.short} has no interval)."
     span = f"95 % interval {scale.signed(low)} to {scale.signed(high)}"
-    if low <= 0 <= high:
+    if not excludes_zero(low, high):
         return f"{name} cannot be told from {single}: {scale.difference(score.gain)} ({span})."
     verb = "gains" if (score.gain > 0) == card.higher_is_better else "loses"
     return f"{name} {verb} {scale.amount(score.gain)} against {single} ({span})."

@@ -33,7 +33,8 @@ from rgbench.report.cells import Cell, Value, chance, count, number, p_cell, spa
 from rgbench.report.draw.figures import Interval, interval_figure
 from rgbench.report.draw.plots import Axes, Line, lines_figure
 from rgbench.report.material import Runs
-from rgbench.statistics.significance import holm
+from rgbench.report.sizes import Sizes
+from rgbench.statistics.significance import excludes_zero, holm
 from rgbench.statistics.trend import Trend, trend
 
 SHOWN = 3
@@ -109,7 +110,7 @@ def section(runs: Runs) -> Section | None:
     return replace(
         _EMPTY,
         sentences=(
-            _overall(tested.answered, missed),
+            _overall(tested.answered, missed, Sizes.of(runs.complete, runs.main.model).apart),
             *(_trend_words(kind, found) for kind, found in trends.items()),
             *_group_words(groups),
         ),
@@ -184,19 +185,24 @@ def _trends(tested: _Tested, confidence: float) -> dict[Kind, Trend]:
 
 def _trend_words(kind: Kind, found: Trend) -> str:
     said = f"With {kind.title}, {trend_words(found)}"
-    if not found.reason and not found.low <= 0 <= found.high and found.p_value > LEVEL:
+    if not found.reason and excludes_zero(found.low, found.high) and found.p_value > LEVEL:
         said += ", no more than chance gives among so many trends"
     return f"{said}."
 
 
-def _overall(answered: Answered, missed: Sequence[Missed]) -> str:
+def _overall(answered: Answered, missed: Sequence[Missed], apart: bool) -> str:
     n, every = len(answered.label), int((answered.right == 1).sum())
     if answered.runs.max() < 2:
-        return f"{every} of {n:,} test sources are recognised."
-    return (
-        f"{every:,} of {n:,} test sources are recognised by every run, {len(missed)} by none: the table lists these. "
-        "The first of them are shown under “Missed by most runs”."
-    )
+        return f"{every} of {numbers.counted(n, 'test source')} are recognised."
+    if apart:
+        said = (
+            f"Not all runs have the same test sources: of the {n:,} that any run was tested on, {every:,} are "
+            "recognised by every run that was"
+        )
+    else:
+        said = f"{every:,} of {numbers.counted(n, 'test source')} are recognised by every run"
+    shown = "The first of them are shown under “Missed by most runs”."
+    return f"{said}, {len(missed)} by none{f': the table lists these. {shown}' if missed else '.'}"
 
 
 def _group_words(groups: Sequence[Group]) -> list[str]:
@@ -206,7 +212,10 @@ def _group_words(groups: Sequence[Group]) -> list[str]:
         ]
     left = len(groups) - _GROUPS
     said = [f"{capital(group_words(group))}." for group in groups[:_GROUPS]]
-    return [*said, *([f"{left} more groups are in the table; they overlap."] if left > 0 else [])]
+    return [
+        *said,
+        *([f"The table has {numbers.counted(left, 'more group')}; groups overlap."] if left > 0 else []),
+    ]
 
 
 def _drawable(kind: Kind, parts: Mapping[str, Mapping[Kind, Sequence[Bin]]]) -> bool:
@@ -333,7 +342,7 @@ def _missed_table(missed: Sequence[Missed]) -> Table:
         for each in missed
     )
     columns = ("source", SKY, "label", "runs said", "p of that", "p of the label", *PLACE)
-    title = f"{len(rows)} sources that every run gets wrong"
+    title = f"{numbers.counted(len(rows), 'source')} that every run gets wrong"
     return Table("missed-by-all", title, columns, rows, frozenset({2, 3}), folded=len(rows) > _UNFOLDED)
 
 

@@ -11,6 +11,7 @@ from rgbench import numbers
 from rgbench.comparison.label_errors import (
     OUT_OF_SAMPLE,
     Suspects,
+    no_better_than_guessing,
     out_of_sample,
     suspects,
     wrong_share,
@@ -22,6 +23,7 @@ from rgbench.report.blocks import Section, Table
 from rgbench.report.cells import Cell, chance
 from rgbench.report.material import Runs
 from rgbench.report.sections.failures import PLACE, SKY, place_cells, sky_cell
+from rgbench.store.store import RunRecord
 
 _EMPTY = Section(anchor="labels", menu="Labels", title="Which labels are likely wrong?")
 _UNFOLDED = 24
@@ -31,17 +33,23 @@ def section(runs: Runs) -> Section | None:
     """List likely label errors; nothing without predictions of sources that a run held out."""
     if all(record.predictions is None for record in runs.complete):
         return None
+    learnt = [record for record in runs.complete if record.run_id not in runs.unsound]
+    if not learnt:
+        why = numbers.listed([_unsound(runs, record) for record in runs.complete])
+        return replace(_EMPTY, sentences=(f"This cannot be told, as no run has learnt anything: {why}.",))
     try:
-        held = out_of_sample(runs.complete, runs.main.model, OUT_OF_SAMPLE)
+        held = out_of_sample(learnt, runs.main.model, OUT_OF_SAMPLE)
     except DataError as error:
         return replace(_EMPTY, sentences=(f"This cannot be told: {error}.",))
+    if guessed := no_better_than_guessing(held, runs.main.confidence):
+        return replace(_EMPTY, sentences=(f"This cannot be told: {guessed}.", *_not_asked(runs)))
     data = runs.beside.data
     found = suspects(held, None if data is None else data.catalogue)
     labelled = 0 if data is None else int(np.sum(data.catalogue.label >= 0))
     said = suspect_words(held, wrong_share(held, runs.main.confidence), found, labelled)
     return replace(
         _EMPTY,
-        sentences=(f"{numbers.capital(said)}.", *_commonest(found), *_others(data)),
+        sentences=(f"{numbers.capital(said)}.", *_commonest(found), *_others(data), *_not_asked(runs)),
         tables=(_table(found),) if len(found) else (),
         cites=("Northcutt2021",),
         notes=(
@@ -53,6 +61,16 @@ def section(runs: Runs) -> Section | None:
             "same list from all runs of a store.",
         ),
     )
+
+
+def _unsound(runs: Runs, record: RunRecord) -> str:
+    return f"{record.spec.network.name}, seed {record.spec.seed} ({runs.unsound[record.run_id]})"
+
+
+def _not_asked(runs: Runs) -> list[str]:
+    """Name the runs that have learnt nothing, and so know nothing of labels."""
+    named = [_unsound(runs, record) for record in runs.complete if record.run_id in runs.unsound]
+    return [f"Not asked, as they did not learn: {numbers.listed(named)}."] if named else []
 
 
 def _commonest(found: Suspects) -> list[str]:
@@ -89,5 +107,6 @@ def _table(found: Suspects) -> Table:
         for i in range(len(found))
     )
     columns = ("source", SKY, "label", "likelier", "p of the label", "margin", "side", *PLACE, "verdict")
-    title = f"{len(rows)} sources whose labels are worth a second look"
+    whose = "source whose label is" if len(rows) == 1 else "sources whose labels are"
+    title = f"{len(rows)} {whose} worth a second look"
     return Table("suspects", title, columns, rows, frozenset({2, 3, 6}), folded=len(rows) > _UNFOLDED)

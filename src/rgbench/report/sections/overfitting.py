@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from rgbench.comparison.overfitting import OverSeeds, Spread, over_seeds, overfitting
+from rgbench.numbers import counted
 from rgbench.report.blocks import Figure, Section, Table
 from rgbench.report.cells import NO_CELL, Cell, count
 from rgbench.report.draw.plots import Axes, Line, lines_figure
@@ -27,7 +28,7 @@ def section(runs: Runs) -> Section | None:
     words = "In no run does the gap between training and validation loss open and stay open."
     if opened:
         listed = ", ".join(
-            f"{name} (epoch {each.opened_loss.mean:.0f}, {each.opened_loss.n} of {each.n_seeds} runs)"
+            f"{name} (epoch {each.opened_loss.mean:.0f}, {each.opened_loss.n} of {counted(each.n_seeds, 'run')})"
             for name, each in opened.items()
         )
         words = f"The gap between training and validation loss opens, and does not close again, in {listed}."

@@ -113,7 +113,14 @@ def _weighed(weights: Mapping[str, float]) -> str:
 
 
 def _best_words(runs: Runs, sure: Sequence[RankInterval], rows: Sequence[Row]) -> str:
-    best = sorted((each for each in sure if each.best >= 0.05), key=lambda each: -each.best)
+    first = sorted(sure, key=lambda each: -each.best)
+    if np.isnan(first[0].best):
+        return (
+            f"How probably each network has the best {runs.card.short} cannot be said: the test sources are too few to "
+            f"give {runs.card.short} a value on all of their resamples."
+        )
+    # In a wide field even the likeliest may have less.
+    best = [each for each in first if each.best >= 0.05] or first[: numbers.NAMED]
     listed = ", ".join(f"{each.network} {numbers.percent(each.best, 0)} %" for each in best)
     drawn = "and of the runs" if any(row.n_seeds > 1 for row in rows) else "for these trained runs"
     return (
@@ -128,7 +135,8 @@ def _left_out(rows: Sequence[Row], places: Sequence[Place]) -> tuple[str, ...]:
     said = []
     for row in rows:
         if row.status != "ok":
-            said.append(f"{row.network} has no rank: it {row.status}.")
+            state = "is not finished" if row.status == "not finished" else row.status
+            said.append(f"{row.network} has no rank: it {state}.")
         elif row.network in unranked:
             said.append(f"{row.network} has no mean rank: not all of the measures are known of it.")
         elif row.notes:
@@ -215,7 +223,7 @@ def _measures(row: Row) -> dict[str, float]:
 def _intervals(runs: Runs, rows: list[Row]) -> list[RankInterval]:
     if not rows:
         return []
-    apart = [(p.first, p.second) for p in runs.main.pairs if p.p_value < 1 - runs.main.confidence]
+    apart = [(p.first, p.second) for p in runs.main.pairs if p.separable]
     names = [row.network for row in rows]
     sign = 1 if runs.card.higher_is_better else -1
     values = {row.network: sign * row.metrics[runs.main.metric].mean for row in rows}
@@ -244,9 +252,10 @@ def _rank(value: float | None) -> Cell:
 def _sure(each: RankInterval | None) -> tuple[Cell, ...]:
     if each is None:
         return (NO_CELL,) * 4
+    known = np.isfinite([each.low, each.high]).all()
     return (
         Cell(f"{each.rank:g}", each.rank),
-        Cell(f"{each.low:g} – {each.high:g}", f"{each.low:g}-{each.high:g}"),
+        Cell(f"{each.low:g} – {each.high:g}", f"{each.low:g}-{each.high:g}") if known else NO_CELL,
         share(each.best, 0),
         Cell(each.group),
     )

@@ -31,7 +31,7 @@ _MACHINE = ("device", "precision", "machine", "versions")
 def section(runs: Runs) -> Section:
     """Tell how each run was made."""
     notes = tuple(dict.fromkeys(note for record in runs.records for note in record.notes))
-    listed = Fold(f"{len(notes)} notes on the data", (Listing(notes, small=True),))
+    listed = Fold(f"{numbers.counted(len(notes), 'note')} on the data", (Listing(notes, small=True),))
     said = "The id of a run is the hash of its settings: the same settings have the same id everywhere."
     return Section(
         "runs",
@@ -75,7 +75,7 @@ def _made(record: RunRecord) -> dict[str, Cell]:
     return {
         "run": Cell(record.run_id),
         "seed": Cell(str(record.spec.seed), record.spec.seed),
-        "status": Cell(record.status),
+        "status": Cell("not finished" if record.status == "running" else record.status),
         "time": _measured(cost.get("training_seconds"), numbers.duration),
         "peak memory": _measured(memory, lambda value: numbers.count(value, "B")),
         "written": Cell(str(origin.get("written", numbers.NONE))),

@@ -12,6 +12,7 @@ from rgbench.report.blocks import Figure, Fold, Listing, Section, file_name
 from rgbench.report.draw import figures
 from rgbench.report.files import text
 from rgbench.report.material import Runs
+from rgbench.statistics.significance import excludes_zero
 
 _MAX_PAIRS = 15
 _OPEN = 3
@@ -85,7 +86,7 @@ def _pairs_figure(runs: Runs) -> Figure | None:
             low=scale.factor * pair.low,
             high=scale.factor * pair.high,
             words=scale.signed(pair.difference),
-            dull=pair.low <= 0 <= pair.high,
+            dull=not excludes_zero(pair.low, pair.high),
         )
         for pair in runs.main.pairs
     ]
@@ -101,7 +102,7 @@ def _pairs_figure(runs: Runs) -> Figure | None:
             lines[:_MAX_PAIRS], axis(f"difference of {runs.card.short}"), label, mark=0.0
         ),
         "The same test sources, answered by both. Bar: 95 % interval of the difference; grey where it "
-        f"contains zero, so that either network may be the better one.{better}{left}",
+        f"contains zero, or is not known, so that either network may be the better one.{better}{left}",
         ("pair", *(axis(each) for each in ("difference", "low", "high"))),
         tuple((line.name, line.middle, line.low, line.high) for line in lines),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rgbench.numbers import counted
 from rgbench.report.blocks import Block, Gallery, Heading, Section, Text
 from rgbench.report.examples import examples, surest_right, surest_wrong
 from rgbench.report.material import Runs
@@ -21,7 +22,8 @@ def section(runs: Runs) -> Section | None:
 
 
 def _hard(runs: Runs) -> list[Block]:
-    tiles = hard_tiles(runs.records, runs.look, runs.options.hard)
+    learnt = [record for record in runs.records if record.run_id not in runs.unsound]
+    tiles = hard_tiles(learnt, runs.look, runs.options.hard)
     if not tiles:
         return []
     said = "Look at these first: a source that nearly every run misses is hard, or its label is wrong."
@@ -58,5 +60,7 @@ def _words(networks: int, shown: int) -> str:
     )
     left = networks - shown
     return said + (
-        f" The other {left} networks' examples are left out to keep the file small." if left > 0 else ""
+        f" Examples of {counted(left, 'more network')} are left out to keep the file small."
+        if left > 0
+        else ""
     )

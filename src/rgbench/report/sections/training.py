@@ -108,7 +108,7 @@ def training_words(history: Mapping[str, NDArray[np.float64]], epoch: int) -> st
     epochs, train, validation = (history[name] for name in ("epoch", "train_loss", "validation_loss"))
     found = np.flatnonzero(epochs == epoch)
     if not len(found) or not np.isfinite([train[-1], validation[-1]]).all():
-        return f"The loss stopped being a number within {len(epochs)} epochs: the run diverged."
+        return f"The loss stopped being a number within {numbers.counted(len(epochs), 'epoch')}: the run diverged."
     best = found[0]
     said = f"Best epoch {epoch} of {epochs[-1]:.0f}: validation loss {_loss(validation[best])}"
     if best == len(epochs) - 1:

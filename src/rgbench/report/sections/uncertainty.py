@@ -22,6 +22,7 @@ from rgbench.report.material import Runs
 from rgbench.report.sections.calibration import mean_answer, rows_of
 from rgbench.seeds import numpy_generator
 from rgbench.statistics.intervals import Weights, interval, stratified_weights
+from rgbench.statistics.significance import excludes_zero
 
 Floats = NDArray[np.float64]
 Labels = NDArray[np.int64]
@@ -105,7 +106,11 @@ def _preferred(parted: Table) -> tuple[str, ...]:
         low, high = ends.value, ends.high
         if not (isinstance(low, float) and isinstance(high, float)):
             continue
-        verdict = "cannot be told from" if low <= 0 <= high else f"is {'worse' if low > 0 else 'better'} than"
+        verdict = (
+            f"is {'worse' if low > 0 else 'better'} than"
+            if excludes_zero(low, high)
+            else "cannot be told from"
+        )
         said.append(
             f"{row[0].text}, {row[1].text}: to reject errors by, mutual information {verdict} the largest probability "
             f"(area under the curve of errors {excess.text} points, less is better, 95 % interval "
