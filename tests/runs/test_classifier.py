@@ -392,6 +392,23 @@ def test_pixels_that_cannot_be_brought_to_those_of_training_cost_their_image_onl
     assert not any(place.endswith("good.fits") for place in aside)
 
 
+def test_pixels_are_judged_where_the_image_is_not_at_the_reference(classifier, folder):
+    """At 60 degrees CAR shrinks columns to a half: what is square in the header is not on the sky, and the reverse."""
+    with fits.open(folder / "good.fits") as file:
+        keys = file[0].header
+        for name, step in (("flat", 1.8), ("wide", 3.6)):
+            keys["CTYPE1"], keys["CTYPE2"] = "RA---CAR", "DEC--CAR"
+            keys["CRVAL2"], keys["CRPIX2"] = 0.0, 50.5 - 60 * 2000
+            keys["CDELT1"], keys["CDELT2"] = -step / 3600, 1.8 / 3600
+            file.writeto(folder / f"{name}.fits")
+    found = classify_files(classifier, [folder / "flat.fits", folder / "wide.fits"])
+    assert found.set_aside == [
+        (str(folder / "flat.fits"), "pixels are 0.9 x 1.8 arcsec; square ones are needed")
+    ]
+    assert [Path(path).name for path in found.path] == ["wide.fits"]
+    assert Oddity.RESAMPLED not in found.oddities[0]
+
+
 def test_a_mirrored_or_turned_file_of_one_sky_has_one_answer(tmp_path):
     """A point source through a long thin beam that is convolved; the header says how the pixels lie."""
     step, side = 1.0, 300

@@ -20,6 +20,7 @@ ORDERS = {0: "nearest pixel", 1: "bilinear", 3: "cubic spline"}
 TOLERANCE = 0.01
 """Pixels by which places may be off whole ones for pixels to be copied instead of interpolated."""
 _PER_PIXEL = re.compile(r"/\s*pix(?:els?)?\b|\bpix(?:els?)?\s*(?:\^|\*\*)?\s*\(?-1", re.IGNORECASE)
+_NARROWEST = 0.25
 _COVER = 0.5 - 1e-6
 _LIMIT = 20000
 """Pixels a side, after subdivision; more is a mistake in a size or a scale."""
@@ -242,11 +243,12 @@ def _copied(pixels: NDArray[np.float32], start: tuple[int, int], side: int) -> N
 def _resampled(
     image: FitsImage, position: tuple[float, float], side: int, scale: float, order: int
 ) -> tuple[NDArray[np.float32], str]:
-    parts = max(int(np.ceil(scale / image.pixel_scale - TOLERANCE)), 1)
+    finest = _finest(image, position)
+    parts = max(int(np.ceil(scale / finest - TOLERANCE)), 1)
     if side * parts > _LIMIT:
         raise SpecError(
             f"cutout: {side} pixels of {scale} arcsec are {side * parts} steps across pixels of "
-            f"{image.pixel_scale:.4g} arcsec; at most {_LIMIT} are taken"
+            f"{finest:.4g} arcsec; at most {_LIMIT} are taken"
         )
     at = (np.arange(side * parts) + 0.5) / parts - 0.5
     places = _places(image, position, side, scale, at)
@@ -264,6 +266,18 @@ def _resampled(
     seen = weight >= _COVER
     result = np.where(seen, values / np.where(seen, weight, 1), np.nan).astype(np.float32)
     return result, "averaged" if parts > 1 else "interpolated"
+
+
+def _finest(image: FitsImage, position: tuple[float, float]) -> float:
+    """Give the shorter side, in arcsec, of the pixels at a position; where that is none, in the middle.
+
+    Pixels that are narrower than a `_NARROWEST` part of their length count as that wide: near the pole of a
+    cylindrical projection steps would be without number.
+    """
+    row, column = image.places(*map(np.array, position))
+    sides = np.hypot(*image.steps_at(float(row), float(column)))
+    sides = sides if np.isfinite(sides).all() else np.array(image.pixel_sides)
+    return float(max(sides.min(), sides.max() * _NARROWEST))
 
 
 def _area_ratio(places: NDArray[np.float64], parts: int) -> NDArray[np.float64]:

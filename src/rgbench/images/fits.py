@@ -23,7 +23,7 @@ from rgbench.errors import DataError, SpecError, one_line, raise_stop
 from rgbench.images.apart import read_tiles
 from rgbench.images.cards import factor, number, text, unit_in_comment
 from rgbench.images.limits import unpacked
-from rgbench.images.sky import Steps, read_frame, read_steps, read_wcs
+from rgbench.images.sky import Steps, read_frame, read_steps, read_wcs, steps_at
 from rgbench.images.units import find_image
 
 ENDINGS = tuple(f".{kind}{packed}" for kind in ("fits", "fit", "fts") for packed in ("", ".gz", ".fz"))
@@ -33,6 +33,8 @@ _CLEAN = re.compile(rf"BMAJ{_NUMBER}\s*BMIN{_NUMBER}(?:\s*BPA{_NUMBER})?", re.IG
 _SKY_FREQUENCIES = ("RESTFRQ", "RESTFREQ", "FREQ", "FREQUENC")
 _LOWEST_FREQUENCY = 1e6
 """Hz; a keyword with a smaller number is not in Hz, and which unit is meant is not guessed."""
+_SAME = 1e-4
+"""Share by which pixels in the middle of an image may differ from those at the reference and count as the same."""
 _WIDEST_BEAM = 3600.0
 """Arcsec, where the size of the image is not known."""
 
@@ -102,35 +104,48 @@ class FitsImage:
 
     @cached_property
     def pixel_scale(self) -> float:
-        """Arcseconds per pixel, the mean of both axes; NaN if the header does not tell."""
+        """Arcseconds per pixel in the middle of the image, the mean of both axes; NaN if the header does not tell."""
         return sum(self.pixel_sides) / 2
 
     @cached_property
     def pixel_sides(self) -> tuple[float, float]:
-        """Arcseconds per pixel of columns and rows; NaN if not told."""
+        """Arcseconds on the sky per pixel of columns and rows, in the middle of the image; NaN if not told.
+
+        Those of the steps in the header, which hold at the reference pixel, where they are the same to 1e-4.
+        """
         steps = self._steps[0]
-        return (float("nan"), float("nan")) if steps is None else steps.sides
+        if steps is None:
+            return float("nan"), float("nan")
+        one, other = np.hypot(*self._jacobian).tolist()
+        same = all(abs(a - b) < _SAME * b for a, b in zip((one, other), steps.sides, strict=True))
+        return steps.sides if same else (one, other)
+
+    @property
+    def pixel_span(self) -> tuple[float, float]:
+        """Arcseconds per pixel in the direction in which pixels are longest, and shortest; NaN if not told."""
+        if self._steps[0] is None:
+            return float("nan"), float("nan")
+        longest, shortest = np.linalg.svd(self._jacobian, compute_uv=False).tolist()
+        return longest, shortest
 
     @cached_property
     def beam_on_pixels(self) -> Beam:
         """The beam with its angle counted on the pixels, from rising rows to falling columns.
 
         In an image with north up and east left that is the position angle. Elsewhere it is turned, or mirrored, as
-        the image is; where the header tells no frame, it stays.
+        the middle of the image is; where the header tells no frame, it stays.
         """
         if self.wcs is None or not np.isfinite(self.beam.major):
             return self.beam
-        rows, columns = ((side - 1) / 2 for side in self.pixels.shape)
-        x, y = columns + np.array([0.0, 0.5, 0.0]), rows + np.array([0.0, 0.0, 0.5])
-        world = self.wcs.wcs_pix2world(np.column_stack((x, y)), 0)
-        longitude, latitude = world[:, self.wcs.wcs.lng], world[:, self.wcs.wcs.lat]
-        east = ((longitude[1:] - longitude[0] + 180) % 360 - 180) * np.cos(np.radians(latitude[0]))
-        to_sky = np.array([east, latitude[1:] - latitude[0]])
         angle = np.radians(self.beam.angle)
-        if not np.isfinite(to_sky).all() or abs(np.linalg.det(to_sky)) == 0:
+        if np.linalg.det(self._jacobian) == 0:
             return self.beam
-        column, row = np.linalg.solve(to_sky, np.array([np.sin(angle), np.cos(angle)]))
+        column, row = np.linalg.solve(self._jacobian, np.array([np.sin(angle), np.cos(angle)]))
         return self.beam._replace(angle=float(np.degrees(np.arctan2(-column, row))))
+
+    def steps_at(self, row: float, column: float) -> NDArray[np.float64]:
+        """Give the steps of pixels at a place, as `rgbench.images.sky.steps_at` does; NaN where they are not known."""
+        return np.full((2, 2), np.nan) if self.wcs is None else steps_at(self.wcs, row, column)
 
     @cached_property
     def centre(self) -> tuple[float, float]:
@@ -220,6 +235,15 @@ class FitsImage:
             return read_steps(self.header, (self.axes[1], self.axes[0]), (rows, columns)), ""
         except DataError as error:
             return None, str(error)
+
+    @cached_property
+    def _jacobian(self) -> NDArray[np.float64]:
+        """The steps in the middle of the image; those of the header where the middle is no place on the sky."""
+        steps = self._steps[0]
+        assert steps is not None
+        rows, columns = self.pixels.shape
+        here = self.steps_at((rows - 1) / 2, (columns - 1) / 2)
+        return here if np.isfinite(here).all() else 3600 * steps.matrix
 
     @cached_property
     def _sky(self) -> tuple[Any, Any, str]:

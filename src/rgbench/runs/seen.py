@@ -130,6 +130,7 @@ def see_image(
     scale = scale_of(image, own.pixel_scale)
     remark = _on_trust(image, scale, spec.images.field, domain) if np.isnan(position[0]) else ""
     image, reason = about_position(image, position)
+    scale = scale_of(image, own.pixel_scale)  # of the pixels that are in the middle now
     if reason := reason or _unlikely_pixels(image, scale, domain):
         aside.append(SetAside(file.place, reason))
         return None
@@ -219,13 +220,26 @@ def _unlikely_pixels(image: FitsImage, scale: float, domain: Domain) -> str:
     """Say why pixels of such a shape or size cannot be brought to those of training; "" if they can."""
     if domain.pixel_scale is not None and not np.isfinite(scale):
         return unknown_scale(image.scale_fault)
-    one, other = image.pixel_sides
-    if abs(math.log(one / other)) > SCALE_TOLERANCE:
-        return f"pixels are {one:.4g} x {other:.4g} arcsec; square ones are needed"
+    if reason := _not_square(image):
+        return reason
     if domain.pixel_scale is not None and abs(math.log(scale / domain.pixel_scale)) > math.log(FURTHEST):
         return (
             f"the header tells pixels of {scale:.4g} arcsec; {domain.pixel_scale / FURTHEST:.2g} to "
             f"{domain.pixel_scale * FURTHEST:.3g} are legal"
+        )
+    return ""
+
+
+def _not_square(image: FitsImage) -> str:
+    """Say how the pixels of an image differ from square ones in its middle, "" if they do not."""
+    most = math.exp(SCALE_TOLERANCE)
+    (one, other), (longest, shortest) = image.pixel_sides, image.pixel_span
+    if max(one, other) > most * min(one, other):
+        return f"pixels are {one:.4g} x {other:.4g} arcsec; square ones are needed"
+    if longest > most * shortest:
+        return (
+            f"pixels are slanted, {longest:.4g} arcsec long in one direction and {shortest:.4g} in the other; square "
+            "ones are needed"
         )
     return ""
 
