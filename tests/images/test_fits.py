@@ -114,6 +114,31 @@ def test_the_beam_in_keywords_or_history(keys, beam):
     assert FitsImage(IMAGE, fits.Header(keys)).beam == pytest.approx(beam)
 
 
+@pytest.mark.parametrize("angle", [0.0, 30.0, 90.0])
+def test_a_beam_whose_axes_changed_places_is_the_same_ellipse(angle):
+    """The same ellipse: its width in any direction, by the quadratic form of both, is the same."""
+    keys = {**SKY, "BMAJ": 6 / 3600, "BMIN": 20 / 3600, "BPA": angle}
+    image = FitsImage(IMAGE, fits.Header(keys))
+
+    def form(major, minor, angle):
+        axis = np.array([np.sin(np.radians(angle)), np.cos(np.radians(angle))])
+        across = np.array([axis[1], -axis[0]])
+        return major**2 * np.outer(axis, axis) + minor**2 * np.outer(across, across)
+
+    assert image.beam[:2] == pytest.approx((20, 6))
+    np.testing.assert_allclose(form(*image.beam), form(6, 20, angle), atol=1e-9)
+    assert image.remarks == (
+        "BMIN, 20 arcsec, is larger than BMAJ, 6: it is taken for the major axis, which lies at BPA + 90 degrees",
+    )
+
+
+def test_a_round_beam_and_one_in_order_need_no_remark():
+    for minor in (6 * (1 + 1e-7), 6.0, 3.0):
+        keys = {**SKY, "BMAJ": 6 / 3600, "BMIN": minor / 3600, "BPA": 0.0}
+        image = FitsImage(IMAGE, fits.Header(keys))
+        assert (image.beam.major >= image.beam.minor, image.remarks) == (True, ())
+
+
 @pytest.mark.parametrize("keys", [{}, {"BMAJ": "unknown"}, {"BMAJ": -1.0}, {"HISTORY": "CLEANed"}])
 def test_no_beam_is_nan(keys):
     assert np.isnan(FitsImage(IMAGE, fits.Header(keys)).beam).all()

@@ -409,6 +409,27 @@ def test_pixels_are_judged_where_the_image_is_not_at_the_reference(classifier, f
     assert Oddity.RESAMPLED not in found.oddities[0]
 
 
+def test_a_coarse_beam_is_coarse_whichever_axis_is_called_the_major_one(tmp_path):
+    keys = {
+        "CTYPE1": "RA---SIN",
+        "CTYPE2": "DEC--SIN",
+        "CRVAL1": 180.0,
+        "CRVAL2": 40.0,
+        "CRPIX1": 150.5,
+        "CRPIX2": 150.5,
+    }
+    keys |= {"CDELT1": -0.0005, "CDELT2": 0.0005, "BUNIT": "Jy/beam"}
+    y, x = np.indices((300, 300)) - 149.5
+    image = np.random.default_rng(1).normal(0, 0.002, (300, 300)) + np.exp(-((x / 5) ** 2) - (y / 2) ** 2)
+    for name, beam in (("ordered", (20, 5.4, 0.0)), ("swapped", (5.4, 20, 90.0))):
+        keys |= {"BMAJ": beam[0] / 3600, "BMIN": beam[1] / 3600, "BPA": beam[2]}
+        fits.writeto(tmp_path / f"{name}.fits", image.astype(np.float32), fits.Header(keys))
+    found = classify_files(load_classifier(), [tmp_path])
+    assert all(Oddity.COARSE_BEAM in odd for odd in found.oddities)
+    np.testing.assert_array_equal(*found.probabilities)
+    assert [remark[:18] for remark in found.remarks] == ["", "BMIN, 20 arcsec, i"]
+
+
 def test_a_mirrored_or_turned_file_of_one_sky_has_one_answer(tmp_path):
     """A point source through a long thin beam that is convolved; the header says how the pixels lie."""
     step, side = 1.0, 300

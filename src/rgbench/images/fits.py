@@ -35,6 +35,8 @@ _LOWEST_FREQUENCY = 1e6
 """Hz; a keyword with a smaller number is not in Hz, and which unit is meant is not guessed."""
 _SAME = 1e-4
 """Share by which pixels in the middle of an image may differ from those at the reference and count as the same."""
+_ROUNDED = 1.001
+"""Ratio of the axes of a beam up to which it is round, whichever of them is called the minor one."""
 _WIDEST_BEAM = 3600.0
 """Arcsec, where the size of the image is not known."""
 
@@ -101,6 +103,11 @@ class FitsImage:
     def beam_fault(self) -> str:
         """What of the beam's cards is not understood; "" if nothing is, or there are none."""
         return self._beam[1]
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What was taken on trust of the file: what is odd about it and was read all the same."""
+        return tuple(remark for remark in (self._beam[2],) if remark)
 
     @cached_property
     def pixel_scale(self) -> float:
@@ -213,7 +220,8 @@ class FitsImage:
     def beam(self) -> Beam:
         """The beam by BMAJ, BMIN and BPA, else by the last CLEAN line of AIPS in HISTORY; NaN if neither.
 
-        BMAJ and BMIN are degrees, if their comments do not begin with another unit in brackets.
+        BMAJ and BMIN are degrees, if their comments do not begin with another unit in brackets. If BMIN is the larger
+        one, they change places, and the angle turns by 90 degrees.
         """
         return self._beam[0]
 
@@ -256,19 +264,23 @@ class FitsImage:
             return None, None, str(error)
 
     @cached_property
-    def _beam(self) -> tuple[Beam, str]:
+    def _beam(self) -> tuple[Beam, str, str]:
+        """The beam, what of it is not understood, and what was taken on trust of it."""
         try:
-            found = self._beam_of_cards() or self._beam_of_history()
+            written = self._beam_of_cards() or self._beam_of_history()
         except (DataError, ValueError) as error:
-            return NO_BEAM, str(error)
+            return NO_BEAM, str(error), ""
+        found, remark = _longer_first(written)
         side = max(self.pixels.shape) * self.pixel_scale
         widest = side if np.isfinite(side) else _WIDEST_BEAM
         if found.major > widest:
+            key = "BMIN" if remark else "BMAJ"
             return (
                 NO_BEAM,
-                f"BMAJ would be a beam of {found.major:.4g} arcsec, if it is in degrees; up to {widest:.4g} are legal",
+                f"{key} would be a beam of {found.major:.4g} arcsec, if it is in degrees; up to {widest:.4g} are legal",
+                "",
             )
-        return found, ""
+        return found, "", remark
 
     def _beam_of_cards(self) -> Beam | None:
         major = number(self.header, "BMAJ", 0.0)
@@ -426,3 +438,15 @@ def _beam(major: float, minor: float, angle: float) -> Beam:
     if not major > 0:
         return NO_BEAM
     return Beam(major * 3600, (minor if minor > 0 else major) * 3600, angle if np.isfinite(angle) else 0.0)
+
+
+def _longer_first(beam: Beam) -> tuple[Beam, str]:
+    """Give a beam with its longer axis first, and say so if that was the other one by more than rounding."""
+    if not beam.minor > beam.major:
+        return beam, ""
+    remark = (
+        f"BMIN, {beam.minor:.4g} arcsec, is larger than BMAJ, {beam.major:.4g}: it is taken for the major axis, which "
+        "lies at BPA + 90 degrees"
+    )
+    told = beam.minor > _ROUNDED * beam.major
+    return Beam(beam.minor, beam.major, beam.angle + 90), remark if told else ""

@@ -74,8 +74,8 @@ class SeenImage:
     field : ndarray of float32, shape (side, side), optional
         The central field of it, which the networks are asked about.
     remark : str
-        What was taken on trust: that the source lies in the middle of a large image, or of one whose header tells no
-        position. "" for nothing.
+        What was taken on trust: what `rgbench.images.fits.FitsImage.remarks` says, and that the source lies in the
+        middle of a large image, or of one whose header tells no position. "" for nothing.
     """
 
     place: str
@@ -122,13 +122,15 @@ def see_image(
     """
     image, reason = examine(file, own.plane)
     if image is not None and reason == ALL_BLANK:
-        return SeenImage(file.place, Looked(Oddity.BLANKED, np.nan, np.nan), image.centre)
+        blank = Looked(Oddity.BLANKED, np.nan, np.nan)
+        return SeenImage(file.place, blank, image.centre, remark="; ".join(image.remarks))
     if image is None or reason:
-        aside.append(SetAside(file.place, reason))
+        aside.append(SetAside(file.place, "; ".join((reason, *(image.remarks if image else ())))))
         return None
     spec, domain = card.spec, card.domain
     scale = scale_of(image, own.pixel_scale)
-    remark = _on_trust(image, scale, spec.images.field, domain) if np.isnan(position[0]) else ""
+    trust = _on_trust(image, scale, spec.images.field, domain) if np.isnan(position[0]) else ""
+    remark = "; ".join(part for part in (*image.remarks, trust) if part)
     image, reason = about_position(image, position)
     scale = scale_of(image, own.pixel_scale)  # of the pixels that are in the middle now
     if reason := reason or _unlikely_pixels(image, scale, domain):

@@ -225,6 +225,7 @@ def _judge_cards(facts: _Facts, image: FitsImage) -> None:
         facts.problems.append(f"the header tells no pixel scale: {image.scale_fault}")
     if image.beam_fault:
         facts.problems.append(f"the header tells no beam: {image.beam_fault}")
+    facts.problems += image.remarks
 
 
 def _judge_loading(facts: _Facts, image: FitsImage, reason: str, options: FolderOptions) -> None:

@@ -189,7 +189,8 @@ def _read_all(wanted: list[Wanted], image_size: tuple[int, int] | None, options:
     for w in wanted:
         image, reason = examine(w.file, options.plane)
         if image is None or reason:
-            read.aside.append(SetAside(w.name, f"{w.file.place}: {reason}"))
+            taken = () if image is None else image.remarks
+            read.aside.append(SetAside(w.name, f"{w.file.place}: {'; '.join((reason, *taken))}"))
             continue
         try:
             cut = field_of(w, image, options)
@@ -207,7 +208,7 @@ def _read_all(wanted: list[Wanted], image_size: tuple[int, int] | None, options:
         read.kept.append(w)
         read.images.append(cut.pixels)
         read.scales.append(cut.scale)
-        read.remarks += [(w.name, remark) for remark in cut.remarks]
+        read.remarks += [(w.name, remark) for remark in (*image.remarks, *cut.remarks)]
         read.beams.append(_beam(image, options))
         read.units.append(image.unit)
     return read
