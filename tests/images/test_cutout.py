@@ -15,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rgbench.errors import DataError, SpecError
-from rgbench.images.cutout import CutoutSpec, cutout, per_pixel
+from rgbench.images.brightness import per_pixel
+from rgbench.images.cutout import CutoutSpec, cutout
 from rgbench.images.fits import FitsImage, read_fits
 
 MIRROR = Path(os.environ["RGBENCH_MIRROR"]) if os.environ.get("RGBENCH_MIRROR") else None

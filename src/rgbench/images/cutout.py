@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import map_coordinates
 
 from rgbench.errors import DataError, SpecError
+from rgbench.images.brightness import per_pixel
 from rgbench.images.fits import FitsImage
 from rgbench.images.sky import CYLINDRICAL
 
@@ -19,7 +19,6 @@ ORDERS = {0: "nearest pixel", 1: "bilinear", 3: "cubic spline"}
 """Orders of interpolation."""
 TOLERANCE = 0.01
 """Pixels by which places may be off whole ones for pixels to be copied instead of interpolated."""
-_PER_PIXEL = re.compile(r"/\s*pix(?:els?)?\b|\bpix(?:els?)?\s*(?:\^|\*\*)?\s*\(?-1", re.IGNORECASE)
 _NARROWEST = 0.25
 _COVER = 0.5 - 1e-6
 _LIMIT = 20000
@@ -106,17 +105,6 @@ class Cutout:
     def wcs(self) -> Any:
         """The WCS of the field (astropy.wcs.WCS): gnomonic (TAN) projection about its middle, ICRS."""
         return _field_wcs(self.ra, self.dec, self.pixels.shape[0], self.pixel_scale)
-
-
-def per_pixel(unit: str) -> bool:
-    """Tell whether a unit is an amount per pixel, as Jy/pixel is, and not a brightness, as Jy/beam is.
-
-    Examples
-    --------
-    >>> [per_pixel(unit) for unit in ("Jy/beam", "JY/PIXEL", "Jy pix-1", "K", "mJy / pix", "")]
-    [False, True, True, False, True, False]
-    """
-    return bool(_PER_PIXEL.search(unit))
 
 
 def cutout(image: FitsImage, ra: float, dec: float, spec: CutoutSpec) -> Cutout:

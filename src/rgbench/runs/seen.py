@@ -12,8 +12,8 @@ from rgbench.data.own.angles import separation
 from rgbench.data.own.files import ImageFile, SetAside, examine, scale_of, unknown_scale
 from rgbench.data.own.folder import is_on, no_position, place_of
 from rgbench.errors import SpecError
+from rgbench.images.brightness import per_pixel
 from rgbench.images.cards import number
-from rgbench.images.cutout import per_pixel
 from rgbench.images.domain import FORBIDDING, SCALE_TOLERANCE, Domain, Looked, Oddity, beam_after, bring, look
 from rgbench.images.fits import FitsImage
 from rgbench.images.noise import ImageError

@@ -12,7 +12,15 @@ import numpy as np
 
 from rgbench.data.leakage import RADIUS, sky_groups
 from rgbench.data.own.files import MISSING, ImageFile, examine, find_images
-from rgbench.data.own.folder import SCALE_TOLERANCE, commonest, difference, field_of, placed
+from rgbench.data.own.folder import (
+    SCALE_TOLERANCE,
+    beam_axes,
+    commonest,
+    difference,
+    field_of,
+    no_flux_density,
+    placed,
+)
 from rgbench.data.own.plan import FolderOptions, Wanted, plan_folder
 from rgbench.errors import DataError
 from rgbench.images.fits import NO_BEAM, Beam, FitsImage
@@ -81,6 +89,8 @@ class _Facts:
     digest: str = ""
     loaded: tuple[tuple[int, ...], float] | None = None
     scale_fault: str = ""
+    unit: str = ""
+    beam: tuple[float, float] = _NOWHERE
     about: dict[str, Any] = field(default_factory=dict)
 
     def finding(self) -> Finding:
@@ -134,12 +144,23 @@ def check_own(
     _name_duplicates(facts)
     if manifest is None:
         _name_homonyms(facts)
+    remarks = _judge_fluxes(facts)
     used = {w.file.place for w in wanted}
     paths = {Path(manifest).resolve()} if manifest is not None else set()
     others = [f for f in find_images([root]) if f.place not in used and f.path.resolve() not in paths]
     reason = "in no class folder" if manifest is None else "not in the manifest"
     findings = [*(f.finding() for f in facts), *(_left_out(file, reason) for file in others)]
-    return Check(findings, (*plan.remarks, *_near(facts)))
+    return Check(findings, (*plan.remarks, *remarks, *_near(facts)))
+
+
+def _judge_fluxes(facts: list[_Facts]) -> list[str]:
+    """Name the images whose flux density is not known; give what is said of all of them at once."""
+    kept = {f.wanted.name: f for f in facts if not f.aside}
+    said = no_flux_density(list(kept), [f.unit for f in kept.values()], [f.beam for f in kept.values()])
+    for name, remark in said:
+        if name:
+            kept[name].problems.append(remark)
+    return [remark for name, remark in said if not name]
 
 
 def _near(facts: list[_Facts]) -> list[str]:
@@ -186,7 +207,7 @@ def _inspect(w: Wanted, options: FolderOptions) -> _Facts:
         return facts
     _describe(facts, image)
     _judge_pixels(facts, image, reason)
-    _judge_cards(facts, image)
+    _judge_cards(facts, image, options)
     _judge_loading(facts, image, reason, options)
     return facts
 
@@ -218,7 +239,7 @@ def _judge_pixels(facts: _Facts, image: FitsImage, reason: str) -> None:
         facts.problems.append(f"{count} pixels share the highest value: it may be saturated")
 
 
-def _judge_cards(facts: _Facts, image: FitsImage) -> None:
+def _judge_cards(facts: _Facts, image: FitsImage, options: FolderOptions) -> None:
     """Name the cards of scale and beam that are there and are not understood."""
     facts.scale_fault = image.scale_fault
     if image.scale_fault and image.scale_fault != image.position_fault:
@@ -226,6 +247,7 @@ def _judge_cards(facts: _Facts, image: FitsImage) -> None:
     if image.beam_fault:
         facts.problems.append(f"the header tells no beam: {image.beam_fault}")
     facts.problems += image.remarks
+    facts.unit, facts.beam = image.unit, beam_axes(image, options)
 
 
 def _judge_loading(facts: _Facts, image: FitsImage, reason: str, options: FolderOptions) -> None:
