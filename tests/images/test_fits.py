@@ -101,6 +101,42 @@ def test_a_table_before_the_image_is_passed_over(tmp_path):
     assert image.centre == pytest.approx((150.0, 20.0), abs=1e-4)
 
 
+def test_of_several_images_the_first_is_read_and_said(tmp_path):
+    mask = (IMAGE > 0).astype(np.uint8)
+    path, table = tmp_path / "mask.fits", fits.BinTableHDU.from_columns([fits.Column("a", "J", array=[1])])
+    fits.HDUList([fits.PrimaryHDU(mask), table, fits.ImageHDU(IMAGE, name="SCI")]).writeto(path)
+    image = read_fits(path)
+    np.testing.assert_array_equal(image.pixels, mask)
+    assert image.remarks == ("holds 2 images; the first is read",)
+    # What is damaged after the image costs the count only.
+    cut = tmp_path / "cut.fits"
+    cut.write_bytes(path.read_bytes()[:-2880])
+    assert read_fits(cut).remarks == ()
+    fits.HDUList([fits.PrimaryHDU(), fits.CompImageHDU(IMAGE), fits.CompImageHDU(IMAGE)]).writeto(
+        tmp_path / "c.fits.fz"
+    )
+    assert read_fits(tmp_path / "c.fits.fz").remarks == ("holds 2 images; the first is read",)
+
+
+def test_a_primary_of_no_pixels_is_passed_over(tmp_path):
+    path = tmp_path / "empty.fits"
+    fits.HDUList([fits.PrimaryHDU(np.zeros((1, 1))), fits.ImageHDU(IMAGE)]).writeto(path)
+    raw = path.read_bytes()
+    for axis in (1, 2):
+        raw = raw.replace(
+            f"NAXIS{axis}  =                    1".encode(),
+            f"NAXIS{axis}  =                    0".encode(),
+            1,
+        )
+    path.write_bytes(raw[:2880] + raw[5760:])
+    image = read_fits(path)
+    np.testing.assert_array_equal(image.pixels, IMAGE)
+    assert image.remarks == ()
+    path.write_bytes(raw[:2880])
+    with pytest.raises(DataError, match=r"the image has shape \(0, 0\): it has no pixels"):
+        read_fits(path)
+
+
 @pytest.mark.parametrize(
     ("keys", "beam"),
     [

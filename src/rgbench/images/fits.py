@@ -24,7 +24,7 @@ from rgbench.images.apart import read_tiles
 from rgbench.images.cards import factor, number, text, unit_in_comment
 from rgbench.images.limits import unpacked
 from rgbench.images.sky import Steps, read_frame, read_steps, read_wcs, steps_at
-from rgbench.images.units import find_image
+from rgbench.images.units import Found, find_image
 
 ENDINGS = tuple(f".{kind}{packed}" for kind in ("fits", "fit", "fts") for packed in ("", ".gz", ".fz"))
 """Endings of the files that are taken for FITS, in small letters; .fz are tile-compressed."""
@@ -71,6 +71,8 @@ class FitsImage:
         The FITS axes, counted from 1, that rows and columns run along.
     plane : tuple of int
         Index, from 0, along each axis of the file that is not one of those two, last FITS axis first.
+    images : int
+        How many images the file holds, this one included.
     """
 
     pixels: NDArray[np.float32]
@@ -78,6 +80,7 @@ class FitsImage:
     path: str = ""
     axes: tuple[int, int] = (2, 1)
     plane: tuple[int, ...] = ()
+    images: int = 1
 
     @cached_property
     def wcs(self) -> Any:
@@ -107,7 +110,8 @@ class FitsImage:
     @property
     def remarks(self) -> tuple[str, ...]:
         """What was taken on trust of the file: what is odd about it and was read all the same."""
-        return tuple(remark for remark in (self._beam[2],) if remark)
+        several = f"holds {self.images} images; the first is read" if self.images > 1 else ""
+        return tuple(remark for remark in (several, self._beam[2]) if remark)
 
     @cached_property
     def pixel_scale(self) -> float:
@@ -333,7 +337,7 @@ class FitsImage:
 def read_fits(
     path: Path | str, plane: int | tuple[int, ...] | None = None, content: bytes | None = None
 ) -> FitsImage:
-    """Read the image of the primary or the first image extension, a compressed one too.
+    """Read the image of the primary or the first image extension that has pixels, a compressed one too.
 
     Axes of length 1 are dropped; what is left must be two axes. BSCALE, BZERO, BLANK, .gz and byte order are
     taken care of. The WCS is not looked at before it is asked for.
@@ -365,7 +369,7 @@ def read_fits(
     path = Path(path)
     try:
         with _quiet():
-            header, data = _read(path, content)
+            found, data = _read(path, content)
     except SpecError:
         raise
     # Damaged files are met by astropy with errors of every kind, MemoryError and ModuleNotFoundError among them.
@@ -377,7 +381,8 @@ def read_fits(
     kept, index = _two_axes(path, data.shape, plane)
     pixels = np.array(data[index], dtype=np.float32)
     axes = (data.ndim - kept[0], data.ndim - kept[1])
-    return FitsImage(pixels, header, str(path), axes, tuple(i for i in index if isinstance(i, int)))
+    planes = tuple(i for i in index if isinstance(i, int))
+    return FitsImage(pixels, found.header, str(path), axes, planes, found.images)
 
 
 @contextmanager
@@ -388,26 +393,26 @@ def _quiet() -> Iterator[None]:
         yield
 
 
-def _read(path: Path, content: bytes | None) -> tuple[Any, Any]:
-    """Give header and data of the first image; of the first unit, without data, if there is none."""
+def _read(path: Path, content: bytes | None) -> tuple[Found, Any]:
+    """Give the first image and its data, None if there is none."""
     plain = unpacked(path, content)
     if plain is not None:
         content = plain.getvalue()
     with path.open("rb") if content is None else io.BytesIO(content) as file:
-        place, header, shape = find_image(file)
-    if not shape:
-        return header, None
-    if min(shape) == 0:
-        return header, np.zeros(shape, np.float32)
-    if header.get("ZIMAGE") is True:
-        return header, read_tiles(path, content, place, shape)
+        found = find_image(file)
+    if not found.shape:
+        return found, None
+    if min(found.shape) == 0:
+        return found, np.zeros(found.shape, np.float32)
+    if found.header.get("ZIMAGE") is True:
+        return found, read_tiles(path, content, found.place, found.shape)
     # As numbers with an offset, and not as unsigned ones, integers keep their BLANK.
     source = path if content is None else io.BytesIO(content)
     with fits.open(source, memmap=False, uint=False, disable_image_compression=True) as units_:
-        data = units_[place].data
-    if data is None or data.shape != shape:
-        raise OSError(f"its header promises {shape} pixels, which are not there")
-    return header, data
+        data = units_[found.place].data
+    if data is None or data.shape != found.shape:
+        raise OSError(f"its header promises {found.shape} pixels, which are not there")
+    return found, data
 
 
 def _two_axes(
