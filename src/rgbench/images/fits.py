@@ -26,7 +26,9 @@ from rgbench.images.limits import unpacked
 from rgbench.images.sky import Steps, read_frame, read_steps, read_wcs, steps_at
 from rgbench.images.units import Found, find_image
 
-ENDINGS = tuple(f".{kind}{packed}" for kind in ("fits", "fit", "fts") for packed in ("", ".gz", ".fz"))
+ENDINGS = tuple(
+    f".{kind}{packed}" for kind in ("fits", "fit", "fts") for packed in ("", ".gz", ".bz2", ".xz", ".fz")
+)
 """Endings of the files that are taken for FITS, in small letters; .fz are tile-compressed."""
 _NUMBER = r"\s*=?\s*([-+]?[\d.]+(?:[EDed][-+]?\d+)?)"
 _CLEAN = re.compile(rf"BMAJ{_NUMBER}\s*BMIN{_NUMBER}(?:\s*BPA{_NUMBER})?", re.IGNORECASE)

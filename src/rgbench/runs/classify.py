@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rgbench.data.leakage import near_any
-from rgbench.data.own.files import ImageFile, SetAside, file_stem, find_images
+from rgbench.data.own.files import ImageFile, SetAside, file_stem, search_images
 from rgbench.errors import DataError
 from rgbench.images.domain import Oddity, words
 from rgbench.images.fits import ENDINGS as FITS_ENDINGS
@@ -164,7 +164,7 @@ def classify_files(
         As from `rgbench.load_classifier`.
     paths : sequence of path
         Files, or folders that are searched for FITS files, subfolders included, as
-        `rgbench.data.own.files.find_images` does; PNG and HDF5, which tell no pixel scale, only by name.
+        `rgbench.data.own.files.search_images` does; PNG and HDF5, which tell no pixel scale, only by name.
     prior : mapping of str to float, optional
         Shares of classes in the survey, see `rgbench.measures.prior`; by default those of training.
     own : OwnImages
@@ -213,7 +213,7 @@ class Classifying:
     ) -> None:
         self.classifier, self.own = classifier, own
         self._shares = complete_shares(prior, classifier.classes, classifier.prior) if prior else None
-        self.files = find_images(paths, FITS_ENDINGS)
+        self.files, self.passed = search_images(paths, FITS_ENDINGS)
         if not self.files:
             raise DataError(f"{', '.join(map(str, paths))}: no FITS file ({', '.join(FITS_ENDINGS)}) there")
         self._parts: list[_Part] = []

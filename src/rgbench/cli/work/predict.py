@@ -15,6 +15,7 @@ from rgbench.cli.progress import progress_bar
 from rgbench.cli.screen import say, warn
 from rgbench.cli.work.data import NAMED
 from rgbench.cli.work.stored import check_model, open_store
+from rgbench.data.own.files import passed_over
 from rgbench.diagnostics.stress import views_of
 from rgbench.errors import SpecError, Stopped
 from rgbench.images.domain import FORBIDDING, words
@@ -89,6 +90,8 @@ def predict(paths: Sequence[Path], choice: Choice, table: Table, console: Consol
     write_table(table.out, result, table.overwrite)
     warn(console, *(f"set aside: {path}: {reason}" for path, reason in result.set_aside))
     _say_trust(result, console)
+    if passed := passed_over(work.passed):
+        say(console, passed)
     _say_counts(result, table.out, console)
     if result.set_aside:
         sys.exit(SOME_SET_ASIDE)

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rgbench.data.leakage import RADIUS, sky_groups
-from rgbench.data.own.files import MISSING, ImageFile, examine, find_images
+from rgbench.data.own.files import MISSING, ImageFile, examine, passed_over, search_images
 from rgbench.data.own.folder import (
     SCALE_TOLERANCE,
     beam_axes,
@@ -147,10 +147,12 @@ def check_own(
     remarks = _judge_fluxes(facts)
     used = {w.file.place for w in wanted}
     paths = {Path(manifest).resolve()} if manifest is not None else set()
-    others = [f for f in find_images([root]) if f.place not in used and f.path.resolve() not in paths]
+    search = search_images([root])
+    others = [f for f in search.files if f.place not in used and f.path.resolve() not in paths]
+    passed = passed_over({path: kind for path, kind in search.passed.items() if path.resolve() not in paths})
     reason = "in no class folder" if manifest is None else "not in the manifest"
     findings = [*(f.finding() for f in facts), *(_left_out(file, reason) for file in others)]
-    return Check(findings, (*plan.remarks, *remarks, *_near(facts)))
+    return Check(findings, (*plan.remarks, *remarks, *_near(facts), *([passed] if passed else [])))
 
 
 def _judge_fluxes(facts: list[_Facts]) -> list[str]:
