@@ -549,6 +549,43 @@ def test_a_run_is_exported_shown_and_applied(store, folder, tmp_path, capsys):
     assert command(capsys, "predict")[0] == 2
 
 
+def test_the_table_replaces_no_image_that_is_classified(file, folder, tmp_path, capsys):
+    images = tmp_path / "images"
+    images.mkdir()
+    shutil.copy(folder / "good.fits", images / "good.fits")
+    (images / "link.fits").hardlink_to(images / "good.fits")
+    before = (images / "good.fits").read_bytes()
+    for out in ("good.fits", "link.fits"):
+        code, said = command(
+            capsys,
+            "predict",
+            images / "good.fits",
+            "--classifier",
+            file,
+            "--out",
+            images / out,
+            "--overwrite",
+        )
+        assert code == 2
+        assert f"--out {images / out}: is one of the files that are to be classified" in " ".join(
+            said.split()
+        )
+    assert (images / "good.fits").read_bytes() == before
+    (images / "link.fits").unlink()
+    table = images / "predictions.fits"
+    for options in ([], ["--overwrite"]):
+        assert command(capsys, "predict", images, "--classifier", file, "--out", table, *options)[0] == 0
+        assert len(fits.getdata(table, 1)) == 1
+    code, said = command(capsys, "predict", table, "--classifier", file, "--out", table, "--overwrite")
+    assert (code, "no FITS file" in said) == (1, True)
+    other = tmp_path / "other.csv"
+    code, said = command(capsys, "predict", images, "--classifier", file, "--out", other)
+    assert (code, "predictions.fits: is a table of classes that rgbench wrote, no image" in said) == (0, True)
+    fits.BinTableHDU.from_columns([fits.Column("a", "J", array=[1])]).writeto(images / "foreign.fits")
+    code, said = command(capsys, "predict", images, "--classifier", file, "--out", other, "--overwrite")
+    assert (code, "foreign.fits: holds no image" in said) == (3, True)
+
+
 def test_with_the_store_alone_the_best_run_of_it_classifies(store, folder, tmp_path, capsys):
     code, said = command(capsys, "predict", folder, "--store", store.root, "--out", tmp_path / "t.csv")
     assert code == 3

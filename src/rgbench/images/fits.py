@@ -30,6 +30,7 @@ ENDINGS = tuple(
     f".{kind}{packed}" for kind in ("fits", "fit", "fts") for packed in ("", ".gz", ".bz2", ".xz", ".fz")
 )
 """Endings of the files that are taken for FITS, in small letters; .fz are tile-compressed."""
+NO_IMAGE = "holds no image"
 _NUMBER = r"\s*=?\s*([-+]?[\d.]+(?:[EDed][-+]?\d+)?)"
 _CLEAN = re.compile(rf"BMAJ{_NUMBER}\s*BMIN{_NUMBER}(?:\s*BPA{_NUMBER})?", re.IGNORECASE)
 _SKY_FREQUENCIES = ("RESTFRQ", "RESTFREQ", "FREQ", "FREQUENC")
@@ -379,7 +380,7 @@ def read_fits(
         raise_stop(error)
         raise DataError(f"{path}: cannot be read as FITS: {one_line(error)}") from error
     if data is None:
-        raise DataError(f"{path}: holds no image")
+        raise DataError(f"{path}: {NO_IMAGE}")
     kept, index = _two_axes(path, data.shape, plane)
     pixels = np.array(data[index], dtype=np.float32)
     axes = (data.ndim - kept[0], data.ndim - kept[1])

@@ -17,8 +17,9 @@ from astropy.io.votable.exceptions import W03
 from astropy.table import Table
 from numpy.typing import NDArray
 
-from rgbench.errors import SpecError
+from rgbench.errors import DataError, SpecError
 from rgbench.escapes import csv_text, for_ascii, visible
+from rgbench.images.units import units_of
 from rgbench.registry import Registry
 
 VERSION = 1
@@ -29,6 +30,8 @@ Columns = Mapping[str, NDArray[Any]]
 TableWriter = Callable[[Path, Columns], None]
 """Writes columns to a path, whose ending is that of the format. No such file is there; it is moved into place later."""
 
+_MARK = "RGFORMAT"
+"""Keyword in the header of FITS tables that are written here."""
 _FITS_NAME = 60
 """Characters of the name of a column in FITS: a card takes 68."""
 
@@ -96,7 +99,16 @@ def _write_votable(path: Path, columns: Columns) -> None:
 
 def _write_fits(path: Path, columns: Columns) -> None:
     table = {_fits_name(name): _in(values, for_ascii) for name, values in columns.items()}
-    Table(table, meta={"RGFORMAT": VERSION}).write(path, format="fits", overwrite=True)
+    Table(table, meta={_MARK: VERSION}).write(path, format="fits", overwrite=True)
+
+
+def is_own_table(path: Path) -> bool:
+    """Tell whether a file is a table that was written here to FITS, by the mark in its header."""
+    try:
+        with path.open("rb") as file:
+            return any(_MARK in header for _, header in units_of(file))
+    except (OSError, DataError):
+        return False
 
 
 def _fits_name(name: str) -> str:

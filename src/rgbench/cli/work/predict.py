@@ -23,7 +23,7 @@ from rgbench.measures.best import chosen_run
 from rgbench.measures.prior import parse_shares
 from rgbench.runs.classifier import Classifier, check_classifier_path, load_classifier
 from rgbench.runs.classifier_card import card_lines
-from rgbench.runs.classify import Classified, Classifying, check_table_path, write_table
+from rgbench.runs.classify import OWN_TABLE, Classified, Classifying, check_table_path, write_table
 from rgbench.runs.device import choose_device
 from rgbench.runs.export import ExportChoice, classifier_of_run, make_classifier
 from rgbench.runs.reopen import StoredRun
@@ -86,6 +86,7 @@ def predict(paths: Sequence[Path], choice: Choice, table: Table, console: Consol
     if choice.views is not None:
         classifier = classifier.with_views(choice.views)
     work = Classifying(classifier, paths, prior, table.own)
+    work.leave_out_table(table.out)
     result = _run(work, table, console)
     write_table(table.out, result, table.overwrite)
     warn(console, *(f"set aside: {path}: {reason}" for path, reason in result.set_aside))
@@ -93,7 +94,7 @@ def predict(paths: Sequence[Path], choice: Choice, table: Table, console: Consol
     if passed := passed_over(work.passed):
         say(console, passed)
     _say_counts(result, table.out, console)
-    if result.set_aside:
+    if any(reason != OWN_TABLE for _, reason in result.set_aside):
         sys.exit(SOME_SET_ASIDE)
 
 
