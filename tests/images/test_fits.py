@@ -13,7 +13,7 @@ from astropy.coordinates import SkyCoord
 from astropy.io import fits
 from astropy.wcs import WCS
 from astropy.wcs.utils import proj_plane_pixel_scales
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from rgbench.errors import DataError, SpecError
@@ -118,6 +118,24 @@ def test_of_several_images_the_first_is_read_and_said(tmp_path):
     assert read_fits(tmp_path / "c.fits.fz").remarks == ("holds 2 images; the first is read",)
 
 
+@pytest.mark.parametrize("value", [1e300, -1e300, 3.5e38])
+def test_pixels_beyond_the_range_of_32_bits_are_said_and_nothing_warns(tmp_path, value):
+    """Warnings are errors here. An infinite pixel of the file is another matter, which is told later."""
+    wide = IMAGE.astype(np.float64)
+    wide[0, 0] = value
+    why = "has pixels beyond the range of 32-bit floats, which ends at 3.4e"
+    with pytest.raises(DataError, match=why):
+        read_fits(write(tmp_path / "a.fits", wide))
+    fits.CompImageHDU(wide, compression_type="GZIP_1", quantize_level=0).writeto(tmp_path / "a.fits.fz")
+    with pytest.raises(DataError, match=why):
+        read_fits(tmp_path / "a.fits.fz")
+    # Of a cube only the plane that is read must be in the range.
+    cube = write(tmp_path / "cube.fits", np.stack([IMAGE.astype(np.float64), wide]))
+    np.testing.assert_array_equal(read_fits(cube, plane=0).pixels, IMAGE)
+    wide[0, 0] = np.inf
+    assert np.isinf(read_fits(write(tmp_path / "b.fits", wide)).pixels[0, 0])
+
+
 def test_a_primary_of_no_pixels_is_passed_over(tmp_path):
     path = tmp_path / "empty.fits"
     fits.HDUList([fits.PrimaryHDU(np.zeros((1, 1))), fits.ImageHDU(IMAGE)]).writeto(path)
@@ -205,6 +223,7 @@ def test_no_frequency_is_nan(keys):
     code=st.sampled_from(["TAN", "SIN", "ARC", "ZEA", "CAR"]), form=st.sampled_from(["plain", "crota", "cd", "pc"]),
     far=st.floats(-3000, 3000),
 )  # fmt: skip
+@settings(deadline=None)
 def test_the_pixel_scale_is_astropy_s(scale, ratio, turn, code, form, far):
     c, s = np.cos(np.deg2rad(turn)), np.sin(np.deg2rad(turn))
     keys = {

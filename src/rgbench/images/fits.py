@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from rgbench.errors import DataError, SpecError, one_line, raise_stop
 from rgbench.images.apart import read_tiles
 from rgbench.images.cards import factor, number, text, unit_in_comment
-from rgbench.images.limits import unpacked
+from rgbench.images.limits import as_float32, unpacked
 from rgbench.images.sky import Steps, read_frame, read_steps, read_wcs, steps_at
 from rgbench.images.units import Found, find_image
 
@@ -382,7 +382,10 @@ def read_fits(
     if data is None:
         raise DataError(f"{path}: {NO_IMAGE}")
     kept, index = _two_axes(path, data.shape, plane)
-    pixels = np.array(data[index], dtype=np.float32)
+    try:
+        pixels = as_float32(data[index])
+    except OSError as error:
+        raise DataError(f"{path}: {error}") from None
     axes = (data.ndim - kept[0], data.ndim - kept[1])
     planes = tuple(i for i in index if isinstance(i, int))
     return FitsImage(pixels, found.header, str(path), axes, planes, found.images)

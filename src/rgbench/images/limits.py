@@ -12,6 +12,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from rgbench.errors import SpecError
 
 VARIABLE = "RGBENCH_MAX_PIXELS"
@@ -65,6 +68,25 @@ def check_pixels(shape: Sequence[int], most: int | None = None) -> None:
             f"it promises {words} pixels; at most {most} in all are read; the environment variable {VARIABLE} "
             "sets another limit"
         )
+
+
+def as_float32(data: NDArray[Any]) -> NDArray[np.float32]:
+    """Copy pixels as 32-bit floats; raise `OSError` if finite ones are beyond their range.
+
+    Examples
+    --------
+    >>> as_float32(np.array([1.0, np.inf])), as_float32(np.array([1e300]))
+    Traceback (most recent call last):
+    OSError: has pixels beyond the range of 32-bit floats, which ends at 3.4e+38
+    """
+    with np.errstate(over="ignore"):
+        pixels = np.array(data, dtype=np.float32)
+    infinite = np.isinf(pixels) if data.dtype.kind == "f" and data.dtype.itemsize > 4 else np.zeros(1, bool)
+    if infinite.any() and np.isfinite(data[infinite]).any():
+        raise OSError(
+            f"has pixels beyond the range of 32-bit floats, which ends at {np.finfo(np.float32).max:.2g}"
+        )
+    return pixels
 
 
 def unpacked(path: Path, content: bytes | None = None) -> io.BytesIO | None:
