@@ -32,6 +32,7 @@ from rgbench.runs.classify import check_table_path, classify_files
 from rgbench.runs.export import ExportChoice, classifier_of_run, make_classifier
 from rgbench.runs.inputs import prepare
 from rgbench.runs.reopen import StoredRun
+from rgbench.runs.seen import OwnImages
 from rgbench.simulate import SimulationSpec, Survey, simulate, write_simulation
 from rgbench.store.store import Store
 
@@ -390,6 +391,20 @@ def test_pixels_that_cannot_be_brought_to_those_of_training_cost_their_image_onl
     aside = dict(classify_files(classifier, [folder]).set_aside)
     assert why in next(reason for place, reason in aside.items() if place.endswith("odd.fits"))
     assert not any(place.endswith("good.fits") for place in aside)
+
+
+def test_a_scale_that_was_given_is_not_laid_to_the_header(classifier, folder):
+    with fits.open(folder / "good.fits") as file:
+        del file[0].header["CDELT1"]
+        file.writeto(folder / "odd.fits")
+    paths = [folder / "odd.fits", folder / "good.fits"]
+    for given in (0.05, 500.0):
+        ((_, reason),) = classify_files(classifier, paths, own=OwnImages(given)).set_aside
+        said = f"the pixel scale that was given (--pixel-scale) is {given:g} arcsec; 0.056 to 57.6 are legal"
+        assert reason == said
+    for given in (0.0, 1e300, float("nan")):
+        with pytest.raises(SpecError, match="1e-06 to 3600 arcsec are legal"):
+            OwnImages(given)
 
 
 def test_pixels_are_judged_where_the_image_is_not_at_the_reference(classifier, folder):

@@ -13,6 +13,7 @@ from scipy.ndimage import map_coordinates
 from rgbench.errors import DataError, SpecError
 from rgbench.images.brightness import per_pixel
 from rgbench.images.fits import FitsImage
+from rgbench.images.limits import check_scale
 from rgbench.images.sky import CYLINDRICAL
 
 ORDERS = {0: "nearest pixel", 1: "bilinear", 3: "cubic spline"}
@@ -61,6 +62,7 @@ class CutoutSpec:
             value = getattr(self, name)
             if value is not None and not 0 < value < np.inf:
                 raise SpecError(f"cutout: {name} is {value!r}; it must be above 0")
+        check_scale(self.pixel_scale, "cutout: pixel_scale")
         if self.order not in ORDERS:
             legal = ", ".join(f"{order} ({what})" for order, what in ORDERS.items())
             raise SpecError(f"cutout: order is {self.order!r}; legal are {legal}")

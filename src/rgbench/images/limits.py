@@ -21,6 +21,8 @@ VARIABLE = "RGBENCH_MAX_PIXELS"
 """Environment variable that sets another limit."""
 MAX_PIXELS = 400_000_000
 """Pixels, of all planes together, of an image that is read: a mosaic of 20,000 x 20,000."""
+SCALES = (1e-6, 3600.0)
+"""Arcsec per pixel that may be given: from millimetre interferometry between continents to maps of the whole sky."""
 _HEAD = 50_000_000
 """Bytes beside the pixels that a packed file may unpack to."""
 _BYTES = 8
@@ -68,6 +70,19 @@ def check_pixels(shape: Sequence[int], most: int | None = None) -> None:
             f"it promises {words} pixels; at most {most} in all are read; the environment variable {VARIABLE} "
             "sets another limit"
         )
+
+
+def check_scale(scale: float | None, what: str) -> None:
+    """Raise `SpecError` if a pixel scale that was given, in arcsec, can be none; None is legal.
+
+    Examples
+    --------
+    >>> check_scale(1e300, "pixel scale")
+    Traceback (most recent call last):
+    rgbench.errors.SpecError: pixel scale: 1e+300 was given; 1e-06 to 3600 arcsec are legal
+    """
+    if scale is not None and not SCALES[0] <= scale <= SCALES[1]:
+        raise SpecError(f"{what}: {scale!r} was given; {SCALES[0]:g} to {SCALES[1]:g} arcsec are legal")
 
 
 def as_float32(data: NDArray[Any]) -> NDArray[np.float32]:

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from rgbench.data.own.angles import separation
 from rgbench.data.own.files import ImageFile, SetAside, examine, scale_of, unknown_scale
 from rgbench.data.own.folder import is_on, no_position, place_of
-from rgbench.errors import SpecError
 from rgbench.images.brightness import per_pixel
 from rgbench.images.cards import number
 from rgbench.images.domain import FORBIDDING, SCALE_TOLERANCE, Domain, Looked, Oddity, beam_after, bring, look
 from rgbench.images.fits import FitsImage
+from rgbench.images.limits import check_scale
 from rgbench.images.noise import ImageError
 from rgbench.images.preprocess import central_crop, usable
 from rgbench.runs.classifier_card import ClassifierCard
@@ -48,8 +48,7 @@ class OwnImages:
     plane: int | tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
-        if self.pixel_scale is not None and not 0 < self.pixel_scale < math.inf:
-            raise SpecError(f"pixel scale: {self.pixel_scale!r} was given; it must be above 0 arcsec")
+        check_scale(self.pixel_scale, "pixel scale (--pixel-scale, image_scale)")
 
 
 AS_TOLD = OwnImages()
@@ -225,8 +224,13 @@ def _unlikely_pixels(image: FitsImage, scale: float, domain: Domain) -> str:
     if reason := _not_square(image):
         return reason
     if domain.pixel_scale is not None and abs(math.log(scale / domain.pixel_scale)) > math.log(FURTHEST):
+        told = (
+            "the pixel scale that was given (--pixel-scale) is"
+            if image.scale_fault
+            else "the header tells pixels of"
+        )
         return (
-            f"the header tells pixels of {scale:.4g} arcsec; {domain.pixel_scale / FURTHEST:.2g} to "
+            f"{told} {scale:.4g} arcsec; {domain.pixel_scale / FURTHEST:.2g} to "
             f"{domain.pixel_scale * FURTHEST:.3g} are legal"
         )
     return ""
