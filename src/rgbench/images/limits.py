@@ -15,7 +15,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rgbench.errors import SpecError
+from rgbench.errors import SpecError, check_regular
 
 VARIABLE = "RGBENCH_MAX_PIXELS"
 """Environment variable that sets another limit."""
@@ -117,8 +117,10 @@ def unpacked(path: Path, content: bytes | None = None) -> io.BytesIO | None:
     Raises
     ------
     OSError
-        If it unpacks to more than the limit of pixels allows, or is packed in another way.
+        If it is no regular file, unpacks to more than the limit of pixels allows, or is packed in another way.
     """
+    if content is None:
+        check_regular(path)
     with path.open("rb") if content is None else io.BytesIO(content) as file:
         start = file.read(8)
         file.seek(0)

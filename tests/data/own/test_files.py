@@ -8,6 +8,7 @@ import lzma
 import shutil
 import struct
 import zlib
+from functools import partial
 
 import numpy as np
 import pytest
@@ -24,8 +25,10 @@ from rgbench.data.own.files import (
     search_images,
 )
 from rgbench.data.own.folder import load_folder
+from rgbench.data.own.manifest import is_original, read_manifest
+from rgbench.data.own.tabular import read_table
 from rgbench.errors import DataError
-from rgbench.images.fits import ENDINGS
+from rgbench.images.fits import ENDINGS, read_fits
 
 SIDE = 24
 PACKED = {".gz": gzip.compress, ".bz2": bz2.compress, ".xz": lzma.compress}
@@ -159,6 +162,27 @@ def test_links_are_followed_each_folder_once_and_broken_ones_are_told(tmp_path):
     told = {finding.name: finding for finding in check_folder(root)}
     assert told["gone"].problems == ("is a link to nowhere.fits, which is not there",)
     assert told["gone"].status == told["self"].status == "set aside"
+
+
+@pytest.mark.parametrize("name", ["a.fits", "a.fits.fz", "a.png", "a.h5", "a.table"])
+def test_what_is_no_regular_file_is_told_not_waited_for(fifo, tmp_path, name):
+    path = fifo(tmp_path / name)
+    (named,) = find_images([path])
+    reason = examine(named)[1]
+    assert "is no regular file but a FIFO, a socket or a device; only regular files are read" in reason
+    if name != "a.table":
+        assert [file.path for file in find_images([tmp_path])] == [path]
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.vot", "a.fits", "a.parquet"])
+def test_a_table_that_is_no_regular_file_is_told(fifo, tmp_path, name):
+    path = fifo(tmp_path / name)
+    assert not is_original(path)
+    for reader in (read_table, partial(read_manifest, labels={})):
+        with pytest.raises(DataError, match=f"{name}: cannot be read.*: is no regular file"):
+            reader(path)
+    with pytest.raises(DataError, match=f"{name}: cannot be read as FITS: is no regular file"):
+        read_fits(path)
 
 
 def test_what_is_absent_says_why():

@@ -20,7 +20,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from rgbench.errors import DataError, SpecError, raise_stop
+from rgbench.errors import DataError, SpecError, check_regular, raise_stop
 from rgbench.escapes import utf8
 from rgbench.images.apart import list_hdf5, read_hdf5
 from rgbench.images.fits import ENDINGS as FITS_ENDINGS
@@ -345,6 +345,7 @@ def read_image(file: ImageFile, plane: int | tuple[int, ...] | None = None) -> F
     """
     try:
         there = file.path.exists()
+        check_regular(file.path)
     except OSError as error:
         raise DataError(f"{file.path}: cannot be read: {error.strerror or error}") from error
     if not there:
