@@ -354,3 +354,19 @@ def test_the_beam_lies_on_the_pixels_as_on_the_sky(parity, turn, angle):
     expected = np.degrees(np.arctan2(-(columns - 49.5), rows - 49.5))
     assert (found.major, found.minor) == (image.beam.major, image.beam.minor)
     assert (found.angle - expected + 90) % 180 - 90 == pytest.approx(0, abs=0.01)
+
+
+@pytest.mark.parametrize("turn", [0.0, 33.0])
+def test_the_beam_lies_rightly_where_the_first_axis_is_the_latitude(turn):
+    t, step = np.radians(turn), 1.8 / 3600
+    header = fits.Header({"CTYPE1": "DEC--SIN", "CTYPE2": "RA---SIN", "CRVAL1": 60.0, "CRVAL2": 180.0})
+    header["CRPIX1"] = header["CRPIX2"] = 50.5
+    header["CD1_1"], header["CD1_2"] = step * np.cos(t), -step * np.sin(t)
+    header["CD2_1"], header["CD2_2"] = step * np.sin(t), step * np.cos(t)
+    header["BMAJ"], header["BMIN"], header["BPA"] = 6 / 3600, 3 / 3600, 20.0
+    image = FitsImage(np.zeros((100, 100), np.float32), header)
+    away = SkyCoord(*image.centre, unit="deg").directional_offset_by(20 * units.deg, 1 * units.arcsec)
+    rows, columns = image.places(np.array(away.ra.deg), np.array(away.dec.deg))
+    expected = np.degrees(np.arctan2(-(columns - 49.5), rows - 49.5))
+    assert (image.beam_on_pixels.angle - expected + 90) % 180 - 90 == pytest.approx(0, abs=0.01)
+    assert image.pixel_sides == pytest.approx((1.8, 1.8))
