@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -70,3 +73,23 @@ def toy_study() -> Callable[..., Study]:
         )
 
     return make
+
+
+@pytest.fixture
+def fifo():
+    """Give what makes a FIFO; whoever opens it all the same is let go after ten seconds, so that the test fails."""
+    timers: list[threading.Timer] = []
+
+    def let_go(path: Path) -> None:
+        with contextlib.suppress(OSError):  # nobody waits
+            os.close(os.open(path, os.O_WRONLY | os.O_NONBLOCK))
+
+    def made(path: Path) -> Path:
+        os.mkfifo(path)
+        timers.append(threading.Timer(10, let_go, [path]))
+        timers[-1].start()
+        return path
+
+    yield made
+    for timer in timers:
+        timer.cancel()

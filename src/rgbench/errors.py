@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from rgbench.escapes import visible
 
 HEAD, TAIL = 1400, 400
@@ -91,6 +93,19 @@ def one_line(text: object) -> str:
     """
     plain = visible(" ".join(str(text).split()) or type(text).__name__)
     return plain if len(plain) <= LINE else f"{plain[:LINE]}..."
+
+
+def check_regular(path: Path) -> None:
+    """Raise `OSError` for a path that is neither a file nor a folder: whoever opens a FIFO waits without end.
+
+    Examples
+    --------
+    >>> check_regular(Path("/dev/null"))
+    Traceback (most recent call last):
+    OSError: is no regular file but a FIFO, a socket or a device; only regular files are read
+    """
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise OSError("is no regular file but a FIFO, a socket or a device; only regular files are read")
 
 
 class Stopped(BaseException):

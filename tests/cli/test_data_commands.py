@@ -157,7 +157,12 @@ def test_a_manifest_s_columns_are_mapped(rgbench, sky, tmp_path):
         (["check", ".", "--column", "ra"], "--column: found 'ra'; NAME=VALUE is needed"),
         (["check", ".", "--column", "rra=x"], "columns: unknown key 'rra'"),
         (["check", ".", "--label", "wat=Tail"], "'wat' is mapped to 'Tail'"),
-        (["check", ".", "--pixel-scale", "-2"], "pixel scale: -2.0 was given; it must be above 0 arcsec"),
+        (
+            ["check", ".", "--pixel-scale", "-2"],
+            "pixel scale (--pixel-scale, image_scale): -2.0 was given; 1e-06 to 3600 arcsec are legal",
+        ),
+        (["check", ".", "--pixel-scale", "1e300"], "1e+300 was given; 1e-06 to 3600 arcsec are legal"),
+        (["check", ".", "--size", "90", "--pixel-scale", "1e300"], "1e-06 to 3600 arcsec are legal"),
         (["overlap", "lrg", "nope"], "unknown data set 'nope'"),
         (["overlap", "lrg", "lrg", "--radius", "0"], "--radius: found 0"),
         (["show", "first-galaxy"], "did you mean first-galaxy-data"),

@@ -15,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rgbench.errors import DataError, SpecError
-from rgbench.images.cutout import CutoutSpec, cutout, per_pixel
+from rgbench.images.brightness import per_pixel
+from rgbench.images.cutout import CutoutSpec, cutout
 from rgbench.images.fits import FitsImage, read_fits
 
 MIRROR = Path(os.environ["RGBENCH_MIRROR"]) if os.environ.get("RGBENCH_MIRROR") else None
@@ -92,7 +93,9 @@ def test_interpolation_is_reproject_s(code, system):
     header = frame(code, 2.0, 33.0, 1, system, far=(0.4, -0.3) if code != "CAR" else (0.4, 0.0))
     noise = np.random.default_rng(3).normal(size=(160, 160)).astype(np.float32)
     image = FitsImage(noise, header)
-    found = cutout(image, 150.01, 30.01, CutoutSpec(n_pixels=100, pixel_scale=1.8, order=1))
+    # Near the pole of CAR columns are narrow: coarser pixels would be means, not interpolated.
+    scale = min(1.8, *image.pixel_sides)
+    found = cutout(image, 150.01, 30.01, CutoutSpec(n_pixels=100, pixel_scale=scale, order=1))
     other, _ = reproject_interp((noise.astype(float), WCS(header)), found.wcs, (100, 100), order="bilinear")
     both = np.isfinite(found.pixels) & np.isfinite(other)
     assert both.mean() > 0.9
@@ -219,6 +222,19 @@ def test_plate_carree_round_the_sky():
     assert (ra, dec) == pytest.approx((200.0, 0.0), abs=1e-6)
     found = cutout(image, ra, dec, CutoutSpec(n_pixels=10))
     np.testing.assert_allclose(found.pixels, noise[45:55, 45:55], atol=1e-2)
+
+
+def test_where_pixels_are_narrower_than_at_the_reference_noise_is_averaged_all_the_same():
+    """At Dec 60 CAR has columns half as wide: a new pixel of 1.8 arcsec is the mean of two of them."""
+    keys = {
+        "CTYPE1": "RA---CAR", "CTYPE2": "DEC--CAR", "CRVAL1": 180.0, "CRVAL2": 0.0, "CDELT1": -0.0005,
+        "CDELT2": 0.0005, "CRPIX1": 100.5, "CRPIX2": 100.5 - 60 / 0.0005, "RADESYS": "ICRS",
+    }  # fmt: skip
+    noise = np.random.default_rng(6).normal(size=(200, 200)).astype(np.float32)
+    image = FitsImage(noise, fits.Header(keys))
+    found = cutout(image, *image.centre, CutoutSpec(n_pixels=60, pixel_scale=1.8, order=0))
+    assert found.method == "averaged"
+    assert found.pixels.std() == pytest.approx(np.sqrt(0.5), rel=0.1)
 
 
 def test_the_other_side_of_the_sky_is_refused():

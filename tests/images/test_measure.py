@@ -166,6 +166,20 @@ def test_unit_names():
     np.testing.assert_array_equal(bare.largest_angular_size, first.largest_angular_size)
 
 
+def test_every_image_has_its_own_beam_unit_and_scale():
+    """Point sources of 0.1 Jy: through whatever beam, in whatever unit, they have 0.1 Jy."""
+    wide = ellipse(0.1, 2 * BEAM, 2 * BEAM) + noise()
+    images = [noise() + ellipse(0.1), wide, 1e3 * (noise() + ellipse(0.1)), wide / beam_area(2 * BEAM, SCALE)]
+    beams = np.array([[BEAM] * 2, [2 * BEAM] * 2, [BEAM] * 2, [np.nan] * 2])
+    found = measure_sources(np.stack(images), SCALE, beams, ["Jy/beam", "Jy/beam", "mJy/beam", "Jy/pixel"])
+    np.testing.assert_allclose(found.flux_density, 0.1, rtol=0.03)
+    np.testing.assert_allclose(found.peak[:3], 0.1, rtol=0.01)
+    scales = measure_sources(np.stack(images[:2]), np.array([SCALE, 2 * SCALE]), BEAM)
+    np.testing.assert_allclose(scales.flux_density, [0.1, 1.6], rtol=0.03)
+    unknown = measure_sources(np.stack(images[:2]), SCALE, BEAM, ["", "Jy/beam"])
+    assert np.isnan(unknown.flux_density).tolist() == [True, False]
+
+
 def test_what_is_not_known_is_nan():
     image = (noise() + ellipse(0.05))[None]
     no_beam = measure_sources(image, SCALE, float("nan"))
@@ -255,7 +269,7 @@ def test_refusals():
     image = np.ones((1, 8, 8))
     with pytest.raises(DataError, match="2 axes"):
         measure_sources(image[0], SCALE, BEAM)
-    with pytest.raises(DataError, match="unit: 'K' was given; legal are jy/beam"):
+    with pytest.raises(DataError, match="unit: 'K' was given; legal are Jy/beam"):
         measure_sources(image, SCALE, BEAM, "K")
     for scale, beam in [(0, BEAM), (SCALE, -1.0), (SCALE, (5.0, 0.0))]:
         with pytest.raises(DataError, match="must be above 0"):

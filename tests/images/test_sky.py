@@ -238,6 +238,72 @@ def test_polynomial_distortions_are_astropy_s():
         assert np.abs(here - plain).max() > 1e-5
 
 
+def sides_by_astropy(found: FitsImage) -> tuple[float, float]:
+    """Arcsec between the edges of the middle pixel, along columns and along rows."""
+    row, column = ((side - 1) / 2 for side in found.pixels.shape)
+    wcs = WCS(found.header)
+    x, y = column + np.array([-0.5, 0.5, 0, 0]), row + np.array([0, 0, -0.5, 0.5])
+    sky = SkyCoord(wcs.all_pix2world(np.column_stack((x, y)), 0), unit="deg")
+    return sky[0].separation(sky[1]).arcsec, sky[2].separation(sky[3]).arcsec
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("turn", [0.0, 33.0])
+@pytest.mark.parametrize("code", [code for code in PROJECTIONS if code not in ("TPV", "XPH")])
+def test_pixels_have_the_sides_that_they_have_where_the_image_is(code, turn):
+    """Far from the reference no projection keeps its steps; astropy walks from edge to edge of the middle pixel."""
+    cosine, sine = np.cos(np.radians(turn)), np.sin(np.radians(turn))
+    keys = {"CTYPE1": f"RA---{code}", "CTYPE2": f"DEC--{code}", "CRPIX1": -20_000.0, "CRPIX2": -30_000.0}
+    keys |= {"PC1_1": cosine, "PC1_2": -sine, "PC2_1": sine, "PC2_2": cosine}
+    keys |= {"PV2_1": 45.0} if code in ("COP", "COE", "COD", "COO", "BON") else {}
+    keys |= {"PV2_1": 1.0, "PV2_3": 20.0} if code == "ZPN" else {}
+    keys |= {"PV2_1": 1.0, "PV2_2": 1.0} if code == "CYP" else {}
+    keys |= {"CRVAL2": 0.0} if code in ("CEA", "CYP", "MER", "CAR") else {}
+    found = image(**keys)
+    assert np.isfinite(found.centre).all()
+    assert found.pixel_sides == pytest.approx(sides_by_astropy(found), rel=2e-4)
+
+
+def test_the_scale_of_a_distorted_image_is_that_of_its_middle():
+    sip = {
+        "CTYPE1": "RA---TAN-SIP",
+        "CTYPE2": "DEC--TAN-SIP",
+        "A_ORDER": 2,
+        "B_ORDER": 2,
+        "A_2_0": 1e-4,
+        "CRPIX1": -900.0,
+    }
+    found = image(**sip)
+    assert found.pixel_sides == pytest.approx(sides_by_astropy(found), rel=1e-6)
+    assert found.pixel_sides[0] > 1.1 * found.pixel_sides[1]
+
+
+def test_pixels_that_are_slanted_have_a_longest_and_a_shortest_side():
+    """45 degrees off the reference, turned by 45 degrees, TAN has sides of one length that are not upright."""
+    half = np.sqrt(0.5)
+    keys = {"CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CRVAL1": 150.0, "CRVAL2": 0.0}
+    keys |= {"PC1_1": half, "PC1_2": -half, "PC2_1": half, "PC2_2": half}
+    away = np.degrees(np.tan(np.radians(45))) / 0.0005  # steps to the north
+    found = image(**keys, CRPIX1=20.5 - half * away, CRPIX2=15.5 - half * away)
+    assert found.centre == pytest.approx((150.0, 45.0), abs=1e-3)
+    assert found.pixel_sides[0] == pytest.approx(found.pixel_sides[1], rel=1e-3)
+    # North-south the scale is cos(45 deg)^2 of that of the reference, east-west cos(45 deg).
+    assert found.pixel_span == pytest.approx((1.8 * np.sqrt(0.5), 0.9), rel=1e-3)
+
+
+def test_at_a_pole_the_scale_is_none_of_longitude():
+    keys = {
+        "CTYPE1": "RA---CAR",
+        "CTYPE2": "DEC--CAR",
+        "CRVAL2": 0.0,
+        "CRPIX1": 20.5,
+        "CRPIX2": 15.5 - 90 / 0.0005,
+    }
+    assert image(**keys).pixel_sides == pytest.approx((0.0, 1.8), abs=1e-4)
+    zenithal = image(CRVAL2=90.0)
+    assert zenithal.pixel_sides == pytest.approx((1.8, 1.8))
+
+
 @given(st.floats(allow_nan=False, allow_infinity=False))
 def test_numbers_survive(value):
     assert number(fits.Header({"X": value}), "X") == pytest.approx(value, rel=1e-14)

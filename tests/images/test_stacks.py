@@ -114,3 +114,14 @@ def test_damaged_files_give_images_or_a_reason(tmp_path):
 @pytest.mark.slow
 def test_many_damaged_files_give_images_or_a_reason(tmp_path):
     assert min(read_mutated(tmp_path / "m.h5", 1000, 1000).values()) >= 100
+
+
+def test_stacks_of_pixels_beyond_32_bits_are_refused(tmp_path):
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["images"] = np.full((2, 12, 12), 1e300)
+    image, reason = examine(find_images([tmp_path])[0])
+    assert image is None
+    assert (
+        reason
+        == "cannot be read as HDF5: has pixels beyond the range of 32-bit floats, which ends at 3.4e+38"
+    )

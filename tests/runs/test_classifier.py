@@ -34,6 +34,7 @@ from rgbench.runs.classify import check_table_path, classify_files
 from rgbench.runs.export import ExportChoice, classifier_of_run, make_classifier
 from rgbench.runs.inputs import prepare
 from rgbench.runs.reopen import StoredRun
+from rgbench.runs.seen import OwnImages
 from rgbench.simulate import SimulationSpec, Survey, simulate, write_simulation
 from rgbench.store.store import Store
 
@@ -421,6 +422,58 @@ def test_pixels_that_cannot_be_brought_to_those_of_training_cost_their_image_onl
     assert not any(place.endswith("good.fits") for place in aside)
 
 
+def test_a_scale_that_was_given_is_not_laid_to_the_header(classifier, folder):
+    with fits.open(folder / "good.fits") as file:
+        del file[0].header["CDELT1"]
+        file.writeto(folder / "odd.fits")
+    paths = [folder / "odd.fits", folder / "good.fits"]
+    for given in (0.05, 500.0):
+        ((_, reason),) = classify_files(classifier, paths, own=OwnImages(given)).set_aside
+        said = f"the pixel scale that was given (--pixel-scale) is {given:g} arcsec; 0.056 to 57.6 are legal"
+        assert reason == said
+    for given in (0.0, 1e300, float("nan")):
+        with pytest.raises(SpecError, match="1e-06 to 3600 arcsec are legal"):
+            OwnImages(given)
+
+
+def test_pixels_are_judged_where_the_image_is_not_at_the_reference(classifier, folder):
+    """At 60 degrees CAR shrinks columns to a half: what is square in the header is not on the sky, and the reverse."""
+    with fits.open(folder / "good.fits") as file:
+        keys = file[0].header
+        for name, step in (("flat", 1.8), ("wide", 3.6)):
+            keys["CTYPE1"], keys["CTYPE2"] = "RA---CAR", "DEC--CAR"
+            keys["CRVAL2"], keys["CRPIX2"] = 0.0, 50.5 - 60 * 2000
+            keys["CDELT1"], keys["CDELT2"] = -step / 3600, 1.8 / 3600
+            file.writeto(folder / f"{name}.fits")
+    found = classify_files(classifier, [folder / "flat.fits", folder / "wide.fits"])
+    assert found.set_aside == [
+        (str(folder / "flat.fits"), "pixels are 0.9 x 1.8 arcsec; square ones are needed")
+    ]
+    assert [Path(path).name for path in found.path] == ["wide.fits"]
+    assert Oddity.RESAMPLED not in found.oddities[0]
+
+
+def test_a_coarse_beam_is_coarse_whichever_axis_is_called_the_major_one(tmp_path):
+    keys = {
+        "CTYPE1": "RA---SIN",
+        "CTYPE2": "DEC--SIN",
+        "CRVAL1": 180.0,
+        "CRVAL2": 40.0,
+        "CRPIX1": 150.5,
+        "CRPIX2": 150.5,
+    }
+    keys |= {"CDELT1": -0.0005, "CDELT2": 0.0005, "BUNIT": "Jy/beam"}
+    y, x = np.indices((300, 300)) - 149.5
+    image = np.random.default_rng(1).normal(0, 0.002, (300, 300)) + np.exp(-((x / 5) ** 2) - (y / 2) ** 2)
+    for name, beam in (("ordered", (20, 5.4, 0.0)), ("swapped", (5.4, 20, 90.0))):
+        keys |= {"BMAJ": beam[0] / 3600, "BMIN": beam[1] / 3600, "BPA": beam[2]}
+        fits.writeto(tmp_path / f"{name}.fits", image.astype(np.float32), fits.Header(keys))
+    found = classify_files(load_classifier(), [tmp_path])
+    assert all(Oddity.COARSE_BEAM in odd for odd in found.oddities)
+    np.testing.assert_array_equal(*found.probabilities)
+    assert [remark[:18] for remark in found.remarks] == ["", "BMIN, 20 arcsec, i"]
+
+
 def test_a_mirrored_or_turned_file_of_one_sky_has_one_answer(tmp_path):
     """A point source through a long thin beam that is convolved; the header says how the pixels lie."""
     step, side = 1.0, 300
@@ -538,6 +591,43 @@ def test_a_run_is_exported_shown_and_applied(store, folder, tmp_path, capsys):
         options = [*wrong] if "--classifier" in wrong else ["--classifier", file, *wrong]
         assert command(capsys, "predict", folder, "--out", tmp_path / "u.csv", *options)[0] == 2
     assert command(capsys, "predict")[0] == 2
+
+
+def test_the_table_replaces_no_image_that_is_classified(file, folder, tmp_path, capsys):
+    images = tmp_path / "images"
+    images.mkdir()
+    shutil.copy(folder / "good.fits", images / "good.fits")
+    (images / "link.fits").hardlink_to(images / "good.fits")
+    before = (images / "good.fits").read_bytes()
+    for out in ("good.fits", "link.fits"):
+        code, said = command(
+            capsys,
+            "predict",
+            images / "good.fits",
+            "--classifier",
+            file,
+            "--out",
+            images / out,
+            "--overwrite",
+        )
+        assert code == 2
+        assert f"--out {images / out}: is one of the files that are to be classified" in " ".join(
+            said.split()
+        )
+    assert (images / "good.fits").read_bytes() == before
+    (images / "link.fits").unlink()
+    table = images / "predictions.fits"
+    for options in ([], ["--overwrite"]):
+        assert command(capsys, "predict", images, "--classifier", file, "--out", table, *options)[0] == 0
+        assert len(fits.getdata(table, 1)) == 1
+    code, said = command(capsys, "predict", table, "--classifier", file, "--out", table, "--overwrite")
+    assert (code, "no FITS file" in said) == (1, True)
+    other = tmp_path / "other.csv"
+    code, said = command(capsys, "predict", images, "--classifier", file, "--out", other)
+    assert (code, "predictions.fits: is a table of classes that rgbench wrote, no image" in said) == (0, True)
+    fits.BinTableHDU.from_columns([fits.Column("a", "J", array=[1])]).writeto(images / "foreign.fits")
+    code, said = command(capsys, "predict", images, "--classifier", file, "--out", other, "--overwrite")
+    assert (code, "foreign.fits: holds no image" in said) == (3, True)
 
 
 def test_with_the_store_alone_the_best_run_of_it_classifies(store, folder, tmp_path, capsys):

@@ -57,6 +57,28 @@ def use(store: Store) -> None:
         np.testing.assert_allclose(found.sum(axis=1), 1, atol=1e-9)
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "run.json",
+        "cost.json",
+        "predictions.parquet",
+        "history.parquet",
+        "best.safetensors",
+        "looks.npz",
+        "doubt.parquet",
+    ],
+)
+def test_what_is_no_regular_file_is_told_not_waited_for(fifo, tmp_path, name):
+    shutil.copytree(FIXTURE, tmp_path / "store")
+    store = Store(tmp_path / "store")
+    path = store.run_path(RUN) / name
+    path.unlink(missing_ok=True)
+    fifo(path)
+    with pytest.raises(StoreError, match=f"{name}: .*cannot be read: is no regular file"):
+        use(store)
+
+
 def try_all(tmp_path: Path, file: str, seed: int, n: int) -> tuple[int, int]:
     """Damage one file in many ways; give how often that was told, and how often all was as before."""
     shutil.copytree(FIXTURE / "runs" / RUN, tmp_path / "runs" / RUN)

@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 
 from rgbench import child
 from rgbench.errors import DataError, one_line
-from rgbench.images.limits import most_pixels
+from rgbench.images.limits import as_float32, most_pixels
 from rgbench.images.stacks import list_stack, read_stack
 
 SECONDS = 20
@@ -210,7 +210,7 @@ def _tiles(asked: dict[str, Any], content: bytes | None) -> tuple[Any, NDArray[n
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         with fits.open(source, memmap=False, uint=False) as units:
-            data = np.ascontiguousarray(units[asked["place"]].data, dtype=np.float32)
+            data = as_float32(units[asked["place"]].data)
     if data.shape != shape:
         raise OSError(f"it holds {data.shape} pixels, its header promises {shape}")
     return None, data

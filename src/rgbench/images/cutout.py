@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +11,9 @@ from numpy.typing import NDArray
 from scipy.ndimage import map_coordinates
 
 from rgbench.errors import DataError, SpecError
+from rgbench.images.brightness import per_pixel
 from rgbench.images.fits import FitsImage
+from rgbench.images.limits import check_scale
 from rgbench.images.sky import CYLINDRICAL
 
 ORDERS = {0: "nearest pixel", 1: "bilinear", 3: "cubic spline"}
@@ -21,7 +22,7 @@ COPIED = "copied"
 """Method of a field that has the very pixels of the image."""
 TOLERANCE = 0.01
 """Pixels by which places may be off whole ones for pixels to be copied instead of interpolated."""
-_PER_PIXEL = re.compile(r"/\s*pix(?:els?)?\b|\bpix(?:els?)?\s*(?:\^|\*\*)?\s*\(?-1", re.IGNORECASE)
+_NARROWEST = 0.25
 _COVER = 0.5 - 1e-6
 _LIMIT = 20000
 """Pixels a side, after subdivision; more is a mistake in a size or a scale."""
@@ -63,6 +64,7 @@ class CutoutSpec:
             value = getattr(self, name)
             if value is not None and not 0 < value < np.inf:
                 raise SpecError(f"cutout: {name} is {value!r}; it must be above 0")
+        check_scale(self.pixel_scale, "cutout: pixel_scale")
         if self.order not in ORDERS:
             legal = ", ".join(f"{order} ({what})" for order, what in ORDERS.items())
             raise SpecError(f"cutout: order is {self.order!r}; legal are {legal}")
@@ -107,17 +109,6 @@ class Cutout:
     def wcs(self) -> Any:
         """The WCS of the field (astropy.wcs.WCS): gnomonic (TAN) projection about its middle, ICRS."""
         return _field_wcs(self.ra, self.dec, self.pixels.shape[0], self.pixel_scale)
-
-
-def per_pixel(unit: str) -> bool:
-    """Tell whether a unit is an amount per pixel, as Jy/pixel is, and not a brightness, as Jy/beam is.
-
-    Examples
-    --------
-    >>> [per_pixel(unit) for unit in ("Jy/beam", "JY/PIXEL", "Jy pix-1", "K", "mJy / pix", "")]
-    [False, True, True, False, True, False]
-    """
-    return bool(_PER_PIXEL.search(unit))
 
 
 def cutout(image: FitsImage, ra: float, dec: float, spec: CutoutSpec) -> Cutout:
@@ -244,11 +235,12 @@ def _copied(pixels: NDArray[np.float32], start: tuple[int, int], side: int) -> N
 def _resampled(
     image: FitsImage, position: tuple[float, float], side: int, scale: float, order: int
 ) -> tuple[NDArray[np.float32], str]:
-    parts = max(int(np.ceil(scale / image.pixel_scale - TOLERANCE)), 1)
+    finest = _finest(image, position)
+    parts = max(int(np.ceil(scale / finest - TOLERANCE)), 1)
     if side * parts > _LIMIT:
         raise SpecError(
             f"cutout: {side} pixels of {scale} arcsec are {side * parts} steps across pixels of "
-            f"{image.pixel_scale:.4g} arcsec; at most {_LIMIT} are taken"
+            f"{finest:.4g} arcsec; at most {_LIMIT} are taken"
         )
     at = (np.arange(side * parts) + 0.5) / parts - 0.5
     places = _places(image, position, side, scale, at)
@@ -266,6 +258,18 @@ def _resampled(
     seen = weight >= _COVER
     result = np.where(seen, values / np.where(seen, weight, 1), np.nan).astype(np.float32)
     return result, "averaged" if parts > 1 else "interpolated"
+
+
+def _finest(image: FitsImage, position: tuple[float, float]) -> float:
+    """Give the shorter side, in arcsec, of the pixels at a position; where that is none, in the middle.
+
+    Pixels that are narrower than a `_NARROWEST` part of their length count as that wide: near the pole of a
+    cylindrical projection steps would be without number.
+    """
+    row, column = image.places(*map(np.array, position))
+    sides = np.hypot(*image.steps_at(float(row), float(column)))
+    sides = sides if np.isfinite(sides).all() else np.array(image.pixel_sides)
+    return float(max(sides.min(), sides.max() * _NARROWEST))
 
 
 def _area_ratio(places: NDArray[np.float64], parts: int) -> NDArray[np.float64]:

@@ -22,17 +22,24 @@ from numpy.typing import NDArray
 from rgbench.errors import DataError, SpecError, one_line, raise_stop
 from rgbench.images.apart import read_tiles
 from rgbench.images.cards import factor, number, text, unit_in_comment
-from rgbench.images.limits import unpacked
-from rgbench.images.sky import Steps, read_frame, read_steps, read_wcs
-from rgbench.images.units import find_image
+from rgbench.images.limits import as_float32, unpacked
+from rgbench.images.sky import Steps, read_frame, read_steps, read_wcs, steps_at
+from rgbench.images.units import Found, find_image
 
-ENDINGS = tuple(f".{kind}{packed}" for kind in ("fits", "fit", "fts") for packed in ("", ".gz", ".fz"))
+ENDINGS = tuple(
+    f".{kind}{packed}" for kind in ("fits", "fit", "fts") for packed in ("", ".gz", ".bz2", ".xz", ".fz")
+)
 """Endings of the files that are taken for FITS, in small letters; .fz are tile-compressed."""
+NO_IMAGE = "holds no image"
 _NUMBER = r"\s*=?\s*([-+]?[\d.]+(?:[EDed][-+]?\d+)?)"
 _CLEAN = re.compile(rf"BMAJ{_NUMBER}\s*BMIN{_NUMBER}(?:\s*BPA{_NUMBER})?", re.IGNORECASE)
 _SKY_FREQUENCIES = ("RESTFRQ", "RESTFREQ", "FREQ", "FREQUENC")
 _LOWEST_FREQUENCY = 1e6
 """Hz; a keyword with a smaller number is not in Hz, and which unit is meant is not guessed."""
+_SAME = 1e-4
+"""Share by which pixels in the middle of an image may differ from those at the reference and count as the same."""
+_ROUNDED = 1.001
+"""Ratio of the axes of a beam up to which it is round, whichever of them is called the minor one."""
 _WIDEST_BEAM = 3600.0
 """Arcsec, where the size of the image is not known."""
 
@@ -67,6 +74,8 @@ class FitsImage:
         The FITS axes, counted from 1, that rows and columns run along.
     plane : tuple of int
         Index, from 0, along each axis of the file that is not one of those two, last FITS axis first.
+    images : int
+        How many images the file holds, this one included.
     """
 
     pixels: NDArray[np.float32]
@@ -74,6 +83,7 @@ class FitsImage:
     path: str = ""
     axes: tuple[int, int] = (2, 1)
     plane: tuple[int, ...] = ()
+    images: int = 1
 
     @cached_property
     def wcs(self) -> Any:
@@ -100,37 +110,56 @@ class FitsImage:
         """What of the beam's cards is not understood; "" if nothing is, or there are none."""
         return self._beam[1]
 
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What was taken on trust of the file: what is odd about it and was read all the same."""
+        several = f"holds {self.images} images; the first is read" if self.images > 1 else ""
+        return tuple(remark for remark in (several, self._beam[2]) if remark)
+
     @cached_property
     def pixel_scale(self) -> float:
-        """Arcseconds per pixel, the mean of both axes; NaN if the header does not tell."""
+        """Arcseconds per pixel in the middle of the image, the mean of both axes; NaN if the header does not tell."""
         return sum(self.pixel_sides) / 2
 
     @cached_property
     def pixel_sides(self) -> tuple[float, float]:
-        """Arcseconds per pixel of columns and rows; NaN if not told."""
+        """Arcseconds on the sky per pixel of columns and rows, in the middle of the image; NaN if not told.
+
+        Those of the steps in the header, which hold at the reference pixel, where they are the same to 1e-4.
+        """
         steps = self._steps[0]
-        return (float("nan"), float("nan")) if steps is None else steps.sides
+        if steps is None:
+            return float("nan"), float("nan")
+        one, other = np.hypot(*self._jacobian).tolist()
+        same = all(abs(a - b) < _SAME * b for a, b in zip((one, other), steps.sides, strict=True))
+        return steps.sides if same else (one, other)
+
+    @property
+    def pixel_span(self) -> tuple[float, float]:
+        """Arcseconds per pixel in the direction in which pixels are longest, and shortest; NaN if not told."""
+        if self._steps[0] is None:
+            return float("nan"), float("nan")
+        longest, shortest = np.linalg.svd(self._jacobian, compute_uv=False).tolist()
+        return longest, shortest
 
     @cached_property
     def beam_on_pixels(self) -> Beam:
         """The beam with its angle counted on the pixels, from rising rows to falling columns.
 
         In an image with north up and east left that is the position angle. Elsewhere it is turned, or mirrored, as
-        the image is; where the header tells no frame, it stays.
+        the middle of the image is; where the header tells no frame, it stays.
         """
         if self.wcs is None or not np.isfinite(self.beam.major):
             return self.beam
-        rows, columns = ((side - 1) / 2 for side in self.pixels.shape)
-        x, y = columns + np.array([0.0, 0.5, 0.0]), rows + np.array([0.0, 0.0, 0.5])
-        world = self.wcs.wcs_pix2world(np.column_stack((x, y)), 0)
-        longitude, latitude = world[:, self.wcs.wcs.lng], world[:, self.wcs.wcs.lat]
-        east = ((longitude[1:] - longitude[0] + 180) % 360 - 180) * np.cos(np.radians(latitude[0]))
-        to_sky = np.array([east, latitude[1:] - latitude[0]])
         angle = np.radians(self.beam.angle)
-        if not np.isfinite(to_sky).all() or abs(np.linalg.det(to_sky)) == 0:
+        if np.linalg.det(self._jacobian) == 0:
             return self.beam
-        column, row = np.linalg.solve(to_sky, np.array([np.sin(angle), np.cos(angle)]))
+        column, row = np.linalg.solve(self._jacobian, np.array([np.sin(angle), np.cos(angle)]))
         return self.beam._replace(angle=float(np.degrees(np.arctan2(-column, row))))
+
+    def steps_at(self, row: float, column: float) -> NDArray[np.float64]:
+        """Give the steps of pixels at a place, as `rgbench.images.sky.steps_at` does; NaN where they are not known."""
+        return np.full((2, 2), np.nan) if self.wcs is None else steps_at(self.wcs, row, column)
 
     @cached_property
     def centre(self) -> tuple[float, float]:
@@ -198,7 +227,8 @@ class FitsImage:
     def beam(self) -> Beam:
         """The beam by BMAJ, BMIN and BPA, else by the last CLEAN line of AIPS in HISTORY; NaN if neither.
 
-        BMAJ and BMIN are degrees, if their comments do not begin with another unit in brackets.
+        BMAJ and BMIN are degrees, if their comments do not begin with another unit in brackets. If BMIN is the larger
+        one, they change places, and the angle turns by 90 degrees.
         """
         return self._beam[0]
 
@@ -222,6 +252,15 @@ class FitsImage:
             return None, str(error)
 
     @cached_property
+    def _jacobian(self) -> NDArray[np.float64]:
+        """The steps in the middle of the image; those of the header where the middle is no place on the sky."""
+        steps = self._steps[0]
+        assert steps is not None
+        rows, columns = self.pixels.shape
+        here = self.steps_at((rows - 1) / 2, (columns - 1) / 2)
+        return here if np.isfinite(here).all() else 3600 * steps.matrix
+
+    @cached_property
     def _sky(self) -> tuple[Any, Any, str]:
         steps, fault = self._steps
         if steps is None:
@@ -232,19 +271,23 @@ class FitsImage:
             return None, None, str(error)
 
     @cached_property
-    def _beam(self) -> tuple[Beam, str]:
+    def _beam(self) -> tuple[Beam, str, str]:
+        """The beam, what of it is not understood, and what was taken on trust of it."""
         try:
-            found = self._beam_of_cards() or self._beam_of_history()
+            written = self._beam_of_cards() or self._beam_of_history()
         except (DataError, ValueError) as error:
-            return NO_BEAM, str(error)
+            return NO_BEAM, str(error), ""
+        found, remark = _longer_first(written)
         side = max(self.pixels.shape) * self.pixel_scale
         widest = side if np.isfinite(side) else _WIDEST_BEAM
         if found.major > widest:
+            key = "BMIN" if remark else "BMAJ"
             return (
                 NO_BEAM,
-                f"BMAJ would be a beam of {found.major:.4g} arcsec, if it is in degrees; up to {widest:.4g} are legal",
+                f"{key} would be a beam of {found.major:.4g} arcsec, if it is in degrees; up to {widest:.4g} are legal",
+                "",
             )
-        return found, ""
+        return found, "", remark
 
     def _beam_of_cards(self) -> Beam | None:
         major = number(self.header, "BMAJ", 0.0)
@@ -297,7 +340,7 @@ class FitsImage:
 def read_fits(
     path: Path | str, plane: int | tuple[int, ...] | None = None, content: bytes | None = None
 ) -> FitsImage:
-    """Read the image of the primary or the first image extension, a compressed one too.
+    """Read the image of the primary or the first image extension that has pixels, a compressed one too.
 
     Axes of length 1 are dropped; what is left must be two axes. BSCALE, BZERO, BLANK, .gz and byte order are
     taken care of. The WCS is not looked at before it is asked for.
@@ -329,7 +372,7 @@ def read_fits(
     path = Path(path)
     try:
         with _quiet():
-            header, data = _read(path, content)
+            found, data = _read(path, content)
     except SpecError:
         raise
     # Damaged files are met by astropy with errors of every kind, MemoryError and ModuleNotFoundError among them.
@@ -337,11 +380,15 @@ def read_fits(
         raise_stop(error)
         raise DataError(f"{path}: cannot be read as FITS: {one_line(error)}") from error
     if data is None:
-        raise DataError(f"{path}: holds no image")
+        raise DataError(f"{path}: {NO_IMAGE}")
     kept, index = _two_axes(path, data.shape, plane)
-    pixels = np.array(data[index], dtype=np.float32)
+    try:
+        pixels = as_float32(data[index])
+    except OSError as error:
+        raise DataError(f"{path}: {error}") from None
     axes = (data.ndim - kept[0], data.ndim - kept[1])
-    return FitsImage(pixels, header, str(path), axes, tuple(i for i in index if isinstance(i, int)))
+    planes = tuple(i for i in index if isinstance(i, int))
+    return FitsImage(pixels, found.header, str(path), axes, planes, found.images)
 
 
 @contextmanager
@@ -352,26 +399,26 @@ def _quiet() -> Iterator[None]:
         yield
 
 
-def _read(path: Path, content: bytes | None) -> tuple[Any, Any]:
-    """Give header and data of the first image; of the first unit, without data, if there is none."""
+def _read(path: Path, content: bytes | None) -> tuple[Found, Any]:
+    """Give the first image and its data, None if there is none."""
     plain = unpacked(path, content)
     if plain is not None:
         content = plain.getvalue()
     with path.open("rb") if content is None else io.BytesIO(content) as file:
-        place, header, shape = find_image(file)
-    if not shape:
-        return header, None
-    if min(shape) == 0:
-        return header, np.zeros(shape, np.float32)
-    if header.get("ZIMAGE") is True:
-        return header, read_tiles(path, content, place, shape)
+        found = find_image(file)
+    if not found.shape:
+        return found, None
+    if min(found.shape) == 0:
+        return found, np.zeros(found.shape, np.float32)
+    if found.header.get("ZIMAGE") is True:
+        return found, read_tiles(path, content, found.place, found.shape)
     # As numbers with an offset, and not as unsigned ones, integers keep their BLANK.
     source = path if content is None else io.BytesIO(content)
     with fits.open(source, memmap=False, uint=False, disable_image_compression=True) as units_:
-        data = units_[place].data
-    if data is None or data.shape != shape:
-        raise OSError(f"its header promises {shape} pixels, which are not there")
-    return header, data
+        data = units_[found.place].data
+    if data is None or data.shape != found.shape:
+        raise OSError(f"its header promises {found.shape} pixels, which are not there")
+    return found, data
 
 
 def _two_axes(
@@ -402,3 +449,15 @@ def _beam(major: float, minor: float, angle: float) -> Beam:
     if not major > 0:
         return NO_BEAM
     return Beam(major * 3600, (minor if minor > 0 else major) * 3600, angle if np.isfinite(angle) else 0.0)
+
+
+def _longer_first(beam: Beam) -> tuple[Beam, str]:
+    """Give a beam with its longer axis first, and say so if that was the other one by more than rounding."""
+    if not beam.minor > beam.major:
+        return beam, ""
+    remark = (
+        f"BMIN, {beam.minor:.4g} arcsec, is larger than BMAJ, {beam.major:.4g}: it is taken for the major axis, which "
+        "lies at BPA + 90 degrees"
+    )
+    told = beam.minor > _ROUNDED * beam.major
+    return Beam(beam.minor, beam.major, beam.angle + 90), remark if told else ""

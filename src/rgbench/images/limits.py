@@ -12,12 +12,17 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from rgbench.errors import SpecError
+import numpy as np
+from numpy.typing import NDArray
+
+from rgbench.errors import SpecError, check_regular
 
 VARIABLE = "RGBENCH_MAX_PIXELS"
 """Environment variable that sets another limit."""
 MAX_PIXELS = 400_000_000
 """Pixels, of all planes together, of an image that is read: a mosaic of 20,000 x 20,000."""
+SCALES = (1e-6, 3600.0)
+"""Arcsec per pixel that may be given: from millimetre interferometry between continents to maps of the whole sky."""
 _HEAD = 50_000_000
 """Bytes beside the pixels that a packed file may unpack to."""
 _BYTES = 8
@@ -67,6 +72,38 @@ def check_pixels(shape: Sequence[int], most: int | None = None) -> None:
         )
 
 
+def check_scale(scale: float | None, what: str) -> None:
+    """Raise `SpecError` if a pixel scale that was given, in arcsec, can be none; None is legal.
+
+    Examples
+    --------
+    >>> check_scale(1e300, "pixel scale")
+    Traceback (most recent call last):
+    rgbench.errors.SpecError: pixel scale: 1e+300 was given; 1e-06 to 3600 arcsec are legal
+    """
+    if scale is not None and not SCALES[0] <= scale <= SCALES[1]:
+        raise SpecError(f"{what}: {scale!r} was given; {SCALES[0]:g} to {SCALES[1]:g} arcsec are legal")
+
+
+def as_float32(data: NDArray[Any]) -> NDArray[np.float32]:
+    """Copy pixels as 32-bit floats; raise `OSError` if finite ones are beyond their range.
+
+    Examples
+    --------
+    >>> as_float32(np.array([1.0, np.inf])), as_float32(np.array([1e300]))
+    Traceback (most recent call last):
+    OSError: has pixels beyond the range of 32-bit floats, which ends at 3.4e+38
+    """
+    with np.errstate(over="ignore"):
+        pixels = np.array(data, dtype=np.float32)
+    infinite = np.isinf(pixels) if data.dtype.kind == "f" and data.dtype.itemsize > 4 else np.zeros(1, bool)
+    if infinite.any() and np.isfinite(data[infinite]).any():
+        raise OSError(
+            f"has pixels beyond the range of 32-bit floats, which ends at {np.finfo(np.float32).max:.2g}"
+        )
+    return pixels
+
+
 def unpacked(path: Path, content: bytes | None = None) -> io.BytesIO | None:
     """Unpack a file that is packed by gzip, bzip2 or xz, whatever its name; None if it is not packed.
 
@@ -80,8 +117,10 @@ def unpacked(path: Path, content: bytes | None = None) -> io.BytesIO | None:
     Raises
     ------
     OSError
-        If it unpacks to more than the limit of pixels allows, or is packed in another way.
+        If it is no regular file, unpacks to more than the limit of pixels allows, or is packed in another way.
     """
+    if content is None:
+        check_regular(path)
     with path.open("rb") if content is None else io.BytesIO(content) as file:
         start = file.read(8)
         file.seek(0)

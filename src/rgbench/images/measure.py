@@ -10,6 +10,7 @@ than `Segmentation.gap`, and only the part nearest to the centre is measured.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,11 +21,10 @@ from scipy.spatial import ConvexHull, QhullError
 from scipy.spatial.distance import pdist
 
 from rgbench.errors import DataError
+from rgbench.images.brightness import LEGAL, read_brightness
 from rgbench.images.flags import Flag
 from rgbench.images.segment import Segmentation, count_clumps, source_mask
 
-UNITS = {"jy/beam": 1.0, "mjy/beam": 1e-3, "ujy/beam": 1e-6, "µjy/beam": 1e-6, "μjy/beam": 1e-6}
-"""Jy/beam in units that images come in, in lower case. The two micro signs look alike."""
 MEASURED = {
     "noise": "Jy/beam",
     "peak": "Jy/beam",
@@ -79,9 +79,9 @@ class Measures:
 
 def measure_sources(
     images: NDArray[Any],
-    pixel_scale: float,
-    beam: float | tuple[float, float],
-    unit: str = "Jy/beam",
+    pixel_scale: float | NDArray[np.float64],
+    beam: float | tuple[float, float] | NDArray[np.float64],
+    unit: str | Sequence[str] = "Jy/beam",
     segmentation: Segmentation | None = None,
 ) -> Measures:
     """Measure the source nearest to the centre of each image.
@@ -91,14 +91,16 @@ def measure_sources(
     images : ndarray, shape (n, h, w)
         Images of any number type, as they were read: not clipped, not scaled. NaN and infinite pixels are
         missing ones.
-    pixel_scale : float
-        Arcsec per pixel. NaN where it is not known: sizes and flux densities are NaN then.
-    beam : float or (float, float)
-        Full width at half maximum of the beam in arcsec, along both axes if it is not round. NaN where it is
-        not known: flux densities are NaN then.
-    unit : str
-        "Jy/beam", "mJy/beam" or "uJy/beam" in any case, or "Jy/pixel", for which the beam must be known. Empty
-        for images without a flux scale, such as 8-bit ones: noise, peak and flux density are NaN then.
+    pixel_scale : float or ndarray, shape (n,)
+        Arcsec per pixel, of all images or of each. NaN where it is not known: sizes and flux densities are NaN then.
+    beam : float, (float, float) or ndarray, shape (n, 2)
+        Full width at half maximum of the beam in arcsec, along both axes if it is not round; of all images or of
+        each. NaN where it is not known: flux densities of pixels in Jy/beam are NaN then, noise and peak of those in
+        Jy/pixel.
+    unit : str or sequence of str
+        Jy/beam or Jy/pixel, or with another prefix, in any spelling that `rgbench.images.brightness` reads; of all
+        images or of each. Empty for images without a flux scale, such as 8-bit ones: noise, peak and flux density are
+        NaN then.
     segmentation : Segmentation, optional
         Which pixels are the source.
 
@@ -115,8 +117,8 @@ def measure_sources(
 
     Notes
     -----
-    The flux density is the sum of the source's pixels in Jy/beam over the beam's area in pixels,
-    pi bmaj bmin / (4 ln 2) / pixel_scale^2.
+    The flux density is the sum of the source's pixels in Jy/beam over the area of the image's own beam in pixels,
+    pi bmaj bmin / (4 ln 2) / pixel_scale^2; the sum itself of pixels in Jy/pixel.
 
     Examples
     --------
@@ -132,8 +134,8 @@ def measure_sources(
         raise DataError(f"images have {images.ndim} axes (shape {images.shape}); (n, h, w) is needed")
     if images.dtype.kind == "f" and np.isinf(images).any():
         images = np.where(np.isinf(images), images.dtype.type(np.nan), images)
-    area = beam_area(beam, pixel_scale)
-    factor = _to_jy_per_beam(unit, area)
+    scales = np.broadcast_to(np.asarray(pixel_scale, dtype=np.float64), len(images))
+    scaling = _scaling(scales, beam, [unit] * len(images) if isinstance(unit, str) else unit)
     how = segmentation or Segmentation()
     noise = how.estimate_noise(images)
     masks = (source_mask(image, level, how) for image, level in zip(images, noise, strict=True))
@@ -142,10 +144,10 @@ def measure_sources(
     with np.errstate(divide="ignore"):
         signal_to_noise = np.where(noise > 0, peak / noise, np.nan)
     return Measures(
-        noise=noise * factor,
-        peak=peak * factor,
-        flux_density=total * factor / area,
-        largest_angular_size=extent * pixel_scale,
+        noise=noise * scaling[0],
+        peak=peak * scaling[0],
+        flux_density=total * scaling[1],
+        largest_angular_size=extent * scales,
         signal_to_noise=signal_to_noise,
         components=components,
         flags=flags.astype(np.int64),
@@ -178,17 +180,31 @@ def beam_area(beam: float | tuple[float, float], pixel_scale: float) -> float:
     return math.pi * major * minor / (4 * math.log(2)) / pixel_scale**2
 
 
-def _to_jy_per_beam(unit: str, area: float) -> float:
-    """Give what one unit is in Jy/beam; NaN where there is no flux scale."""
+def _scaling(
+    scales: NDArray[np.float64], beam: float | tuple[float, float] | NDArray[np.float64], units: Sequence[str]
+) -> NDArray[np.float64]:
+    """Give for each image what one of its unit is in Jy/beam, and a sum of its pixels in Jy (shape (2, n))."""
+    axes = np.asarray(beam, dtype=np.float64)
+    beams = np.broadcast_to(axes[..., None] if axes.ndim == 0 else axes, (len(scales), 2))
+    rows = [
+        _to_jansky(unit, beam_area((float(major), float(minor)), float(scale)))
+        for unit, (major, minor), scale in zip(units, beams, scales, strict=True)
+    ]
+    return np.array(rows, dtype=np.float64).reshape(-1, 2).T
+
+
+def _to_jansky(unit: str, area: float) -> tuple[float, float]:
+    """Give what one unit is in Jy/beam, and a sum of pixels in Jy; NaN where there is no flux scale."""
     if not unit.strip():
-        return math.nan
-    folded = unit.strip().lower().replace(" ", "")
-    if folded == "jy/pixel":
-        return area
-    if folded not in UNITS:
-        legal = ", ".join([*UNITS, "jy/pixel"])
-        raise DataError(f"unit: {unit!r} was given; legal are {legal}, or none for images without flux scale")
-    return UNITS[folded]
+        return math.nan, math.nan
+    found = read_brightness(unit)
+    if found is None:
+        raise DataError(
+            f"unit: {unit!r} was given; legal are {LEGAL}, and none for images without flux scale"
+        )
+    return (
+        (found.jansky * area, found.jansky) if found.per == "pixel" else (found.jansky, found.jansky / area)
+    )
 
 
 def measure_source(image: NDArray[Any], mask: NDArray[np.bool_]) -> tuple[float, float, float, float, int]:

@@ -148,6 +148,41 @@ def read_wcs(header: fits.Header, steps: Steps) -> Any:
     return wcs
 
 
+def steps_at(wcs: Any, row: float, column: float) -> NDArray[np.float64]:
+    """Give the steps of pixels on the sky at a place of an image; those of the header hold at its reference only.
+
+    Parameters
+    ----------
+    wcs : astropy.wcs.WCS
+        As from `read_wcs`; distortions count.
+    row, column : float
+        The place, counted from 0.
+
+    Returns
+    -------
+    ndarray of float64, shape (2, 2)
+        Arcsec to the east and to the north (rows) per pixel of columns and of rows (columns). NaN where the
+        projection does not reach.
+
+    Examples
+    --------
+    >>> wcs = WCS(fits.Header({"CTYPE1": "RA---CAR", "CTYPE2": "DEC--CAR", "CDELT1": -0.001, "CDELT2": 0.001}))
+    >>> abs(steps_at(wcs, 60_000, 0)).round(3).tolist()
+    [[1.8, 0.0], [0.0, 3.6]]
+    """
+    x, y = column + np.array([0.0, -0.5, 0.5, 0.0, 0.0]), row + np.array([0.0, 0.0, 0.0, -0.5, 0.5])
+    world = np.radians(wcs.all_pix2world(np.column_stack((x, y)), 0))
+    longitude, latitude = world[:, wcs.wcs.lng], world[:, wcs.wcs.lat]
+    # As directions in space, so that neither a pole nor the end of the circle is a special case.
+    across = np.cos(latitude) * np.array([np.cos(longitude), np.sin(longitude)])
+    places = np.array([*across, np.sin(latitude)])
+    (cos_a, cos_d), (sin_a, sin_d) = np.cos(world[0]), np.sin(world[0])
+    if wcs.wcs.lng:
+        cos_a, cos_d, sin_a, sin_d = cos_d, cos_a, sin_d, sin_a
+    to_sky = np.array([[-sin_a, cos_a, 0.0], [-sin_d * cos_a, -sin_d * sin_a, cos_d]])
+    return np.asarray(3600 * np.degrees(to_sky @ (places[:, [2, 4]] - places[:, [1, 3]])))
+
+
 def read_frame(header: fits.Header, steps: Steps) -> BaseCoordinateFrame:
     """Give the frame of the sky's axes, without data.
 

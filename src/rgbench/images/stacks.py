@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from rgbench.errors import DataError
 from rgbench.escapes import utf8
-from rgbench.images.limits import check_pixels
+from rgbench.images.limits import as_float32, check_pixels
 
 _NAMES = (
     "name",
@@ -76,7 +76,7 @@ def read_stack(path: Path, key: str, index: int, most: int) -> NDArray[np.float3
     with h5py.File(path, "r") as store:
         data = store[key]
         check_pixels(data.shape[1:] if index >= 0 else data.shape, most)
-        return np.array(data[index] if index >= 0 else data[()], dtype=np.float32)
+        return as_float32(data[index] if index >= 0 else data[()])
 
 
 def _shapes(file: h5py.File) -> dict[str, tuple[int, ...]]:

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import IO
+from contextlib import suppress
+from typing import IO, NamedTuple
 
 from astropy.io import fits
 
+from rgbench.errors import DataError
 from rgbench.images.cards import number
 from rgbench.images.limits import check_pixels
 
@@ -24,22 +26,36 @@ _MOST_AXES = 9
 _BITPIX = (8, 16, 32, 64, -32, -64)
 
 
-def find_image(file: IO[bytes]) -> tuple[int, fits.Header, tuple[int, ...]]:
-    """Find the first image of two axes or more, a tile-compressed one too.
+class Found(NamedTuple):
+    """The image of a file.
 
-    Parameters
+    Attributes
     ----------
-    file : file
-        The file, not packed, at its start.
-
-    Returns
-    -------
     place : int
         Which unit, from 0.
     header : astropy.io.fits.Header
         As in the file.
     shape : tuple of int
         In the order of NumPy. Empty if there is no image; then the header is that of the first unit.
+    images : int
+        How many images the file holds, this one included.
+    """
+
+    place: int
+    header: fits.Header
+    shape: tuple[int, ...]
+    images: int = 1
+
+
+def find_image(file: IO[bytes]) -> Found:
+    """Find the first image of two axes or more that has pixels, a tile-compressed one too; without pixels if none has.
+
+    Units after it are counted by their headers; what is wrong with them does not matter.
+
+    Parameters
+    ----------
+    file : file
+        The file, not packed, at its start.
 
     Raises
     ------
@@ -48,12 +64,24 @@ def find_image(file: IO[bytes]) -> tuple[int, fits.Header, tuple[int, ...]]:
     DataError
         Naming a card that is missing or no number.
     """
+    units, empty = units_of(file), None
     first = fits.Header()
-    for place, header in units_of(file):
+    for place, header in units:
         first = header if place == 0 else first
-        if shape := _image(header):
-            return place, header, shape
-    return 0, first, ()
+        shape = _image(header)
+        if shape and min(shape) > 0:
+            return Found(place, header, shape, 1 + _count_images(units))
+        empty = empty or (Found(place, header, shape) if shape else None)
+    return empty or Found(0, first, (), 0)
+
+
+def _count_images(units: Iterator[tuple[int, fits.Header]]) -> int:
+    count = 0
+    with suppress(OSError, DataError):
+        for _, header in units:
+            shape = _image(header)
+            count += bool(shape) and min(shape) > 0
+    return count
 
 
 def units_of(file: IO[bytes]) -> Iterator[tuple[int, fits.Header]]:

@@ -12,15 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rgbench.data.leakage import near_any
-from rgbench.data.own.files import ImageFile, SetAside, file_stem, find_images
-from rgbench.errors import DataError
+from rgbench.data.own.files import ImageFile, SetAside, file_stem, passed_over, search_images
+from rgbench.errors import DataError, SpecError
 from rgbench.images.domain import Oddity, words
 from rgbench.images.fits import ENDINGS as FITS_ENDINGS
+from rgbench.images.fits import NO_IMAGE
 from rgbench.measures.calibration import Floats
 from rgbench.measures.prior import complete_shares, with_prior
 from rgbench.runs.classifier import Classifier
 from rgbench.runs.export import classifier_of_run
-from rgbench.runs.output_tables import table_writer
+from rgbench.runs.output_tables import is_own_table, table_writer
 from rgbench.runs.reopen import StoredRun
 from rgbench.runs.seen import AS_TOLD, OwnImages, SeenImage, see_image
 from rgbench.store.files import check_output, into_place
@@ -30,6 +31,9 @@ CHUNK = 64
 """Images that are read and classified together; bounds the memory, and what a stop loses."""
 NOT_REACHED = "not looked at: the work was stopped before"
 """Why a file has no class in a table of work that was stopped."""
+
+OWN_TABLE = "is a table of classes that rgbench wrote, no image"
+"""Why a table among the images has no class, which is no failure."""
 
 
 @dataclass(frozen=True)
@@ -170,7 +174,7 @@ def classify_files(
         As from `rgbench.load_classifier`.
     paths : sequence of path
         Files, or folders that are searched for FITS files, subfolders included, as
-        `rgbench.data.own.files.find_images` does; PNG and HDF5, which tell no pixel scale, only by name.
+        `rgbench.data.own.files.search_images` does; PNG and HDF5, which tell no pixel scale, only by name.
     prior : mapping of str to float, optional
         Shares of classes in the survey, see `rgbench.measures.prior`; by default those of training.
     own : OwnImages
@@ -220,15 +224,41 @@ class Classifying:
         self.classifier, self.own = classifier, own
         self._made_by = _made_by(classifier, prior)
         self._shares = complete_shares(prior, classifier.classes, classifier.prior) if prior else None
-        self.files = find_images(paths, FITS_ENDINGS)
-        if not self.files:
-            raise DataError(f"{', '.join(map(str, paths))}: no FITS file ({', '.join(FITS_ENDINGS)}) there")
+        self.files, self.passed = search_images(paths, FITS_ENDINGS)
+        self._paths = paths
+        self._check_files()
         self._parts: list[_Part] = []
 
     @property
     def done(self) -> int:
         """Files that were looked at."""
         return sum(len(part.rows) + len(part.aside) for part in self._parts)
+
+    def leave_out_table(self, path: Path) -> None:
+        """Leave out of the files a table that is to be replaced.
+
+        Raises
+        ------
+        SpecError
+            If there is one of the images at the path, or another file that is to be classified.
+        DataError
+            If nothing else is there to be classified.
+        """
+        if not path.exists():
+            return
+        same = [file for file in self.files if file.path.exists() and file.path.samefile(path)]
+        if same and not is_own_table(path):
+            raise SpecError(
+                f"--out {path}: is one of the files that are to be classified; choose another name"
+            )
+        self.files = [file for file in self.files if file not in same]
+        self._check_files()
+
+    def _check_files(self) -> None:
+        if not self.files:
+            passed = f"; {passed_over(self.passed)}" if self.passed else ""
+            places = ", ".join(map(str, self._paths))
+            raise DataError(f"{places}: no FITS file ({', '.join(FITS_ENDINGS)}) there{passed}")
 
     def run(self, told: Callable[[int, int], None] = lambda done, total: None) -> Classified:
         """Classify all files; `told` is given the files looked at and the files in all, again and again."""
@@ -251,9 +281,16 @@ class Classifying:
     def _part(self, files: Sequence[ImageFile]) -> _Part:
         aside: list[SetAside] = []
         read = [see_image(file, self.classifier.card, aside, self.own) for file in files]
+        aside = [_of_table(each) for each in aside]
         rows = [row for row in read if row is not None]
         answers = _answer(rows, self.classifier, self._shares)
         return _Part([row.without_pixels() for row in rows], aside, answers)
+
+
+def _of_table(aside: SetAside) -> SetAside:
+    """Give the reason anew where a file holds no image as it is a table that was written here."""
+    ours = aside.reason == NO_IMAGE and is_own_table(Path(aside.source))
+    return aside._replace(reason=OWN_TABLE) if ours else aside
 
 
 def write_table(path: Path, result: Classified, overwrite: bool = False) -> None:

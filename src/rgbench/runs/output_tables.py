@@ -17,8 +17,9 @@ from astropy.io.votable.exceptions import W03
 from astropy.table import Table
 from numpy.typing import NDArray
 
-from rgbench.errors import SpecError
+from rgbench.errors import DataError, SpecError
 from rgbench.escapes import csv_text, for_ascii, visible
+from rgbench.images.units import units_of
 from rgbench.registry import Registry
 
 VERSION = 1
@@ -31,6 +32,8 @@ TableWriter = Callable[[Path, Columns], None]
 
 _SKY = {"ra": "pos.eq.ra;meta.main", "dec": "pos.eq.dec;meta.main"}
 """UCDs of the columns that are angles on the sky, in degrees (IVOA, UCD1+)."""
+_MARK = "RGFORMAT"
+"""Keyword in the header of FITS tables that are written here."""
 _FITS_NAME = 60
 """Characters of the name of a column in FITS: a card takes 68."""
 
@@ -98,13 +101,22 @@ def _write_votable(path: Path, columns: Columns) -> None:
 
 def _write_fits(path: Path, columns: Columns) -> None:
     table = {_fits_name(name): _in(values, for_ascii) for name, values in columns.items()}
-    _with_units(Table(table, meta={"RGFORMAT": VERSION})).write(path, format="fits", overwrite=True)
+    _with_units(Table(table, meta={_MARK: VERSION})).write(path, format="fits", overwrite=True)
 
 
 def _with_units(table: Table) -> Table:
     for name in _SKY.keys() & set(table.colnames):
         table[name].unit, table[name].meta["ucd"] = "deg", _SKY[name]
     return table
+
+
+def is_own_table(path: Path) -> bool:
+    """Tell whether a file is a table that was written here to FITS, by the mark in its header."""
+    try:
+        with path.open("rb") as file:
+            return any(_MARK in header for _, header in units_of(file))
+    except (OSError, DataError):
+        return False
 
 
 def _fits_name(name: str) -> str:

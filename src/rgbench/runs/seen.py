@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from rgbench.data.own.angles import distance, separation
 from rgbench.data.own.files import ImageFile, SetAside, examine, scale_of, unknown_scale
 from rgbench.data.own.folder import is_on, no_position, place_of
-from rgbench.errors import SpecError
+from rgbench.images.brightness import per_pixel
 from rgbench.images.cards import number
-from rgbench.images.cutout import per_pixel
 from rgbench.images.domain import FORBIDDING, SCALE_TOLERANCE, Domain, Looked, Oddity, beam_after, bring, look
 from rgbench.images.fits import FitsImage
+from rgbench.images.limits import check_scale
 from rgbench.images.noise import ImageError
 from rgbench.images.preprocess import central_crop, usable
 from rgbench.runs.classifier_card import ClassifierCard
@@ -48,8 +48,7 @@ class OwnImages:
     plane: int | tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
-        if self.pixel_scale is not None and not 0 < self.pixel_scale < math.inf:
-            raise SpecError(f"pixel scale: {self.pixel_scale!r} was given; it must be above 0 arcsec")
+        check_scale(self.pixel_scale, "pixel scale (--pixel-scale, image_scale)")
 
 
 AS_TOLD = OwnImages()
@@ -74,8 +73,8 @@ class SeenImage:
     field : ndarray of float32, shape (side, side), optional
         The central field of it, which the networks are asked about.
     remark : str
-        What was taken on trust: that the source lies in the middle of a large image, or of one whose header tells no
-        position. "" for nothing.
+        What was taken on trust: what `rgbench.images.fits.FitsImage.remarks` says, and that the source lies in the
+        middle of a large image, or of one whose header tells no position. "" for nothing.
     """
 
     place: str
@@ -122,14 +121,17 @@ def see_image(
     """
     image, reason = examine(file, own.plane)
     if image is not None and reason == ALL_BLANK:
-        return SeenImage(file.place, Looked(Oddity.BLANKED, np.nan, np.nan), image.centre)
+        blank = Looked(Oddity.BLANKED, np.nan, np.nan)
+        return SeenImage(file.place, blank, image.centre, remark="; ".join(image.remarks))
     if image is None or reason:
-        aside.append(SetAside(file.place, reason))
+        aside.append(SetAside(file.place, "; ".join((reason, *(image.remarks if image else ())))))
         return None
     spec, domain = card.spec, card.domain
     scale = scale_of(image, own.pixel_scale)
-    remark = _on_trust(image, scale, spec.images.field, domain) if np.isnan(position[0]) else ""
+    trust = _on_trust(image, scale, spec.images.field, domain) if np.isnan(position[0]) else ""
+    remark = "; ".join(part for part in (*image.remarks, trust) if part)
     image, reason = about_position(image, position)
+    scale = scale_of(image, own.pixel_scale)  # of the pixels that are in the middle now
     if reason := reason or _unlikely_pixels(image, scale, domain):
         aside.append(SetAside(file.place, reason))
         return None
@@ -216,13 +218,31 @@ def _unlikely_pixels(image: FitsImage, scale: float, domain: Domain) -> str:
     """Say why pixels of such a shape or size cannot be brought to those of training; "" if they can."""
     if domain.pixel_scale is not None and not np.isfinite(scale):
         return unknown_scale(image.scale_fault)
-    one, other = image.pixel_sides
-    if abs(math.log(one / other)) > SCALE_TOLERANCE:
-        return f"pixels are {one:.4g} x {other:.4g} arcsec; square ones are needed"
+    if reason := _not_square(image):
+        return reason
     if domain.pixel_scale is not None and abs(math.log(scale / domain.pixel_scale)) > math.log(FURTHEST):
+        told = (
+            "the pixel scale that was given (--pixel-scale) is"
+            if image.scale_fault
+            else "the header tells pixels of"
+        )
         return (
-            f"the header tells pixels of {scale:.4g} arcsec; {domain.pixel_scale / FURTHEST:.2g} to "
+            f"{told} {scale:.4g} arcsec; {domain.pixel_scale / FURTHEST:.2g} to "
             f"{domain.pixel_scale * FURTHEST:.3g} are legal"
+        )
+    return ""
+
+
+def _not_square(image: FitsImage) -> str:
+    """Say how the pixels of an image differ from square ones in its middle, "" if they do not."""
+    most = math.exp(SCALE_TOLERANCE)
+    (one, other), (longest, shortest) = image.pixel_sides, image.pixel_span
+    if max(one, other) > most * min(one, other):
+        return f"pixels are {one:.4g} x {other:.4g} arcsec; square ones are needed"
+    if longest > most * shortest:
+        return (
+            f"pixels are slanted, {longest:.4g} arcsec long in one direction and {shortest:.4g} in the other; square "
+            "ones are needed"
         )
     return ""
 

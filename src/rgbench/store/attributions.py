@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rgbench.errors import StoreError, one_line, shown
+from rgbench.errors import StoreError, check_regular, one_line, shown
 from rgbench.store.files import check_version, write_bytes
 from rgbench.store.store import Store
 
@@ -112,6 +112,7 @@ def read_looks(store: Store, run_id: str) -> Looks | None:
     if not path.exists():
         return None
     try:
+        check_regular(path)
         with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
             content = {key: file[key] for key in file.files}
     except (OSError, ValueError, EOFError, KeyError, zlib.error, zipfile.BadZipFile) as error:

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from filelock import FileLock
 
-from rgbench.errors import SpecError, StoreError, one_line, shown
+from rgbench.errors import SpecError, StoreError, check_regular, one_line, shown
 
 _HALF = ".tmp-"
 """What the names of files begin with that are being written."""
@@ -143,6 +143,7 @@ def write_parquet(path: Path, table: pa.Table) -> None:
 def read_json(path: Path) -> Any:
     """Read JSON; raise `StoreError` naming the file if it is not there or cannot be read."""
     try:
+        check_regular(path)
         return json.loads(path.read_text(encoding="utf8"))
     except FileNotFoundError:
         raise StoreError(f"{path}: there is no such run") from None

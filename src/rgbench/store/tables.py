@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from rgbench.errors import StoreError, one_line, shown
+from rgbench.errors import StoreError, check_regular, one_line, shown
 from rgbench.store.files import check_version, write_parquet
 
 PREDICTIONS_VERSION = 1
@@ -326,6 +326,7 @@ def _write(path: Path, columns: Mapping[str, Any], metadata: Mapping[str, Any]) 
 
 def _read(path: Path, version: int) -> tuple[pa.Table, dict[str, Any]]:
     try:
+        check_regular(path)
         # Not read_table, which takes columns from folders named "a=b" too.
         with pq.ParquetFile(path, page_checksum_verification=True) as file:
             table = file.read()
@@ -336,6 +337,7 @@ def _read(path: Path, version: int) -> tuple[pa.Table, dict[str, Any]]:
 
 def _head(path: Path, version: int) -> dict[str, Any]:
     try:
+        check_regular(path)
         schema = pq.read_schema(path)
     except (OSError, pa.ArrowException) as error:
         raise StoreError(f"{path}: cannot be read: {one_line(error)}") from error

@@ -15,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from rgbench.errors import StoreError, one_line
+from rgbench.errors import StoreError, check_regular, one_line
 from rgbench.store.files import check_version, write_bytes
 
 VERSION = 1
@@ -141,6 +141,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         before, and of others, have no checksum and are taken as they are.
     """
     try:
+        check_regular(path)
         with safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             metadata = file.metadata() or {}

@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
+import lzma
 import shutil
 import struct
 import zlib
+from functools import partial
 
 import numpy as np
 import pytest
 from astropy.io import fits
 
-from rgbench.data.own.check import check_folder
-from rgbench.data.own.files import ImageFile, examine, file_stem, find_images, read_image
+from rgbench.data.own.check import check_folder, check_own
+from rgbench.data.own.files import (
+    ImageFile,
+    examine,
+    file_stem,
+    find_images,
+    passed_over,
+    read_image,
+    search_images,
+)
 from rgbench.data.own.folder import load_folder
+from rgbench.data.own.manifest import is_original, read_manifest
+from rgbench.data.own.tabular import read_table
 from rgbench.errors import DataError
-from rgbench.images.fits import ENDINGS
+from rgbench.images.fits import ENDINGS, read_fits
 
 SIDE = 24
+PACKED = {".gz": gzip.compress, ".bz2": bz2.compress, ".xz": lzma.compress}
 
 
 def source(seed: int) -> np.ndarray:
@@ -42,7 +56,7 @@ def folder(tmp_path):
             continue
         fits.writeto(root / "new.fits", source(number))
         content = (root / "new.fits").read_bytes()
-        path.write_bytes(gzip.compress(content) if ending.endswith(".gz") else content)
+        path.write_bytes(PACKED.get(path.suffix, bytes)(content))
         (root / "new.fits").unlink()
     compressed(root / "ROOM.FITS.FZ", source(90))
     fits.writeto(root / "blank.fits", np.full((SIDE, SIDE), np.nan, np.float32))
@@ -61,7 +75,9 @@ BAD = {"blank": "all pixels are NaN", "equal": "all pixels are equal", "text": "
 
 
 def test_all_kinds_of_fits_are_found_and_nothing_else(folder):
-    assert set(ENDINGS) == {f"{one}{two}" for one in (".fits", ".fit", ".fts") for two in ("", ".gz", ".fz")}
+    assert set(ENDINGS) == {
+        f"{one}{two}" for one in (".fits", ".fit", ".fts") for two in ("", *PACKED, ".fz")
+    }
     found = find_images([folder])
     assert {file.name for file in found} == GOOD | set(BAD)
     assert [file.path for file in found] == sorted(file.path for file in found)
@@ -95,6 +111,78 @@ def test_a_file_has_the_same_verdict_when_it_is_checked_and_when_it_is_loaded(fo
         assert checked[name].problems[0] == alone[name]
     assert {name for name, finding in checked.items() if finding.status != "set aside"} == GOOD
     assert set(loaded.catalogue.source_id.tolist()) == GOOD
+
+
+def test_what_is_passed_over_is_counted_by_kind(folder):
+    (folder / "deep.imfits").touch()
+    (folder / "old.tar.gz").touch()
+    (folder / "README").touch()
+    said = passed_over(search_images([folder]).passed)
+    head, kinds = said.split(": ")
+    assert head == "6 files passed over"
+    assert kinds.startswith("copies named _clipped or _rot 2, ")
+    assert set(kinds.split(", ")[1:]) == {"without ending 1", ".imfits 1", ".txt 1", ".tar.gz 1"}
+    assert said in check_own(folder).remarks
+    assert passed_over(search_images([folder], [".fits"]).passed).startswith(f"{6 + len(ENDINGS) + 2} files")
+    table = folder / "notes.txt"
+    table.write_text("name,path,ra,dec\nJ0,J0.fits,10,20\n")
+    assert ".txt" not in str(check_own(folder, table).remarks)
+
+
+def test_a_copy_of_the_testbed_without_its_original_is_an_image(tmp_path):
+    for name in ("a_clipped.fits", "b_rot_90.fits", "b.fits", "b_clipped_rot_90.fits", "c_rot_x.fits"):
+        fits.writeto(tmp_path / name, source(1))
+    assert [file.name for file in find_images([tmp_path])] == ["a_clipped", "b", "c_rot_x"]
+    assert (
+        passed_over(search_images([tmp_path]).passed)
+        == "2 files passed over: copies named _clipped or _rot 2"
+    )
+
+
+def test_links_are_followed_each_folder_once_and_broken_ones_are_told(tmp_path):
+    root, other = tmp_path / "images", tmp_path / "other"
+    (root / "sub").mkdir(parents=True)
+    (other / "deep").mkdir(parents=True)
+    fits.writeto(root / "sub" / "a.fits", source(1))
+    fits.writeto(other / "b.fits", source(2))
+    fits.writeto(other / "deep" / "c.fits", source(3))
+    (root / "around").symlink_to(root)  # without end
+    (root / "again").symlink_to(root / "sub")
+    (root / "deep").symlink_to(other / "deep")
+    (root / "outside").symlink_to(other)
+    (other / "back").symlink_to(root)
+    (root / "file.fits").symlink_to(other / "b.fits")
+    (root / "gone.fits").symlink_to("nowhere.fits")
+    (root / "self.fits").symlink_to("self.fits")
+    found = {file.name: file for file in find_images([root])}
+    assert sorted(found) == ["a", "b", "c", "file", "gone", "self"]
+    there = sorted(file.path.resolve() for file in found.values() if file.path.exists())
+    assert there == sorted([root / "sub/a.fits", other / "b.fits", other / "b.fits", other / "deep/c.fits"])
+    assert examine(found["gone"]) == (None, "is a link to nowhere.fits, which is not there")
+    told = {finding.name: finding for finding in check_folder(root)}
+    assert told["gone"].problems == ("is a link to nowhere.fits, which is not there",)
+    assert told["gone"].status == told["self"].status == "set aside"
+
+
+@pytest.mark.parametrize("name", ["a.fits", "a.fits.fz", "a.png", "a.h5", "a.table"])
+def test_what_is_no_regular_file_is_told_not_waited_for(fifo, tmp_path, name):
+    path = fifo(tmp_path / name)
+    (named,) = find_images([path])
+    reason = examine(named)[1]
+    assert "is no regular file but a FIFO, a socket or a device; only regular files are read" in reason
+    if name != "a.table":
+        assert [file.path for file in find_images([tmp_path])] == [path]
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.vot", "a.fits", "a.parquet"])
+def test_a_table_that_is_no_regular_file_is_told(fifo, tmp_path, name):
+    path = fifo(tmp_path / name)
+    assert not is_original(path)
+    for reader in (read_table, partial(read_manifest, labels={})):
+        with pytest.raises(DataError, match=f"{name}: cannot be read.*: is no regular file"):
+            reader(path)
+    with pytest.raises(DataError, match=f"{name}: cannot be read as FITS: is no regular file"):
+        read_fits(path)
 
 
 def test_what_is_absent_says_why():

@@ -14,6 +14,7 @@ from astropy.io import fits
 
 from rgbench.data.catalogue import CLASSES, Flag
 from rgbench.data.own import folder as folders
+from rgbench.data.own.check import check_folder, check_own
 from rgbench.data.own.files import ImageFile, list_images, read_image
 from rgbench.data.own.folder import FolderOptions, load_folder
 from rgbench.data.own.labels import LabelRule
@@ -330,3 +331,45 @@ def test_what_is_measured_stands_in_the_table():
     without = load_folder(MIRROR / "MiraBest_FITS")
     assert np.isnan(without.catalogue.extra["flux_density"]).all(), "the headers tell no beam"
     np.testing.assert_array_equal(without.catalogue.extra["peak"], extra["peak"])
+
+
+def point(path: Path, beam: float, unit: str = "Jy/beam", factor: float = 1.0, told: bool = True) -> None:
+    """Write a point source of 0.1 Jy, seen through a round beam."""
+    y, x = (np.indices((80, 80)) - 39.5) * 1.8
+    pixels = 0.1 * np.exp(-4 * np.log(2) * (x**2 + y**2) / beam**2)
+    pixels += np.random.default_rng(len(path.stem)).normal(0, 1e-4, (80, 80))
+    header = sky(side=80, ra=150 + len(path.stem))
+    header["BUNIT"] = unit
+    if told:
+        header["BMAJ"] = header["BMIN"] = beam / 3600
+    fits.writeto(path, (factor * pixels).astype(np.float32), header)
+
+
+def test_flux_densities_are_by_each_image_s_own_beam_and_unit(tmp_path):
+    point(tmp_path / "a.fits", 5.4)
+    point(tmp_path / "bb.fits", 10.8)
+    point(tmp_path / "ccc.fits", 5.4, "mJy beam-1", 1e3)
+    point(tmp_path / "dddd.fits", 5.4, "K")
+    point(tmp_path / "eeeee.fits", 5.4, told=False)
+    point(tmp_path / "ffffff.fits", 5.4, "")
+    data = load_folder(tmp_path)
+    fluxes = data.catalogue.extra["flux_density"]
+    np.testing.assert_allclose(fluxes, [0.1, 0.1, 0.1, np.nan, np.nan, np.nan], rtol=0.03)
+    unknown = "its flux density is not known"
+    assert data.remarks == (
+        ("dddd", f"BUNIT is 'K', not Jy/beam or Jy/pixel: {unknown}"),
+        ("eeeee", f"the header tells no beam: {unknown}"),
+        ("ffffff", f"BUNIT is missing: {unknown}"),
+    )
+    told = {finding.name: finding.problems for finding in check_folder(tmp_path)}
+    assert told["dddd"] == (f"BUNIT is 'K', not Jy/beam or Jy/pixel: {unknown}",)
+    assert told["a"] == ()
+
+
+def test_what_is_unknown_of_all_flux_densities_is_said_once(tmp_path):
+    point(tmp_path / "a.fits", 5.4, told=False)
+    point(tmp_path / "bb.fits", 5.4, told=False)
+    said = "the headers tell no beam: flux densities are not known"
+    assert load_folder(tmp_path).remarks == (("", said),)
+    assert said in check_own(tmp_path).remarks
+    assert load_folder(tmp_path, options=FolderOptions(beam=5.4)).remarks == ()

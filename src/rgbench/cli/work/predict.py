@@ -15,6 +15,7 @@ from rgbench.cli.progress import progress_bar
 from rgbench.cli.screen import say, warn
 from rgbench.cli.work.data import NAMED
 from rgbench.cli.work.stored import check_model, open_store
+from rgbench.data.own.files import passed_over
 from rgbench.diagnostics.stress import views_of
 from rgbench.errors import SpecError, Stopped
 from rgbench.images.domain import FORBIDDING, words
@@ -23,7 +24,7 @@ from rgbench.measures.prior import parse_shares
 from rgbench.numbers import counted
 from rgbench.runs.classifier import Classifier, check_classifier_path, load_classifier
 from rgbench.runs.classifier_card import card_lines
-from rgbench.runs.classify import Classified, Classifying, check_table_path, write_table
+from rgbench.runs.classify import OWN_TABLE, Classified, Classifying, check_table_path, write_table
 from rgbench.runs.device import choose_device
 from rgbench.runs.export import ExportChoice, classifier_of_run, make_classifier
 from rgbench.runs.reopen import StoredRun
@@ -86,12 +87,15 @@ def predict(paths: Sequence[Path], choice: Choice, table: Table, console: Consol
     if choice.views is not None:
         classifier = classifier.with_views(choice.views)
     work = Classifying(classifier, paths, prior, table.own)
+    work.leave_out_table(table.out)
     result = _run(work, table, console)
     write_table(table.out, result, table.overwrite)
     warn(console, *(f"set aside: {path}: {reason}" for path, reason in result.set_aside))
     _say_trust(result, console)
+    if passed := passed_over(work.passed):
+        say(console, passed)
     _say_counts(result, table.out, console)
-    if result.set_aside:
+    if any(reason != OWN_TABLE for _, reason in result.set_aside):
         sys.exit(SOME_SET_ASIDE)
 
 
@@ -150,10 +154,8 @@ def _run(work: Classifying, table: Table, console: Console) -> Classified:
     except Stopped as stop:
         if work.done:
             write_table(table.out, work.so_far(), table.overwrite)
-            stop.kept = (
-                f"{table.out} has the first {work.done} of {counted(len(work.files), 'image')}, and the others without a class; "
-                "to begin again"
-            )
+            first = f"{table.out} has the first {work.done} of {counted(len(work.files), 'image')}"
+            stop.kept = f"{first}, and the others without a class; to begin again"
             stop.again = ("--overwrite",)
         raise
 

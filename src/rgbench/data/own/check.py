@@ -11,8 +11,18 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rgbench.data.leakage import RADIUS, sky_groups
-from rgbench.data.own.files import MISSING, ImageFile, examine, find_images
-from rgbench.data.own.folder import SCALE_TOLERANCE, commonest, difference, far_off, field_of, offset, placed
+from rgbench.data.own.files import MISSING, ImageFile, examine, passed_over, search_images
+from rgbench.data.own.folder import (
+    SCALE_TOLERANCE,
+    beam_axes,
+    commonest,
+    difference,
+    far_off,
+    field_of,
+    no_flux_density,
+    offset,
+    placed,
+)
 from rgbench.data.own.plan import FolderOptions, Wanted, plan_folder
 from rgbench.errors import DataError
 from rgbench.images.cutout import COPIED
@@ -101,6 +111,8 @@ class _Facts:
     digest: str = ""
     loaded: tuple[tuple[int, ...], float] | None = None
     scale_fault: str = ""
+    unit: str = ""
+    beam: tuple[float, float] = _NOWHERE
     about: dict[str, Any] = field(default_factory=dict)
 
     def finding(self) -> Finding:
@@ -162,13 +174,27 @@ def check_own(
     _name_duplicates(facts)
     if manifest is None:
         _name_homonyms(facts)
+    remarks = _judge_fluxes(facts)
     used = {w.file.place for w in wanted}
     paths = {Path(manifest).resolve()} if manifest is not None else set()
-    others = [f for f in find_images([root]) if f.place not in used and f.path.resolve() not in paths]
+    search = search_images([root])
+    others = [f for f in search.files if f.place not in used and f.path.resolve() not in paths]
+    passed = passed_over({path: kind for path, kind in search.passed.items() if path.resolve() not in paths})
     reason = "in no class folder" if manifest is None else "not in the manifest"
     findings = [*(f.finding() for f in facts), *(_left_out(file, reason) for file in others)]
     offsets = [offset(f.wanted, f.about["position"]) for f in facts if "position" in f.about]
-    return Check(findings, (*plan.remarks, *far_off(offsets), *_near(facts)))
+    notes = [*plan.remarks, *remarks, *far_off(offsets), *_near(facts), *([passed] if passed else [])]
+    return Check(findings, tuple(notes))
+
+
+def _judge_fluxes(facts: list[_Facts]) -> list[str]:
+    """Name the images whose flux density is not known; give what is said of all of them at once."""
+    kept = {f.wanted.name: f for f in facts if not f.aside}
+    said = no_flux_density(list(kept), [f.unit for f in kept.values()], [f.beam for f in kept.values()])
+    for name, remark in said:
+        if name:
+            kept[name].problems.append(remark)
+    return [remark for name, remark in said if not name]
 
 
 def _near(facts: list[_Facts]) -> list[str]:
@@ -216,7 +242,7 @@ def _inspect(w: Wanted, options: FolderOptions) -> _Facts:
         return facts
     _describe(facts, image)
     _judge_pixels(facts, image, reason)
-    _judge_cards(facts, image)
+    _judge_cards(facts, image, options)
     _judge_loading(facts, image, reason, options)
     return facts
 
@@ -248,13 +274,15 @@ def _judge_pixels(facts: _Facts, image: FitsImage, reason: str) -> None:
         facts.problems.append(f"{count} pixels share the highest value: it may be saturated")
 
 
-def _judge_cards(facts: _Facts, image: FitsImage) -> None:
+def _judge_cards(facts: _Facts, image: FitsImage, options: FolderOptions) -> None:
     """Name the cards of scale and beam that are there and are not understood."""
     facts.scale_fault = image.scale_fault
     if image.scale_fault and image.scale_fault != image.position_fault:
         facts.problems.append(f"the header tells no pixel scale: {image.scale_fault}")
     if image.beam_fault:
         facts.problems.append(f"the header tells no beam: {image.beam_fault}")
+    facts.problems += image.remarks
+    facts.unit, facts.beam = image.unit, beam_axes(image, options)
 
 
 def _judge_loading(facts: _Facts, image: FitsImage, reason: str, options: FolderOptions) -> None:

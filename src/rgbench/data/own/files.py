@@ -6,10 +6,11 @@ the same name and the same verdict everywhere.
 
 from __future__ import annotations
 
+import os
 import re
 import warnings
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib import import_module
@@ -19,7 +20,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from rgbench.errors import DataError, SpecError, raise_stop
+from rgbench.errors import DataError, SpecError, check_regular, raise_stop
 from rgbench.escapes import utf8
 from rgbench.images.apart import list_hdf5, read_hdf5
 from rgbench.images.fits import ENDINGS as FITS_ENDINGS
@@ -32,8 +33,12 @@ HDF5_ENDINGS = (".h5", ".hdf5", ".hdf")
 ENDINGS = (*FITS_ENDINGS, ".png", *HDF5_ENDINGS)
 """Endings of image files, in small letters."""
 MISSING = "there is no such file"
-_WRITTEN = re.compile(r"_(rot_\d+|clipped)$")
+_WRITTEN = re.compile(r"(_(rot_\d+|clipped))+$")
 """Files that the 2021 testbed wrote beside its images."""
+_COPY = "copies named _clipped or _rot"
+_ENDING = re.compile(r"(?<=.)\.[a-z]\w{0,9}(\.(gz|bz2|xz|fz|z|zip))?$")
+_KINDS = 8
+"""Kinds of files that are named when files are passed over."""
 
 
 class SetAside(NamedTuple):
@@ -101,27 +106,23 @@ def file_stem(file: Path | str) -> str:
     return utf8(name.removesuffix(ending_of(name)))
 
 
-def find_images(paths: Sequence[Path | str], endings: Sequence[str] = ENDINGS) -> list[ImageFile]:
-    """Find the images of files and folders.
+class Search(NamedTuple):
+    """What was found in files and folders.
 
-    Parameters
+    Attributes
     ----------
-    paths : sequence of path
-        Folders, of which all images are found, in subfolders too, sorted by path; and files, which are taken as
-        named, whatever their ending.
-    endings : sequence of str
-        Endings of the files that are found in folders, and that may hold several images.
+    files : list of ImageFile
+        The images.
+    passed : dict of Path to str
+        Files of folders that were passed over, and of what kind each is; hidden ones are not counted.
+    """
 
-    Returns
-    -------
-    list of ImageFile
-        In the order of the paths. Hidden files of folders, and what the 2021 testbed wrote beside its images, are
-        passed over.
+    files: list[ImageFile]
+    passed: dict[Path, str]
 
-    Raises
-    ------
-    DataError
-        If there is no such file or folder, or it cannot be looked at.
+
+def find_images(paths: Sequence[Path | str], endings: Sequence[str] = ENDINGS) -> list[ImageFile]:
+    """Find the images of files and folders, as `search_images` does, which says what was passed over too.
 
     Examples
     --------
@@ -132,35 +133,125 @@ def find_images(paths: Sequence[Path | str], endings: Sequence[str] = ENDINGS) -
     ...     [file.name for file in find_images([folder])]
     ['a', 'b']
     """
+    return search_images(paths, endings).files
+
+
+def search_images(paths: Sequence[Path | str], endings: Sequence[str] = ENDINGS) -> Search:
+    """Find the images of files and folders.
+
+    Parameters
+    ----------
+    paths : sequence of path
+        Folders, of which all images are found, in subfolders and folders that are linked to too, sorted by path; and
+        files, which are taken as named, whatever their ending.
+    endings : sequence of str
+        Endings of the files that are found in folders, and that may hold several images.
+
+    Returns
+    -------
+    Search
+        The images in the order of the paths. Hidden files of folders, and what the 2021 testbed wrote beside its
+        images, are passed over.
+
+    Raises
+    ------
+    DataError
+        If there is no such file or folder, or it cannot be looked at.
+    """
     found: list[ImageFile] = []
+    passed: dict[Path, str] = {}
     for path in map(Path, [paths] if isinstance(paths, (str, Path)) else paths):
         try:
             if path.is_dir():
-                found += list_images(sorted(path.rglob("*")), endings)
+                within = files_within(path)
+                images = list_images(within, endings)
+                found += images
+                passed |= _passed(within, images, endings)
             elif path.exists():
                 found += list_images([path], endings) or [ImageFile(file_stem(path), path)]
             else:
                 raise DataError(f"{path}: there is no such file or folder")
         except OSError as error:
             raise DataError(f"{path}: cannot be looked at: {error.strerror or error}") from error
-    return found
+    return Search(found, passed)
+
+
+def files_within(folder: Path) -> list[Path]:
+    """List all files of a folder and its subfolders, sorted; links to folders are followed, each folder once."""
+    waiting, seen, found = [folder], set[Path](), []
+    while waiting:
+        for parent, folders, names in os.walk(waiting.pop(0)):
+            here = Path(parent)
+            if here.resolve() in seen:
+                folders.clear()
+                continue
+            seen.add(here.resolve())
+            # After all others: a folder that a link leads to may be on the way without it.
+            waiting += sorted(here / name for name in folders if (here / name).is_symlink())
+            found += [here / name for name in names]
+    return sorted(found)
 
 
 def list_images(paths: Iterable[Path], endings: Sequence[str] = ENDINGS) -> list[ImageFile]:
     """List the images of files, in the files' order; other files, and hidden ones, are passed over.
 
-    An HDF5 file that cannot be listed is given as one image: `read_image` says what is wrong with it.
+    What the 2021 testbed wrote beside an image is passed over where the image is among the files. An HDF5 file that
+    cannot be listed, and a link to nothing, is given as one image: `read_image` says what is wrong with it.
     """
     found: list[ImageFile] = []
-    for path in paths:
-        ending, name = ending_of(path).lower(), file_stem(path)
-        if ending not in endings or path.name.startswith(".") or _WRITTEN.search(name) or not path.is_file():
+    taken = [path for path in paths if _is_image(path, endings)]
+    originals = {(path.parent, file_stem(path)) for path in taken}
+    for path in taken:
+        if _original(path) in originals:
             continue
+        several = ending_of(path).lower() in HDF5_ENDINGS and path.is_file()
         try:
-            found += _list_hdf5(path) if ending in HDF5_ENDINGS else [ImageFile(name, path)]
+            found += _list_hdf5(path) if several else [ImageFile(file_stem(path), path)]
         except DataError:
-            found.append(ImageFile(name, path))
+            found.append(ImageFile(file_stem(path), path))
     return found
+
+
+def passed_over(passed: Mapping[Path, str]) -> str:
+    """Say how many files of folders were passed over, by their kinds; "" for none.
+
+    Examples
+    --------
+    >>> passed_over({Path("a.imfits"): ".imfits", Path("b.txt"): ".txt", Path("c.txt"): ".txt"})
+    '3 files passed over: .txt 2, .imfits 1'
+    """
+    counts = Counter(passed.values()).most_common()
+    if not counts:
+        return ""
+    kinds = [f"{kind} {n}" for kind, n in counts[:_KINDS]]
+    rest = sum(n for _, n in counts[_KINDS:])
+    files = "file" if len(passed) == 1 else "files"
+    return f"{len(passed)} {files} passed over: {', '.join(kinds + [f'others {rest}'] * bool(rest))}"
+
+
+def _is_image(path: Path, endings: Sequence[str]) -> bool:
+    """Tell whether a file is taken for an image, be it none."""
+    return ending_of(path).lower() in endings and not path.name.startswith(".") and not path.is_dir()
+
+
+def _original(path: Path) -> tuple[Path, str] | None:
+    """Give folder and name of the image that the 2021 testbed made a file of, by its name; None for other files."""
+    name = file_stem(path)
+    plain = _WRITTEN.sub("", name)
+    return None if plain == name else (path.parent, plain)
+
+
+def _passed(paths: Iterable[Path], images: Iterable[ImageFile], endings: Sequence[str]) -> dict[Path, str]:
+    """Tell the files that gave no image, and of what kind each is."""
+    taken = {file.path for file in images}
+    rest = (path for path in paths if path not in taken and not path.name.startswith("."))
+    return {path: _COPY if _is_image(path, endings) else _kind(path) for path in rest}
+
+
+def _kind(path: Path) -> str:
+    """Give the ending of a file that is no image, with that of its packing."""
+    found = _ENDING.search(path.name.lower())
+    return utf8(found[0]) if found else "without ending"
 
 
 def by_name(files: Iterable[ImageFile]) -> dict[str, list[ImageFile]]:
@@ -254,11 +345,16 @@ def read_image(file: ImageFile, plane: int | tuple[int, ...] | None = None) -> F
     """
     try:
         there = file.path.exists()
+        check_regular(file.path)
     except OSError as error:
         raise DataError(f"{file.path}: cannot be read: {error.strerror or error}") from error
     if not there:
-        raise DataError(f"{file.path}: {MISSING}")
+        raise DataError(f"{file.path}: {_why_missing(file.path)}")
     return _as_observed(_read(file, plane))
+
+
+def _why_missing(path: Path) -> str:
+    return f"is a link to {utf8(str(path.readlink()))}, which is not there" if path.is_symlink() else MISSING
 
 
 def _as_observed(image: FitsImage) -> FitsImage:

@@ -15,11 +15,12 @@ from rgbench.data.own.angles import distance, position_in_name, separation
 from rgbench.data.own.files import ImageFile, SetAside, examine, scale_of, unknown_scale, wrong_size
 from rgbench.data.own.plan import FolderOptions, Plan, Wanted, plan_folder
 from rgbench.data.own.sources import SourceList
-from rgbench.errors import DataError
+from rgbench.errors import DataError, shown
 from rgbench.escapes import utf8
+from rgbench.images.brightness import read_brightness
 from rgbench.images.cutout import COPIED, TOLERANCE, Cutout, CutoutSpec, cutout
 from rgbench.images.fits import FitsImage
-from rgbench.images.measure import UNITS, Measures, measure_sources
+from rgbench.images.measure import Measures, measure_sources
 from rgbench.images.preprocess import usable
 
 SCALE_TOLERANCE = 0.01
@@ -142,13 +143,14 @@ def _assemble(root: Path, read: _Read, plan: Plan) -> DataSet:
         _extra(plan.sources, np.array([w.row for w in kept])),
     )
     images, card = np.stack(read.images), _card(root, read, order)
-    catalogue = catalogue.with_measures(_measure(images, read, card))
+    catalogue = catalogue.with_measures(_measure(images, read))
     of_all = (*plan.remarks, *far_off(read.offsets))
-    remarks = [*(("", remark) for remark in of_all), *read.remarks]
+    fluxes = no_flux_density([w.name for w in kept], read.units, read.beams)
+    remarks = [*(("", remark) for remark in of_all), *read.remarks, *fluxes]
     return DataSet(card, catalogue, images, set_aside=tuple(read.aside), remarks=tuple(remarks))
 
 
-def _beam(image: FitsImage, options: FolderOptions) -> tuple[float, float]:
+def beam_axes(image: FitsImage, options: FolderOptions) -> tuple[float, float]:
     """Give the axes of the beam in arcsec: those of the header, else as the options say, else NaN."""
     major, minor, _ = image.beam
     if np.isfinite(major) or options.beam is None:
@@ -164,12 +166,49 @@ def _card(root: Path, read: _Read, classes: tuple[str, ...]) -> Card:
     return Card(name=utf8(root.stem) or "folder", title=title, classes=classes, pixel_scale=scale, beam=beam)
 
 
-def _measure(images: NDArray[np.float32], read: _Read, card: Card) -> Measures:
-    """Measure the sources; no flux density where the headers tell no beam, or units that are not one."""
-    units = {unit.strip().lower().replace(" ", "") for unit in read.units}
-    unit = units.pop() if len(units) == 1 else ""
-    known = unit in UNITS or (unit == "jy/pixel" and np.isfinite(card.beam))
-    return measure_sources(images, card.pixel_scale, card.beam, unit if known else "")
+def _measure(images: NDArray[np.float32], read: _Read) -> Measures:
+    """Measure the sources, each by its own unit, beam and pixel scale; no flux density where one is not known."""
+    units = [unit if read_brightness(unit) else "" for unit in read.units]
+    return measure_sources(images, np.array(read.scales), np.array(read.beams), units)
+
+
+def no_flux_density(
+    names: list[str], units: list[str], beams: list[tuple[float, float]]
+) -> list[tuple[str, str]]:
+    """Say of which images of a folder no flux density is known, and why.
+
+    Parameters
+    ----------
+    names, units, beams : list
+        Of each image that is loaded: the name of its source, its BUNIT, and the axes of its beam in arcsec.
+
+    Returns
+    -------
+    list of (str, str)
+        Name and reason. What holds for all images is said once, without a name; nothing is said if no image has a
+        unit.
+
+    Examples
+    --------
+    >>> no_flux_density(["a", "b"], ["K", "Jy/beam"], [(5.4, 5.4)] * 2)
+    [('a', "BUNIT is 'K', not Jy/beam or Jy/pixel: its flux density is not known")]
+    >>> no_flux_density(["a", "b"], ["Jy/beam"] * 2, [(np.nan, np.nan)] * 2)
+    [('', 'the headers tell no beam: flux densities are not known')]
+    """
+    if not any(units):
+        return []
+    faults = [_no_flux(unit, beam) for unit, beam in zip(units, beams, strict=True)]
+    if len(set(faults)) == 1:
+        said = faults[0] if len(faults) == 1 else faults[0].replace("the header tells", "the headers tell")
+        return [("", f"{said}: flux densities are not known")] if said else []
+    return [(n, f"{f}: its flux density is not known") for n, f in zip(names, faults, strict=True) if f]
+
+
+def _no_flux(unit: str, beam: tuple[float, float]) -> str:
+    known = read_brightness(unit)
+    if known is None:
+        return f"BUNIT is {shown(unit)}, not Jy/beam or Jy/pixel" if unit else "BUNIT is missing"
+    return "" if known.per == "pixel" or np.isfinite(beam[0]) else "the header tells no beam"
 
 
 def _extra(sources: SourceList | None, rows: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
@@ -196,7 +235,8 @@ def _read_all(wanted: list[Wanted], image_size: tuple[int, int] | None, options:
     for w in wanted:
         image, reason = examine(w.file, options.plane)
         if image is None or reason:
-            read.aside.append(SetAside(w.name, f"{w.file.place}: {reason}"))
+            taken = () if image is None else image.remarks
+            read.aside.append(SetAside(w.name, f"{w.file.place}: {'; '.join((reason, *taken))}"))
             continue
         read.offsets.append(offset(w, image.centre))
         try:
@@ -215,8 +255,8 @@ def _read_all(wanted: list[Wanted], image_size: tuple[int, int] | None, options:
         read.kept.append(w)
         read.images.append(cut.pixels)
         read.scales.append(cut.scale)
-        read.remarks += [(w.name, remark) for remark in cut.remarks]
-        read.beams.append(_beam(image, options))
+        read.remarks += [(w.name, remark) for remark in (*image.remarks, *cut.remarks)]
+        read.beams.append(beam_axes(image, options))
         read.units.append(image.unit)
     return read
 

@@ -6,7 +6,7 @@ import csv
 import difflib
 from pathlib import Path
 
-from rgbench.errors import DataError
+from rgbench.errors import DataError, check_regular
 
 CLASS_FOLDERS = {"COMP": "Compact", "FRI": "FRI", "FRII": "FRII", "BENT": "Bent"}
 """The class folders of the original, and what the classes are called here."""
@@ -85,6 +85,7 @@ def is_original(path: Path | str, stated: bool = False) -> bool:
     if path.suffix.lower() not in (".csv", ".txt"):
         return False
     try:
+        check_regular(path)
         with path.open(newline="", encoding="utf-8-sig") as file:
             head = next(csv.reader(file), [])
     except (OSError, UnicodeDecodeError, csv.Error):
@@ -94,6 +95,7 @@ def is_original(path: Path | str, stated: bool = False) -> bool:
 
 def _rows(path: Path, width: int) -> list[tuple[int, list[str]]]:
     try:
+        check_regular(path)
         with path.open(newline="", encoding="utf-8-sig") as file:
             lines = list(csv.reader(file))
     except (OSError, UnicodeDecodeError, csv.Error) as error:

@@ -23,6 +23,7 @@ from rgbench.data.own.manifest import CLASS_FOLDERS, FR0, is_original, read_clas
 from rgbench.data.own.sources import SourceColumns, SourceList, check_word, listed_names, read_sources
 from rgbench.errors import DataError, SpecError
 from rgbench.images.cutout import CutoutSpec
+from rgbench.images.limits import check_scale
 from rgbench.numbers import counted
 
 ABOUT = ("image", "source")
@@ -66,8 +67,7 @@ class FolderOptions:
     def __post_init__(self) -> None:
         if self.about not in ABOUT:
             raise SpecError(f"about: {self.about!r} was given; legal are {', '.join(ABOUT)}")
-        if self.pixel_scale is not None and not 0 < self.pixel_scale < float("inf"):
-            raise SpecError(f"pixel scale: {self.pixel_scale!r} was given; it must be above 0 arcsec")
+        check_scale(self.pixel_scale, "pixel scale (--pixel-scale, image_scale)")
 
 
 def parse_plane(text: str | None) -> tuple[int, ...] | None:

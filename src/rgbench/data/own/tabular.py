@@ -24,7 +24,7 @@ from astropy.table import Table
 from numpy.typing import NDArray
 
 from rgbench.data.own.frames import Frame, frame_of_head, frame_of_keys
-from rgbench.errors import DataError, one_line, raise_stop
+from rgbench.errors import DataError, check_regular, one_line, raise_stop
 from rgbench.escapes import from_csv
 from rgbench.images.limits import unpacked
 from rgbench.images.units import units_of
@@ -108,6 +108,7 @@ def read_table(path: Path | str) -> TableContent:
     if ending is None:
         raise DataError(f"{path}: unknown kind of table; legal endings are {', '.join(READERS)}")
     try:
+        check_regular(path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return READERS[ending](path)
