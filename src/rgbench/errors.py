@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rgbench.escapes import visible
 
-HEAD, TAIL = 1400, 400
+HEAD, TAIL = 1200, 600
 """Characters of a longer line of a message that stay: what is wrong stands first, what is legal last."""
 
 

@@ -125,7 +125,7 @@ def test_check_counts_classes_and_says_who_has_no_label(survey, capsys):
 def test_a_run_says_the_same_and_a_study_leaves_out_what_it_names(survey, capsys, monkeypatch):
     monkeypatch.chdir(survey)
     text = (
-        'networks = ["mcrgnet"]\n[data]\npath = "d"\nmanifest = "t.csv"\ncolumns = { label = "kind" }\n'
+        'networks = ["mcrgnet"]\n[data]\nname = "mine"\npath = "d"\nmanifest = "t.csv"\ncolumns = { label = "kind" }\n'
         'split = "becker2021"\n'
     )
     (survey / "s.toml").write_text(text)

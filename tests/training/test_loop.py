@@ -123,7 +123,7 @@ def test_early_stopping_counts_epochs_without_progress():
 
 
 def test_a_diverging_run_ends_with_nan_and_keeps_its_history(tmp_path):
-    _, progress = train(tmp_path, learning_rate=1e30, optimizer="adam")
+    _, progress = train(tmp_path, learning_rate=100.0, optimizer="adam")
     assert len(progress.history["epoch"]) == 4
     assert (
         not np.isfinite(progress.history["validation_loss"][-1])

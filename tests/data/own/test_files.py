@@ -126,7 +126,7 @@ def test_what_is_passed_over_is_counted_by_kind(folder):
     assert passed_over(search_images([folder], [".fits"]).passed).startswith(f"{6 + len(ENDINGS) + 2} files")
     table = folder / "notes.txt"
     table.write_text("name,path,ra,dec\nJ0,J0.fits,10,20\n")
-    assert ".txt" not in str(check_own(folder, table).remarks)
+    assert ".txt" not in check_own(folder, table).remarks[-1]
 
 
 def test_a_copy_of_the_testbed_without_its_original_is_an_image(tmp_path):
