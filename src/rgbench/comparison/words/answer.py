@@ -55,7 +55,7 @@ def ceiling(found: Comparison) -> tuple[str, ...]:
     if metrics().get(found.metric).scale != numbers.PERCENT.name:
         return ()
     if found.ceiling is None:
-        unknown = f"What score wrong labels allow is not known for {found.data}"
+        unknown = f"How many labels of {found.data} are wrong, and so how high a score can be, is not known"
         return (f"{unknown}: no other labels of its sources are at hand.",)
     best = numbers.percent(found.ceiling.ceiling, 0)
     agreement = numbers.percent(found.ceiling.agreement, 0)
