@@ -12,7 +12,9 @@ import sys
 from functools import cache
 from pathlib import Path
 
+import numpy as np
 import pytest
+from astropy.io import fits
 
 import rgbench
 
@@ -112,6 +114,7 @@ def test_a_report_and_a_check_open_no_socket_and_write_what_is_named(tmp_path):
     shutil.copytree(STORE, work / "store")
     (work / "images").mkdir()
     (work / "images" / "a.fits").write_bytes(b"x")
+    fits.writeto(work / "images" / "b.fits", np.random.default_rng(1).normal(size=(20, 20)))
     before = tree(work)
     names = watched(
         tmp_path,

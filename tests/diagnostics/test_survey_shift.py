@@ -173,7 +173,9 @@ def trained(images, tmp_path_factory) -> Store:
         name="shift",
         networks=("mcrgnet",),
         seeds=(1, 2),
-        data=DataSpec(path=str(root / "sky"), split="becker2021", train_size=6, validation_size=2, beam=5.4),
+        data=DataSpec(
+            name="sky", path=str(root / "sky"), split="becker2021", train_size=6, validation_size=2, beam=5.4
+        ),
         images={"field": 64, "size": 64},
         recipe={"epochs": 1, "views": 1, "precision": "float32"},
     )

@@ -149,7 +149,9 @@ def test_the_answer_of_one_network_of_unknown_data_and_of_failed_runs(runs):
     said = compare([good, bad]).words
     assert said[0].endswith(").")
     assert "told apart" not in " ".join(said)
-    assert said[1].startswith("How many labels of mine are wrong, and so how high a score can be, is not known")
+    assert said[1].startswith(
+        "How many labels of mine are wrong, and so how high a score can be, is not known"
+    )
     assert said[2] == "convxpress failed: seed 1 failed: no room."
     assert compare([bad]).words[0] == "No network has learnt anything."
 

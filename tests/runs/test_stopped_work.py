@@ -184,24 +184,24 @@ def test_commands_that_are_killed_at_random_moments_go_on_to_the_same_bits(place
     rng, study = random.Random(seed), str(place / "long.toml")
     calm, store = Store(tmp_path / "calm"), Store(tmp_path / "store")
     run_study(find_study(study), calm)
-    stopped = run_until_done(rng, 8.0, "run", study, "--store", str(store.root))
+    stopped = run_until_done(rng, 3.0, "run", study, "--store", str(store.root))
     alike(calm, store)
     for each in (calm, store):
         subprocess.run([sys.executable, "-m", "rgbench", "stress", "--store", str(each.root)], check=True)
     for run_id in store.run_ids():
         (store.run_path(run_id) / "conditions.parquet").unlink()
-    stopped += run_until_done(rng, 8.0, "stress", "--store", str(store.root))
+    stopped += run_until_done(rng, 3.0, "stress", "--store", str(store.root))
     for run_id in store.run_ids():
         one, other = (s.beside(run_id, "conditions.parquet") for s in (calm, store))
         np.testing.assert_array_equal(one.logits, other.logits)
     out = tmp_path / "classes.csv"
     command = ("predict", str(place / "sky"), "--store", str(store.root), "--out", str(out))
     # A stop may come when the table has just been written, and the next command would refuse to replace it.
-    stopped += run_until_done(rng, 8.0, *command, "--overwrite")
+    stopped += run_until_done(rng, 3.0, *command, "--overwrite")
     rows = list(csv.DictReader(out.read_text().splitlines()))
     assert len(rows) == 24
     assert all(row["class"] for row in rows)
-    stopped += run_until_done(rng, 8.0, "report", "--store", str(store.root))
+    stopped += run_until_done(rng, 3.0, "report", "--store", str(store.root))
     assert (store.root / "report.html").read_text().rstrip().endswith("</html>")
     assert stopped > 4
 
