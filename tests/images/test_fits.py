@@ -370,3 +370,18 @@ def test_the_beam_lies_rightly_where_the_first_axis_is_the_latitude(turn):
     expected = np.degrees(np.arctan2(-(columns - 49.5), rows - 49.5))
     assert (image.beam_on_pixels.angle - expected + 90) % 180 - 90 == pytest.approx(0, abs=0.01)
     assert image.pixel_sides == pytest.approx((1.8, 1.8))
+
+
+@pytest.mark.parametrize(
+    ("cards", "key"), [({"BMAJ": 1e-9}, "BMAJ"), ({"BMAJ": 0.0015, "BMIN": 1e-9}, "BMIN")]
+)
+def test_a_beam_finer_than_a_pixel_is_none(tmp_path, cards, key):
+    """It was convolved to that of training, and flux densities were divided by its area."""
+    header = fits.Header(
+        {"CTYPE1": "RA---SIN", "CTYPE2": "DEC--SIN", "CDELT1": -0.0005, "CDELT2": 0.0005} | cards
+    )
+    fits.writeto(tmp_path / "a.fits", np.ones((20, 20)), header)
+    image = read_fits(tmp_path / "a.fits")
+    assert np.isnan(image.beam.major)
+    assert image.beam_fault.startswith(f"{key} would be a beam of")
+    assert "half of a pixel, 0.9, or more is legal" in image.beam_fault

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import h5py
@@ -125,3 +126,32 @@ def test_stacks_of_pixels_beyond_32_bits_are_refused(tmp_path):
         reason
         == "cannot be read as HDF5: has pixels beyond the range of 32-bit floats, which ends at 3.4e+38"
     )
+
+
+@pytest.mark.parametrize(
+    ("sets", "reason"),
+    [
+        (
+            {"images": STACK.transpose(1, 2, 0), "names": [b"a"] * 4},
+            r"the dataset 'names' has 4 names, and the images have",
+        ),
+        ({"a": STACK[0] * 1j}, "has pixels of type complex64; numbers are needed"),
+        ({"images": STACK, "names": np.zeros(4, [("x", int)])}, "the dataset 'names' of names has the type"),
+    ],
+)
+def test_what_is_no_stack_of_numbers_is_refused(tmp_path, sets, reason):
+    with h5py.File(tmp_path / "odd.h5", "w") as file:
+        for name, values in sets.items():
+            file[name] = values
+    (file,) = find_images([tmp_path / "odd.h5"])
+    assert re.search(reason, examine(file)[1])
+
+
+def test_names_that_are_odd_lose_no_image(tmp_path):
+    with h5py.File(tmp_path / "odd.h5", "w") as file:
+        for i, name in enumerate(("b²", "²", "a1")):
+            file[name] = STACK[i]
+    assert len(find_images([tmp_path / "odd.h5"])) == 3
+    with h5py.File(tmp_path / "latin.h5", "w") as file:
+        file["images"], file["names"] = STACK, np.array([b"a", b"caf\xe9", b"c", b"d"])
+    assert [file.name for file in find_images([tmp_path / "latin.h5"])] == ["a", "caf\\xe9", "c", "d"]

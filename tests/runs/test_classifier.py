@@ -305,6 +305,16 @@ def test_an_array_has_the_probabilities_of_its_file():
     assert (small == classifier.predict(images).argmax(axis=1)).all()
 
 
+def test_what_is_masked_is_not_seen(classifier):
+    images = np.random.default_rng(1).normal(size=(2, 100, 100)).astype(np.float32)
+    images[:, 45:55, 45:55] += 30
+    blank = images.copy()
+    blank[:, 50, 50] = np.nan
+    masked = np.ma.masked_array(np.where(np.isnan(blank), np.float32(1e6), blank), np.isnan(blank))
+    np.testing.assert_array_equal(classifier.predict(masked), classifier.predict(blank))
+    np.testing.assert_array_equal(classifier.predict(list(images)), classifier.predict(images))
+
+
 def test_where_the_table_goes_is_checked_before_the_work(tmp_path):
     (tmp_path / "folder.csv").mkdir()
     for path, why in (

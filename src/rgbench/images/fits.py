@@ -40,6 +40,8 @@ _SAME = 1e-4
 """Share by which pixels in the middle of an image may differ from those at the reference and count as the same."""
 _ROUNDED = 1.001
 """Ratio of the axes of a beam up to which it is round, whichever of them is called the minor one."""
+_LEAST_BEAM = 0.5
+"""Pixels; no image has a finer beam."""
 _WIDEST_BEAM = 3600.0
 """Arcsec, where the size of the image is not known."""
 
@@ -285,6 +287,15 @@ class FitsImage:
             return (
                 NO_BEAM,
                 f"{key} would be a beam of {found.major:.4g} arcsec, if it is in degrees; up to {widest:.4g} are legal",
+                "",
+            )
+        least = _LEAST_BEAM * min(self.pixel_sides)
+        if found.minor < least:
+            key = "BMAJ" if remark or found.minor == found.major else "BMIN"
+            return (
+                NO_BEAM,
+                f"{key} would be a beam of {found.minor:.4g} arcsec, if it is in degrees; half of a pixel, "
+                f"{least:.4g}, or more is legal",
                 "",
             )
         return found, "", remark

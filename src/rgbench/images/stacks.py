@@ -52,7 +52,7 @@ def list_stack(path: Path) -> list[Held]:
         stacks = [name for name, shape in shapes.items() if len(shape) == 3]
         single = [name for name, shape in shapes.items() if len(shape) == 2]
         if len(stacks) == 1 and not single:
-            words = _names(file, shapes, path.name.rpartition(".")[0], shapes[stacks[0]][0])
+            words = _names(file, shapes, path.name.rpartition(".")[0], shapes[stacks[0]])
             return [Held(word, stacks[0], i) for i, word in enumerate(words)]
     if not single or stacks:
         raise DataError(
@@ -75,6 +75,8 @@ def read_stack(path: Path, key: str, index: int, most: int) -> NDArray[np.float3
     """
     with h5py.File(path, "r") as store:
         data = store[key]
+        if data.dtype.kind not in "biuf":
+            raise DataError(f"the dataset {key!r} has pixels of type {data.dtype}; numbers are needed")
         check_pixels(data.shape[1:] if index >= 0 else data.shape, most)
         return as_float32(data[index] if index >= 0 else data[()])
 
@@ -90,17 +92,31 @@ def _shapes(file: h5py.File) -> dict[str, tuple[int, ...]]:
     return found
 
 
-def _names(file: h5py.File, shapes: dict[str, tuple[int, ...]], stem: str, n: int) -> list[str]:
-    found = [
-        key for key, shape in shapes.items() if shape == (n,) and key.rpartition("/")[2].lower() in _NAMES
-    ]
+def _names(
+    file: h5py.File, shapes: dict[str, tuple[int, ...]], stem: str, stack: tuple[int, ...]
+) -> list[str]:
+    n, named = stack[0], [key for key in shapes if key.rpartition("/")[2].lower() in _NAMES]
+    found = [key for key in named if shapes[key] == (n,)]
+    for key in [] if found else named:
+        if shapes[key] in ((stack[1],), (stack[2],)):
+            raise DataError(
+                f"the dataset {key!r} has {shapes[key][0]} names, and the images have the shape {stack}; (n, h, w) is "
+                "legal"
+            )
     if not found:
         return [utf8(f"{stem}_{i}") for i in range(n)]
     if len(found) > 1:
         raise DataError(f"names could be any of the datasets {', '.join(found)}")
+    kind = file[found[0]].dtype
+    if not (kind.kind in "SUiu" or h5py.check_string_dtype(kind)):
+        raise DataError(
+            f"the dataset {found[0]!r} of names has the type {kind}; text or whole numbers are needed"
+        )
     words = file[found[0]][()].tolist()
-    return [word.decode("utf-8") if isinstance(word, bytes) else str(word) for word in words]
+    return [
+        word.decode("utf-8", "backslashreplace") if isinstance(word, bytes) else str(word) for word in words
+    ]
 
 
 def _natural(name: str) -> list[Any]:
-    return [(0, int(word), "") if word.isdigit() else (1, 0, word) for word in re.split(r"(\d+)", name)]
+    return [(0, int(word), "") if word.isdecimal() else (1, 0, word) for word in re.split(r"(\d+)", name)]

@@ -103,7 +103,11 @@ def finite(scores: NDArray[Any], whose: str) -> NDArray[Any]:
 
 
 def _as_array(images: Any) -> NDArray[np.generic]:
-    """Give images as an array; a list of arrays of one shape will do."""
+    """Give images as an array; a list of arrays of one shape will do. What is masked is NaN."""
+    if isinstance(images, np.ma.MaskedArray):
+        return np.where(
+            np.ma.getmaskarray(images), np.float32(np.nan), np.ma.getdata(images).astype(np.float32)
+        )
     try:
         return np.asarray(images)
     except ValueError as error:

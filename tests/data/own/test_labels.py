@@ -72,3 +72,23 @@ def test_an_unknown_label_is_told_with_the_options_and_keys_that_help():
     assert said.startswith("t.csv, row 2 (s1): unknown label 'Hybrid'; ")
     for help in ("--label WORD=CLASS", "labels = {", "--leave-out WORD", "leave_out = ["):
         assert help in said
+
+
+def test_signs_and_points_of_numbers_count_in_labels():
+    """-1, which often means "not classified", was taken for 1."""
+    rule = LabelRule(mapping={"1": "FRII", "-1": "Compact", "1_0": "FRI"})
+    assert [rule.class_of(word) for word in ("1", "-1", "1_0", "10", " 1 ")] == [
+        "FRII",
+        "Compact",
+        "FRI",
+        "",
+        "FRII",
+    ]
+    assert LabelRule(mapping={"1": "FRII"}, unlabelled=("-1",)).class_of("1") == "FRII"
+
+
+def test_one_label_cannot_be_two_classes():
+    with pytest.raises(
+        SpecError, match="'wide tail' and 'WIDE-TAIL' are one label, and mapped to 'Bent' and 'FRI'"
+    ):
+        LabelRule(mapping={"wide tail": "Bent", "WIDE-TAIL": "FRI"})

@@ -442,3 +442,34 @@ def test_numbers_that_no_source_can_have_are_not_known(tmp_path):
         "z: no redshift in 2 rows (the first -9.99); taken as not known",
         "las: no size in 2 rows (the first -99); taken as not known",
     )
+
+
+@pytest.mark.parametrize(("ra", "dec"), [("lii", "bii"), ("SGL", "SGB")])
+def test_frames_that_catalogues_have_names_for(tmp_path, ra, dec):
+    found = of_text(tmp_path, f"name,{ra},{dec}\na,30,60\n", ra=ra, dec=dec)
+    frame = "galactic" if ra == "lii" else "supergalactic"
+    assert found.ra[0] == pytest.approx(SkyCoord(30, 60, unit="deg", frame=frame).icrs.ra.deg)
+
+
+def test_a_frame_that_is_not_read_is_named(tmp_path):
+    with pytest.raises(DataError, match="its positions are in the frame 'ecliptic', as its name says"):
+        of_text(tmp_path, "name,ELON,ELAT\na,30,60\n", ra="ELON", dec="ELAT")
+
+
+def test_a_column_of_equinoxes_counts(tmp_path):
+    found = of_text(tmp_path, "name,ra,dec,equinox\na,45,45,B1950\nb,60,46,B1950\n")
+    expected = SkyCoord([45, 60], [45, 46], unit="deg", frame=FK4(equinox="B1950")).icrs
+    np.testing.assert_allclose(found.ra, expected.ra.deg)
+    assert of_text(tmp_path, "name,ra,dec,equinox\na,45,45,J2000\n").ra[0] == 45
+    with pytest.raises(DataError, match="its rows have the frames B1950, J2000"):
+        of_text(tmp_path, "name,ra,dec,equinox\na,45,45,B1950\nb,60,46,J2000\n")
+
+
+def test_the_name_of_a_size_states_its_unit(tmp_path):
+    assert of_text(tmp_path, "name,LAS_arcmin\na,3.5\n", size="LAS_arcmin").size[0] == pytest.approx(210)
+
+
+def test_python_s_own_spelling_of_numbers_and_far_redshifts_are_none(tmp_path):
+    with pytest.raises(DataError, match="row 1: las is '1_000'"):
+        of_text(tmp_path, "name,las\na,1_000\nb,x\n")
+    assert np.isnan(of_text(tmp_path, "name,z\na,99\nb,0.3\n").redshift[0])

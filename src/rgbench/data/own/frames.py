@@ -23,8 +23,13 @@ _WORDS = {
     "fk4": ("FK4", ""), "b1950": ("FK4", "B1950"), "b1950.0": ("FK4", "B1950"), "1950": ("FK4", "B1950"),
     "galactic": ("galactic", ""), "gal": ("galactic", ""),
 }  # fmt: skip
+_NAMED_OTHER = {
+    "supergalactic": re.compile(r"sg[lb]|supergal(actic)?(_?(l|b|lon|lat))?", re.IGNORECASE),
+    "ecliptic": re.compile(r"e(cl)?_?(lon|lat)|ecl(iptic)?(_?(lon|lat|longitude|latitude))?", re.IGNORECASE),
+}
 _NAMED_GALACTIC = re.compile(
-    r"(gal_?)?(glon|glat|l|b)|gal(actic)?_?(l|b|lon|lat|longitude|latitude)(_?deg)?", re.IGNORECASE
+    r"[lb]ii|(.*_)?gal(actic)?|(gal_?)?(glon|glat|l|b)|gal(actic)?_?(l|b|lon|lat|longitude|latitude)(_?deg)?",
+    re.IGNORECASE,
 )
 _NAMED_1950 = re.compile(r".*[^0-9a-z]?b?1950", re.IGNORECASE)
 _NAMED_2000 = re.compile(r"j?2000|icrs|fk5", re.IGNORECASE)
@@ -73,6 +78,9 @@ def frame_of_name(name: str) -> Frame | None:
     """
     if _NAMED_GALACTIC.fullmatch(name.strip()):
         return Frame("galactic", "", "its name")
+    for system, names in _NAMED_OTHER.items():
+        if names.fullmatch(name.strip()):
+            return Frame(system, "", "its name")
     return Frame("FK4", "B1950", "its name") if _NAMED_1950.fullmatch(name.strip()) else None
 
 

@@ -31,6 +31,9 @@ MOST_COMPARED = 1000
 
 
 def _fold(label: str) -> str:
+    """Give a label as it is compared; signs and points of numbers stay, so that -1 is not 1."""
+    if not any(map(str.isalpha, label)):
+        return label.strip()
     return re.sub(r"[\s_\-]+", "", label).casefold()
 
 
@@ -62,8 +65,13 @@ class LabelRule:
     unlabelled: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        known = self._known()
+        known, first = self._known(), dict[str, str]()
         for label, name in self.mapping.items():
+            other = first.setdefault(_fold(label), label)
+            if _fold(self.mapping[other]) != _fold(name):
+                raise SpecError(
+                    f"labels: {other!r} and {label!r} are one label, and mapped to {self.mapping[other]!r} and {name!r}"
+                )
             if self.classes and _fold(name) not in known:
                 raise SpecError(
                     f"labels: {label!r} is mapped to {name!r}{near(name, self.classes)}; "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from rgbench.data.own.angles import NOTHING, name_of_position, parse_positions, to_degrees
 from rgbench.data.own.files import file_stem
-from rgbench.data.own.frames import Frame, frame_of_name, to_icrs
+from rgbench.data.own.frames import Frame, frame_of_keys, frame_of_name, to_icrs
 from rgbench.data.own.labels import LabelRule, near, read_labels
 from rgbench.data.own.tabular import Column, read_table
 from rgbench.errors import DataError, SpecError
@@ -49,13 +49,15 @@ LESS_USUAL = (
     "galaxy_name", "target", "target_id", "target_name", "objid",
 )  # fmt: skip
 """Names of columns of names, where none has a name of `ALIASES` and none is a path: a table may hold both."""
-LEAST_REDSHIFT = -0.01
-"""Below it a number stands for "not known": no source comes nearer by 1 % of the speed of light."""
+LEAST_REDSHIFT, MOST_REDSHIFT = -0.01, 20.0
+"""Beyond them a number stands for "not known", as 99: no source comes nearer by 1 % of the speed of light."""
 _LIKE_POSITIONS = re.compile(
     r"_?(ra|de|dec|raj|dej|r\.?a\.?|decl?\.?|glon|glat|elon|elat|gal_?[lb]|[lb]|alpha|delta|.*\.(ra|dec|l|b))"
     r"(-|[hmsd]|_?[bj]?\d{4}|_?(hms|dms|deg|hours?))?"
 )
 _IN_HOURS = re.compile(r"ra_?(h|hr|hrs|hours?)", re.IGNORECASE)
+_MINUTES = re.compile(r"ra_?(m|mn|min|mins|minutes?)", re.IGNORECASE)
+_ANGLE_IN_NAME = re.compile(r".*_(arcsec|arcmin|deg)", re.IGNORECASE)
 LONGEST_NAME = 255
 """Bytes of a file name, or of a folder's, that file systems hold."""
 LISTED = 30
@@ -203,7 +205,9 @@ def read_sources(
     unnamed = "" if used.name or used.path else _unnamed(path, list(table), extra)
     unplaced = "" if used.ra or used.position else _unplaced(path, list(extra))
     redshift, size = _numbers(path, table, used.redshift, n), _numbers(path, table, used.size, n, "arcsec")
-    redshift, far = _known(redshift, redshift >= LEAST_REDSHIFT, f"{used.redshift}: no redshift")
+    redshift, far = _known(
+        redshift, (redshift >= LEAST_REDSHIFT) & (redshift < MOST_REDSHIFT), f"{used.redshift}: no redshift"
+    )
     size, small = _known(size, size > 0, f"{used.size}: no size")
     return SourceList(
         name,
@@ -349,11 +353,28 @@ def _positions(
     return (ra, dec, "") if frame is None else to_icrs(str(path), names, frame, ra, dec)
 
 
+def _stated_by_rows(path: Path, table: dict[str, Column]) -> Frame | None:
+    """Give the frame of a column of equinoxes; `DataError` if its rows have several."""
+    column = next((table[name] for name in table if name.strip().casefold() in ("equinox", "radesys")), None)
+    if column is None:
+        return None
+    found = sorted({str(value).strip() for value in column.values.tolist()} - {"", "nan"})
+    if len(found) > 1:
+        raise DataError(
+            f"{path}: its rows have the frames {', '.join(found[:3])}; positions of one frame are needed"
+        )
+    if not found or found[0].casefold().lstrip("j") in ("2000", "2000.0", "icrs", "fk5"):
+        return None
+    letters = found[0].casefold() in ("fk4", "fk4-no-e", "galactic")
+    frame = frame_of_keys(found[0], "") if letters else frame_of_keys("", found[0])
+    return None if frame is None else frame._replace(place="a column of the table")
+
+
 def _unit(path: Path, table: dict[str, Column], name: str) -> str:
     """Give the unit of a column of angles: as the table has it, else hours where its name ends in them."""
     if not _IN_HOURS.fullmatch(name.strip()):
         return table[name].unit
-    minutes = next((other for other in table if other.strip().casefold() in ("ram", "ra_m")), "")
+    minutes = next((other for other in table if _MINUTES.fullmatch(other.strip())), "")
     if minutes:
         raise SpecError(
             f"{path}: {name} and {minutes} are parts of one angle; make one column of them, as 12:30:49.4"
@@ -368,6 +389,8 @@ def _one_frame(path: Path, table: dict[str, Column], names: tuple[str, ...]) -> 
     """
     frames = {name: table[name].frame or frame_of_name(name) for name in names}
     first = frames[names[0]]
+    if not any(frames.values()) and (stated := _stated_by_rows(path, table)) is not None:
+        return stated
     for name, frame in frames.items():
         if str(frame or "") != str(first or ""):
             raise DataError(
@@ -467,6 +490,8 @@ def _numbers(
     if not name:
         return np.full(n, np.nan)
     column = _flat(path, table, name)
+    if unit and not column.unit and (stated := _ANGLE_IN_NAME.fullmatch(name.strip())):
+        column = replace(column, unit=stated[1].lower())
     values = column.values
     if values.dtype.kind not in "biuf":
         values = np.array([_number(path, name, row, word) for row, word in enumerate(values.tolist())])
@@ -478,6 +503,8 @@ def _number(path: Path, name: str, row: int, word: Any) -> float:
     if word.casefold() in NOTHING:
         return float("nan")
     try:
+        if "_" in word:  # which Python takes for a number
+            raise ValueError(word)
         return float(word)
     except ValueError:
         raise DataError(f"{path}, row {row + 1}: {name} is {word!r}; a number or nothing is needed") from None
