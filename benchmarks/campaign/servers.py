@@ -17,7 +17,8 @@ import numpy as np
 
 from benchmarks.campaign.ledger import Ledger
 from benchmarks.campaign.trials import Verdict, _judge_message, _signature
-from rgbench.data.public.fetch import PublicFile, RetryPolicy, locate
+from rgbench.data.public.fetch import PublicFile, locate
+from rgbench.data.public.patience import RetryPolicy
 from rgbench.errors import RgbenchError
 
 CONTENT = np.random.default_rng(0).bytes(100_000)

@@ -71,7 +71,9 @@ def read_stack(path: Path, key: str, index: int, most: int) -> NDArray[np.float3
     Raises
     ------
     OSError
-        If it has more.
+        If it has more, or pixels beyond 32-bit floats.
+    DataError
+        If its pixels are no numbers. It names no file.
     """
     with h5py.File(path, "r") as store:
         data = store[key]

@@ -202,6 +202,15 @@ class Classifying:
 
     Takes what `classify_files` takes, and raises what it raises.
 
+    Attributes
+    ----------
+    files : list of ImageFile
+        The files, in the order in which they are looked at.
+    passed : dict of Path to str
+        Files of folders that are passed over, and their kind.
+    done : int
+        How many files were looked at.
+
     Examples
     --------
     >>> from tempfile import TemporaryDirectory
@@ -227,12 +236,8 @@ class Classifying:
         self.files, self.passed = search_images(paths, FITS_ENDINGS)
         self._paths = paths
         self._check_files()
+        self.done = 0
         self._parts: list[_Part] = []
-
-    @property
-    def done(self) -> int:
-        """Files that were looked at."""
-        return sum(len(part.rows) + len(part.aside) for part in self._parts)
 
     def leave_out_table(self, path: Path) -> None:
         """Leave out of the files a table that is to be replaced.
@@ -263,7 +268,9 @@ class Classifying:
     def run(self, told: Callable[[int, int], None] = lambda done, total: None) -> Classified:
         """Classify all files; `told` is given the files looked at and the files in all, again and again."""
         while self.done < len(self.files):
-            self._parts.append(self._part(self.files[self.done : self.done + CHUNK]))
+            files = self.files[self.done : self.done + CHUNK]
+            self._parts.append(self._part(files))
+            self.done += len(files)
             told(self.done, len(self.files))
         result = self.so_far()
         if not result.path:

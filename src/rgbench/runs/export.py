@@ -162,8 +162,7 @@ def training_shares(run: StoredRun) -> tuple[float, ...] | None:
 
     None if a class has no training source: then no share of it can be assumed.
     """
-    k = len(run.classes)
-    counts = np.bincount(run.dataset.catalogue.label[run.side("train")], minlength=k)
+    k, counts = len(run.classes), _training_counts(run)
     if not counts.all():
         return None
     return (1 / k,) * k if run.spec.recipe.class_weights else tuple((counts / counts.sum()).tolist())
@@ -172,7 +171,7 @@ def training_shares(run: StoredRun) -> tuple[float, ...] | None:
 def _shares_of_record(run: StoredRun) -> tuple[float, ...] | None:
     """Give the shares without the data: equal ones, of weighted classes that were all tested; None if it cannot."""
     tested, k = run.record.predictions, len(run.classes)
-    known = tested is not None and len(np.unique(tested.label)) == k
+    known = tested is not None and len(np.unique(tested.label[tested.label >= 0])) == k
     return (1 / k,) * k if known and run.spec.recipe.class_weights else None
 
 
@@ -193,8 +192,12 @@ def without(lacking: Sequence[str], how: str) -> str:
 
 def _lacking(run: StoredRun) -> list[str]:
     """Give the classes that have no training source."""
-    counts = np.bincount(run.dataset.catalogue.label[run.side("train")], minlength=len(run.classes))
-    return [name for name, n in zip(run.classes, counts.tolist(), strict=True) if not n]
+    return [name for name, n in zip(run.classes, _training_counts(run).tolist(), strict=True) if not n]
+
+
+def _training_counts(run: StoredRun) -> NDArray[np.int64]:
+    """Count the training sources of each class."""
+    return np.bincount(run.dataset.catalogue.label[run.side("train")], minlength=len(run.classes))
 
 
 def measured_domain(dataset: DataSet, rows: NDArray[np.int64], spec: RunSpec) -> Domain:

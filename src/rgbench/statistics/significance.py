@@ -143,7 +143,7 @@ def excludes_zero(low: float, high: float) -> bool:
     >>> excludes_zero(0.1, 0.2), excludes_zero(-0.1, 0.2), excludes_zero(float("nan"), float("nan"))
     (True, False, False)
     """
-    return low > 0 or high < 0
+    return not (isnan(low) or isnan(high)) and not low <= 0 <= high
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

@@ -29,13 +29,13 @@ from hypothesis import strategies as st
 from rgbench.data.public import fetch
 from rgbench.data.public.fetch import (
     PublicFile,
-    RetryPolicy,
     cache_folder,
     check_recorded,
     locate,
     sha256_of,
     where,
 )
+from rgbench.data.public.patience import RetryPolicy
 from rgbench.errors import ChecksumError, DataError
 
 CONTENT = np.random.default_rng(0).bytes(300_000)

@@ -189,12 +189,13 @@ def check_own(
 
 def _judge_fluxes(facts: list[_Facts]) -> list[str]:
     """Name the images whose flux density is not known; give what is said of all of them at once."""
-    kept = {f.wanted.name: f for f in facts if not f.aside}
+    # By their places: names may stand there twice.
+    kept = {f.wanted.file.place: f for f in facts if not f.aside}
     said = no_flux_density(list(kept), [f.unit for f in kept.values()], [f.beam for f in kept.values()])
-    for name, remark in said:
-        if name:
-            kept[name].problems.append(remark)
-    return [remark for name, remark in said if not name]
+    for place, remark in said:
+        if place:
+            kept[place].problems.append(remark)
+    return [remark for place, remark in said if not place]
 
 
 def _near(facts: list[_Facts]) -> list[str]:

@@ -28,6 +28,7 @@ from rgbench.images.fits import FitsImage, read_fits
 from rgbench.images.limits import check_pixels
 from rgbench.images.observed import unobserved
 from rgbench.images.preprocess import usable
+from rgbench.numbers import counted
 
 HDF5_ENDINGS = (".h5", ".hdf5", ".hdf")
 ENDINGS = (*FITS_ENDINGS, ".png", *HDF5_ENDINGS)
@@ -225,8 +226,7 @@ def passed_over(passed: Mapping[Path, str]) -> str:
         return ""
     kinds = [f"{kind} {n}" for kind, n in counts[:_KINDS]]
     rest = sum(n for _, n in counts[_KINDS:])
-    files = "file" if len(passed) == 1 else "files"
-    return f"{len(passed)} {files} passed over: {', '.join(kinds + [f'others {rest}'] * bool(rest))}"
+    return f"{counted(len(passed), 'file')} passed over: {', '.join(kinds + [f'others {rest}'] * bool(rest))}"
 
 
 def _is_image(path: Path, endings: Sequence[str]) -> bool:

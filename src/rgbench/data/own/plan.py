@@ -20,7 +20,8 @@ from rgbench.data.own.files import (
 )
 from rgbench.data.own.labels import LabelRule
 from rgbench.data.own.manifest import CLASS_FOLDERS, FR0, is_original, read_class_labels, read_manifest
-from rgbench.data.own.sources import SourceColumns, SourceList, check_word, listed_names, read_sources
+from rgbench.data.own.sources import SourceColumns, SourceList, check_word, read_sources
+from rgbench.data.own.tabular import listed_names
 from rgbench.errors import DataError, SpecError
 from rgbench.images.cutout import CutoutSpec
 from rgbench.images.limits import check_scale
@@ -159,9 +160,9 @@ def _of_labels(manifest: Path, sources: SourceList, asked: SourceColumns) -> Ite
     """Say which sources of a table have no label: those that were to be left out, and those of empty cells."""
     if not sources.columns.label:
         if asked.label is None:
+            among = f" among {listed_names(list(sources.extra))}" if sources.extra else ""
             yield (
-                f"{manifest}: no column of labels was found among {listed_names(list(sources.extra))}, so no source "
-                "has a class. Say which it is: --column label=COLUMN, in a study columns = { label = 'COLUMN' }"
+                f"{manifest}: no column of labels was found{among}, so no source has a class. Say which it is: --column label=COLUMN, in a study columns = { label = 'COLUMN' }"
             )
         return
     for word, number in sources.left_out.items():

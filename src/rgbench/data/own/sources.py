@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rgbench.data.own.angles import NOTHING, name_of_position, parse_positions, to_degrees
+from rgbench.data.own.angles import NOTHING, name_of_position
 from rgbench.data.own.files import file_stem
-from rgbench.data.own.frames import Frame, frame_of_keys, frame_of_name, to_icrs
 from rgbench.data.own.labels import LabelRule, near, read_labels
-from rgbench.data.own.tabular import Column, read_table
+from rgbench.data.own.positions import read_positions, unplaced
+from rgbench.data.own.tabular import Column, listed_names, read_table
 from rgbench.errors import DataError, SpecError
 from rgbench.numbers import counted
 
@@ -51,17 +51,9 @@ LESS_USUAL = (
 """Names of columns of names, where none has a name of `ALIASES` and none is a path: a table may hold both."""
 LEAST_REDSHIFT, MOST_REDSHIFT = -0.01, 20.0
 """Beyond them a number stands for "not known", as 99: no source comes nearer by 1 % of the speed of light."""
-_LIKE_POSITIONS = re.compile(
-    r"_?(ra|de|dec|raj|dej|r\.?a\.?|decl?\.?|glon|glat|elon|elat|gal_?[lb]|[lb]|alpha|delta|.*\.(ra|dec|l|b))"
-    r"(-|[hmsd]|_?[bj]?\d{4}|_?(hms|dms|deg|hours?))?"
-)
-_IN_HOURS = re.compile(r"ra_?(h|hr|hrs|hours?)", re.IGNORECASE)
-_MINUTES = re.compile(r"ra_?(m|mn|min|mins|minutes?)", re.IGNORECASE)
 _ANGLE_IN_NAME = re.compile(r".*_(arcsec|arcmin|deg)", re.IGNORECASE)
 LONGEST_NAME = 255
 """Bytes of a file name, or of a folder's, that file systems hold."""
-LISTED = 30
-"""Columns that a message lists at most."""
 
 
 @dataclass(frozen=True)
@@ -196,14 +188,15 @@ def read_sources(
     if n == 0:
         raise DataError(f"{path}: holds no source; a head of column names and rows are needed")
     used = find_columns(path, list(table), columns or SourceColumns())
-    ra, dec, turned = _positions(path, table, used, n)
+    placed = [used.position] if used.position else [name for name in (used.ra, used.dec) if name]
+    ra, dec, turned = read_positions(path, table, placed, n)
     files = _as_written(path, table, used.path, n)
     name = _names(path, _as_written(path, table, used.name, n), files, ra, dec)
     label, left_out = read_labels(path, _texts(path, table, used.label, n), name, labels or LabelRule())
     taken = {getattr(used, entry.name) for entry in fields(used)}
     extra = {key: column.values for key, column in table.items() if key not in taken}
     unnamed = "" if used.name or used.path else _unnamed(path, list(table), extra)
-    unplaced = "" if used.ra or used.position else _unplaced(path, list(extra))
+    looks_placed = "" if placed else unplaced(path, list(extra))
     redshift, size = _numbers(path, table, used.redshift, n), _numbers(path, table, used.size, n, "arcsec")
     redshift, far = _known(
         redshift, (redshift >= LEAST_REDSHIFT) & (redshift < MOST_REDSHIFT), f"{used.redshift}: no redshift"
@@ -219,20 +212,8 @@ def read_sources(
         size,
         extra,
         used,
-        (*remarks, *(remark for remark in (unnamed, unplaced, turned, far, small) if remark)),
+        (*remarks, *(remark for remark in (unnamed, looks_placed, turned, far, small) if remark)),
         left_out,
-    )
-
-
-def _unplaced(path: Path, others: Sequence[str]) -> str:
-    """Say which columns look like positions where none was read as one; "" if none does."""
-    like = [name for name in others if _LIKE_POSITIONS.fullmatch(name.strip().casefold())]
-    if not like:
-        return ""
-    return (
-        f"{path}: no position is read, though {listed_names(like)} look like one: positions are one column of RA and "
-        "one of Dec, ICRS unless the table states another frame. Make them, or say which they are: --column ra=NAME "
-        "--column dec=NAME, in a study columns = { ra = 'NAME', dec = 'NAME' }"
     )
 
 
@@ -320,84 +301,6 @@ def _found(path: Path, alike: list[str], key: str) -> str:
     if len(alike) > 1:
         raise SpecError(f"{path}: {key} could be any of the columns {listed_names(alike)}: map one of them")
     return alike[0] if alike else ""
-
-
-def listed_names(names: list[str]) -> str:
-    """Join the names of columns, of very many the first."""
-    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
-    return ", ".join(names[:LISTED]) + more
-
-
-def _positions(
-    path: Path, table: dict[str, Column], used: SourceColumns, n: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64], str]:
-    """Give RA and Dec, degrees, ICRS, and what was done to them, "" for nothing."""
-    names = tuple(name for name in (used.position, used.ra, used.dec) if name)
-    if used.position:
-        where, column = f"{path}: {used.position}", table[used.position]
-        ra, dec = parse_positions(where, column.values, column.unit)
-    elif used.ra and used.dec:
-        ra, dec = (
-            to_degrees(f"{path}: {name}", table[name].values, _unit(path, table, name), axis)
-            for name, axis in ((used.ra, "ra"), (used.dec, "dec"))
-        )
-    else:
-        return np.full(n, np.nan), np.full(n, np.nan), ""
-    half = np.isfinite(ra) != np.isfinite(dec)
-    if half.any():
-        row = int(np.argmax(half))
-        raise DataError(
-            f"{path}, row {row + 1}: has RA {ra[row]} and Dec {dec[row]}; both or neither are needed"
-        )
-    frame = _one_frame(path, table, names)
-    return (ra, dec, "") if frame is None else to_icrs(str(path), names, frame, ra, dec)
-
-
-def _stated_by_rows(path: Path, table: dict[str, Column]) -> Frame | None:
-    """Give the frame of a column of equinoxes; `DataError` if its rows have several."""
-    column = next((table[name] for name in table if name.strip().casefold() in ("equinox", "radesys")), None)
-    if column is None:
-        return None
-    found = sorted({str(value).strip() for value in column.values.tolist()} - {"", "nan"})
-    if len(found) > 1:
-        raise DataError(
-            f"{path}: its rows have the frames {', '.join(found[:3])}; positions of one frame are needed"
-        )
-    if not found or found[0].casefold().lstrip("j") in ("2000", "2000.0", "icrs", "fk5"):
-        return None
-    letters = found[0].casefold() in ("fk4", "fk4-no-e", "galactic")
-    frame = frame_of_keys(found[0], "") if letters else frame_of_keys("", found[0])
-    return None if frame is None else frame._replace(place="a column of the table")
-
-
-def _unit(path: Path, table: dict[str, Column], name: str) -> str:
-    """Give the unit of a column of angles: as the table has it, else hours where its name ends in them."""
-    if not _IN_HOURS.fullmatch(name.strip()):
-        return table[name].unit
-    minutes = next((other for other in table if _MINUTES.fullmatch(other.strip())), "")
-    if minutes:
-        raise SpecError(
-            f"{path}: {name} and {minutes} are parts of one angle; make one column of them, as 12:30:49.4"
-        )
-    return table[name].unit or "hour"
-
-
-def _one_frame(path: Path, table: dict[str, Column], names: tuple[str, ...]) -> Frame | None:
-    """Give the frame of the columns of the positions, as the table or their names state it.
-
-    `DataError` if they have several.
-    """
-    frames = {name: table[name].frame or frame_of_name(name) for name in names}
-    first = frames[names[0]]
-    if not any(frames.values()) and (stated := _stated_by_rows(path, table)) is not None:
-        return stated
-    for name, frame in frames.items():
-        if str(frame or "") != str(first or ""):
-            raise DataError(
-                f"{path}: {names[0]} is in the frame {str(first or 'ICRS')!r}, {name} in {str(frame or 'ICRS')!r}; one "
-                "is needed"
-            )
-    return first
 
 
 def _texts(path: Path, table: dict[str, Column], name: str | None, n: int) -> NDArray[Any]:

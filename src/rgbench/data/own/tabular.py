@@ -36,6 +36,10 @@ _EXACT_DIGITS = 15
 """Digits of a whole number that a float64 always holds."""
 
 
+LISTED = 30
+"""Columns that a message lists at most."""
+
+
 @dataclass(frozen=True, eq=False)
 class Column:
     """Values of a column and its unit as written, empty if it has none.
@@ -386,6 +390,12 @@ def _parquet(path: Path) -> TableContent:
             written = np.array(["" if value is None else str(value) for value in chunks.to_pylist()])
         columns[entry.name] = Column(_native(values, mask), unit, None, written)
     return TableContent(columns)
+
+
+def listed_names(names: list[str]) -> str:
+    """Join the names of columns, of very many the first."""
+    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
+    return ", ".join(names[:LISTED]) + more
 
 
 READERS: dict[str, Callable[[Path], TableContent]] = {

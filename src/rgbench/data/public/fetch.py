@@ -22,7 +22,7 @@ import shutil
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -32,7 +32,7 @@ from typing import Any
 
 from filelock import FileLock
 
-from rgbench.data.public.patience import retry_after
+from rgbench.data.public.patience import Progress, RetryPolicy, Watch, retry_after
 from rgbench.errors import ChecksumError, DataError, one_line
 
 BLOCK = 1 << 16
@@ -42,9 +42,6 @@ _LARGEST = 16 << 30
 """Bytes of a file whose length the server does not tell, beyond which it is given up; no public file has half of it."""
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-\d{1,18}/(\d{1,18}|\*)", re.ASCII)
 _RECORD = re.compile(r"([0-9a-f]{64})\b", re.ASCII)
-
-Progress = Callable[[int, int], None]
-"""Called with the bytes had and the bytes in all, 0 if the server does not tell."""
 
 
 @dataclass(frozen=True)
@@ -60,39 +57,6 @@ class PublicFile:
     url: str
     sha256: str
     package: str = ""
-
-
-@dataclass(frozen=True)
-class RetryPolicy:
-    """How often a download is tried, and how long is waited in between.
-
-    Attributes
-    ----------
-    attempts : int
-        Times that a file is asked for; each goes on where the one before broke off.
-    first_wait, longest_wait : float
-        Seconds before the second attempt, doubled before each further one up to the longest. A server that
-        names a time (Retry-After) is given it; one that asks for more than the longest is not asked again.
-    timeout : float
-        Seconds without a byte after which an attempt is given up.
-    slowest : float
-        Bytes per second, in each `timeout` seconds, below which an attempt is given up.
-
-    Examples
-    --------
-    >>> RetryPolicy(attempts=6, first_wait=1.0, longest_wait=5.0).waits()
-    [1.0, 2.0, 4.0, 5.0, 5.0]
-    """
-
-    attempts: int = 5
-    first_wait: float = 0.5
-    longest_wait: float = 120.0
-    timeout: float = 30.0
-    slowest: float = 100.0
-
-    def waits(self) -> list[float]:
-        """Give the seconds between attempts, if the server names none."""
-        return [min(self.first_wait * 2**n, self.longest_wait) for n in range(self.attempts - 1)]
 
 
 def locate(
@@ -352,25 +316,7 @@ def _attempt(file: PublicFile, part: Path, progress: Progress, retry: RetryPolic
         raise _Final(f"an address that is none: {error}") from error
     else:
         with answer:
-            _receive(answer, file, part, _Watch(progress, retry))
-
-
-class _Watch:
-    """Tells a progress, and gives a server up that sends next to nothing; one that sends nothing times out."""
-
-    def __init__(self, progress: Progress, retry: RetryPolicy) -> None:
-        self._progress, self._retry = progress, retry
-        self._since, self._had = time.monotonic(), 0
-
-    def __call__(self, have: int, total: int) -> None:
-        """Take note of the bytes had; raise `OSError` if too few came in the last while."""
-        self._progress(have, total)
-        now, came = time.monotonic(), have - self._had
-        if now - self._since < self._retry.timeout:
-            return
-        if came < self._retry.slowest * (now - self._since):
-            raise OSError(f"only {came} bytes came in {now - self._since:.0f} s")
-        self._since, self._had = now, have
+            _receive(answer, file, part, Watch(progress, retry))
 
 
 def _state(file: PublicFile, part: Path) -> tuple[int, str]:
