@@ -162,7 +162,8 @@ def _of_labels(manifest: Path, sources: SourceList, asked: SourceColumns) -> Ite
         if asked.label is None:
             among = f" among {listed_names(list(sources.extra))}" if sources.extra else ""
             yield (
-                f"{manifest}: no column of labels was found{among}, so no source has a class. Say which it is: --column label=COLUMN, in a study columns = { label = 'COLUMN' }"
+                f"{manifest}: no column of labels was found{among}, so no source has a class. Say which it is: "
+                "--column label=COLUMN, in a study columns = { label = 'COLUMN' }"
             )
         return
     for word, number in sources.left_out.items():
