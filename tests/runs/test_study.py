@@ -144,6 +144,18 @@ def start(study: Study, store: Path) -> subprocess.Popen[bytes]:
     )
 
 
+def test_a_damaged_run_of_the_study_is_told_with_the_way_out(tmp_path, study):
+    store = Store(tmp_path / "store")
+    dataset = load_dataset(study.data)
+    first = plan_study(study, dataset, store).runs[0].run_id
+    (store.run_path(first)).mkdir(parents=True)
+    (store.run_path(first) / "run.json").write_text('{"a"')
+    with pytest.raises(
+        StoreError, match=f"{first}/run.json: cannot be read: .* delete the folder .*{first} and give"
+    ):
+        plan_study(study, dataset, store)
+
+
 @pytest.mark.slow
 def test_a_killed_run_resumes_to_the_same_predictions(tmp_path, study):
     study = study.model_copy(update={"recipe": {"epochs": 12, "learning_rate": 2e-3}})

@@ -12,7 +12,7 @@ import torch
 
 from rgbench.data.catalogue import DataSet
 from rgbench.data.load import load_dataset
-from rgbench.errors import SpecError
+from rgbench.errors import SpecError, StoreError
 from rgbench.runs.check import canonical_study, check_images, check_sides, check_study, describe_run
 from rgbench.runs.device import check_device
 from rgbench.runs.execute import Bench, execute
@@ -59,6 +59,8 @@ def plan_study(study: Study, dataset: DataSet, store: Store) -> Plan:
     DataError
         If no source is left to train on, to validate on or to test on, or one has no votes that is to be trained on
         them.
+    StoreError
+        If one of the runs is in the store and damaged: the message says how it is computed again.
     """
     canonical = check_study(study, data=False)
     rows, columns = dataset.images.shape[1:]
@@ -77,8 +79,16 @@ def plan_study(study: Study, dataset: DataSet, store: Store) -> Plan:
         facts = describe_run(spec, len(dataset.classes))
         images[spec.run_id] = len(split.indices("train")) * _views(spec)
         work[spec.run_id] = (facts["macs"] + _OVERHEAD_MACS) * spec.recipe.batch_size
-    done = frozenset(spec.run_id for spec in runs if store.is_complete(spec.run_id))
+    done = frozenset(spec.run_id for spec in runs if _is_complete(store, spec.run_id))
     return Plan(tuple(runs), done, images, work)
+
+
+def _is_complete(store: Store, run_id: str) -> bool:
+    """Tell whether a run is in the store; of a damaged one say how it is computed again."""
+    try:
+        return store.is_complete(run_id)
+    except StoreError as error:
+        raise StoreError(f"{error}. {store.anew(run_id)}") from error
 
 
 def _with_same_steps(spec: RunSpec, dataset: DataSet) -> RunSpec:

@@ -313,10 +313,11 @@ class Store:
 
     def left_out(self, run_id: str, error: Exception) -> str:
         """Say that a run is left out, why, and how it is computed again."""
-        return (
-            f"Run {run_id} is left out: {error}. To compute it again, delete the folder {self.run_path(run_id)} and "
-            "give the command again that made it."
-        )
+        return f"Run {run_id} is left out: {error}. {self.anew(run_id)} that made it."
+
+    def anew(self, run_id: str) -> str:
+        """Say how a damaged run is computed again, up to which command it is."""
+        return f"To compute it again, delete the folder {self.run_path(run_id)} and give the command again"
 
     def beside(self, run_id: str, file: str) -> Predictions | None:
         """Read a table that was added to a run later; None if it is not there.
