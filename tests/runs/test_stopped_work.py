@@ -8,6 +8,7 @@ import random
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -87,6 +88,21 @@ def alike(one: Store, other: Store) -> None:
         assert not list(other.run_path(run_id).glob(".tmp-*"))
 
 
+def heed_stops() -> None:
+    """Tests that a shell runs in the background, or under ``nohup``, are started to ignore some of the signals."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
+@pytest.fixture(autouse=True)
+def _heeded() -> Iterator[None]:
+    before = [(number, signal.getsignal(number)) for number in STOPS[:3]]
+    heed_stops()
+    yield
+    for number, handler in before:
+        signal.signal(number, handler)
+
+
 class StopAtWrite:
     """Send a signal in the midst of the n-th file that is written."""
 
@@ -144,18 +160,13 @@ def test_conditions_that_were_computed_are_kept(place, tmp_path, monkeypatch):
 # --- commands as processes of their own ------------------------------------------------------------------
 
 
-def heed_interrupts() -> None:
-    """Tests that run in the background of a shell are started to ignore Ctrl-C, and so would their children be."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
 def run_until_done(rng: random.Random, seconds: float, *arguments: str) -> int:
     """Start a command again and again, stop it at random moments, until it ends by itself; give how often."""
     stopped = 0
     while True:
         command = [sys.executable, "-m", "rgbench", *arguments]
         process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=heed_interrupts
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=heed_stops
         )
         number = rng.choice(STOPS)
         try:
