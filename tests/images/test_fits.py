@@ -373,6 +373,21 @@ def test_the_beam_lies_rightly_where_the_first_axis_is_the_latitude(turn):
 
 
 @pytest.mark.parametrize(
+    ("cards", "fault"),
+    [
+        ({"BMIN": -0.0015}, "BMIN is -0.0015; more than 0 is legal"),
+        ({"BMIN": 0.001, "BPA": 999.0}, "BPA is 999 degrees; -360 to 360 are legal"),
+        ({"BMIN": 0.0015, "BPA": 999.0}, ""),
+    ],
+)
+def test_cards_of_a_beam_that_there_cannot_be(cards, fault):
+    """BMIN below 0 was a round beam, and any BPA an angle; that of a round beam says nothing."""
+    image = FitsImage(IMAGE, fits.Header({"BMAJ": 0.0015} | cards))
+    assert image.beam_fault == fault
+    assert np.isnan(image.beam.major) == bool(fault)
+
+
+@pytest.mark.parametrize(
     ("cards", "key"), [({"BMAJ": 1e-9}, "BMAJ"), ({"BMAJ": 0.0015, "BMIN": 1e-9}, "BMIN")]
 )
 def test_a_beam_finer_than_a_pixel_is_none(tmp_path, cards, key):

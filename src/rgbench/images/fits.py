@@ -40,6 +40,7 @@ _SAME = 1e-4
 """Share by which pixels in the middle of an image may differ from those at the reference and count as the same."""
 _ROUNDED = 1.001
 """Ratio of the axes of a beam up to which it is round, whichever of them is called the minor one."""
+_FULL_TURN = 360
 _LEAST_BEAM = 0.5
 """Pixels; no image has a finer beam."""
 _WIDEST_BEAM = 3600.0
@@ -305,6 +306,10 @@ class FitsImage:
         if not major > 0:
             return None
         minor, angle = number(self.header, "BMIN", 0.0), number(self.header, "BPA", 0.0)
+        if minor < 0:
+            raise DataError(f"BMIN is {minor:.4g}; more than 0 is legal")
+        if abs(angle) > _FULL_TURN and minor not in (0, major):
+            raise DataError(f"BPA is {angle:.4g} degrees; -360 to 360 are legal")
         return _beam(major * self._degrees("BMAJ"), minor * self._degrees("BMIN"), angle)
 
     def _degrees(self, key: str) -> float:

@@ -402,7 +402,15 @@ def test_a_parquet_without_rows_holds_no_source(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "head", ["RAh,RAm,DEd", "RA_B1950,DEC_B1950,x", "glon,glat,x", "_RAB1950,_DEB1950,x", "sky.ra,sky.dec,x"]
+    "head",
+    [
+        "RAh,RAm,DEd",
+        "RA_B1950,DEC_B1950,x",
+        "glon,glat,x",
+        "_RAB1950,_DEB1950,x",
+        "sky.ra,sky.dec,x",
+        "ra_rad,dec_rad,x",
+    ],
 )
 def test_columns_that_look_like_positions_and_are_none_are_said(tmp_path, head):
     found = of_text(tmp_path, f"name,{head}\na,3,0,45\nb,4,0,46\n")
@@ -415,6 +423,11 @@ def test_columns_that_look_like_positions_and_are_none_are_said(tmp_path, head):
 def test_other_columns_are_not_taken_for_positions(tmp_path):
     found = of_text(tmp_path, "name,radius,decision,blend,rate,label\na,1,2,3,4,FRI\n")
     assert found.remarks == ()
+
+
+def test_the_name_of_a_column_states_its_radians(tmp_path):
+    found = of_text(tmp_path, "name,ra_rad,dec_rad\na,3.2,-0.5\n", ra="ra_rad", dec="dec_rad")
+    np.testing.assert_allclose([found.ra[0], found.dec[0]], np.degrees([3.2, -0.5]))
 
 
 def test_the_name_of_a_column_states_its_frame_and_hours(tmp_path):

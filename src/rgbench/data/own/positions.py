@@ -16,8 +16,9 @@ from rgbench.errors import DataError, SpecError
 
 _LIKE_POSITIONS = re.compile(
     r"_?(ra|de|dec|raj|dej|r\.?a\.?|decl?\.?|glon|glat|elon|elat|gal_?[lb]|[lb]|alpha|delta|.*\.(ra|dec|l|b))"
-    r"(-|[hmsd]|_?[bj]?\d{4}|_?(hms|dms|deg|hours?))?"
+    r"(-|[hmsd]|_?[bj]?\d{4}|_?(hms|dms|deg|hours?|rads?|radians?))?"
 )
+_IN_RADIANS = re.compile(r"(ra|decl?)_?(rad|rads|radians?)", re.IGNORECASE)
 _IN_HOURS = re.compile(r"ra_?(h|hr|hrs|hours?)", re.IGNORECASE)
 _MINUTES = re.compile(r"ra_?(m|mn|min|mins|minutes?)", re.IGNORECASE)
 
@@ -108,7 +109,9 @@ def _stated_by_rows(path: Path, table: dict[str, Column]) -> Frame | None:
 
 
 def _unit(path: Path, table: dict[str, Column], name: str) -> str:
-    """Give the unit of a column of angles: as the table has it, else hours where its name ends in them."""
+    """Give the unit of a column of angles: as the table has it, else hours or radians where its name ends in them."""
+    if _IN_RADIANS.fullmatch(name.strip()):
+        return table[name].unit or "rad"
     if not _IN_HOURS.fullmatch(name.strip()):
         return table[name].unit
     minutes = next((other for other in table if _MINUTES.fullmatch(other.strip())), "")
