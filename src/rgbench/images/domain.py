@@ -113,11 +113,15 @@ class Looked:
         Peak of the source over the noise; NaN where one of them is not known.
     extent : float
         Largest distance between two pixels of the source, in pixels; NaN without a source.
+    peak, total : float
+        Highest pixel of the source and the sum of its pixels above the sky, in the unit of the image; NaN without one.
     """
 
     oddities: Oddity
     signal_to_noise: float
     extent: float
+    peak: float = math.nan
+    total: float = math.nan
 
 
 def bring(
@@ -234,7 +238,7 @@ def look(frame: NDArray[np.float32], field: int, domain: Domain) -> Looked:
     if not mask.any():
         nothing = noise > 0 or np.nanmin(image) == np.nanmax(image)
         return Looked(odd | (Oddity.NO_DETECTION if nothing else Oddity(0)), math.nan, math.nan)
-    peak, _, extent, _, found = measure_source(image, mask)
+    peak, total, extent, _, found = measure_source(image, mask)
     ratio = peak / noise if noise > 0 else math.nan
     others = clump_mask(image, noise, DETECTION) & ~mask
     if others.any() and image[others].max() > peak:
@@ -245,7 +249,7 @@ def look(frame: NDArray[np.float32], field: int, domain: Domain) -> Looked:
         odd |= Oddity.LARGE
     if found & Flag.OFF_CENTRE and _middle_off(mask):
         odd |= Oddity.OFF_CENTRE
-    return Looked(odd, ratio, extent)
+    return Looked(odd, ratio, extent, peak, total)
 
 
 def _cut(pixels: NDArray[np.float32], side: int) -> NDArray[np.float32]:

@@ -205,7 +205,7 @@ class FitsImage:
             longitude, latitude = there.lon.deg, there.lat.deg
         world = (longitude, latitude) if self.wcs.wcs.lng == 0 else (latitude, longitude)
         try:
-            with _quiet():
+            with quiet():
                 columns, rows = self.wcs.world_to_pixel_values(*world)
         except NoConvergence:  # of a distortion
             columns = rows = np.full(np.shape(ra), np.nan)
@@ -387,7 +387,7 @@ def read_fits(
     """
     path = Path(path)
     try:
-        with _quiet():
+        with quiet():
             found, data = _read(path, content)
     except SpecError:
         raise
@@ -397,7 +397,7 @@ def read_fits(
         raise DataError(f"{path}: cannot be read as FITS: {one_line(error)}") from error
     if data is None:
         raise DataError(f"{path}: {NO_IMAGE}")
-    kept, index = _two_axes(path, data.shape, plane)
+    kept, index = image_axes(path, data.shape, plane)
     try:
         pixels = as_float32(data[index])
     except OSError as error:
@@ -408,7 +408,7 @@ def read_fits(
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keep astropy's remarks on odd but legible headers, of which archives are full, to itself."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -437,7 +437,7 @@ def _read(path: Path, content: bytes | None) -> tuple[Found, Any]:
     return found, data
 
 
-def _two_axes(
+def image_axes(
     path: Path, shape: tuple[int, ...], plane: int | tuple[int, ...] | None
 ) -> tuple[list[int], tuple[int | slice, ...]]:
     """Give which two axes of an array are the image, and the index that picks it."""

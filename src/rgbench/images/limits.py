@@ -8,7 +8,8 @@ import io
 import lzma
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -132,6 +133,24 @@ def unpacked(path: Path, content: bytes | None = None) -> io.BytesIO | None:
                 with opener(file) as unpacking:
                     return _limited(unpacking)
     return None
+
+
+@contextmanager
+def unpacking(path: Path) -> Iterator[IO[bytes]]:
+    """Give the content of a file that is packed by gzip, bzip2 or xz, to be read a part at a time.
+
+    Raises
+    ------
+    OSError
+        If it is packed in another way, or not at all.
+    """
+    with path.open("rb") as file:
+        start = file.read(8)
+    opener = next((each for magic, each in _PACKED.items() if start.startswith(magic)), None)
+    if opener is None:
+        raise OSError("it is not packed by gzip, bzip2 or xz, though its name says so")
+    with opener(path) as content:
+        yield content
 
 
 def _limited(file: IO[bytes]) -> io.BytesIO:

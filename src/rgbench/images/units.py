@@ -68,7 +68,7 @@ def find_image(file: IO[bytes]) -> Found:
     first = fits.Header()
     for place, header in units:
         first = header if place == 0 else first
-        shape = _image(header)
+        shape = image_shape(header)
         if shape and min(shape) > 0:
             return Found(place, header, shape, 1 + _count_images(units))
         empty = empty or (Found(place, header, shape) if shape else None)
@@ -79,7 +79,7 @@ def _count_images(units: Iterator[tuple[int, fits.Header]]) -> int:
     count = 0
     with suppress(OSError, DataError):
         for _, header in units:
-            shape = _image(header)
+            shape = image_shape(header)
             count += bool(shape) and min(shape) > 0
     return count
 
@@ -99,7 +99,7 @@ def units_of(file: IO[bytes]) -> Iterator[tuple[int, fits.Header]]:
         file.seek(start)
         header = fits.Header.fromstring(_head(file, place))
         begin, size = file.tell(), _bytes_of_data(header)
-        if shape := _image(header):
+        if shape := image_shape(header):
             check_pixels(shape)
         if end < begin + size:
             raise OSError(f"the file ends after {end} bytes, {begin + size} are needed")
@@ -124,7 +124,7 @@ def _head(file: IO[bytes], place: int) -> bytes:
     raise OSError(f"the header of unit {place} has no END within {len(found)} bytes")
 
 
-def _image(header: fits.Header) -> tuple[int, ...]:
+def image_shape(header: fits.Header) -> tuple[int, ...]:
     """Give the shape of the image that a header promises, empty if it is none."""
     if header.get("ZIMAGE") is True:
         return _shape(header, "ZNAXIS")

@@ -290,7 +290,7 @@ class Classifying:
         read = [see_image(file, self.classifier.card, aside, self.own) for file in files]
         aside = [_of_table(each) for each in aside]
         rows = [row for row in read if row is not None]
-        answers = _answer(rows, self.classifier, self._shares)
+        answers = answer(rows, self.classifier, self._shares)
         return _Part([row.without_pixels() for row in rows], aside, answers)
 
 
@@ -331,7 +331,7 @@ def _made_by(classifier: Classifier, prior: Mapping[str, float] | None) -> str:
 
 
 @dataclass(frozen=True)
-class _Answers:
+class Answers:
     """What the classifier said of some images; NaN and empty sets where it was not asked."""
 
     probabilities: Floats
@@ -339,7 +339,8 @@ class _Answers:
     unlike: Floats
 
 
-def _answer(rows: Sequence[SeenImage], classifier: Classifier, shares: Floats | None) -> _Answers:
+def answer(rows: Sequence[SeenImage], classifier: Classifier, shares: Floats | None) -> Answers:
+    """Ask a classifier about what was seen; with shares of classes in a survey, correct for them."""
     n, k = len(rows), len(classifier.classes)
     asked = np.array([row.field is not None for row in rows], dtype=bool)
     found = np.full((n, k), np.nan)
@@ -354,7 +355,7 @@ def _answer(rows: Sequence[SeenImage], classifier: Classifier, shares: Floats | 
         if shares is not None:
             scores = with_prior(scores, shares, classifier.prior)
         found[asked], unlike[asked] = np.exp(scores), classifier.unlike(fields, prepared=True)
-    return _Answers(found, sets, unlike)
+    return Answers(found, sets, unlike)
 
 
 @dataclass(frozen=True)
@@ -363,12 +364,12 @@ class _Part:
 
     rows: list[SeenImage]
     aside: list[SetAside]
-    answers: _Answers
+    answers: Answers
 
 
 def _joined(classifier: Classifier, parts: Sequence[_Part], waiting: list[SetAside]) -> Classified:
     # Of no images too the columns have their types and widths.
-    parts = [_Part([], [], _answer([], classifier, None)), *parts]
+    parts = [_Part([], [], answer([], classifier, None)), *parts]
     rows, answers = [row for part in parts for row in part.rows], [part.answers for part in parts]
     ra, dec = np.array([row.centre for row in rows], dtype=np.float64).reshape(-1, 2).T
     seen = near_any(ra, dec, np.array(classifier.card.seen, dtype=np.float64).reshape(-1, 2))

@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from rgbench.data.own.angles import distance, separation
 from rgbench.data.own.files import ImageFile, SetAside, examine, scale_of, unknown_scale
 from rgbench.data.own.folder import is_on, no_position, place_of
+from rgbench.errors import DataError
 from rgbench.images.brightness import per_pixel
 from rgbench.images.cards import number
 from rgbench.images.domain import FORBIDDING, SCALE_TOLERANCE, Domain, Looked, Oddity, beam_after, bring, look
-from rgbench.images.fits import FitsImage
+from rgbench.images.fits import Beam, FitsImage
 from rgbench.images.limits import check_scale
 from rgbench.images.noise import ImageError
 from rgbench.images.preprocess import central_crop, usable
@@ -27,6 +28,7 @@ ALL_BLANK = "all pixels are NaN"
 
 MOSAIC = 6
 """Sides of the field from which on an image is no cutout about a source any more."""
+NOTHING_ODD = Oddity(0)
 NOWHERE = (float("nan"), float("nan"))
 FURTHEST = 32
 """Largest ratio, either way, of pixel scales that are brought to those of training; more is a mistake in a header."""
@@ -135,25 +137,80 @@ def see_image(
     if reason := reason or _unlikely_pixels(image, scale, domain):
         aside.append(SetAside(file.place, reason))
         return None
-    side = max(spec.data.frame or (spec.images.field,))
+    try:
+        seen = see_pixels(image.pixels, pixel_facts(image, scale, domain), card)
+    except DataError as error:
+        aside.append(SetAside(file.place, str(error)))
+        return None
+    return replace(seen, place=file.place, centre=image.centre, remark=remark)
+
+
+@dataclass(frozen=True)
+class PixelFacts:
+    """What is known of pixels beside their values.
+
+    Attributes
+    ----------
+    scale : float
+        Arcsec per pixel; NaN if it is not known.
+    beam, on_pixels : Beam
+        The beam with its angle on the sky, and on the pixels (`FitsImage.beam_on_pixels`).
+    quantity : {"per beam", "per pixel"}
+        What pixels hold.
+    odd : Oddity
+        What is odd about the image already.
+    """
+
+    scale: float
+    beam: Beam
+    on_pixels: Beam
+    quantity: str = "per beam"
+    odd: Oddity = NOTHING_ODD
+
+
+def pixel_facts(image: FitsImage, scale: float, domain: Domain) -> PixelFacts:
+    """Give what the header of an image tells of its pixels."""
     quantity = "per pixel" if per_pixel(image.unit) else "per beam"
-    pixels, odd = bring(image.pixels, scale, image.beam_on_pixels, domain, side, quantity)
-    odd |= _not_told(image, domain)
+    return PixelFacts(scale, image.beam, image.beam_on_pixels, quantity, _not_told(image, domain))
+
+
+def see_pixels(pixels: NDArray[np.float32], facts: PixelFacts, card: ClassifierCard) -> SeenImage:
+    """Bring pixels, with the source in their middle, to a classifier's domain, look at them, and prepare them.
+
+    Parameters
+    ----------
+    pixels : ndarray of float32, shape (h, w)
+        North up; NaN where they are blanked.
+    facts : PixelFacts
+        What is known of them.
+    card : ClassifierCard
+        Card of the classifier that is to see them.
+
+    Returns
+    -------
+    SeenImage
+        Without a place and a position.
+
+    Raises
+    ------
+    DataError
+        If they cannot be prepared, with the reason alone.
+    """
+    spec, domain = card.spec, card.domain
+    shape = pixels.shape
+    side = max(spec.data.frame or (spec.images.field,))
+    pixels, odd = bring(pixels, facts.scale, facts.on_pixels, domain, side, facts.quantity)
+    odd |= facts.odd
     if spec.data.frame is not None:
         pixels = central_crop(pixels, spec.data.frame)
-    reason = _too_small(pixels, spec.images.field, odd, image) or ""
-    if reason:
-        aside.append(SetAside(file.place, reason))
-        return None
+    if reason := _too_small(pixels, spec.images.field, odd, shape):
+        raise DataError(reason)
     looked = look(pixels, spec.images.field, domain)
     looked = replace(looked, oddities=odd | looked.oddities)
     if looked.oddities & FORBIDDING:
-        return SeenImage(file.place, looked, image.centre, remark=remark)
-    ready, reason = _prepared(pixels, spec, beam_after(image.beam, odd, domain))
-    if ready is None:
-        aside.append(SetAside(file.place, reason))
-        return None
-    return SeenImage(file.place, looked, image.centre, ready, cut_to_field(ready[None], spec)[0], remark)
+        return SeenImage("", looked, NOWHERE)
+    ready = _prepared(pixels, spec, beam_after(facts.beam, odd, domain))
+    return SeenImage("", looked, NOWHERE, ready, cut_to_field(ready[None], spec)[0])
 
 
 def about_position(image: FitsImage, position: tuple[float, float]) -> tuple[FitsImage, str]:
@@ -218,7 +275,7 @@ def _unlikely_pixels(image: FitsImage, scale: float, domain: Domain) -> str:
     """Say why pixels of such a shape or size cannot be brought to those of training; "" if they can."""
     if domain.pixel_scale is not None and not np.isfinite(scale):
         return unknown_scale(image.scale_fault)
-    if reason := _not_square(image):
+    if reason := not_square(image):
         return reason
     if domain.pixel_scale is not None and abs(math.log(scale / domain.pixel_scale)) > math.log(FURTHEST):
         told = (
@@ -233,7 +290,7 @@ def _unlikely_pixels(image: FitsImage, scale: float, domain: Domain) -> str:
     return ""
 
 
-def _not_square(image: FitsImage) -> str:
+def not_square(image: FitsImage) -> str:
     """Say how the pixels of an image differ from square ones in its middle, "" if they do not."""
     most = math.exp(SCALE_TOLERANCE)
     (one, other), (longest, shortest) = image.pixel_sides, image.pixel_span
@@ -247,22 +304,22 @@ def _not_square(image: FitsImage) -> str:
     return ""
 
 
-def _prepared(
-    pixels: NDArray[np.float32], spec: RunSpec, beam: float
-) -> tuple[NDArray[np.float32] | None, str]:
-    """Prepare one image, or say why it cannot be done."""
+def _prepared(pixels: NDArray[np.float32], spec: RunSpec, beam: float) -> NDArray[np.float32]:
+    """Prepare one image; `DataError` says why it cannot be done."""
     if reason := usable(pixels):
-        return None, reason
+        raise DataError(reason)
     try:
-        return prepare(pixels[None], spec, beams=np.array([beam]))[0], ""
+        ready = prepare(pixels[None], spec, beams=np.array([beam]))
     except ImageError as error:
-        return None, error.reason
+        raise DataError(error.reason) from None
+    return np.asarray(ready[0])
 
 
-def _too_small(image: NDArray[np.float32], side: int, odd: Oddity, original: FitsImage) -> str | None:
+def _too_small(image: NDArray[np.float32], side: int, odd: Oddity, original: tuple[int, ...]) -> str:
+    """Say that an image, of some shape before it was brought to the classifier's scale, shows too little; "" if not."""
     if min(image.shape) >= side:
-        return None
-    rows, columns = original.pixels.shape
+        return ""
+    rows, columns = original
     scaled = (
         f", {image.shape[0]}x{image.shape[1]} of the classifier's scale" if odd & Oddity.RESAMPLED else ""
     )

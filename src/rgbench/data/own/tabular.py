@@ -376,6 +376,17 @@ def _parquet(path: Path) -> TableContent:
     if b"table_meta_yaml" in (table.schema.metadata or {}):
         # Masks, units, frames and positions are columns and words of astropy's own there.
         return TableContent(_from_astropy(path, Table.read(path, format="parquet")))
+    return TableContent(arrow_columns(table))
+
+
+def arrow_columns(table: pyarrow.Table) -> dict[str, Column]:
+    """Give the columns of an Arrow table; the unit of each is that in the metadata of its field.
+
+    Examples
+    --------
+    >>> arrow_columns(pyarrow.table({"ra": [1.5, None]}))["ra"].values.tolist()
+    [1.5, nan]
+    """
     columns: dict[str, Column] = {}
     for entry, chunks in zip(table.schema, table.columns, strict=True):
         if entry.name.startswith("__index_level_"):
@@ -389,7 +400,7 @@ def _parquet(path: Path) -> TableContent:
         if pyarrow.types.is_integer(entry.type) and mask.any():
             written = np.array(["" if value is None else str(value) for value in chunks.to_pylist()])
         columns[entry.name] = Column(_native(values, mask), unit, None, written)
-    return TableContent(columns)
+    return columns
 
 
 def listed_names(names: list[str]) -> str:

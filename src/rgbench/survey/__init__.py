@@ -1,0 +1,1 @@
+"""Surveys: a catalogue and mosaics in, a class for every row out."""

@@ -1,0 +1,256 @@
+"""From finished shards to one table: every row of the catalogue, in order, with what was found of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from rgbench.errors import StoreError, one_line
+from rgbench.images.domain import FORBIDDING, Oddity, words
+from rgbench.store.files import into_place
+from rgbench.survey.catalogue import BATCH, SurveyCatalogue
+from rgbench.survey.plan import NO_POSITION, NOT_COVERED, Plan
+
+PREFIX = "rg_"
+"""What the names of our columns begin with, so that none is that of a catalogue's own."""
+_NOT_DONE = "its part of the work was not finished"
+
+
+@dataclass(frozen=True)
+class Described:
+    """One of our columns.
+
+    Attributes
+    ----------
+    name, unit, ucd, description : str
+        As tables have them; the UCD is of the IVOA's list, UCD1+ 1.5.
+    """
+
+    name: str
+    unit: str
+    ucd: str
+    description: str
+
+
+def described(classes: Sequence[str], mosaics: bool = True) -> list[Described]:  # noqa: ARG001
+    """Describe the columns that are added to those of the catalogue, in order."""
+    chances = [
+        Described(
+            f"{PREFIX}p_{name}", "", "stat.probability;src.morph.type", f"calibrated probability of {name}"
+        )
+        for name in classes
+    ]
+    return [
+        Described(
+            f"{PREFIX}class", "", "src.morph.type;meta.main", "most probable class; empty where there is none"
+        ),
+        *chances,
+        Described(
+            f"{PREFIX}set",
+            "",
+            "src.morph.type",
+            "classes of the conformal set of 90 %, with bars between them",
+        ),
+        Described(
+            f"{PREFIX}unlike",
+            "",
+            "stat.probability",
+            "share of validation sources less unlike those of training",
+        ),
+        Described(
+            f"{PREFIX}flags",
+            "",
+            "meta.code.qual",
+            "what is odd about the image, with bars between; docs/predict.md",
+        ),
+        Described(
+            f"{PREFIX}peak", "Jy/beam", "phot.flux.density;stat.max;em.radio", "highest pixel of the source"
+        ),
+        Described(
+            f"{PREFIX}flux",
+            "Jy",
+            "phot.flux.density;em.radio",
+            "integrated flux density above 3 times the noise",
+        ),
+        Described(
+            f"{PREFIX}size",
+            "arcsec",
+            "phys.angSize",
+            "largest distance between two pixels above 3 times the noise",
+        ),
+        Described(f"{PREFIX}snr", "", "stat.snr", "highest pixel over the noise"),
+        Described(f"{PREFIX}ra", "deg", "pos.eq.ra", "right ascension that was looked at, ICRS"),
+        Described(f"{PREFIX}dec", "deg", "pos.eq.dec", "declination that was looked at, ICRS"),
+        Described(f"{PREFIX}mosaic", "", "meta.file", "file of the image that was looked at"),
+        Described(f"{PREFIX}reason", "", "meta.note", "why there is no class; empty where there is one"),
+    ]
+
+
+@dataclass(frozen=True, eq=False)
+class Merged:
+    """The rows of a survey and what was found of them.
+
+    Attributes
+    ----------
+    catalogue : SurveyCatalogue
+        The rows.
+    plan : Plan
+        Its finished shards are read.
+    classes : tuple of str
+        Of the classifier.
+    mosaics : sequence of str
+        Names of the mosaics of the plan.
+    """
+
+    catalogue: SurveyCatalogue
+    plan: Plan
+    classes: tuple[str, ...]
+    mosaics: Sequence[str]
+
+    @cached_property
+    def found(self) -> NDArray[np.void]:
+        """One record a row, on disk and not in memory: what the shards say, in the order of the catalogue."""
+        kinds = [
+            ("done", "?"), ("p", "<f4", (len(self.classes),)), ("set", "<u4"), ("unlike", "<f4"), ("flags", "<i4"),
+            ("peak", "<f4"), ("total", "<f4"), ("size", "<f4"), ("snr", "<f4"), ("ra", "<f8"), ("dec", "<f8"),
+            ("reason", "<i4"),
+        ]  # fmt: skip
+        path = self.plan.folder / "found.npy"
+        records = np.lib.format.open_memmap(path, "w+", np.dtype(kinds), (len(self.catalogue),))
+        for name in ("p", "unlike", "peak", "total", "size", "snr", "ra", "dec"):
+            records[name] = np.nan
+        for shard in range(self.plan.shards):
+            self._fill(records, shard)
+        return records
+
+    @cached_property
+    def _reasons(self) -> dict[str, int]:
+        """Numbers of the reasons that were met; 0 is none."""
+        return {"": 0}
+
+    def _fill(self, records: NDArray[np.void], shard: int) -> None:
+        path = self.plan.done_file(shard)
+        if not path.exists():
+            return
+        try:
+            part = pq.read_table(path)
+        except (OSError, pa.ArrowException) as error:
+            raise StoreError(
+                f"{path}: cannot be read: {one_line(error)}; remove it, and run the command again"
+            ) from error
+        rows, at = part["row"].to_numpy(), self.plan.rows_of(shard)
+        records["done"][rows] = True
+        for k, name in enumerate(self.classes):
+            records["p"][rows, k] = part[f"p_{name}"].to_numpy()
+        for name in ("set", "unlike", "flags", "peak", "total", "size", "snr"):
+            records[name][rows] = part[name].to_numpy()
+        for name in ("ra", "dec"):
+            records[name][rows] = at[name].to_numpy()
+        known = self._reasons
+        records["reason"][rows] = [known.setdefault(word, len(known)) for word in part["reason"].to_pylist()]
+
+    def tables(self, rows: int = BATCH) -> Iterator[pa.Table]:
+        """Give the rows with the catalogue's columns and ours, so many at a time, in order."""
+        chosen = np.load(self.plan.folder / "chosen.npy", mmap_mode="r")
+        faults = {int(row): reason for row, reason in self.plan.facts["faults"].items()}
+        found, start = self.found, 0
+        reasons = list(self._reasons)
+        for own in self.catalogue.batches(rows):
+            part = slice(start, start + own.num_rows)
+            ours = self._ours(found[part], chosen[part], start, faults, reasons)
+            for each, values in zip(described(self.classes), ours, strict=True):
+                meta = {"unit": each.unit, "ucd": each.ucd, "description": each.description}
+                kept = {key: value for key, value in meta.items() if value}
+                own = own.append_column(pa.field(each.name, values.type, metadata=kept), values)
+            yield own
+            start = part.stop
+
+    def _ours(
+        self,
+        found: NDArray[np.void],
+        chosen: NDArray[np.int32],
+        start: int,
+        faults: dict[int, str],
+        reasons: list[str],
+    ) -> list[pa.Array]:
+        names = np.array(self.classes, dtype=object)
+        known = np.isfinite(found["p"]).all(axis=1)
+        winners = np.where(known, names[np.nan_to_num(found["p"]).argmax(axis=1)], "")
+        flags = {value: words(Oddity(value)) for value in np.unique(found["flags"]).tolist()}
+        sets = {
+            value: "|".join(names[[bool(value >> k & 1) for k in range(len(names))]])
+            for value in np.unique(found["set"]).tolist()
+        }
+        files = ["" if at < 0 else self.mosaics[at] for at in chosen.tolist()]
+        why = [
+            "" if ok else self._why(start + i, found[i], int(chosen[i]), faults, reasons)
+            for i, ok in enumerate(known.tolist())
+        ]
+        return [
+            pa.array(winners.tolist(), pa.string()),
+            *(pa.array(found["p"][:, k]) for k in range(len(self.classes))),
+            pa.array([sets[value] for value in found["set"].tolist()], pa.string()),
+            pa.array(found["unlike"]),
+            pa.array([flags[value] for value in found["flags"].tolist()], pa.string()),
+            *(pa.array(found[name]) for name in ("peak", "total", "size", "snr", "ra", "dec")),
+            pa.array(files, pa.string()),
+            pa.array(why, pa.string()),
+        ]
+
+    def _why(
+        self, row: int, found: NDArray[np.void], chosen: int, faults: dict[int, str], reasons: list[str]
+    ) -> str:
+        """Say why a row has no class."""
+        if chosen == NO_POSITION:
+            return faults.get(row, "the catalogue has no position")
+        if chosen == NOT_COVERED:
+            return "no mosaic covers the position"
+        if not found["done"]:
+            return _NOT_DONE
+        return (
+            reasons[found["reason"]]
+            or f"{words(Oddity(int(found['flags'])) & FORBIDDING)}: there is nothing to classify"
+        )
+
+
+def write_partitions(merged: Merged, folder: Path, rows: int) -> list[Path]:
+    """Write the rows as Parquet, so many to a file; give the files.
+
+    Parameters
+    ----------
+    merged : Merged
+        The rows.
+    folder : path
+        Is made if it is not there.
+    rows : int
+        Rows of a file.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    files: list[Path] = []
+    waiting: list[pa.Table] = []
+    for table in merged.tables():
+        waiting.append(table)
+        while sum(each.num_rows for each in waiting) >= rows:
+            whole = pa.concat_tables(waiting)
+            files.append(_write_part(folder, len(files), whole.slice(0, rows)))
+            waiting = [whole.slice(rows)] if whole.num_rows > rows else []
+    if waiting:
+        files.append(_write_part(folder, len(files), pa.concat_tables(waiting)))
+    for old in folder.glob("part-*.parquet"):
+        if old not in files:
+            old.unlink()
+    return files
+
+
+def _write_part(folder: Path, number: int, table: pa.Table) -> Path:
+    path = folder / f"part-{number:05d}.parquet"
+    with into_place(path) as temporary:
+        pq.write_table(table, temporary, write_page_checksum=True)
+    return path

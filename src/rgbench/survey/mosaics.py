@@ -1,0 +1,267 @@
+"""Mosaics of a survey: what each covers, and parts of their pixels."""
+
+from __future__ import annotations
+
+import math
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from astropy.io import fits
+from numpy.typing import NDArray
+
+from rgbench.data.own.files import SetAside
+from rgbench.errors import DataError, check_regular, one_line, raise_stop
+from rgbench.images.fits import ENDINGS, FitsImage, image_axes, quiet
+from rgbench.images.limits import as_float32, unpacking
+from rgbench.images.units import image_shape, units_of
+from rgbench.store.files import into_place
+
+_PACKED = (".gz", ".bz2", ".xz")
+
+
+@dataclass(frozen=True, eq=False)
+class Mosaic:
+    """One image of the sky in a file, of which parts are read.
+
+    Attributes
+    ----------
+    path : path
+        The file.
+    place : int
+        Which unit of the file, from 0.
+    face : FitsImage
+        The header, and pixels that are not known: positions, pixel scale, beam, unit.
+    index : tuple of int or slice
+        What is taken along each axis of the file: a plane, or rows and columns.
+    """
+
+    path: Path
+    place: int
+    face: FitsImage
+    index: tuple[int | slice, ...]
+
+    @property
+    def name(self) -> str:
+        """The file, and the unit where it is one of several."""
+        return f"{self.face.path}[{self.place}]" if self.place > 1 else self.face.path
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        rows, columns = self.face.pixels.shape
+        return rows, columns
+
+    @cached_property
+    def _data(self) -> Any:
+        unit = fits.open(self.path, memmap=True, uint=False)[self.place]
+        return unit.section
+
+    def pixels(self, rows: slice, columns: slice) -> NDArray[np.float32]:
+        """Read a part of the image, which lies within it.
+
+        Raises
+        ------
+        DataError
+            If it cannot be read: the file is truncated or damaged there. It names the mosaic.
+        """
+        parts = iter((rows, columns))
+        index = tuple(at if isinstance(at, int) else next(parts) for at in self.index)
+        try:
+            with quiet():
+                return as_float32(self._data[index])
+        # Damaged files are met by astropy with errors of every kind.
+        except Exception as error:
+            raise_stop(error)
+            raise DataError(f"{self.name}: cannot be read: {one_line(error)}") from error
+
+
+def find_mosaics(paths: Sequence[Path | str], scratch: Path, aside: list[SetAside]) -> list[Mosaic]:
+    """Find the images of files and folders that tell where they lie; what cannot be used goes to `aside`.
+
+    Parameters
+    ----------
+    paths : sequence of path
+        Files, or folders that are searched for FITS files, subfolders included.
+    scratch : path
+        Folder into which packed files (.gz) are unpacked, so that parts of them can be read.
+    aside : list of SetAside
+        Is appended to, with the reason.
+
+    Raises
+    ------
+    DataError
+        If a path is not there, or no image can be used.
+    """
+    files: list[Path] = []
+    for each in map(Path, paths):
+        if not each.exists():
+            raise DataError(f"--images {each}: there is no such file or folder")
+        inside = (
+            sorted(file for file in each.rglob("*") if file.name.lower().endswith(ENDINGS))
+            if each.is_dir()
+            else [each]
+        )
+        files += inside
+    if not files:
+        named = ", ".join(map(str, paths))
+        raise DataError(f"--images {named}: no FITS file ({', '.join(ENDINGS)}) there")
+    found: list[Mosaic] = []
+    for file in dict.fromkeys(files):
+        try:
+            found += _usable(_plain(file, scratch), file, aside)
+        except (DataError, OSError) as error:
+            aside.append(SetAside(str(file), one_line(error).removeprefix(f"{file}: ")))
+    if not found:
+        raise DataError(
+            f"none of {len(files)} images can be used; the first, {aside[0].source}: {aside[0].reason}"
+        )
+    return found
+
+
+def _plain(file: Path, scratch: Path) -> Path:
+    """Give a file that is not packed with the content of one that may be."""
+    if not file.name.lower().endswith(_PACKED):
+        return file
+    check_regular(file)
+    there = scratch / f"{sha256(str(file.resolve()).encode()).hexdigest()[:12]}-{file.stem}"
+    if there.exists() and there.stat().st_mtime >= file.stat().st_mtime:
+        return there
+    scratch.mkdir(parents=True, exist_ok=True)
+    with into_place(there) as temporary, unpacking(file) as packed, temporary.open("wb") as plain:
+        shutil.copyfileobj(packed, plain, 1 << 20)
+    return there
+
+
+def _usable(file: Path, named: Path, aside: list[SetAside]) -> list[Mosaic]:
+    found: list[Mosaic] = []
+    for mosaic in open_mosaics(file, named):
+        fault = mosaic.face.scale_fault or mosaic.face.position_fault
+        if fault:
+            aside.append(SetAside(mosaic.name, f"the header tells no position: {fault}"))
+        else:
+            found.append(mosaic)
+    return found
+
+
+def open_mosaics(path: Path, named: Path | None = None) -> Iterator[Mosaic]:
+    """Give the images of one file, which is not packed; the pixels are not read.
+
+    Parameters
+    ----------
+    path : path
+        The file.
+    named : path, optional
+        What it is called, if it was unpacked from another.
+
+    Raises
+    ------
+    DataError
+        If it holds no image of two axes.
+    OSError
+        If it is no FITS file, or truncated.
+    """
+    check_regular(path)
+    none = True
+    with path.open("rb") as file:
+        for place, header in units_of(file):
+            shape = image_shape(header)
+            if not shape or min(shape) == 0:
+                continue
+            none = False
+            kept, index = image_axes(path, shape, None)
+            sides = (shape[kept[0]], shape[kept[1]])
+            axes = (len(shape) - kept[0], len(shape) - kept[1])
+            unknown = np.broadcast_to(np.float32(np.nan), sides)
+            yield Mosaic(path, place, FitsImage(unknown, header, str(named or path), axes), index)
+    if none:
+        raise DataError(f"{path}: holds no image")
+
+
+def reopen_mosaic(path: Path, named: str, place: int) -> Mosaic:
+    """Open one image again, by its file, what it is called, and which unit of it; raise `DataError` if it is gone."""
+    try:
+        return next(each for each in open_mosaics(path, Path(named)) if each.place == place)
+    except (StopIteration, OSError) as error:
+        raise DataError(f"{named}: cannot be read any more: {one_line(error)}") from error
+
+
+def covering(
+    mosaics: Sequence[Mosaic], ra: NDArray[np.float64], dec: NDArray[np.float64]
+) -> NDArray[np.int32]:
+    """Choose for each position the mosaic in which it lies furthest from the edge.
+
+    Parameters
+    ----------
+    mosaics : sequence of Mosaic
+        Where to look; of two that are alike the first is taken.
+    ra, dec : ndarray of float64, shape (n,)
+        Degrees, ICRS; NaN is nowhere.
+
+    Returns
+    -------
+    ndarray of int32, shape (n,)
+        Place in `mosaics`; -1 where none covers the position.
+    """
+    chosen, depth = np.full(len(ra), -1, dtype=np.int32), np.zeros(len(ra), dtype=np.float32)
+    order = np.argsort(dec)  # NaN last
+    band = dec[order]
+    for number, mosaic in enumerate(mosaics):
+        south, north = _band(mosaic.face)
+        first, last = np.searchsorted(band, (south, north))
+        rows = order[first:last]
+        if not len(rows):
+            continue
+        found = edge_distance(mosaic, ra[rows], dec[rows]).astype(np.float32)
+        better = found > depth[rows]
+        chosen[rows[better]], depth[rows[better]] = number, found[better]
+    return chosen
+
+
+def edge_distance(mosaic: Mosaic, ra: NDArray[np.float64], dec: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Give how far positions lie from the nearest edge of a mosaic, arcsec; -1 where they are not on it."""
+    centre_ra, centre_dec = np.radians(mosaic.face.centre)
+    cosine = np.sin(centre_dec) * np.sin(np.radians(dec)) + np.cos(centre_dec) * np.cos(
+        np.radians(dec)
+    ) * np.cos(np.radians(ra) - centre_ra)
+    near = np.flatnonzero(cosine >= math.cos(min(math.pi, _reach(mosaic.face))))
+    found = np.full(len(ra), -1.0)
+    if not len(near):
+        return found
+    rows, columns = mosaic.face.places(ra[near], dec[near])
+    (height, width), scale = mosaic.shape, mosaic.face.pixel_scale
+    depth = np.minimum(np.minimum(rows, height - 1 - rows), np.minimum(columns, width - 1 - columns)) + 0.5
+    found[near] = np.where(depth > 0, depth * scale, -1.0)
+    return found
+
+
+def _reach(face: FitsImage) -> float:
+    """Give a distance from the middle, in radians, beyond which nothing of the image lies."""
+    ra, dec = face.positions(*_frame(face))
+    if not np.isfinite(ra).all():
+        return math.pi  # a map of the whole sky
+    middle = np.radians(face.centre)
+    ra, dec = np.radians(ra), np.radians(dec)
+    cosine = np.sin(middle[1]) * np.sin(dec) + np.cos(middle[1]) * np.cos(dec) * np.cos(ra - middle[0])
+    return 1.1 * float(np.arccos(np.clip(cosine, -1, 1)).max()) + 1e-4
+
+
+def _band(face: FitsImage) -> tuple[float, float]:
+    """Give declinations, in degrees, south and north of which nothing of the image lies."""
+    reach = math.degrees(_reach(face))
+    return face.centre[1] - reach, face.centre[1] + reach
+
+
+def _frame(face: FitsImage) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Give rows and columns of places along the edge."""
+    height, width = face.pixels.shape
+    t = np.linspace(0, 1, 33)
+    ends = np.zeros_like(t)
+    rows = np.concatenate([t, t, ends, ends + 1]) * (height - 1)
+    columns = np.concatenate([ends, ends + 1, t, t]) * (width - 1)
+    return rows, columns

@@ -1,0 +1,166 @@
+"""How the work of a survey is cut: which rows of the catalogue are seen in which part of which mosaic."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from rgbench.errors import StoreError
+from rgbench.store.files import check_version, into_place, read_json, write_json
+from rgbench.survey.catalogue import Positions
+from rgbench.survey.mosaics import Mosaic, covering
+
+VERSION = 1
+TILE = 2048
+"""Side, in pixels, of the part of a mosaic whose sources are seen together."""
+SHARD = 2_000
+"""Rows that a shard has at most."""
+NO_POSITION, NOT_COVERED = -2, -1
+"""What stands in place of a mosaic for rows that no shard has."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a survey's classes follow from; two that are equal give the same bytes.
+
+    Attributes
+    ----------
+    catalogue : str
+        Its file.
+    columns : tuple of str
+        Those of the positions.
+    mosaics : tuple of (str, str, int)
+        File of each, what it is called, and which unit of it.
+    stamps : tuple of (int, int)
+        Size and time of change, ns, of the catalogue and each mosaic.
+    classifier : str
+        Checksum of the classifier's tensors and card.
+    views : int
+        Turns and reflections that an answer is averaged over.
+    prior : dict of str to float
+        Shares of the classes in the survey; empty for those of training.
+    """
+
+    catalogue: str
+    columns: tuple[str, ...]
+    mosaics: tuple[tuple[str, str, int], ...]
+    stamps: tuple[tuple[int, int], ...]
+    classifier: str
+    views: int
+    prior: Mapping[str, float]
+
+    @property
+    def checksum(self) -> str:
+        """What tells it from another."""
+        return sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The work, in a folder: ``plan.json``, and ``rows.parquet`` with a row group for each shard.
+
+    Attributes
+    ----------
+    folder : path
+        Where it lies.
+    """
+
+    folder: Path
+
+    @property
+    def rows_file(self) -> Path:
+        """The rows of the shards."""
+        return self.folder / "rows.parquet"
+
+    @cached_property
+    def facts(self) -> dict[str, Any]:
+        """What ``plan.json`` says."""
+        path = self.folder / "plan.json"
+        found = read_json(path)
+        check_version(path, found.get("version"), VERSION)
+        return dict(found)
+
+    @property
+    def shards(self) -> int:
+        """Number of shards."""
+        return int(self.facts["shards"])
+
+    def mosaic_of(self, shard: int) -> int:
+        """Give the mosaic that a shard looks at."""
+        return int(self.facts["mosaic_of"][shard])
+
+    def rows_of(self, shard: int) -> pa.Table:
+        """Give the rows of a shard: row, ra, dec."""
+        try:
+            return pq.ParquetFile(self.rows_file).read_row_group(shard)
+        except (OSError, pa.ArrowException) as error:
+            raise StoreError(f"{self.rows_file}: cannot be read: {error}") from error
+
+    def done_file(self, shard: int) -> Path:
+        """The file that is there when a shard is finished."""
+        return self.folder / "done" / f"{shard:06d}.parquet"
+
+    def missing(self) -> list[int]:
+        """Give the shards that are not finished."""
+        done = {path.stem for path in (self.folder / "done").glob("*.parquet")}
+        return [shard for shard in range(self.shards) if f"{shard:06d}" not in done]
+
+
+def make_plan(folder: Path, asked: Asked, positions: Positions, mosaics: Sequence[Mosaic]) -> Plan:
+    """Cut the work, and write it to a folder.
+
+    Parameters
+    ----------
+    folder : path
+        Is made where it is not there.
+    asked : Asked
+        What the plan is of.
+    positions : Positions
+        Of the rows of the catalogue.
+    mosaics : sequence of Mosaic
+        In the order of `asked`.
+    """
+    (folder / "done").mkdir(parents=True, exist_ok=True)
+    chosen = covering(mosaics, positions.ra, positions.dec)
+    chosen[~np.isfinite(positions.ra)] = NO_POSITION
+    with into_place(folder / "chosen.npy") as temporary, temporary.open("wb") as file:
+        np.save(file, chosen)
+    mosaic_of: list[int] = []
+    plan = Plan(folder)
+    with into_place(plan.rows_file) as temporary, pq.ParquetWriter(temporary, _SCHEMA) as writer:
+        for number, mosaic in enumerate(mosaics):
+            rows = np.flatnonzero(chosen == number)
+            for part in _parts(mosaic, rows, positions):
+                columns = [part, positions.ra[part], positions.dec[part]]
+                writer.write_table(pa.table(columns, schema=_SCHEMA), row_group_size=SHARD)
+                mosaic_of.append(number)
+    faults = {str(row): reason for row, reason in positions.faults.items()}
+    counts = {"rows": len(chosen), "shards": len(mosaic_of), "mosaic_of": mosaic_of}
+    write_json(
+        folder / "plan.json",
+        {"version": VERSION, "asked": asked.checksum, "faults": faults, "mosaics": asked.mosaics, **counts},
+    )
+    return plan
+
+
+_SCHEMA = pa.schema([("row", pa.int64()), ("ra", pa.float64()), ("dec", pa.float64())])
+
+
+def _parts(mosaic: Mosaic, rows: NDArray[np.int64], positions: Positions) -> list[NDArray[np.int64]]:
+    """Cut the rows of a mosaic by tiles, in the order in which they lie in the file, into shards."""
+    if not len(rows):
+        return []
+    down, across = mosaic.face.places(positions.ra[rows], positions.dec[rows])
+    tile = (down // TILE) * (mosaic.shape[1] // TILE + 1) + across // TILE
+    order = np.lexsort((rows, np.floor(down / 64), tile))
+    return [rows[order[start : start + SHARD]] for start in range(0, len(rows), SHARD)]

@@ -1,0 +1,218 @@
+"""One shard of a survey: a pure function from a plan and its number to a file of classes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from rgbench.data.leakage import near_any
+from rgbench.errors import DataError
+from rgbench.images.brightness import read_brightness
+from rgbench.images.domain import Oddity, beam_after
+from rgbench.images.measure import beam_area
+from rgbench.measures.prior import complete_shares
+from rgbench.runs.classifier import Classifier
+from rgbench.runs.classify import answer
+from rgbench.runs.seen import PixelFacts, SeenImage, pixel_facts, see_pixels
+from rgbench.store.files import write_parquet
+from rgbench.survey.mosaics import Mosaic
+from rgbench.survey.plan import TILE, Plan
+
+CHUNK = 128
+"""Sources that the networks are asked about together."""
+_BEAMS = 4.0
+"""Widths of the training beam that are read beyond the frame, for a convolution."""
+
+
+@dataclass(frozen=True, eq=False)
+class Work:
+    """What a shard needs beside its number.
+
+    Attributes
+    ----------
+    plan : Plan
+        The work.
+    mosaics : sequence of Mosaic
+        Those of the plan.
+    classifier : Classifier
+        With the views that were asked for.
+    prior : mapping of str to float
+        Shares of classes in the survey; empty for those of training.
+    """
+
+    plan: Plan
+    mosaics: Sequence[Mosaic]
+    classifier: Classifier
+    prior: Mapping[str, float]
+
+    @cached_property
+    def shares(self) -> NDArray[np.float64] | None:
+        """The shares of all classes, None for those of training."""
+        own = self.classifier
+        return complete_shares(self.prior, own.classes, own.prior) if self.prior else None
+
+
+def schema(classes: Sequence[str]) -> pa.Schema:
+    """Give the columns of a finished shard."""
+    return pa.schema(
+        [
+            ("row", pa.int64()),
+            *((f"p_{name}", pa.float32()) for name in classes),
+            ("set", pa.uint32()),
+            ("unlike", pa.float32()),
+            ("flags", pa.int32()),
+            ("peak", pa.float32()),
+            ("total", pa.float32()),
+            ("size", pa.float32()),
+            ("snr", pa.float32()),
+            ("reason", pa.string()),
+        ]
+    )
+
+
+def classify_shard(work: Work, shard: int) -> int:
+    """Classify the rows of a shard, write them into place, and give their number; done already, it is left alone."""
+    done = work.plan.done_file(shard)
+    rows = work.plan.rows_of(shard)
+    if not done.exists():
+        parts = [_chunk(work, shard, part) for part in _chunks(rows)]
+        write_parquet(done, pa.concat_tables(parts))
+    return int(rows.num_rows)
+
+
+def _chunks(rows: pa.Table) -> Iterator[pa.Table]:
+    for start in range(0, rows.num_rows, CHUNK):
+        yield rows.slice(start, CHUNK)
+
+
+def _chunk(work: Work, shard: int, rows: pa.Table) -> pa.Table:
+    mosaic, classifier = work.mosaics[work.plan.mosaic_of(shard)], work.classifier
+    ra, dec = (rows[name].to_numpy() for name in ("ra", "dec"))
+    seen, reasons = _see(mosaic, ra, dec, classifier)
+    there = [each for each in seen if each is not None]
+    said = answer(there, classifier, work.shares)
+    n, at = len(seen), np.array([each is not None for each in seen], dtype=bool)
+    probabilities = _spread(said.probabilities, at, np.nan)
+    sets = np.zeros(n, dtype=np.uint32)
+    if said.sets is not None:
+        sets[at] = said.sets @ (1 << np.arange(said.sets.shape[1], dtype=np.uint32))
+    old = near_any(ra, dec, np.array(classifier.card.seen, dtype=np.float64).reshape(-1, 2))
+    flags = [
+        0 if one is None else int(one.oddities | (Oddity.IN_TRAINING if known else Oddity(0)))
+        for one, known in zip(seen, old, strict=True)
+    ]
+    measured = np.array([_measured(one, mosaic, classifier) for one in seen], dtype=np.float32).reshape(-1, 4)
+    columns = [
+        rows["row"],
+        *probabilities.astype(np.float32).T,
+        sets,
+        _spread(said.unlike, at, np.nan).astype(np.float32),
+        np.array(flags, dtype=np.int32),
+        *measured.T,
+        pa.array(reasons, pa.string()),
+    ]
+    return pa.table(columns, schema=schema(classifier.classes))
+
+
+def _spread(values: NDArray[np.float64], at: NDArray[np.bool_], other: float) -> NDArray[np.float64]:
+    whole = np.full((len(at), *values.shape[1:]), other)
+    whole[at] = values
+    return whole
+
+
+def _see(
+    mosaic: Mosaic, ra: NDArray[np.float64], dec: NDArray[np.float64], classifier: Classifier
+) -> tuple[list[SeenImage | None], list[str]]:
+    """See each source in the middle of its own field; what cannot be seen is None, with the reason."""
+    facts = _facts(mosaic, classifier)
+    side = _side(facts, classifier)
+    rows, columns = mosaic.face.places(ra, dec)
+    window = _Window(mosaic, rows, columns, side)
+    seen: list[SeenImage | None] = []
+    reasons: list[str] = []
+    for row, column in zip(rows.tolist(), columns.tolist(), strict=True):
+        try:
+            found = see_pixels(window.about(row, column), facts, classifier.card)
+        except DataError as error:
+            seen.append(None)
+            reasons.append(str(error))
+        else:
+            seen.append(found)
+            reasons.append("")
+    return seen, reasons
+
+
+def _facts(mosaic: Mosaic, classifier: Classifier) -> PixelFacts:
+    return pixel_facts(mosaic.face, mosaic.face.pixel_scale, classifier.card.domain)
+
+
+def _side(facts: PixelFacts, classifier: Classifier) -> int:
+    """Give the side, in pixels of the mosaic, of what is cut out about each source; even where the frame's is."""
+    spec, domain = classifier.card.spec, classifier.card.domain
+    side = max(spec.data.frame or (spec.images.field,))
+    ours = domain.pixel_scale or facts.scale
+    needed = side * ours / facts.scale + 2 * _BEAMS * (domain.beam or 0.0) / facts.scale + 2
+    return math.ceil((needed - side % 2) / 2) * 2 + side % 2
+
+
+class _Window:
+    """The pixels about some sources of a mosaic, read at once where they lie together."""
+
+    def __init__(
+        self, mosaic: Mosaic, rows: NDArray[np.float64], columns: NDArray[np.float64], side: int
+    ) -> None:
+        self._mosaic, self._side = mosaic, side
+        self._start = (self._first(rows.min()), self._first(columns.min()))
+        end = (self._first(rows.max()) + side, self._first(columns.max()) + side)
+        near = max(end[0] - self._start[0], end[1] - self._start[1]) <= 2 * TILE
+        self._pixels = self._read((self._start[0], end[0]), (self._start[1], end[1])) if near else None
+
+    def about(self, row: float, column: float) -> NDArray[np.float32]:
+        """Give the pixels about one source, which lies in their middle to half a pixel; NaN beyond the edge."""
+        top, left, side = self._first(row), self._first(column), self._side
+        if self._pixels is None:
+            return self._read((top, top + side), (left, left + side))
+        down, across = top - self._start[0], left - self._start[1]
+        return self._pixels[down : down + side, across : across + side]
+
+    def _first(self, place: float) -> int:
+        return round(place - (self._side - 1) / 2)
+
+    def _read(self, rows: tuple[int, int], columns: tuple[int, int]) -> NDArray[np.float32]:
+        pixels = np.full((rows[1] - rows[0], columns[1] - columns[0]), np.nan, dtype=np.float32)
+        (height, width) = self._mosaic.shape
+        top, bottom = max(rows[0], 0), min(rows[1], height)
+        left, right = max(columns[0], 0), min(columns[1], width)
+        if top < bottom and left < right:
+            own = (slice(top - rows[0], bottom - rows[0]), slice(left - columns[0], right - columns[0]))
+            pixels[own] = self._mosaic.pixels(slice(top, bottom), slice(left, right))
+        return pixels
+
+
+def _measured(
+    one: SeenImage | None, mosaic: Mosaic, classifier: Classifier
+) -> tuple[float, float, float, float]:
+    """Give peak (Jy/beam), integrated flux density (Jy), largest size (arcsec) and signal to noise of what was seen."""
+    nothing = (math.nan,) * 4
+    if one is None:
+        return nothing
+    domain, face = classifier.card.domain, mosaic.face
+    scale = domain.pixel_scale if one.oddities & Oddity.RESAMPLED else face.pixel_scale
+    looked = one.looked
+    if scale is None:
+        return nothing
+    size = looked.extent * scale
+    unit = read_brightness(face.unit) if face.unit.strip() else None
+    width = beam_after(face.beam, one.oddities, domain) * (domain.beam or math.nan)
+    if unit is None or not math.isfinite(width):
+        return math.nan, math.nan, size, looked.signal_to_noise
+    area = beam_area(width, scale)
+    peak = looked.peak * unit.jansky * (area if unit.per == "pixel" else 1.0)
+    total = looked.total * unit.jansky / (1.0 if unit.per == "pixel" else area)
+    return peak, total, size, looked.signal_to_noise

@@ -1,0 +1,260 @@
+"""From a catalogue and mosaics to a class for every row: the whole of it, which can be stopped and goes on."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from hashlib import sha256
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from rgbench.data.own.files import SetAside
+from rgbench.errors import SpecError
+from rgbench.measures.prior import complete_shares
+from rgbench.runs.classifier import Classifier, load_classifier
+from rgbench.store.files import locked, remove_halves
+from rgbench.survey.catalogue import SurveyCatalogue
+from rgbench.survey.executors import Lost, Told, run_here, run_processes
+from rgbench.survey.job import CLASSIFIER, Job
+from rgbench.survey.merge import PREFIX, Merged, write_partitions
+from rgbench.survey.mosaics import Mosaic, find_mosaics
+from rgbench.survey.plan import Asked, Plan, make_plan
+
+PARTITION = 1_000_000
+"""Rows of a file of classes."""
+WORK, CLASSES = "work", "classes"
+"""Folders of a survey: what is needed to go on, and the result."""
+
+
+def _nobody(shard: int, rows: int) -> None:
+    """Is told of a shard, and does nothing."""
+
+
+@dataclass(frozen=True)
+class SurveyChoice:
+    """How a survey is classified.
+
+    Attributes
+    ----------
+    columns : mapping of str to str
+        Columns of the catalogue that are not to be found: name, position, ra, dec, size.
+    views : int, optional
+        Turns and reflections that an answer is averaged over; None for those of the classifier.
+    prior : mapping of str to float
+        Shares of classes in the survey; empty for those of training.
+    device : str
+        A torch device.
+    overwrite : bool
+        Whether the work of another survey in the folder may be replaced.
+    """
+
+    columns: Mapping[str, str] = field(default_factory=dict)
+    views: int | None = None
+    prior: Mapping[str, float] = field(default_factory=dict)
+    device: str = "cpu"
+    overwrite: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Survey:
+    """A survey whose work is cut.
+
+    Attributes
+    ----------
+    out : path
+        Its folder.
+    catalogue : SurveyCatalogue
+        The rows.
+    mosaics : list of Mosaic
+        The images.
+    plan : Plan
+        The work.
+    job : Job
+        The work as a queue hands it on.
+    classifier : Classifier
+        What classifies.
+    aside : list of SetAside
+        Images that cannot be used, and why.
+    """
+
+    out: Path
+    catalogue: SurveyCatalogue
+    mosaics: list[Mosaic]
+    plan: Plan
+    job: Job
+    classifier: Classifier
+    aside: list[SetAside]
+
+    def run(self, jobs: int | None = None, told: Told = _nobody) -> list[Lost]:
+        """Compute the shards that are missing; give those that were lost.
+
+        Parameters
+        ----------
+        jobs : int, optional
+            Processes; by default one for each core.
+        told : callable
+            Is told each shard that is finished, and the number of its rows.
+        """
+        missing = self.plan.missing()
+        jobs = min(jobs or len(os.sched_getaffinity(0)), max(1, len(missing)))
+        with locked(self.plan.folder / ".lock"):
+            if jobs == 1:
+                return run_here(self.job, missing, told)
+            return run_processes(self.job, missing, jobs, told)
+
+    @cached_property
+    def merged(self) -> Merged:
+        """The rows of the catalogue with what the finished shards say."""
+        return Merged(
+            self.catalogue, self.plan, self.classifier.classes, [each.name for each in self.mosaics]
+        )
+
+    def write(self, rows: int = PARTITION) -> list[Path]:
+        """Write every row of the catalogue with its class, as Parquet; give the files."""
+        return write_partitions(self.merged, self.out / CLASSES, rows)
+
+    def counts(self) -> Counter[str]:
+        """Count the classes of what was written; "" counts rows without one."""
+        found: Counter[str] = Counter()
+        for path in sorted((self.out / CLASSES).glob("part-*.parquet")):
+            found.update(pq.read_table(path, columns=[f"{PREFIX}class"])[f"{PREFIX}class"].to_pylist())
+        return found
+
+
+def plan_survey(
+    catalogue: Path | str,
+    images: Sequence[Path | str],
+    out: Path | str,
+    classifier: Classifier | None = None,
+    choice: SurveyChoice | None = None,
+) -> Survey:
+    """Read a catalogue and the headers of images, and cut the work; what was done before is kept.
+
+    Parameters
+    ----------
+    catalogue : path
+        CSV, ECSV, VOTable, FITS table or Parquet.
+    images : sequence of path
+        Mosaics, or folders that are searched for them.
+    out : path
+        Folder of the survey; it is made, but not those above it.
+    classifier : Classifier, optional
+        By default the one that comes with the package.
+    choice : SurveyChoice, optional
+        How to classify.
+
+    Raises
+    ------
+    SpecError
+        If the folder holds the work of another survey, or what was asked is not legal.
+    DataError
+        If the catalogue or all images cannot be read.
+    StoreError
+        If the folder cannot be written to.
+    """
+    choice = choice or SurveyChoice()
+    classifier = classifier or load_classifier(device=choice.device)
+    if choice.views is not None:
+        classifier.with_views(choice.views)
+    if choice.prior:
+        complete_shares(choice.prior, classifier.classes, classifier.prior)
+    rows = SurveyCatalogue(catalogue, choice.columns)
+    folder = Path(out) / WORK
+    _make_folder(Path(out), folder)
+    with locked(folder / ".lock"):
+        remove_halves(folder)
+        aside: list[SetAside] = []
+        mosaics = find_mosaics(images, folder / "unpacked", aside)
+        asked = _asked(rows, mosaics, classifier, choice)
+        plan = Plan(folder)
+        if not _goes_on(plan, asked, choice.overwrite):
+            shutil.rmtree(folder / "done", ignore_errors=True)
+            classifier.save(folder / CLASSIFIER)
+            plan = make_plan(folder, asked, rows.positions(), mosaics)
+        remove_halves(folder / "done")
+    job = Job(folder.resolve(), choice.views, tuple(choice.prior.items()), choice.device)
+    return Survey(Path(out), rows, mosaics, plan, job, classifier, aside)
+
+
+def classify_survey(
+    catalogue: Path | str,
+    images: Sequence[Path | str],
+    out: Path | str,
+    classifier: Classifier | None = None,
+    choice: SurveyChoice | None = None,
+    jobs: int | None = None,
+) -> Survey:
+    """Classify every row of a catalogue by what mosaics show there, and write the classes; ``rgbench survey``.
+
+    Parameters as of `plan_survey`; `jobs` is the number of processes, by default one for each core.
+
+    Returns
+    -------
+    Survey
+        `Survey.write` has written ``classes/part-*.parquet`` in its folder.
+
+    Examples
+    --------
+    ::
+
+        survey = rgbench.classify_survey("sources.fits", ["mosaics/"], "classes-of-my-survey")
+        survey.counts()      # Counter({"Compact": 913_004, "FRII": 40_112, ...})
+    """
+    survey = plan_survey(catalogue, images, out, classifier, choice)
+    survey.run(jobs)
+    survey.write()
+    return survey
+
+
+def _make_folder(out: Path, folder: Path) -> None:
+    if out.exists() and not out.is_dir():
+        raise SpecError(f"--out {out}: is a file; name a folder")
+    if not out.parent.is_dir():
+        raise SpecError(f"--out {out}: there is no folder {out.parent}; make it first")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SpecError(f"--out {out}: cannot be written: {error.strerror or error}") from error
+
+
+def _asked(
+    rows: SurveyCatalogue, mosaics: Sequence[Mosaic], classifier: Classifier, choice: SurveyChoice
+) -> Asked:
+    files = [rows.path, *(each.path for each in mosaics)]
+    return Asked(
+        catalogue=str(rows.path.resolve()),
+        columns=tuple(rows.profile.placed),
+        mosaics=tuple((str(each.path.resolve()), each.face.path, each.place) for each in mosaics),
+        stamps=tuple((file.stat().st_size, file.stat().st_mtime_ns) for file in files),
+        classifier=_checksum(classifier),
+        views=choice.views or classifier.members[0].spec.recipe.views,
+        prior=dict(choice.prior),
+    )
+
+
+def _checksum(classifier: Classifier) -> str:
+    """Tell a classifier from another by its card and tensors."""
+    found = sha256(classifier.card.model_dump_json().encode())
+    for member in classifier.members:
+        for values in member.network.state_dict().values():
+            found.update(values.cpu().numpy().tobytes())
+    return found.hexdigest()
+
+
+def _goes_on(plan: Plan, asked: Asked, overwrite: bool) -> bool:
+    """Tell whether a folder holds the work that is asked for; `SpecError` if it holds another."""
+    if not (plan.folder / "plan.json").exists():
+        return False
+    if plan.facts.get("asked") == asked.checksum:
+        return True
+    if overwrite:
+        return False
+    raise SpecError(
+        f"--out {plan.folder.parent}: holds the work of another survey, or the catalogue, an image, the classifier or "
+        "an option has changed since; choose another folder, or give --overwrite"
+    )
