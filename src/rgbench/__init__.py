@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from rgbench.spec import Study as Study
     from rgbench.spec import read_study as read_study
     from rgbench.store.store import Store as Store
+    from rgbench.survey.survey import SurveyChoice as SurveyChoice
+    from rgbench.survey.survey import classify_survey as classify_survey
 
 _HOMES = {
     "FinetuneSpec": "rgbench.finetuning.spec",
@@ -42,10 +44,12 @@ _HOMES = {
     "Store": "rgbench.store.store",
     "StoredRun": "rgbench.runs.reopen",
     "Study": "rgbench.spec",
+    "SurveyChoice": "rgbench.survey.survey",
     "becker2021_split": "rgbench.data.split",
     "build_network": "rgbench.networks.modules.build",
     "classify": "rgbench.runs.classify",
     "classify_files": "rgbench.runs.classify",
+    "classify_survey": "rgbench.survey.survey",
     "compare": "rgbench.comparison.summary",
     "data_names": "rgbench.data.sets",
     "describe_data": "rgbench.data.sets",

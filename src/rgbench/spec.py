@@ -129,14 +129,15 @@ class DataSpec(Frozen):
 class ImageSpec(Frozen):
     """How an image becomes a network's input; sizes are pixels, of square fields unless two are given.
 
-    `frame` is "sky" where each image is brought to the standard frame of `rgbench.images.frame` last. `beam` is the
+    `frame` is "sky" where each image is brought to the standard frame of `rgbench.images.frame` last; "sky-axis" where
+    it is also turned, so that the long axis of the source lies along the rows, in training at any angle. `beam` is the
     width of the beam to which all are brought, in units of that of the training images; 1 leaves them as they are.
     """
 
     preset: str
     field: Whole = Field(ge=8)
     size: Whole | tuple[Whole, Whole]
-    frame: Literal["none", "sky"] = "none"
+    frame: Literal["none", "sky", "sky-axis"] = "none"
     beam: Number = Field(1.0, ge=1, le=4)
 
     @field_validator("size")

@@ -20,6 +20,7 @@ from typing import Annotated, Any
 import typer
 
 from rgbench.cli import data, diagnostics, finetune, networks, runs
+from rgbench.cli import survey as surveys
 from rgbench.cli.help import HeadedGroup
 from rgbench.cli.names import NAMING
 from rgbench.cli.screen import complain
@@ -48,7 +49,7 @@ def _add(heading: str, *commands: Callable[..., None]) -> None:
         app.command(cls=NAMING.get(command.__name__), rich_help_panel=heading)(command)
 
 
-_add(TRAIN, runs.quickstart, runs.run, runs.report, runs.predict)
+_add(TRAIN, runs.quickstart, runs.run, runs.report, runs.predict, surveys.survey)
 _add(TRAIN, finetune.finetune, runs.export, diagnostics.replicate)
 _add(LOOK, diagnostics.uncertainty, diagnostics.stress, diagnostics.explain, diagnostics.suspects)
 # Its old name, which scripts may call.

@@ -32,6 +32,7 @@ _KEPT: Mapping[str, str] = MappingProxyType(
         "explain": "what was computed of other runs is in the store; to go on from there",
         "predict": "the first images were not yet classified, and there is no table; to begin again",
         "export": "the classifier is written whole at the end, or not at all; to begin again",
+        "survey": "parts of the work that were finished are kept; to go on from there",
         "finetune": "the classifier is written whole at the end, or not at all; to begin again",
         "data": "files that were complete stay; to go on from there",
     }

@@ -110,7 +110,7 @@ def transform(
             "(n, c, h, w) with one transformation per image is needed"
         )
     rows, columns = (side if field is None else min(field, side) for side in images.shape[2:])
-    result = _sample(images, how.matrices().to(images.device), (rows, columns))
+    result = sample(images, how.matrices().to(images.device), (rows, columns))
     if size is None or (rows, columns) == (size, size):
         return result
     if size < 1 or rows % size or columns % size:
@@ -162,7 +162,7 @@ def rotate(images: Tensor, angles: Tensor) -> Tensor:
         return _rotate_sparse(stack, angles).view(images.shape)
     zero = torch.zeros(len(angles), device=angles.device)
     turned = Transformation(angles, zero.bool(), zero + 1, torch.stack((zero, zero), dim=1))
-    return _sample(stack, turned.matrices().to(images.device), (stack.shape[2], stack.shape[3])).view(
+    return sample(stack, turned.matrices().to(images.device), (stack.shape[2], stack.shape[3])).view(
         images.shape
     )
 
@@ -245,7 +245,7 @@ def _exact_views(images: Tensor, n: int) -> Iterator[Tensor]:
             yield torch.rot90(mirrored, quarters, (-2, -1))
 
 
-def _sample(images: Tensor, matrices: Tensor, out: tuple[int, int]) -> Tensor:
+def sample(images: Tensor, matrices: Tensor, out: tuple[int, int]) -> Tensor:
     """Interpolate images (n, c, h, w) at pixel matrices (n, 2, 3) about the centre of a field."""
     shape = (int(images.shape[2]), int(images.shape[3]))
     result = torch.empty((*images.shape[:2], *out), dtype=torch.float32, device=images.device)

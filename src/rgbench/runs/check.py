@@ -70,7 +70,7 @@ def check_study(study: Study, data: bool = True) -> Study:
 
 def _check_views(run: RunSpec) -> None:
     """Refuse training views, and a common beam, where they would do nothing, or something else than they say."""
-    if run.images.beam > 1 and run.images.frame != "sky":
+    if run.images.beam > 1 and run.images.frame == "none":
         raise SpecError(
             '[images] beam: needs linear flux, so frame = "sky" and a preset without a stretch, such as "sky"; found '
             f'frame = "{run.images.frame}"'
@@ -81,7 +81,7 @@ def _check_views(run: RunSpec) -> None:
         raise SpecError(
             f'[augmentation] beam, noise: go with kind = "random", found {run.augmentation.kind!r}; leave them out'
         )
-    if run.images.frame != "sky":
+    if run.images.frame == "none":
         raise SpecError(
             '[augmentation] beam, noise: need linear flux, so frame = "sky" and a preset without a stretch, such as '
             f'"sky", under [images]; found frame = "{run.images.frame}"'

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from rgbench.errors import DataError
 from rgbench.images.augment import Transformation, rotate, transform
 from rgbench.images.batches import ImageStore, sequential_batches, shuffled_batches, two_source_batches
-from rgbench.images.frame import into_frame
+from rgbench.images.frame import into_frame, into_turned_frame
 from rgbench.images.noise import ImageError
 from rgbench.images.preprocess import central_crop, preprocess_batch
 from rgbench.images.reobserve import BEAM_PIXELS, Views, reobserve, to_common_beam
@@ -89,14 +89,17 @@ class ImageSource:
         """Give stored images of an index, shape (n, 1, h, w)."""
         return self._store.take(index)
 
-    def finish(self, images: Tensor) -> Tensor:
+    def finish(self, images: Tensor, turn: Tensor | None = None) -> Tensor:
         """Cut the central field, in the standard frame if there is one, and bring it to the network's size.
 
-        Sizes are reached by averaging, or by interpolation where they do not divide the field.
+        Sizes are reached by averaging, or by interpolation where they do not divide the field. `turn` is that of
+        `rgbench.images.frame.into_turned_frame`.
         """
-        if self.spec.images.frame == "sky":
+        if self.spec.images.frame != "none":
             # However much of an image there is: the same source is found in a cutout and in a large image.
-            images = into_frame(central_field(images, kept_field(self.spec)), self.field)
+            images = central_field(images, kept_field(self.spec))
+            turned = self.spec.images.frame == "sky-axis"
+            images = into_turned_frame(images, self.field, turn) if turned else into_frame(images, self.field)
         rows, columns = ((have - self.field) // 2 if have > self.field else 0 for have in images.shape[2:])
         images = images[:, :, rows : rows + self.field, columns : columns + self.field]
         if images.shape[2:] != self.size:
@@ -175,7 +178,7 @@ def _named(error: ImageError, row: int, names: Sequence[str] | None) -> DataErro
 
 def kept_field(spec: RunSpec) -> int:
     """Give the side of what a prepared image must show: the field, and where the standard frame may look for it."""
-    return spec.images.field + (2 * MARGIN if spec.images.frame == "sky" else 0)
+    return spec.images.field + (2 * MARGIN if spec.images.frame != "none" else 0)
 
 
 def cut_to_field(prepared: NDArray[np.float32], spec: RunSpec) -> NDArray[np.float32]:
@@ -273,7 +276,10 @@ class RandomBatches:
             if how.reobserves:
                 views = Views(how.beam, BEAM_PIXELS * spec.images.beam, how.noise)
                 images = reobserve(images, views, chance)
-            yield source.finish(images), source.targets[chosen.to(source.device)]
+            turn = None
+            if spec.images.frame == "sky-axis" and how.rotate:
+                turn = (math.pi * torch.rand(len(chosen), generator=chance)).to(images.device)
+            yield source.finish(images, turn), source.targets[chosen.to(source.device)]
 
 
 @dataclass(frozen=True)

@@ -3,46 +3,30 @@
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
 
 from rgbench.survey.job import Job, compute
 
-Told = Callable[[int, int], None]
-"""Is told the number of a shard that is finished, and of its rows."""
+Told = Callable[[int], None]
+"""Is told the number of a shard that is finished."""
 AHEAD = 2
 """Shards that wait for each process."""
 
 
-@dataclass(frozen=True)
-class Lost:
-    """A shard whose process died, or that raised what should not be raised.
-
-    Attributes
-    ----------
-    shard : int
-        Which one.
-    reason : str
-        What is known of it.
-    """
-
-    shard: int
-    reason: str
-
-
-def run_here(job: Job, shards: Sequence[int], told: Told) -> list[Lost]:
-    """Compute shards one after another in this process; what a shard raises is raised."""
-    for shard in shards:
-        told(shard, compute(job, shard))
+def run_here(job: Job, shards: Sequence[int], told: Told) -> list[int]:
+    """Compute shards one after another in this process; what a shard raises is raised. None is lost."""
+    for shard in _in_turns(job, shards):
+        told(shard)
     return []
 
 
-def run_processes(job: Job, shards: Sequence[int], jobs: int, told: Told) -> list[Lost]:
-    """Compute shards in several processes of this machine, the default.
+def run_processes(job: Job, shards: Sequence[int], jobs: int, told: Told) -> list[int]:
+    """Compute shards in several processes of this machine; give those that were lost.
 
-    A process that dies costs the shard that it was at; it is tried once more, alone.
+    When a process dies, all that were at work are tried once more, each in a process of its own: the one that kills
+    it again is lost, and no other.
 
     Parameters
     ----------
@@ -55,32 +39,49 @@ def run_processes(job: Job, shards: Sequence[int], jobs: int, told: Told) -> lis
     told : callable
         See `Told`.
     """
-    suspects = _round(job, shards, jobs, told)
-    lost: list[Lost] = []
-    for shard in suspects:
-        if _round(job, [shard], 1, told):
-            lost.append(Lost(shard, "the process that read it died"))
+    lost: list[int] = []
+    waiting = list(shards)
+    while waiting:
+        at_work, waiting = _round(job, waiting, jobs, told)
+        for shard in at_work:
+            lost += _round(job, [shard], 1, told)[0]
     return lost
 
 
-def _round(job: Job, shards: Sequence[int], jobs: int, told: Told) -> list[int]:
-    """Compute shards; give those that were at work, or had not begun, when a process died."""
+def _in_turns(job: Job, shards: Sequence[int]) -> Iterator[int]:
+    """Compute shards, last those that another process is at."""
+    later = []
+    for shard in shards:
+        if compute(job, shard, wait=False):
+            yield shard
+        else:
+            later.append(shard)
+    for shard in later:
+        compute(job, shard)
+        yield shard
+
+
+def _round(job: Job, shards: Sequence[int], jobs: int, told: Told) -> tuple[list[int], list[int]]:
+    """Compute shards; give those that were at work when a process died, and those that had not begun."""
     waiting = list(reversed(shards))
-    running: dict[Future[int], int] = {}
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(jobs, context) as pool:
+    running: dict[Future[bool], int] = {}
+    later: set[int] = set()
+    with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
         try:
             while waiting or running:
                 while waiting and len(running) < AHEAD * jobs:
                     shard = waiting.pop()
-                    running[pool.submit(compute, job, shard)] = shard
-                finished: set[Future[int]] = wait(running, return_when=FIRST_COMPLETED).done
-                for future in finished:
-                    rows = future.result()
-                    told(running.pop(future), rows)
+                    running[pool.submit(compute, job, shard, shard in later)] = shard
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    done, shard = future.result(), running.pop(future)
+                    if done:
+                        told(shard)
+                    else:
+                        later.add(shard)
+                        waiting.insert(0, shard)
         except BrokenProcessPool:
-            return sorted([*running.values(), *waiting])
+            return sorted(running.values()), waiting[::-1]
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
-    return []
+    return [], []

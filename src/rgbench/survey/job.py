@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 
 import torch
+from filelock import FileLock, Timeout
 
 from rgbench.runs.classifier import load_classifier
 from rgbench.survey.mosaics import reopen_mosaic
@@ -39,17 +40,26 @@ class Job:
     device: str = "cpu"
 
 
-def compute(job: Job, shard: int) -> int:
-    """Classify one shard, write it into place, and give the number of its rows.
+def compute(job: Job, shard: int, wait: bool = True) -> bool:
+    """Classify one shard and write it into place; tell whether it is done.
+
+    A shard that another process is at is waited for, or left to it. The lock spares work and no more: on a file system
+    where it does not hold, two processes write the same bytes, one after the other.
 
     One thread computes: sums are then the same whatever the machine, and processes beside each other are faster.
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
+    claim = Plan(job.folder).claim(shard)
     try:
-        return classify_shard(work_of(job), shard)
+        with FileLock(claim, timeout=-1 if wait else 0):
+            classify_shard(work_of(job), shard)
+            claim.unlink(missing_ok=True)
+    except Timeout:
+        return False
     finally:
         torch.set_num_threads(threads)
+    return True
 
 
 @cache

@@ -158,7 +158,7 @@ class Merged:
 
     def tables(self, rows: int = BATCH) -> Iterator[pa.Table]:
         """Give the rows with the catalogue's columns and ours, so many at a time, in order."""
-        chosen = np.load(self.plan.folder / "chosen.npy", mmap_mode="r")
+        chosen = self.plan.chosen
         faults = {int(row): reason for row, reason in self.plan.facts["faults"].items()}
         found, start = self.found, 0
         reasons = list(self._reasons)

@@ -25,6 +25,7 @@ TILE = 2048
 """Side, in pixels, of the part of a mosaic whose sources are seen together."""
 SHARD = 2_000
 """Rows that a shard has at most."""
+CHOSEN = "chosen.npy"
 NO_POSITION, NOT_COVERED = -2, -1
 """What stands in place of a mosaic for rows that no shard has."""
 
@@ -91,6 +92,11 @@ class Plan:
         return dict(found)
 
     @property
+    def chosen(self) -> NDArray[np.int32]:
+        """The mosaic of each row, on disk and not in memory; `NO_POSITION` and `NOT_COVERED` for those without."""
+        return np.asarray(np.load(self.folder / CHOSEN, mmap_mode="r"))
+
+    @property
     def shards(self) -> int:
         """Number of shards."""
         return int(self.facts["shards"])
@@ -98,6 +104,10 @@ class Plan:
     def mosaic_of(self, shard: int) -> int:
         """Give the mosaic that a shard looks at."""
         return int(self.facts["mosaic_of"][shard])
+
+    def size_of(self, shard: int) -> int:
+        """Give the number of rows of a shard."""
+        return int(self.facts["sizes"][shard])
 
     def rows_of(self, shard: int) -> pa.Table:
         """Give the rows of a shard: row, ra, dec."""
@@ -109,6 +119,10 @@ class Plan:
     def done_file(self, shard: int) -> Path:
         """The file that is there when a shard is finished."""
         return self.folder / "done" / f"{shard:06d}.parquet"
+
+    def claim(self, shard: int) -> Path:
+        """The lock that a process holds while it is at a shard."""
+        return self.folder / "claims" / f"{shard:06d}.lock"
 
     def missing(self) -> list[int]:
         """Give the shards that are not finished."""
@@ -130,12 +144,14 @@ def make_plan(folder: Path, asked: Asked, positions: Positions, mosaics: Sequenc
     mosaics : sequence of Mosaic
         In the order of `asked`.
     """
-    (folder / "done").mkdir(parents=True, exist_ok=True)
+    for name in ("done", "claims"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
     chosen = covering(mosaics, positions.ra, positions.dec)
     chosen[~np.isfinite(positions.ra)] = NO_POSITION
-    with into_place(folder / "chosen.npy") as temporary, temporary.open("wb") as file:
+    with into_place(folder / CHOSEN) as temporary, temporary.open("wb") as file:
         np.save(file, chosen)
     mosaic_of: list[int] = []
+    sizes: list[int] = []
     plan = Plan(folder)
     with into_place(plan.rows_file) as temporary, pq.ParquetWriter(temporary, _SCHEMA) as writer:
         for number, mosaic in enumerate(mosaics):
@@ -144,8 +160,9 @@ def make_plan(folder: Path, asked: Asked, positions: Positions, mosaics: Sequenc
                 columns = [part, positions.ra[part], positions.dec[part]]
                 writer.write_table(pa.table(columns, schema=_SCHEMA), row_group_size=SHARD)
                 mosaic_of.append(number)
+                sizes.append(len(part))
     faults = {str(row): reason for row, reason in positions.faults.items()}
-    counts = {"rows": len(chosen), "shards": len(mosaic_of), "mosaic_of": mosaic_of}
+    counts = {"rows": len(chosen), "shards": len(mosaic_of), "mosaic_of": mosaic_of, "sizes": sizes}
     write_json(
         folder / "plan.json",
         {"version": VERSION, "asked": asked.checksum, "faults": faults, "mosaics": asked.mosaics, **counts},

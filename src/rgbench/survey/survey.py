@@ -19,7 +19,7 @@ from rgbench.measures.prior import complete_shares
 from rgbench.runs.classifier import Classifier, load_classifier
 from rgbench.store.files import locked, remove_halves
 from rgbench.survey.catalogue import SurveyCatalogue
-from rgbench.survey.executors import Lost, Told, run_here, run_processes
+from rgbench.survey.executors import Told, run_here, run_processes
 from rgbench.survey.job import CLASSIFIER, Job
 from rgbench.survey.merge import PREFIX, Merged, write_partitions
 from rgbench.survey.mosaics import Mosaic, find_mosaics
@@ -31,7 +31,7 @@ WORK, CLASSES = "work", "classes"
 """Folders of a survey: what is needed to go on, and the result."""
 
 
-def _nobody(shard: int, rows: int) -> None:
+def _nobody(shard: int) -> None:
     """Is told of a shard, and does nothing."""
 
 
@@ -90,22 +90,29 @@ class Survey:
     classifier: Classifier
     aside: list[SetAside]
 
-    def run(self, jobs: int | None = None, told: Told = _nobody) -> list[Lost]:
-        """Compute the shards that are missing; give those that were lost.
+    def run(
+        self, jobs: int | None = None, told: Told = _nobody, share: tuple[int, int] = (0, 1)
+    ) -> list[int]:
+        """Compute the shards that are missing; give those that were lost: their process died twice.
 
         Parameters
         ----------
         jobs : int, optional
             Processes; by default one for each core.
         told : callable
-            Is told each shard that is finished, and the number of its rows.
+            Is told each shard that is finished.
+        share : (int, int)
+            Which share of the work, from 0, of how many: what one job of a queue does.
         """
-        missing = self.plan.missing()
-        jobs = min(jobs or len(os.sched_getaffinity(0)), max(1, len(missing)))
-        with locked(self.plan.folder / ".lock"):
-            if jobs == 1:
-                return run_here(self.job, missing, told)
-            return run_processes(self.job, missing, jobs, told)
+        missing = self.missing(share)
+        jobs = min(jobs or usable_cores(), max(1, len(missing)))
+        if jobs == 1:
+            return run_here(self.job, missing, told)
+        return run_processes(self.job, missing, jobs, told)
+
+    def missing(self, share: tuple[int, int] = (0, 1)) -> list[int]:
+        """Give the shards of a share that are not finished."""
+        return [shard for shard in self.plan.missing() if shard % share[1] == share[0]]
 
     @cached_property
     def merged(self) -> Merged:
@@ -116,14 +123,38 @@ class Survey:
 
     def write(self, rows: int = PARTITION) -> list[Path]:
         """Write every row of the catalogue with its class, as Parquet; give the files."""
-        return write_partitions(self.merged, self.out / CLASSES, rows)
+        with locked(self.plan.folder / ".lock"):
+            if not self.plan.missing():
+                remove_halves(self.plan.folder / "done")
+            return write_partitions(self.merged, self.out / CLASSES, rows)
 
-    def counts(self) -> Counter[str]:
-        """Count the classes of what was written; "" counts rows without one."""
-        found: Counter[str] = Counter()
+    def counts(self) -> Counts:
+        """Count the classes of what was written, and the rows that could not be looked at."""
+        classes: Counter[str] = Counter()
+        failed = 0
         for path in sorted((self.out / CLASSES).glob("part-*.parquet")):
-            found.update(pq.read_table(path, columns=[f"{PREFIX}class"])[f"{PREFIX}class"].to_pylist())
-        return found
+            part = pq.read_table(path, columns=[f"{PREFIX}class", f"{PREFIX}flags", f"{PREFIX}mosaic"])
+            columns = (part[name].to_pylist() for name in part.column_names)
+            for name, flags, _ in zip(*columns, strict=True):
+                classes[name] += 1
+                failed += not name and not flags
+        return Counts(classes, failed)
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How many rows have each class.
+
+    Attributes
+    ----------
+    classes : dict of str to int
+        "" counts those without one.
+    failed : int
+        Those that could not be looked at: no position, no image there, or one that cannot be read.
+    """
+
+    classes: Mapping[str, int]
+    failed: int
 
 
 def plan_survey(
@@ -176,7 +207,6 @@ def plan_survey(
             shutil.rmtree(folder / "done", ignore_errors=True)
             classifier.save(folder / CLASSIFIER)
             plan = make_plan(folder, asked, rows.positions(), mosaics)
-        remove_halves(folder / "done")
     job = Job(folder.resolve(), choice.views, tuple(choice.prior.items()), choice.device)
     return Survey(Path(out), rows, mosaics, plan, job, classifier, aside)
 
@@ -203,12 +233,17 @@ def classify_survey(
     ::
 
         survey = rgbench.classify_survey("sources.fits", ["mosaics/"], "classes-of-my-survey")
-        survey.counts()      # Counter({"Compact": 913_004, "FRII": 40_112, ...})
+        survey.counts().classes      # {"Compact": 913_004, "FRII": 40_112, ...}
     """
     survey = plan_survey(catalogue, images, out, classifier, choice)
     survey.run(jobs)
     survey.write()
     return survey
+
+
+def usable_cores() -> int:
+    """Give the number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _make_folder(out: Path, folder: Path) -> None:

@@ -143,8 +143,8 @@ def folder_options(
     cut, told = None, cutting.pixel_scale
     if cutting.size is not None:
         cut, told = CutoutSpec(size_arcsec=cutting.size, pixel_scale=cutting.pixel_scale), None
-    rule = LabelRule(classes, _pairs("--label", meanings.labels), tuple(meanings.leave_out))
-    named = SourceColumns.of(_pairs("--column", meanings.columns))
+    rule = LabelRule(classes, pairs("--label", meanings.labels), tuple(meanings.leave_out))
+    named = SourceColumns.of(pairs("--column", meanings.columns))
     plane = parse_plane(cutting.plane)
     return FolderOptions(named, rule, cut, cutting.about, plane, pixel_scale=told)
 
@@ -443,15 +443,15 @@ def _write(path: Path, text: str, overwrite: bool, console: Console) -> None:
     say(console, f"wrote {path}")
 
 
-def _pairs(option: str, words: Sequence[str]) -> dict[str, str]:
-    """Split ``name=value`` words."""
-    pairs = {}
+def pairs(option: str, words: Sequence[str]) -> dict[str, str]:
+    """Split ``name=value`` words; raise `SpecError` naming the option for others."""
+    found = {}
     for word in words:
         name, equals, value = word.partition("=")
         if not (name.strip() and equals):
             raise SpecError(f"{option}: found {word!r}; NAME=VALUE is needed")
-        pairs[name.strip()] = value.strip()
-    return pairs
+        found[name.strip()] = value.strip()
+    return found
 
 
 def _some(names: list[str]) -> str:

@@ -1,0 +1,91 @@
+"""The command ``rgbench survey``: its options."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rgbench.cli.options import DEFAULT_STORE, DeviceOption, ModelOption, StoreOption
+
+
+def survey(
+    context: typer.Context,
+    catalogue: Annotated[
+        Path, typer.Argument(help="Table of sources: CSV, ECSV, VOTable, FITS or Parquet, by its ending.")
+    ],
+    images: Annotated[
+        list[Path], typer.Option("--images", help="A FITS mosaic, or a folder of them; may be given again.")
+    ],
+    out: Annotated[
+        Path, typer.Option("--out", help="Folder for the result, and for what is needed to go on.")
+    ],
+    column: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--column",
+            help="KEY=NAME where a column is not recognised; keys are name, position, ra, dec, size.",
+        ),
+    ] = None,
+    classifier: Annotated[
+        str | None,
+        typer.Option(
+            "--classifier",
+            help="Name of a classifier that comes with the package, or a file that rgbench export wrote; by default "
+            "the newest that comes with the package.",
+        ),
+    ] = None,
+    run_id: Annotated[
+        str | None,
+        typer.Option("--run", help="Classify with a stored run instead: its id, or the beginning of it."),
+    ] = None,
+    prior: Annotated[
+        str | None,
+        typer.Option(
+            "--prior",
+            help="Shares of the classes in your survey, for which probabilities are corrected: compact=0.95,fri=0.02. "
+            "Classes that are not named divide the rest as in training.",
+        ),
+    ] = None,
+    views: Annotated[
+        int | None,
+        typer.Option(
+            "--views", help="Turned and mirrored views of each source that are averaged: 1, 2, 4, 8 ..."
+        ),
+    ] = None,
+    jobs: Annotated[
+        int | None, typer.Option("--jobs", min=1, help="Processes; by default one for each core.")
+    ] = None,
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            "--shard",
+            help="K/N: compute only the K-th of N shares of the work, K from 1, as one job of a queue; the command "
+            "without it, when all are done, writes the result.",
+        ),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say rows, shards, bytes and hours; compute nothing.")
+    ] = False,
+    model: ModelOption = "best",
+    store: StoreOption = DEFAULT_STORE,
+    device: DeviceOption = "cpu",
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace the work of another survey in the folder.")
+    ] = False,
+) -> None:
+    """Classify every source of a catalogue by what mosaics of the sky show there.
+
+    Every row comes back, in order, with its own columns and ours (they begin with rg_). A command that was stopped
+    goes on where it was. The exit code is 0 if every row has a class or a flag that says why there is none, 3 if the
+    result is written but some rows could not be looked at, 1 or 2 if there is no result.
+    """
+    from rgbench.cli.work import survey as work
+    from rgbench.cli.work.predict import Choice
+
+    asked_store = context.get_parameter_source("store")
+    from_store = run_id is not None or (asked_store is not None and asked_store.name == "COMMANDLINE")
+    who = Choice(classifier, run_id, from_store, model, store, device, views)
+    asked = work.Asked(catalogue, images, out, column or [], prior, jobs, shard, dry_run, overwrite)
+    work.survey(asked, who)

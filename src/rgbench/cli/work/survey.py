@@ -1,0 +1,153 @@
+"""The command ``rgbench survey``: what it does and says."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+
+from rgbench.cli.progress import progress_bar
+from rgbench.cli.screen import console as new_console
+from rgbench.cli.screen import say, warn
+from rgbench.cli.work.data import NAMED, pairs
+from rgbench.cli.work.predict import SOME_SET_ASIDE, Choice, chosen_classifier
+from rgbench.errors import SpecError, Stopped
+from rgbench.measures.prior import parse_shares
+from rgbench.numbers import counted, duration
+from rgbench.survey.estimate import estimate
+from rgbench.survey.plan import NO_POSITION, NOT_COVERED
+from rgbench.survey.survey import CLASSES, Survey, SurveyChoice, plan_survey
+
+_GIGABYTE = 1e9
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What was asked for on the command line."""
+
+    catalogue: Path
+    images: Sequence[Path]
+    out: Path
+    columns: Sequence[str] = ()
+    prior: str | None = None
+    jobs: int | None = None
+    share: str | None = None
+    dry_run: bool = False
+    overwrite: bool = False
+
+
+def survey(asked: Asked, who: Choice) -> None:
+    """Plan a survey, compute what is missing of it, and write the classes."""
+    console = new_console()
+    share = parse_share(asked.share)
+    prior = {} if asked.prior is None else parse_shares(asked.prior)
+    classifier = chosen_classifier(who, bool(prior), console)
+    choice = SurveyChoice(
+        pairs("--column", asked.columns), who.views, prior, classifier.members[0].device, asked.overwrite
+    )
+    work = plan_survey(asked.catalogue, asked.images, asked.out, classifier, choice)
+    _say_plan(work, console)
+    if asked.dry_run:
+        _say_estimate(work, asked, console)
+        return
+    lost = _compute(work, asked, share, console)
+    if lost:
+        warn(console, lost_words(len(lost), sum(work.plan.size_of(shard) for shard in lost)))
+    missing = work.plan.missing()
+    if asked.share is not None and missing:
+        say(
+            console,
+            f"share {asked.share} is done; {counted(len(missing), 'part')} of the work are missing elsewhere",
+        )
+        return
+    files = work.write()
+    _say_result(work, files, console)
+
+
+def parse_share(word: str | None) -> tuple[int, int]:
+    """Read ``K/N``, K from 1; raise `SpecError` for another.
+
+    Examples
+    --------
+    >>> parse_share("2/8"), parse_share(None)
+    ((1, 8), (0, 1))
+    """
+    if word is None:
+        return 0, 1
+    one, slash, all_ = word.partition("/")
+    if not (slash and one.isdecimal() and all_.isdecimal() and 1 <= int(one) <= int(all_)):
+        raise SpecError(f"--shard: found {word!r}; K/N is legal, as 2/8, with K from 1 to N")
+    return int(one) - 1, int(all_)
+
+
+def lost_words(parts: int, rows: int) -> str:
+    """Say that parts of the work could not be done."""
+    return (
+        f"{counted(parts, 'part')} of the work, {counted(rows, 'row')}, could not be done: the process that read it "
+        "died twice. An image may be damaged there. The same command tries again."
+    )
+
+
+def _compute(work: Survey, asked: Asked, share: tuple[int, int], console: Console) -> list[int]:
+    missing = work.missing(share)
+    total = sum(work.plan.size_of(shard) for shard in missing)
+    try:
+        with progress_bar(console) as bar:
+            task = bar.add_task("classifying", total=total)
+            return work.run(asked.jobs, lambda shard: bar.advance(task, work.plan.size_of(shard)), share)
+    except Stopped as stop:
+        done = work.plan.shards - len(work.plan.missing())
+        stop.kept = (
+            f"{done} of {counted(work.plan.shards, 'part')} of the work are done, and are kept; to go on"
+        )
+        raise
+
+
+def _say_plan(work: Survey, console: Console) -> None:
+    profile = work.catalogue.profile
+    kind = f" ({profile.title})" if profile.title else ""
+    rows = counted(len(work.catalogue), "row")
+    say(console, f"{work.catalogue.path}{kind}: {rows}; positions from {' and '.join(profile.placed)}")
+    warn(console, *work.catalogue.remarks)
+    warn(console, *(f"set aside: {path}: {reason}" for path, reason in work.aside[:NAMED]))
+    if len(work.aside) > NAMED:
+        warn(console, f"and {counted(len(work.aside) - NAMED, 'more image')}")
+    chosen = work.plan.chosen
+    nowhere, uncovered = int((chosen == NO_POSITION).sum()), int((chosen == NOT_COVERED).sum())
+    say(console, f"{counted(len(work.mosaics), 'image')}; {counted(int((chosen >= 0).sum()), 'row')} on them")
+    if nowhere:
+        warn(console, f"{counted(nowhere, 'row')} without a position that can be read")
+    if uncovered:
+        warn(console, f"{counted(uncovered, 'row')} that no image covers")
+    if not np.any(chosen >= 0):
+        raise SpecError(
+            f"no row of {work.catalogue.path} lies on an image; look at the columns of positions (--column ra=NAME "
+            "--column dec=NAME) and at what the images cover"
+        )
+
+
+def _say_estimate(work: Survey, asked: Asked, console: Console) -> None:
+    found = estimate(work, asked.jobs)
+    say(
+        console,
+        f"{counted(work.plan.shards, 'part')} of the work, {len(work.plan.missing())} of them to be done",
+        f"pixels to be read: {found.pixel_bytes / _GIGABYTE:.2f} GB; result: {found.result_bytes / _GIGABYTE:.2f} GB",
+        f"one process classifies {found.rate:.0f} sources a second here; {counted(found.jobs, 'process', 'processes')} "
+        f"take about {duration(found.seconds)}",
+    )
+
+
+def _say_result(work: Survey, files: Sequence[Path], console: Console) -> None:
+    counts = work.counts()
+    known = [f"{counts.classes.get(name, 0)} {name}" for name in work.classifier.classes]
+    say(
+        console,
+        f"{counted(len(work.catalogue), 'row')}: {', '.join(known)}, {counts.classes.get('', 0)} without a class",
+        f"{counted(len(files), 'file')} in {work.out / CLASSES}; what the columns say: docs/survey.md",
+    )
+    if counts.failed:
+        sys.exit(SOME_SET_ASIDE)
