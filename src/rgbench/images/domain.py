@@ -19,7 +19,7 @@ from rgbench.images.fits import Beam
 from rgbench.images.flags import Flag
 from rgbench.images.geometry import central_crop, resample
 from rgbench.images.measure import OFF_CENTRE, measure_source
-from rgbench.images.noise import mad_noise
+from rgbench.images.noise import sky_and_noise
 from rgbench.images.segment import Segmentation, clump_mask, source_mask
 
 SCALE_TOLERANCE = 0.1
@@ -115,6 +115,8 @@ class Looked:
         Largest distance between two pixels of the source, in pixels; NaN without a source.
     peak, total : float
         Highest pixel of the source and the sum of its pixels above the sky, in the unit of the image; NaN without one.
+    sky, noise : float
+        Median and noise (`mad_noise`) of what is not blanked; NaN where they were not measured.
     """
 
     oddities: Oddity
@@ -122,6 +124,8 @@ class Looked:
     extent: float
     peak: float = math.nan
     total: float = math.nan
+    sky: float = math.nan
+    noise: float = math.nan
 
 
 def bring(
@@ -231,13 +235,14 @@ def look(frame: NDArray[np.float32], field: int, domain: Domain) -> Looked:
     odd = blanked(central_crop(frame, field))
     if odd & Oddity.BLANKED:
         return Looked(odd, math.nan, math.nan)
-    noise = float(mad_noise(frame[None])[0])
-    sky = float(np.nanmedian(frame)) if noise > 0 else 0.0
+    middle, noise = sky_and_noise(frame)
+    sky = middle if noise > 0 else 0.0
     image = central_crop(frame, field) - np.float32(sky)
     mask = source_mask(image, noise, DETECTION)
     if not mask.any():
         nothing = noise > 0 or np.nanmin(image) == np.nanmax(image)
-        return Looked(odd | (Oddity.NO_DETECTION if nothing else Oddity(0)), math.nan, math.nan)
+        odd |= Oddity.NO_DETECTION if nothing else Oddity(0)
+        return Looked(odd, math.nan, math.nan, sky=middle, noise=noise)
     peak, total, extent, _, found = measure_source(image, mask)
     ratio = peak / noise if noise > 0 else math.nan
     others = clump_mask(image, noise, DETECTION) & ~mask
@@ -249,7 +254,7 @@ def look(frame: NDArray[np.float32], field: int, domain: Domain) -> Looked:
         odd |= Oddity.LARGE
     if found & Flag.OFF_CENTRE and _middle_off(mask):
         odd |= Oddity.OFF_CENTRE
-    return Looked(odd, ratio, extent, peak, total)
+    return Looked(odd, ratio, extent, peak, total, middle, noise)
 
 
 def _cut(pixels: NDArray[np.float32], side: int) -> NDArray[np.float32]:

@@ -99,6 +99,21 @@ def mad_noise(images: NDArray[Any]) -> NDArray[np.float64]:
     return np.array([_mad(_finite(image)) for image in images], dtype=np.float64)
 
 
+def sky_and_noise(image: NDArray[Any]) -> tuple[float, float]:
+    """Give the median of one image and its robust noise, as `mad_noise` does; NaN and infinite pixels are left out.
+
+    Examples
+    --------
+    >>> sky_and_noise(np.array([[1.0, 2.0, 3.0, 4.0, np.nan, 500.0]]))
+    (3.0, 1.4826)
+    """
+    pixels = _finite(image)
+    if not len(pixels):
+        return math.nan, math.nan
+    middle = median(pixels)
+    return float(middle), MAD_TO_SIGMA * float(median(np.abs(pixels - middle)))
+
+
 ESTIMATES = {"iterative": clipped_noise, "robust": mad_noise}
 """Ways to estimate the noise, by the name that a preset or a measurement takes."""
 

@@ -112,6 +112,11 @@ def blur(images: Tensor, sigma: Tensor) -> Tensor:
     return blurred
 
 
+def beam_reach(wanted: float) -> int:
+    """Give the pixels about a place that count for it when an image is brought to a common beam."""
+    return math.ceil(5 * BEAM_PIXELS * float(FWHM_TO_SIGMA) * math.sqrt(max(wanted**2 - 1, 0.0)))
+
+
 def to_common_beam(
     images: NDArray[np.float32], wanted: float, beams: NDArray[np.float64]
 ) -> NDArray[np.float32]:

@@ -147,8 +147,9 @@ class Classifier:
         """
         if self.unlikeness is None:
             return np.full(len(images), np.nan)
-        # As many views as those of training had, whatever `with_views` says: fewer lie further off.
-        seen = self.members[0].embeddings(images, prepared, self.card.spec.recipe.views)
+        # As many views as the training sources were seen in, whatever `with_views` says: fewer lie further off.
+        n_views = self.card.unlike_views or self.card.spec.recipe.views
+        seen = self.members[0].embeddings(images, prepared, n_views)
         return self.unlikeness.shares(seen)
 
     def with_views(self, n: int) -> Classifier:

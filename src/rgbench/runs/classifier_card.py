@@ -76,7 +76,8 @@ class ScoreCard(_Part):
 class ClassifierCard(_Part):
     """What a classifier is, was trained on, and may be used for.
 
-    `prior` holds the shares of the classes that its probabilities assume: those of the training sources, or equal
+    `unlike_views` is the number of views in which `unlike` is measured; None for those of the recipe. `prior` holds the
+    shares of the classes that its probabilities assume: those of the training sources, or equal
     ones where classes were weighted. `seen` holds RA and Dec, degrees, of the sources that it was trained or tuned on.
     """
 
@@ -89,6 +90,7 @@ class ClassifierCard(_Part):
     conformal: ConformalCard | None = None
     domain: Domain = Domain()
     seen: tuple[tuple[float, float], ...] = ()
+    unlike_views: Literal[1, 2, 4, 8, 16, 24, 48] | None = None
     scores: tuple[ScoreCard, ...] = ()
     data: str = ""
     licence: str = ""

@@ -39,6 +39,10 @@ NOT_FOR = (
 )
 
 
+UNLIKE_VIEWS = 1
+"""Views in which sources are measured for `unlike`: more cost as much as the class, and say no more."""
+
+
 @dataclass(frozen=True)
 class ExportChoice:
     """What a classifier is called, and what its card says in words.
@@ -106,6 +110,7 @@ def make_classifier(
         update={
             "prior": training_shares(first),
             "domain": domain,
+            "unlike_views": UNLIKE_VIEWS,
             "seen": positions_seen(dataset.catalogue.take(np.concatenate((train, validation)))),
             "scores": _scores(runs, choice.model, card),
             "data": f"{_title(first)} (checksum {dataset.checksum[:16]}): {len(train)} training and "
@@ -281,7 +286,9 @@ def _pooled(
 
 
 def _unlikeness(run: StoredRun, train: NDArray[np.int64], validation: NDArray[np.int64]) -> Unlikeness:
-    sides = (run.trained.embeddings(run.dataset.images[rows]) for rows in (train, validation))
+    sides = (
+        run.trained.embeddings(run.dataset.images[rows], n_views=UNLIKE_VIEWS) for rows in (train, validation)
+    )
     return fit_unlikeness(*sides)
 
 

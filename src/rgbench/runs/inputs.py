@@ -19,7 +19,8 @@ from rgbench.images.batches import ImageStore, sequential_batches, shuffled_batc
 from rgbench.images.frame import into_frame, into_turned_frame
 from rgbench.images.noise import ImageError
 from rgbench.images.preprocess import central_crop, preprocess_batch
-from rgbench.images.reobserve import BEAM_PIXELS, Views, reobserve, to_common_beam
+from rgbench.images.reobserve import BEAM_PIXELS, Views, beam_reach, reobserve, to_common_beam
+from rgbench.images.steps import to_peak
 from rgbench.seeds import derive_seed
 from rgbench.spec import RunSpec
 
@@ -169,6 +170,34 @@ def prepare(
             ready = np.zeros((len(images), *prepared.shape[1:]), dtype=np.float32)
         ready[chosen] = to_common_beam(prepared, common, own[chosen]) if common > 1 else prepared
     return ready
+
+
+def prepare_field(
+    frames: NDArray[np.float32], levels: NDArray[np.float64], spec: RunSpec, beams: NDArray[np.float64]
+) -> NDArray[np.float32]:
+    """Prepare the fields of images whose clip levels are known: what the preset "sky" gives, where it is seen.
+
+    Parameters
+    ----------
+    frames : ndarray of float32, shape (n, h, w)
+        Raw images; NaN are missing pixels.
+    levels : ndarray of float64, shape (n,)
+        Sky and three times the noise of each.
+    spec : RunSpec
+        Of a run with the preset "sky".
+    beams : ndarray of float64, shape (n,)
+        Widths of their beams, in units of that of the training images.
+
+    Returns
+    -------
+    ndarray of float32, shape (n, side, side)
+        `cut_to_field` of what `prepare` gives, to rounding.
+    """
+    common = spec.images.beam
+    seen = central_crop(frames, kept_field(spec) + 2 * beam_reach(common))
+    above = seen - levels.astype(np.float32)[:, None, None]
+    flux = to_peak(np.where(above > 0, above, np.float32(0)))
+    return cut_to_field(to_common_beam(flux, common, beams) if common > 1 else flux, spec)
 
 
 def _named(error: ImageError, row: int, names: Sequence[str] | None) -> DataError:

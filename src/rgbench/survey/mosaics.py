@@ -60,7 +60,8 @@ class Mosaic:
     @cached_property
     def _data(self) -> Any:
         unit = fits.open(self.path, memmap=True, uint=False)[self.place]
-        return unit.section
+        scaled = any(key in unit.header for key in ("BSCALE", "BZERO", "BLANK"))
+        return unit.section if scaled or isinstance(unit, fits.CompImageHDU) else unit.data
 
     def pixels(self, rows: slice, columns: slice) -> NDArray[np.float32]:
         """Read a part of the image, which lies within it.

@@ -12,14 +12,13 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from rgbench.data.leakage import near_any
-from rgbench.errors import DataError
 from rgbench.images.brightness import read_brightness
 from rgbench.images.domain import Oddity, beam_after
 from rgbench.images.measure import beam_area
 from rgbench.measures.prior import complete_shares
 from rgbench.runs.classifier import Classifier
 from rgbench.runs.classify import answer
-from rgbench.runs.seen import PixelFacts, SeenImage, pixel_facts, see_pixels
+from rgbench.runs.seen import PixelFacts, SeenImage, pixel_facts, see_fields
 from rgbench.store.files import write_parquet
 from rgbench.survey.mosaics import Mosaic
 from rgbench.survey.plan import TILE, Plan
@@ -137,18 +136,9 @@ def _see(
     side = _side(facts, classifier)
     rows, columns = mosaic.face.places(ra, dec)
     window = _Window(mosaic, rows, columns, side)
-    seen: list[SeenImage | None] = []
-    reasons: list[str] = []
-    for row, column in zip(rows.tolist(), columns.tolist(), strict=True):
-        try:
-            found = see_pixels(window.about(row, column), facts, classifier.card)
-        except DataError as error:
-            seen.append(None)
-            reasons.append(str(error))
-        else:
-            seen.append(found)
-            reasons.append("")
-    return seen, reasons
+    found = see_fields(map(window.about, rows.tolist(), columns.tolist()), facts, classifier.card)
+    seen = [each if isinstance(each, SeenImage) else None for each in found]
+    return seen, [each if isinstance(each, str) else "" for each in found]
 
 
 def _facts(mosaic: Mosaic, classifier: Classifier) -> PixelFacts:
