@@ -234,7 +234,9 @@ def find_profile(path: Path, names: Sequence[str], columns: Mapping[str, str]) -
     found = _known(names)
     placed = {"position", "ra", "dec"} & columns.keys()
     if found is None or placed:
-        asked = SourceColumns(**{"name": "", "path": "", "label": "", "redshift": "", "size": "", **columns})
+        # Any column will do for the name here: rows come back with all that they have.
+        others = {"name": names[0], "path": "", "label": "", "redshift": "", "size": ""}
+        asked = SourceColumns(**{**others, **columns})
         used = find_columns(path, list(names), asked)
         if not (used.position or used.ra):
             raise SpecError(

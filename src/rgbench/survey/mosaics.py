@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import lzma
 import math
-import shutil
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from astropy.io import fits
@@ -23,6 +22,7 @@ from rgbench.images.units import image_shape, units_of
 from rgbench.store.files import into_place
 
 _PACKED = (".gz", ".bz2", ".xz")
+_PART = 1 << 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,11 +57,10 @@ class Mosaic:
         rows, columns = self.face.pixels.shape
         return rows, columns
 
-    @cached_property
-    def _data(self) -> Any:
-        unit = fits.open(self.path, memmap=True, uint=False)[self.place]
-        scaled = any(key in unit.header for key in ("BSCALE", "BZERO", "BLANK"))
-        return unit.section if scaled or isinstance(unit, fits.CompImageHDU) else unit.data
+    @property
+    def _by_section(self) -> bool:
+        """Whether pixels are not numbers as they stand in the file, so that it cannot be mapped to memory."""
+        return any(key in self.face.header for key in ("BSCALE", "BZERO", "BLANK", "ZIMAGE"))
 
     def pixels(self, rows: slice, columns: slice) -> NDArray[np.float32]:
         """Read a part of the image, which lies within it.
@@ -74,8 +73,9 @@ class Mosaic:
         parts = iter((rows, columns))
         index = tuple(at if isinstance(at, int) else next(parts) for at in self.index)
         try:
-            with quiet():
-                return as_float32(self._data[index])
+            with quiet(), fits.open(self.path, memmap=not self._by_section, uint=False) as file:
+                unit = file[self.place]
+                return as_float32((unit.section if self._by_section else unit.data)[index])
         # Damaged files are met by astropy with errors of every kind.
         except Exception as error:
             raise_stop(error)
@@ -134,9 +134,20 @@ def _plain(file: Path, scratch: Path) -> Path:
     if there.exists() and there.stat().st_mtime >= file.stat().st_mtime:
         return there
     scratch.mkdir(parents=True, exist_ok=True)
-    with into_place(there) as temporary, unpacking(file) as packed, temporary.open("wb") as plain:
-        shutil.copyfileobj(packed, plain, 1 << 20)
+    with into_place(there) as temporary, temporary.open("wb") as plain:
+        for part in _unpacked(file):
+            plain.write(part)
     return there
+
+
+def _unpacked(file: Path) -> Iterator[bytes]:
+    """Give the content of a packed file; `DataError` if it is damaged, or not packed."""
+    try:
+        with unpacking(file) as packed:
+            while part := packed.read(_PART):
+                yield part
+    except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
+        raise DataError(f"{file}: cannot be unpacked: {one_line(error)}") from error
 
 
 def _usable(file: Path, named: Path, aside: list[SetAside]) -> list[Mosaic]:

@@ -1,0 +1,125 @@
+"""Catalogues of surveys: which columns are their positions, and rows that come back as they were."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from astropy.coordinates import FK4, SkyCoord
+from astropy.table import MaskedColumn, Table
+
+from rgbench.errors import DataError, SpecError
+from rgbench.survey.catalogue import SurveyCatalogue, find_profile, profiles
+
+# Heads as the surveys publish them, shortened by columns that no rule looks at.
+HEADS = {
+    "PyBDSF": "Source_id,Isl_id,RA,E_RA,DEC,E_DEC,Total_flux,Peak_flux,RA_max,DEC_max,Maj,Min,PA,DC_Maj,Isl_rms,S_Code",
+    "LoTSS": "Source_Name,RA,E_RA,DEC,E_DEC,Peak_flux,Total_flux,Maj,Min,DC_Maj,PA,Isl_rms,S_Code,Mosaic_ID",
+    "Selavy": "island_id,component_id,component_name,ra_hms_cont,dec_dms_cont,ra_deg_cont,dec_deg_cont,freq,flux_peak,"
+    "flux_int,maj_axis,min_axis,pos_ang",
+    "VLASS or RACS by CIRADA": "Component_name,Component_id,Isl_id,RA,DEC,Total_flux,Maj,DC_Maj,S_Code,Duplicate_flag,"
+    "Quality_flag",
+    "RACS": "Gaussian_ID,Source_ID,Tile_ID,SBID,RA,Dec,E_RA,E_Dec,Total_flux_Gaussian,Maj_axis,Min_axis",
+    "FIRST": "RA,DEC,SIDEPROB,FPEAK,FINT,RMS,MAJOR,MINOR,POSANG,FITTED_MAJOR",
+    "FIRST by VizieR": "recno,FIRST,RAJ2000,DEJ2000,p(S),Fpeak,Fint,Rms,Maj,Min,PA,fMaj,fMin",
+    "NVSS by VizieR": "recno,NVSS,RAJ2000,DEJ2000,e_RAJ2000,S1.4,e_S1.4,MajAxis,MinAxis",
+}
+
+
+@pytest.mark.parametrize("title", HEADS)
+def test_heads_of_surveys_are_known(tmp_path, title):
+    profile = find_profile(tmp_path / "a.csv", HEADS[title].split(","), {})
+    assert profile.title == title
+    assert profile.ra.casefold().startswith("ra")
+    assert profile.dec.casefold().startswith("de")
+    assert profile.size in HEADS[title]
+
+
+def test_every_profile_is_tried_here():
+    assert {each["title"] for each in profiles().values()} == set(HEADS)
+
+
+def test_other_heads_are_found_or_mapped(tmp_path):
+    path = tmp_path / "a.csv"
+    assert find_profile(path, ["obj", "raj2000", "dej2000"], {}).placed == ["raj2000", "dej2000"]
+    mapped = find_profile(path, ["a", "b", "c"], {"ra": "a", "dec": "b", "size": "c"})
+    assert (mapped.ra, mapped.dec, mapped.size) == ("a", "b", "c")
+    # Columns that are asked for count more than those of a survey that is known.
+    assert find_profile(path, [*HEADS["PyBDSF"].split(","), "x", "y"], {"ra": "x", "dec": "y"}).placed == [
+        "x",
+        "y",
+    ]
+    with pytest.raises(SpecError, match="no column is a position; the columns are a, b: say which"):
+        find_profile(path, ["a", "b"], {})
+    with pytest.raises(SpecError, match="there is no column 'Majj' for size"):
+        find_profile(path, HEADS["PyBDSF"].split(","), {"size": "Majj"})
+    (path).write_text("ra,dec\n1,2\n")
+    with pytest.raises(SpecError, match="unknown key 'rad'; legal are name, position, ra, dec, size"):
+        SurveyCatalogue(path, {"rad": "ra"})
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.ecsv", "a.vot", "a.fits", "a.parquet"])
+def test_all_kinds_of_tables_give_the_same_positions_and_rows(sky, name):
+    catalogue = SurveyCatalogue(sky.table(name))
+    found = catalogue.positions()
+    np.testing.assert_allclose(found.ra, sky.catalogue["RA"], rtol=1e-12)
+    np.testing.assert_allclose(found.dec, sky.catalogue["DEC"], rtol=1e-12)
+    np.testing.assert_allclose(found.size, sky.catalogue["Maj"] * 3600, rtol=1e-6)
+    rows = pa.concat_tables(catalogue.batches(5))
+    assert rows.column_names == sky.catalogue.colnames
+    for column in sky.catalogue.colnames:
+        assert rows[column].to_pylist() == sky.catalogue[column].tolist()
+
+
+def test_one_bad_row_costs_no_other(tmp_path):
+    path = tmp_path / "a.csv"
+    rows = [f"s{i},{i}:00:00,+10:00:00" for i in range(9)]
+    rows[4] = "s4,here,+10:00:00"
+    rows[6] = "s6,1:00:00,+99:00:00"
+    path.write_text("\n".join(["name,ra,dec", *rows, "s9,,"]))
+    found = SurveyCatalogue(path).positions()
+    assert set(found.faults) == {4, 6}
+    assert "'here'" in found.faults[4]
+    assert np.flatnonzero(np.isnan(found.ra)).tolist() == [4, 6, 9]
+    np.testing.assert_allclose(found.ra[:4], [0, 15, 30, 45])
+
+
+def test_frames_and_units_are_honoured(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("name,RA (B1950),DEC (B1950)\na,45.0,45.0\n")
+    expected = SkyCoord(45, 45, unit="deg", frame=FK4(equinox="B1950")).icrs
+    catalogue = SurveyCatalogue(path)
+    found = catalogue.positions()
+    np.testing.assert_allclose([found.ra[0], found.dec[0]], [expected.ra.deg, expected.dec.deg])
+    assert any("B1950" in remark for remark in catalogue.remarks)
+    table = Table({"ra": [np.pi], "dec": [0.5]}, units={"ra": "rad", "dec": "rad"})
+    table.write(tmp_path / "b.fits")
+    assert SurveyCatalogue(tmp_path / "b.fits").positions().ra[0] == pytest.approx(180)
+
+
+def test_whole_numbers_of_which_some_are_missing_stay_whole(tmp_path):
+    big = 1237648720693755918
+    table = Table({"ra": [1.0, 2.0], "dec": [1.0, 2.0], "id": MaskedColumn([big, 1], mask=[False, True])})
+    table.write(tmp_path / "a.vot", format="votable")
+    rows = pa.concat_tables(SurveyCatalogue(tmp_path / "a.vot").batches())
+    assert rows["id"].to_pylist() == [big, None]
+
+
+def test_units_and_types_of_parquet_stay(tmp_path):
+    schema = pa.schema(
+        [pa.field("ra", pa.float32(), metadata={"unit": "deg"}), ("dec", pa.float64()), ("n", pa.int8())]
+    )
+    pq.write_table(pa.table([[1.5], [2.0], [None]], schema=schema), tmp_path / "a.parquet")
+    assert next(iter(SurveyCatalogue(tmp_path / "a.parquet").batches())).schema.equals(
+        schema, check_metadata=True
+    )
+
+
+def test_what_is_no_catalogue(tmp_path):
+    (tmp_path / "a.parquet").write_bytes(b"no table")
+    with pytest.raises(DataError, match="cannot be read as a table"):
+        SurveyCatalogue(tmp_path / "a.parquet")
+    (tmp_path / "b.csv").write_text("ra,dec\n")
+    with pytest.raises(DataError, match="holds no source"):
+        SurveyCatalogue(tmp_path / "b.csv")
