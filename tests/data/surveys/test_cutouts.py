@@ -30,7 +30,8 @@ from rgbench.data.own.folder import load_folder
 from rgbench.data.own.sources import read_sources
 from rgbench.data.public.patience import retry_after
 from rgbench.data.surveys import cutouts
-from rgbench.data.surveys.cutouts import Pace, build_cutouts, fetch_url, file_name
+from rgbench.data.surveys.asking import Pace, fetch_url
+from rgbench.data.surveys.cutouts import build_cutouts, file_name
 from rgbench.data.surveys.surveys import (
     SERVICES,
     SURVEYS,
