@@ -311,6 +311,11 @@ def find_survey(name: str) -> Survey:
     return surveys().get(name.strip().lower())
 
 
+def credits_of(survey: Survey) -> tuple[str, str, str]:
+    """Give what a survey and its service ask to be acknowledged with, in sentences."""
+    return f"Please cite {survey.citation}.", SERVICES[survey.service].acknowledgement, survey.licence
+
+
 def reaching(dec: float, but: str = "") -> str:
     """Say which surveys reach a declination, degrees, beside one; "" if none does.
 
