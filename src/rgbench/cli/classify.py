@@ -65,14 +65,16 @@ def classify(
     Images are kept, so that a second call asks for nothing. The exit code is 0 if every source was classified or
     flagged, 3 if some have no image, 1 or 2 if none was classified.
     """
-    from rgbench.cli.work import classify as work
-    from rgbench.cli.work.predict import Choice
+    from rgbench.cli.work import cutouts
     from rgbench.data.surveys.surveys import BuildSpec
 
-    choice = Choice(
-        classifier, run_id, run_id is not None or given(context, "store"), model, store, device, views
-    )
-    sources = work.Sources(
-        tuple(positions), BuildSpec(survey, hips=hips, server=server), resolve, columns or ()
-    )
-    work.classify(sources, choice, work.Answer(out, overwrite, prior), console())
+    answer = cutouts.Answer.of(out, overwrite, prior)
+    spec = BuildSpec(survey, hips=hips, server=server)
+    found = cutouts.fetch(cutouts.Sources(tuple(positions), spec, resolve, columns or ()), console())
+    # Only now, as it loads torch: where there is no image, that is said at once.
+    from rgbench.cli.work import classify as work
+    from rgbench.cli.work.predict import Choice
+
+    from_store = run_id is not None or given(context, "store")
+    choice = Choice(classifier, run_id, from_store, model, store, device, views)
+    work.classify(found, choice, answer, console())

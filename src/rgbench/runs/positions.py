@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,51 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rgbench.data.own.files import ImageFile, SetAside, examine
-from rgbench.data.public.fetch import cache_folder
-from rgbench.data.surveys.cutouts import Progress, keep_cutouts
+from rgbench.data.surveys.kept import Cutouts, fetch_positions
 from rgbench.data.surveys.places import Place, read_places
 from rgbench.data.surveys.sesame import Sesame
-from rgbench.data.surveys.surveys import SERVICES, BuildSpec, FetchError, credits_of
-from rgbench.data.surveys.targets import Targets
+from rgbench.data.surveys.surveys import SERVICES, BuildSpec, credits_of
 from rgbench.errors import DataError
-from rgbench.escapes import for_file_name
 from rgbench.images.geometry import central_crop
 from rgbench.images.noise import mad_noise
-from rgbench.numbers import counted
 from rgbench.runs.classifier import Classifier, load_classifier
 from rgbench.runs.classifier_card import ClassifierCard
 from rgbench.runs.classify import Classified, Classifying
-
-NAMED = 5
-"""Sources whose reasons are named where none could be classified."""
-
-
-@dataclass(frozen=True)
-class Cutouts:
-    """Cutouts of sources; entry i of every list is source i.
-
-    Attributes
-    ----------
-    targets : Targets
-        Names and positions.
-    spec : BuildSpec
-        What was asked of which survey.
-    paths : tuple of Path
-        File of each cutout: where it is, or would be.
-    reasons : tuple of str
-        Why there is none, "" where there is one.
-    """
-
-    targets: Targets
-    spec: BuildSpec
-    paths: tuple[Path, ...]
-    reasons: tuple[str, ...]
-
-    @property
-    def found(self) -> list[Path]:
-        """The files that are there, each once."""
-        there = (path for path, reason in zip(self.paths, self.reasons, strict=True) if not reason)
-        return list(dict.fromkeys(there))
 
 
 @dataclass(frozen=True)
@@ -182,32 +147,6 @@ def classify_positions(
     return classify_cutouts(cutouts, classifier or load_classifier(), prior)
 
 
-def fetch_positions(
-    targets: Targets, spec: BuildSpec, progress: Progress = lambda done, failed, total: None
-) -> Cutouts:
-    """Fetch the cutouts of sources that are not in the cache.
-
-    Raises
-    ------
-    DataError
-        If some must be fetched, and the service cannot be reached.
-    """
-    # One file for each place, however often and under whatever name it is asked for.
-    keys = [f"{ra % 360:.7f}{dec:+.7f}" for ra, dec in zip(targets.ra, targets.dec, strict=True)]
-    place = {key: (float(ra), float(dec)) for key, ra, dec in zip(keys, targets.ra, targets.dec, strict=True)}
-    folder = _folder(spec)
-    try:
-        ra, dec = zip(*place.values(), strict=True)
-        reasons = keep_cutouts(list(place), ra, dec, folder, spec, progress)
-    except FetchError as error:
-        raise DataError(
-            f"{SERVICES[spec.card.service].title} cannot be asked for cutouts: {error}; without a network, rgbench "
-            "predict FOLDER classifies FITS images that are at hand"
-        ) from None
-    paths = tuple(folder / f"{key}.fits" for key in keys)
-    return Cutouts(targets, spec, paths, tuple(reasons.get(key, "") for key in keys))
-
-
 def classify_cutouts(
     cutouts: Cutouts,
     classifier: Classifier,
@@ -222,31 +161,13 @@ def classify_cutouts(
         If none could be classified; the message has the reasons.
     """
     lost = {str(path): reason for path, reason in zip(cutouts.paths, cutouts.reasons, strict=True) if reason}
-    if not cutouts.found:
-        raise DataError(_none(cutouts.targets.names, cutouts.reasons))
+    cutouts.check_any(cutouts.reasons)
     work = Classifying(classifier, cutouts.found, prior)
     try:
         done = work.run(told)
     except DataError:
         known = dict(work.so_far().set_aside) | lost
-        reasons = [known.get(str(path), "") for path in cutouts.paths]
-        if not all(reasons):
-            raise
-        raise DataError(_none(cutouts.targets.names, reasons)) from None
+        cutouts.check_any([known.get(str(path), "") for path in cutouts.paths])
+        raise
     aside = [*done.set_aside, *(SetAside(path, reason) for path, reason in lost.items())]
     return ClassifiedPositions(cutouts, replace(done, set_aside=aside), classifier.card)
-
-
-def _folder(spec: BuildSpec) -> Path:
-    """Give the folder of the cache for cutouts of one kind."""
-    kind = f"{spec.card.name} {spec.size:g} {spec.scale:g} {spec.hips}".strip()
-    return cache_folder() / "cutouts" / for_file_name(kind)
-
-
-def _none(names: Sequence[str], reasons: Sequence[str]) -> str:
-    """Say why no source could be classified: of one in one line, of several in a line each."""
-    lines = [f"{name}: {reason}" for name, reason in zip(names, reasons, strict=True)]
-    if len(lines) == 1:
-        return lines[0]
-    more = [f"and {counted(len(lines) - NAMED, 'more source')}"] if len(lines) > NAMED else []
-    return "\n".join((f"none of {counted(len(lines), 'source')} could be classified", *lines[:NAMED], *more))

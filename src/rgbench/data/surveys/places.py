@@ -12,6 +12,7 @@ from typing import TypeGuard, cast
 import numpy as np
 
 from rgbench.data.own.angles import name_of_position, parse_angle, position_in_name, split_pair
+from rgbench.data.own.files import ending_of
 from rgbench.data.own.plan import FolderOptions
 from rgbench.data.own.tabular import READERS
 from rgbench.data.surveys.targets import Targets, find_targets
@@ -112,12 +113,15 @@ def _one(name: str, ra: float, dec: float) -> Targets:
 
 
 def _of_table(path: str, options: FolderOptions | None, tell: Callable[[str], None] | None) -> Targets:
-    found = find_targets(path, options, tell)
+    """Give the sources of a table; of an image, say that it is none."""
+    try:
+        found = find_targets(path, options, tell)
+    except DataError as error:
+        if not ending_of(path):
+            raise
+        raise DataError(f"{error}; if it is an image: rgbench predict {path}") from error
     if not np.isfinite(found.ra).any():
-        raise DataError(
-            f"{path}: tells no position of any source; columns of RA and Dec are needed (if it is an image: "
-            f"rgbench predict {path})"
-        )
+        raise DataError(f"{path}: tells the position of no source; columns of RA and Dec are needed")
     return found
 
 
