@@ -68,6 +68,7 @@ def test_what_astropy_writes_is_read_back(ra, dec):
         ("J0104+24", "a name that holds no position to the second"),
         ("J1043+2435", "a name that holds no position to the second"),
         ("J109912.3+243521", "a name that holds no position to the second"),
+        (160.8, "'160.8' is half a position, or less"),
         ("160.80", "half a position, or less: RA and Dec go within one pair of quotes"),
         ("400 +24", "'400 +24': RA is 400 degrees; 0 to 360 are legal"),
         ("160 +95", "Dec is 95 degrees; -90 to 90 are legal"),

@@ -126,7 +126,7 @@ def _of_table(path: str, options: FolderOptions | None, tell: Callable[[str], No
 
 
 def _is_file(place: str | Path) -> bool:
-    with suppress(OSError, ValueError):  # no file has such a name
+    with suppress(OSError, ValueError, TypeError):  # no file has such a name
         return Path(place).is_file()
     return False
 
