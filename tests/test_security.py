@@ -39,7 +39,7 @@ CALLS_CODE = {
 }  # fmt: skip
 UNPACKS = {"extractall", "extract", "unpack_archive"}
 NETWORK = {"socket", "ssl", "http", "urllib", "urllib3", "requests", "httpx", "aiohttp", "ftplib", "smtplib"}
-REACHES = {"data/public/fetch.py", "data/surveys/cutouts.py"}
+REACHES = {"data/public/fetch.py", "data/surveys/asking.py"}
 """What may ask the network, when somebody asks for a download or for cutouts."""
 WATCHED = """
 import json, os, socket, sys

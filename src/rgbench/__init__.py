@@ -26,9 +26,11 @@ if TYPE_CHECKING:
     from rgbench.networks.modules.build import build_network as build_network
     from rgbench.report.of_store import ReportSpec as ReportSpec
     from rgbench.report.of_store import write_report as write_report
+    from rgbench.report.sources_page import write_sources_page as write_sources_page
     from rgbench.runs.classifier import load_classifier as load_classifier
     from rgbench.runs.classify import classify as classify
     from rgbench.runs.classify import classify_files as classify_files
+    from rgbench.runs.positions import classify_positions as classify_positions
     from rgbench.runs.reopen import StoredRun as StoredRun
     from rgbench.runs.study import run_study as run_study
     from rgbench.spec import Study as Study
@@ -49,6 +51,7 @@ _HOMES = {
     "build_network": "rgbench.networks.modules.build",
     "classify": "rgbench.runs.classify",
     "classify_files": "rgbench.runs.classify",
+    "classify_positions": "rgbench.runs.positions",
     "classify_survey": "rgbench.survey.survey",
     "compare": "rgbench.comparison.summary",
     "data_names": "rgbench.data.sets",
@@ -64,6 +67,7 @@ _HOMES = {
     "register": "rgbench.extensions",
     "run_study": "rgbench.runs.study",
     "write_report": "rgbench.report.of_store",
+    "write_sources_page": "rgbench.report.sources_page",
 }
 
 __all__ = sorted(_HOMES)

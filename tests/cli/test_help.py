@@ -13,7 +13,7 @@ from rgbench.cli.app import app, main
 
 HEAVY = ("torch", "astropy", "scipy", "pyarrow", "numpy", "jinja2", "rich.console")
 COMMANDS = (
-    *("quickstart", "run", "report", "predict", "finetune", "export", "replicate"),
+    *("quickstart", "run", "report", "predict", "classify", "finetune", "export", "replicate"),
     *("uncertainty", "doubt", "stress", "explain", "suspects"),
     *("networks", "networks/list", "networks/show"),
     *(
@@ -51,7 +51,7 @@ def test_no_command_is_forgotten_here():
     assert declared() == set(COMMANDS)
 
 
-NAMING = ("run", "report", "predict", "stress")
+NAMING = ("run", "report", "predict", "classify", "stress")
 """Commands whose help lists names of registries, which may load NumPy and the like, but never torch."""
 
 
@@ -98,7 +98,17 @@ def test_commands_stand_under_headings_in_whole_sentences(capsys, monkeypatch):
         said.index(f"{text}\n") for text in ("classify:", "Look closer at stored runs:", "Networks and data:")
     ]
     assert places == sorted(places)
-    order = ["quickstart", "run", "report", "predict", "uncertainty", "suspects", "networks", "data"]
+    order = [
+        "quickstart",
+        "run",
+        "report",
+        "predict",
+        "classify",
+        "uncertainty",
+        "suspects",
+        "networks",
+        "data",
+    ]
     found = [said.index(f"\n  {name} ") for name in order]
     assert found == sorted(found)
     assert "..." not in said.partition("Train, compare, classify:")[2], "no sentence is cut"

@@ -1,8 +1,8 @@
-"""The command line: ``rgbench quickstart | run | report | predict | ... | networks | data``.
+"""The command line: ``rgbench quickstart | run | report | predict | classify | ... | networks | data``.
 
-Each family of commands has a module here that declares its options (`runs`, `diagnostics`, `networks`, `data`) and
-one in `rgbench.cli.work` that calls the library and prints. The latter is imported inside the commands: what is
-heavy is loaded when a command needs it, and help needs nothing.
+Each family of commands has a module here that declares its options (`runs`, `classify`, `diagnostics`, `networks`,
+`data`) and one in `rgbench.cli.work` that calls the library and prints. The latter is imported inside the commands:
+what is heavy is loaded when a command needs it, and help needs nothing.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Annotated, Any
 
 import typer
 
-from rgbench.cli import data, diagnostics, finetune, networks, runs
+from rgbench.cli import classify, data, diagnostics, finetune, networks, runs
 from rgbench.cli import survey as surveys
 from rgbench.cli.help import HeadedGroup
 from rgbench.cli.names import NAMING
@@ -49,7 +49,7 @@ def _add(heading: str, *commands: Callable[..., None]) -> None:
         app.command(cls=NAMING.get(command.__name__), rich_help_panel=heading)(command)
 
 
-_add(TRAIN, runs.quickstart, runs.run, runs.report, runs.predict, surveys.survey)
+_add(TRAIN, runs.quickstart, runs.run, runs.report, runs.predict, classify.classify, surveys.survey)
 _add(TRAIN, finetune.finetune, runs.export, diagnostics.replicate)
 _add(LOOK, diagnostics.uncertainty, diagnostics.stress, diagnostics.explain, diagnostics.suspects)
 # Its old name, which scripts may call.

@@ -54,6 +54,12 @@ class PredictCommand(_NamingCommand):
     prefix = "."
 
 
+class ClassifyCommand(PredictCommand):
+    """``rgbench classify``: the endings of its table and its page."""
+
+    heads = MappingProxyType({"table": "Endings of --out, beside .html"})
+
+
 class StressCommand(_NamingCommand):
     """``rgbench stress``: what is done to the images."""
 
@@ -62,6 +68,12 @@ class StressCommand(_NamingCommand):
 
 
 NAMING: Mapping[str, type[TyperCommand]] = MappingProxyType(
-    {"run": RunCommand, "report": ReportCommand, "predict": PredictCommand, "stress": StressCommand}
+    {
+        "run": RunCommand,
+        "report": ReportCommand,
+        "predict": PredictCommand,
+        "classify": ClassifyCommand,
+        "stress": StressCommand,
+    }
 )
 """Commands whose help ends in names."""

@@ -38,3 +38,42 @@ PlaneOption = Annotated[
         help="Plane of FITS cubes, from 0, or 0,2 where there are two such axes; without it cubes are set aside.",
     ),
 ]
+ClassifierOption = Annotated[
+    str | None,
+    typer.Option(
+        "--classifier",
+        help="Name of a classifier that comes with the package, or a file that rgbench export wrote; by default "
+        "the newest that comes with the package.",
+    ),
+]
+RunChoiceOption = Annotated[
+    str | None,
+    typer.Option(
+        "--run",
+        help="Classify with a stored run instead: its id, or the beginning of it. With --store alone, the run of "
+        "that store that is best on validation sources, whatever its data.",
+    ),
+]
+PriorOption = Annotated[
+    str | None,
+    typer.Option(
+        "--prior",
+        help="Shares of the classes in your survey, for which probabilities are corrected: compact=0.95,fri=0.02. "
+        "Classes that are not named divide the rest as in training.",
+    ),
+]
+ViewsOption = Annotated[
+    int | None,
+    typer.Option(
+        "--views",
+        help="Turned and mirrored views of each image that are averaged: 1, 2, 4, 8, 16, 24 or 48; by default "
+        "8 for first-1. One is several times as fast; one image in twenty then gets another class. With 48 "
+        "the class hardly depends on how a source is turned.",
+    ),
+]
+
+
+def given(context: typer.Context, name: str) -> bool:
+    """Tell whether an option was given on the command line, and not by the environment or by default."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"

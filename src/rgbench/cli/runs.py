@@ -9,12 +9,17 @@ import typer
 
 from rgbench.cli.options import (
     DEFAULT_STORE,
+    ClassifierOption,
     DeviceOption,
     ImageScaleOption,
     ModelOption,
     OverwriteOption,
     PlaneOption,
+    PriorOption,
+    RunChoiceOption,
     StoreOption,
+    ViewsOption,
+    given,
 )
 from rgbench.cli.screen import console
 from rgbench.escapes import for_file_name
@@ -183,43 +188,14 @@ def predict(
     out: Annotated[
         Path, typer.Option("--out", help="Table to write; its ending says how (see below).")
     ] = Path("predictions.csv"),
-    classifier: Annotated[
-        str | None,
-        typer.Option(
-            "--classifier",
-            help="Name of a classifier that comes with the package, or a file that rgbench export wrote; by default "
-            "the newest that comes with the package.",
-        ),
-    ] = None,
-    run_id: Annotated[
-        str | None,
-        typer.Option(
-            "--run",
-            help="Classify with a stored run instead: its id, or the beginning of it. With --store alone, the run of "
-            "that store that is best on validation sources, whatever its data.",
-        ),
-    ] = None,
-    prior: Annotated[
-        str | None,
-        typer.Option(
-            "--prior",
-            help="Shares of the classes in your survey, for which probabilities are corrected: compact=0.95,fri=0.02. "
-            "Classes that are not named divide the rest as in training.",
-        ),
-    ] = None,
+    classifier: ClassifierOption = None,
+    run_id: RunChoiceOption = None,
+    prior: PriorOption = None,
     card: Annotated[
         bool,
         typer.Option("--card", help="Show what the classifier is, its scores and limits; classify nothing."),
     ] = False,
-    views: Annotated[
-        int | None,
-        typer.Option(
-            "--views",
-            help="Turned and mirrored views of each image that are averaged: 1, 2, 4, 8, 16, 24 or 48; by default "
-            "8 for first-1. One is several times as fast; one image in twenty then gets another class. With 48 "
-            "the class hardly depends on how a source is turned.",
-        ),
-    ] = None,
+    views: ViewsOption = None,
     pixel_scale: ImageScaleOption = None,
     plane: PlaneOption = None,
     model: ModelOption = "best",
@@ -238,8 +214,7 @@ def predict(
 
     if not paths and not card:
         raise typer.BadParameter("name FITS files, or folders of them", param_hint="PATHS")
-    asked = context.get_parameter_source("store")
-    from_store = run_id is not None or (asked is not None and asked.name == "COMMANDLINE")
+    from_store = run_id is not None or given(context, "store")
     choice = work.Choice(classifier, run_id, from_store, model, store, device, views)
     if card:
         work.show_card(choice, console())

@@ -31,6 +31,7 @@ _KEPT: Mapping[str, str] = MappingProxyType(
         "uncertainty": "what was computed of other runs is in the store; to go on from there",
         "explain": "what was computed of other runs is in the store; to go on from there",
         "predict": "the first images were not yet classified, and there is no table; to begin again",
+        "classify": "images that were fetched are kept; to go on from there",
         "export": "the classifier is written whole at the end, or not at all; to begin again",
         "survey": "parts of the work that were finished are kept; to go on from there",
         "finetune": "the classifier is written whole at the end, or not at all; to begin again",

@@ -7,7 +7,17 @@ from typing import Annotated
 
 import typer
 
-from rgbench.cli.options import DEFAULT_STORE, DeviceOption, ModelOption, StoreOption
+from rgbench.cli.options import (
+    DEFAULT_STORE,
+    ClassifierOption,
+    DeviceOption,
+    ModelOption,
+    PriorOption,
+    RunChoiceOption,
+    StoreOption,
+    ViewsOption,
+    given,
+)
 
 
 def survey(
@@ -28,32 +38,10 @@ def survey(
             help="KEY=NAME where a column is not recognised; keys are name, position, ra, dec, size.",
         ),
     ] = None,
-    classifier: Annotated[
-        str | None,
-        typer.Option(
-            "--classifier",
-            help="Name of a classifier that comes with the package, or a file that rgbench export wrote; by default "
-            "the newest that comes with the package.",
-        ),
-    ] = None,
-    run_id: Annotated[
-        str | None,
-        typer.Option("--run", help="Classify with a stored run instead: its id, or the beginning of it."),
-    ] = None,
-    prior: Annotated[
-        str | None,
-        typer.Option(
-            "--prior",
-            help="Shares of the classes in your survey, for which probabilities are corrected: compact=0.95,fri=0.02. "
-            "Classes that are not named divide the rest as in training.",
-        ),
-    ] = None,
-    views: Annotated[
-        int | None,
-        typer.Option(
-            "--views", help="Turned and mirrored views of each source that are averaged: 1, 2, 4, 8 ..."
-        ),
-    ] = None,
+    classifier: ClassifierOption = None,
+    run_id: RunChoiceOption = None,
+    prior: PriorOption = None,
+    views: ViewsOption = None,
     jobs: Annotated[
         int | None, typer.Option("--jobs", min=1, help="Processes; by default one for each core.")
     ] = None,
@@ -84,8 +72,7 @@ def survey(
     from rgbench.cli.work import survey as work
     from rgbench.cli.work.predict import Choice
 
-    asked_store = context.get_parameter_source("store")
-    from_store = run_id is not None or (asked_store is not None and asked_store.name == "COMMANDLINE")
+    from_store = run_id is not None or given(context, "store")
     who = Choice(classifier, run_id, from_store, model, store, device, views)
     asked = work.Asked(catalogue, images, out, column or [], prior, jobs, shard, dry_run, overwrite)
     work.survey(asked, who)

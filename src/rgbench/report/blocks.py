@@ -255,11 +255,12 @@ class Tile:
 
 @dataclass(frozen=True)
 class Gallery:
-    """Pictures of sources, each at most so many pixels wide."""
+    """Pictures of sources, each at most so many pixels wide; large ones have the room of two."""
 
     kind: ClassVar[str] = "gallery"
     tiles: tuple[Tile, ...]
     size: int = 128
+    large: bool = False
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from rgbench.measures.calibration import Floats
 from rgbench.measures.prior import complete_shares, with_prior
 from rgbench.runs.classifier import Classifier
 from rgbench.runs.export import classifier_of_run
-from rgbench.runs.output_tables import is_own_table, table_writer
+from rgbench.runs.output_tables import Columns, is_own_table, table_writer
 from rgbench.runs.reopen import StoredRun
 from rgbench.runs.seen import AS_TOLD, OwnImages, SeenImage, see_image
 from rgbench.store.files import check_output, into_place
@@ -310,10 +310,15 @@ def write_table(path: Path, result: Classified, overwrite: bool = False) -> None
     StoreError
         If it cannot be written.
     """
+    write_columns(path, result.table(), overwrite)
+
+
+def write_columns(path: Path, columns: Columns, overwrite: bool = False) -> None:
+    """Write columns to a table, as `write_table` does."""
     check_table_path(path, overwrite)
     write = table_writer(path)
     with into_place(path) as temporary:
-        write(temporary, result.table())
+        write(temporary, columns)
 
 
 def check_table_path(path: Path, overwrite: bool) -> None:

@@ -30,7 +30,8 @@ from rgbench.data.own.folder import load_folder
 from rgbench.data.own.sources import read_sources
 from rgbench.data.public.patience import retry_after
 from rgbench.data.surveys import cutouts
-from rgbench.data.surveys.cutouts import Pace, build_cutouts, fetch_url, file_name
+from rgbench.data.surveys.asking import Pace, fetch_url
+from rgbench.data.surveys.cutouts import build_cutouts, file_name
 from rgbench.data.surveys.surveys import (
     SERVICES,
     SURVEYS,
@@ -116,6 +117,8 @@ def test_pixels_come_as_they_are_served(server, sources, images, tmp_path, surve
             np.testing.assert_array_equal(image.pixels, served[0].data)
         assert image.centre == pytest.approx((ra[i], dec[i]), abs=1e-9)
         assert image.header["RGSURVEY"] == survey
+        # No image that is served tells its beam.
+        assert image.beam == pytest.approx((find_survey(survey).beam, find_survey(survey).beam, 0.0))
         assert image.header["RGIDENT"] == find_survey(survey).survey_id
         assert (image.header["RGRA"], image.header["RGDEC"]) == pytest.approx((ra[i], dec[i]))
         assert "Fetched by rgbench from http://127.0.0.1" in str(image.header["HISTORY"]).replace("\n", "")
@@ -133,6 +136,7 @@ def test_what_is_asked_of_each_service(server, sources, tmp_path) -> None:
     assert (skyview["Pixels"], float(skyview["Size"]), skyview["Return"]) == ("300", 0.15, "FITS")
     assert [float(x) for x in skyview["Position"].split(",")] == pytest.approx([ra[0], dec[0]], abs=1e-7)
     assert hips["hips"] == "CDS/P/FIRST"
+    assert "BMAJ" not in read_fits(tmp_path / "b" / "S0.fits").header  # of another HiPS it is not known
     assert (hips["width"], hips["height"], float(hips["fov"]), hips["format"]) == ("300", "300", 0.15, "fits")
 
 

@@ -33,7 +33,7 @@ from rgbench.data.public.fetch import PublicFile, locate, where
 from rgbench.data.sets import Entry, data_sets, load_data, load_labels
 from rgbench.data.split import SIDES, published_split
 from rgbench.data.surveys.cutouts import build_cutouts
-from rgbench.data.surveys.surveys import SERVICES, BuildSpec
+from rgbench.data.surveys.surveys import SERVICES, BuildSpec, credits_of
 from rgbench.data.surveys.targets import find_targets
 from rgbench.data.twins import identical_groups
 from rgbench.errors import DataError, SpecError
@@ -273,19 +273,8 @@ def build_data(
 ) -> None:
     """Fetch cutouts at the positions of a table, or of a public catalogue by its name."""
     targets = find_targets(catalogue, options, lambda remark: warn(console, remark))
-    card = spec.card
-    service = SERVICES[card.service]
-    say(
-        console,
-        f"{card.title} from {service.title}: {spec.pixels} x {spec.pixels} pixels of "
-        f"{spec.scale:g} arcsec, at most {spec.rate:g} requests a second",
-    )
-    for words in ("" if card.verified else "Not verified:", card.note):
-        if words:
-            warn(console, words)
-    with Progress(
-        TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), console=console
-    ) as bar:
+    say_request(spec, console)
+    with cutout_bar(console) as bar:
         task = bar.add_task("cutouts", total=len(targets.names))
         result = build_cutouts(
             targets.names,
@@ -304,8 +293,32 @@ def build_data(
     if result.failed:
         say(console, f"why, one by one: {result.failures}; the same command tries them again")
     say(console, f"table of the sources: {result.manifest}")
-    for words in (f"Please cite {card.citation}.", service.acknowledgement, card.licence):
-        say(console, words)
+    say_credits(spec, console)
+
+
+def say_request(spec: BuildSpec, console: Console) -> None:
+    """Say what is asked of which service, and what should be known of the survey."""
+    card = spec.card
+    say(
+        console,
+        f"{card.title} from {SERVICES[card.service].title}: {spec.pixels} x {spec.pixels} pixels of "
+        f"{spec.scale:g} arcsec, at most {spec.rate:g} requests a second",
+    )
+    for words in ("" if card.verified else "Not verified:", card.note):
+        if words:
+            warn(console, words)
+
+
+def say_credits(spec: BuildSpec, console: Console) -> None:
+    """Say what survey and service ask to be acknowledged with."""
+    say(console, *credits_of(spec.card))
+
+
+def cutout_bar(console: Console) -> Progress:
+    """Give a bar that counts cutouts."""
+    return Progress(
+        TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), console=console
+    )
 
 
 def simulate_sky(folder: Path, spec: SimulationSpec, console: Console) -> None:

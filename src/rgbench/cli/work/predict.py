@@ -84,8 +84,6 @@ def predict(paths: Sequence[Path], choice: Choice, table: Table, console: Consol
     prior = None if table.prior is None else parse_shares(table.prior)
     check_table_path(table.out, table.overwrite)
     classifier = chosen_classifier(choice, prior is not None, console)
-    if choice.views is not None:
-        classifier = classifier.with_views(choice.views)
     work = Classifying(classifier, paths, prior, table.own)
     work.leave_out_table(table.out)
     result = _run(work, table, console)
@@ -101,7 +99,7 @@ def predict(paths: Sequence[Path], choice: Choice, table: Table, console: Consol
 
 def show_card(choice: Choice, console: Console) -> None:
     """Print the card of a classifier."""
-    say(console, *card_lines(chosen_classifier(choice, False, console, quiet=True).card))
+    say(console, *card_lines(_chosen(choice, False, console, quiet=True).card))
 
 
 def export(run_ids: Sequence[str], wanted: Export, place: StorePlace, console: Console) -> None:
@@ -128,8 +126,13 @@ def say_written(path: Path, console: Console) -> None:
     say(console, f"wrote {path} ({path.stat().st_size / MEGABYTE:.1f} MB)")
 
 
-def chosen_classifier(choice: Choice, with_shares: bool, console: Console, quiet: bool = False) -> Classifier:
-    """Load the classifier that was asked for, and say which it is."""
+def chosen_classifier(choice: Choice, with_shares: bool, console: Console) -> Classifier:
+    """Give the classifier that was asked for, with the views that were asked for, and say which it is."""
+    classifier = _chosen(choice, with_shares, console)
+    return classifier if choice.views is None else classifier.with_views(choice.views)
+
+
+def _chosen(choice: Choice, with_shares: bool, console: Console, quiet: bool = False) -> Classifier:
     device = choose_device(choice.device)
     if not choice.from_store:
         classifier = load_classifier(choice.classifier, device)

@@ -25,7 +25,7 @@ _SEXAGESIMAL = re.compile(
     re.IGNORECASE,
 )
 _J_NAME = re.compile(
-    r"(?:^|[^0-9A-Za-z.])J(\d{2})(\d{2})(\d{2}(?:\.\d+)?)([+-])(\d{2})(\d{2})(\d{2}(?:\.\d+)?)(?!\d)"
+    r"(?:^|[^0-9A-Za-z.])J([01]\d|2[0-3])([0-5]\d)([0-6]\d(?:\.\d+)?)([+-])([0-8]\d|90)([0-5]\d)([0-6]\d(?:\.\d+)?)(?!\d)"
 )
 _DECIMAL_NAME = re.compile(
     r"(?<![\d.])(\d{1,3}\.\d{2,})_?([+-]\d{1,3}\.\d{2,})(?!\d)"
@@ -255,16 +255,27 @@ def _pair(path: str, row: int, text: str) -> tuple[str, str]:
     text = text.strip().replace("\N{MINUS SIGN}", "-").removeprefix("J")
     if text.casefold() in NOTHING:
         return "", ""
+    if parts := split_pair(text):
+        return parts
+    raise DataError(
+        f'{path}, row {row + 1}: {text!r} is no position; legal are "12 30 49.4 +12 23 28", "187.7 12.4"'
+    )
+
+
+def split_pair(text: str) -> tuple[str, str] | None:
+    """Divide RA and Dec that stand in one text; None if there are not two.
+
+    Examples
+    --------
+    >>> split_pair("12 30 49.4 +12 23 28"), split_pair("187.7,-12.4"), split_pair("187.7")
+    (('12 30 49.4', '+12 23 28'), ('187.7', '-12.4'), None)
+    """
     for parts in (text.split(","), re.split(r"\s*(?=(?<=[\s\d.smSM\"'])[+-])", text, maxsplit=1)):
         if len(parts) == 2:
             return parts[0].strip(), parts[1].strip()
     words = text.split()
-    if len(words) in (2, 6):
-        middle = len(words) // 2
-        return " ".join(words[:middle]), " ".join(words[middle:])
-    raise DataError(
-        f'{path}, row {row + 1}: {text!r} is no position; legal are "12 30 49.4 +12 23 28", "187.7 12.4"'
-    )
+    middle = len(words) // 2
+    return (" ".join(words[:middle]), " ".join(words[middle:])) if len(words) in (2, 6) else None
 
 
 def name_of_position(ra: float, dec: float) -> str:

@@ -96,7 +96,7 @@ def locate(
     """
     path = cache_folder() / file.name
     found = where(file, mirror)
-    if found is None and os.environ.get("RGBENCH_OFFLINE", "0") not in ("", "0"):
+    if found is None and is_offline():
         raise DataError(f"{file.name} is not here, and RGBENCH_OFFLINE is set; {_by_hand(file)}")
     try:
         return _checked(found, file) if found else _fetch(file, path, progress, retry or RetryPolicy())
@@ -154,6 +154,11 @@ def cache_folder() -> Path:
     if named:
         return Path(named).expanduser()
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rgbench"
+
+
+def is_offline() -> bool:
+    """Tell whether the user wants no connection: ``RGBENCH_OFFLINE`` is set, and not to 0."""
+    return os.environ.get("RGBENCH_OFFLINE", "0") not in ("", "0")
 
 
 def sha256_of(path: Path) -> str:

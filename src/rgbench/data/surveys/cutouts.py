@@ -9,14 +9,10 @@ Neither shows Retry-After. The parameters are the same: tests compare them with 
 from __future__ import annotations
 
 import csv
-import http.client
 import io
 import math
 import re
 import threading
-import time
-import urllib.error
-import urllib.request
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -29,7 +25,7 @@ from astropy.io import fits
 
 from rgbench.data.own.angles import separation
 from rgbench.data.own.files import ImageFile, examine, wrong_size
-from rgbench.data.public.patience import retry_after
+from rgbench.data.surveys.asking import Fetch, Pace, check_reach, fetch_url
 from rgbench.data.surveys.surveys import (
     LONGEST_WAIT,
     SERVICES,
@@ -37,32 +33,25 @@ from rgbench.data.surveys.surveys import (
     FetchError,
     Field,
     first_line,
+    reaching,
     request_url,
 )
 from rgbench.errors import DataError
 from rgbench.escapes import csv_text, from_csv
 from rgbench.images.fits import FitsImage, read_fits
+from rgbench.store.files import locked
 
 MANIFEST = "manifest.csv"
 FAILURES = "failures.csv"
 GIVE_UP = 20
 """Sources in a row that may fail by the service's fault before it is left in peace."""
-_LARGEST_ANSWER = 1 << 28
-_BLOCK = 1 << 16
-_PASSING = (408, 425, 429, 500, 502, 503, 504)
 _SCALE_TOLERANCE = 0.03
 """SkyView writes CDELT in two significant digits."""
 _LONGEST_NAME = 120
 _RESERVED = re.compile(r"(?:con|prn|aux|nul|com\d|lpt\d)(?:\..*)?", re.IGNORECASE)
 
-Fetch = Callable[[str, float], bytes]
-"""Gives the content of a URL within so many seconds, or raises `FetchError`."""
 Progress = Callable[[int, int, int], None]
 """Is told how many cutouts are there, how many failed, and how many are wanted."""
-
-
-class _Stopped(Exception):
-    """The run is being stopped."""
 
 
 @dataclass(frozen=True)
@@ -98,84 +87,6 @@ class BuildResult:
     failed: tuple[Failure, ...]
     manifest: Path
     failures: Path
-
-
-class Pace:
-    """One rate limit for all workers, in requests per second: a token bucket that holds one token."""
-
-    def __init__(self, rate: float, clock: Callable[[], float] = time.monotonic, sleep: Any = None) -> None:
-        self._step, self._clock = 1 / rate, clock
-        self._next = self._held = clock()
-        self._lock, self._stopped = threading.Lock(), threading.Event()
-        self._sleep = sleep or self._stopped.wait
-
-    def wait(self) -> None:
-        """Wait for one's turn; raise at once if the run is stopped."""
-        while True:
-            with self._lock:
-                now = self._clock()
-                turn = max(now, self._next, self._held)
-                self._next = turn + self._step
-            self.sleep(turn - now)
-            if self._held <= turn:
-                return
-
-    def sleep(self, seconds: float) -> None:
-        """Wait, of one worker; the others go on."""
-        if seconds > 0:
-            self._sleep(seconds)
-        if self._stopped.is_set():
-            raise _Stopped
-
-    def hold(self, seconds: float) -> None:
-        """Let no worker ask anything for so many seconds."""
-        with self._lock:
-            self._held = max(self._held, self._clock() + seconds)
-
-    def stop(self) -> None:
-        """Wake all who wait; nobody asks anything any more."""
-        self._stopped.set()
-
-
-def fetch_url(url: str, timeout: float) -> bytes:
-    """Give the content of a URL.
-
-    Raises
-    ------
-    FetchError
-        If it does not come, or not whole, within `timeout` seconds; it says whether to try again.
-    """
-    request = urllib.request.Request(url, headers={"User-Agent": "rgbench"})
-    try:
-        with urllib.request.urlopen(request, timeout=timeout) as answer:
-            return _read(answer, time.monotonic() + timeout)
-    except urllib.error.HTTPError as error:
-        with error:
-            words = first_line(error.read(_BLOCK))
-        after = retry_after(error.headers, datetime.now(UTC))
-        said = f": {words!r}" if words else ""
-        said += f"; the service asks to wait {after:.0f} s" if after else ""
-        again = error.code in _PASSING and (after or 0) <= LONGEST_WAIT
-        raise FetchError(f"HTTP {error.code} {error.reason}{said}", again, after) from None
-    except (OSError, http.client.HTTPException) as error:
-        inner = getattr(error, "reason", error)
-        late = isinstance(inner, TimeoutError)
-        why = f"no whole answer within {timeout:g} s" if late else f"no connection: {inner or type(inner)}"
-        raise FetchError(why, again=True) from None
-
-
-def _read(answer: http.client.HTTPResponse, deadline: float) -> bytes:
-    content = bytearray()
-    while block := answer.read1(_BLOCK):  # what has come; `read` would wait for all of it
-        content += block
-        if len(content) > _LARGEST_ANSWER:
-            raise FetchError(f"the answer is longer than {_LARGEST_ANSWER} bytes")
-        if time.monotonic() > deadline:
-            raise TimeoutError
-    expected = answer.headers.get("Content-Length", "")
-    if expected.isdigit() and len(content) < int(expected):
-        raise FetchError(f"the answer broke off after {len(content)} of {expected} bytes", again=True)
-    return bytes(content)
 
 
 def file_name(name: str) -> str:
@@ -249,16 +160,48 @@ def build_cutouts(
     sources = _sources(list(names), list(ra), list(dec), labels)
     build = _Build(Path(out_folder), spec, fetch)
     build.check_tables(sources)
-    try:
-        build.folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DataError(f"{build.folder}: cannot be made: {error}") from error
-    wanted = [source for source in sources if not build.settled(source)]
+    build.make_folder()
+    wanted = build.wanted(sources)
     try:
         build.run(wanted, lambda: progress(len(build.here), len(build.failed), len(sources)))
     finally:
         build.write_tables(sources, labelled=labels is not None)
     return build.result(sources)
+
+
+def keep_cutouts(
+    names: Sequence[str],
+    ra: Sequence[float],
+    dec: Sequence[float],
+    folder: Path,
+    spec: BuildSpec,
+    progress: Progress = lambda done, failed, total: None,
+) -> dict[str, str]:
+    """Fetch cutouts as `build_cutouts` does, into a folder that many runs share, which gets no tables.
+
+    The service is asked for what is not there only; one run at a time asks it.
+
+    Returns
+    -------
+    dict of str to str
+        Reason of each source, by its name, that has no cutout.
+
+    Raises
+    ------
+    FetchError
+        If something must be fetched, and the service cannot be reached.
+    DataError
+        As `build_cutouts`.
+    """
+    sources = _sources(list(names), list(ra), list(dec), None)
+    build = _Build(folder, spec, fetch_url)
+    if build.wanted(sources):
+        check_reach(spec.server or build.service.url)
+        build.make_folder()
+        with locked(folder / ".lock"):
+            wanted = build.wanted(sources)
+            build.run(wanted, lambda: progress(len(build.here), len(build.failed), len(sources)))
+    return {name: failure.reason for name, failure in build.failed.items()}
 
 
 def _sources(names: list[Any], ra: list[Any], dec: list[Any], labels: Iterable[Any] | None) -> list[_Source]:
@@ -321,6 +264,17 @@ class _Build:
                 f"{last.reason}; it is left in peace. What came is in {self.folder}; the same command goes on later"
             )
 
+    def make_folder(self) -> None:
+        """Make the folder, unless it is there."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise DataError(f"{self.folder}: cannot be made: {error}") from error
+
+    def wanted(self, sources: Sequence[_Source]) -> list[_Source]:
+        """Give the sources that must be fetched."""
+        return [source for source in sources if not self.settled(source)]
+
     def settled(self, source: _Source) -> bool:
         """Tell whether nothing is to be fetched: it is there, or cannot be had."""
         reason = self._hopeless(source) or (None if self.spec.overwrite else self._there(source))
@@ -336,7 +290,8 @@ class _Build:
         if abs(source.dec) > 90:
             return f"Dec {source.dec:g} is no declination; legal are -90 to 90 degrees"
         if not self.card.covers(source.dec):
-            return f"outside of the survey: Dec {source.dec:.2f}; {self.card.name} is {self.card.coverage}"
+            others = reaching(source.dec, self.card.name)
+            return f"outside of the survey: Dec {source.dec:.2f}; {self.card.name} is {self.card.coverage}{others}"
         return ""
 
     def _there(self, source: _Source) -> str | None:
@@ -403,8 +358,7 @@ class _Build:
         with self.lock:
             try:
                 part.write_bytes(content)
-                self._check(source, part)
-                _sign(content, part, self._request(source), url)
+                _sign(content, part, self._request(source) | self._beam(self._check(source, part)), url)
                 part.replace(self.folder / source.file)
             except OSError as error:
                 raise DataError(f"{part}: cannot be written: {error}") from error
@@ -416,14 +370,26 @@ class _Build:
             self.fetched += 1
             self.streak = 0
 
-    def _check(self, source: _Source, part: Path) -> None:
+    def _beam(self, image: FitsImage) -> dict[str, Any]:
+        """Give cards of the survey's published beam for an image whose header tells none, as hips2fits has it."""
+        if math.isfinite(image.beam.major) or image.beam_fault or self.spec.hips:
+            return {}
+        words = f"published beam of {self.card.name}"
+        return dict.fromkeys(("BMAJ", "BMIN"), (self.card.beam / 3600, words)) | {"BPA": (0.0, words)}
+
+    def _check(self, source: _Source, part: Path) -> FitsImage:
+        """Give the image that came, or raise `FetchError`."""
         image, reason = examine(ImageFile(source.name, part))
         if reason.startswith("all"):
-            raise FetchError(f"blank: {reason}; outside of the survey's footprint", service_fault=False)
+            others = reaching(source.dec, self.card.name)
+            raise FetchError(
+                f"blank: {reason}; outside of the survey's footprint{others}", service_fault=False
+            )
         if image is not None and not reason:
             reason = self._wrong(source, image)
-        if reason:
+        if reason or image is None:
             raise FetchError(f"the image that came {reason}", again=True)
+        return image
 
     def _wrong(self, source: _Source, image: FitsImage) -> str:
         """Say what is wrong with the shape, scale or place of an image, "" if nothing."""
@@ -467,7 +433,7 @@ class _Build:
         _write_csv(self.folder / FAILURES, [[entry.name for entry in fields(Failure)], *lost])
 
 
-def _sign(content: bytes, path: Path, request: dict[str, str | float], url: str) -> None:
+def _sign(content: bytes, path: Path, request: dict[str, Any], url: str) -> None:
     """Write an answer with words in its header on where it came from."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -311,6 +311,23 @@ def find_survey(name: str) -> Survey:
     return surveys().get(name.strip().lower())
 
 
+def credits_of(survey: Survey) -> tuple[str, str, str]:
+    """Give what a survey and its service ask to be acknowledged with, in sentences."""
+    return f"Please cite {survey.citation}.", SERVICES[survey.service].acknowledgement, survey.licence
+
+
+def reaching(dec: float, but: str = "") -> str:
+    """Say which surveys reach a declination, degrees, beside one; "" if none does.
+
+    Examples
+    --------
+    >>> reaching(-60.0, "first"), reaching(30.0, "first")
+    ('; racs reaches there', '; nvss, vlass, lotss, racs reach there')
+    """
+    found = [survey.name for survey in SURVEYS if survey.covers(dec) and survey.name != but]
+    return f"; {', '.join(found)} {'reaches' if len(found) == 1 else 'reach'} there" if found else ""
+
+
 def request_url(survey: Survey, field: Field, server: str = "") -> str:
     """Give the URL that asks for one cutout.
 
