@@ -1,0 +1,213 @@
+"""A survey from catalogue and mosaics to a class for every row."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from astropy.io import fits
+from astropy.table import Table
+from astropy.wcs import WCS
+
+from rgbench.errors import SpecError, StoreError
+from rgbench.runs.classifier import load_classifier
+from rgbench.runs.classify import classify_files
+from rgbench.survey import plan as plans
+from rgbench.survey.estimate import estimate
+from rgbench.survey.merge import described
+from rgbench.survey.survey import SurveyChoice, classify_survey, plan_survey
+
+
+@pytest.fixture(scope="session")
+def classifier():
+    return load_classifier()
+
+
+def rows_of(out: Path) -> pa.Table:
+    return pa.concat_tables(pq.read_table(path) for path in sorted((out / "classes").glob("*.parquet")))
+
+
+def digest(out: Path) -> list[str]:
+    return [
+        hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted((out / "classes").glob("*.parquet"))
+    ]
+
+
+QUICK = SurveyChoice(views=1)
+
+
+def test_a_survey_says_what_predict_says_of_cutouts_of_the_same_sources(sky, classifier):
+    """Cut out by hand, a file each, and given to `rgbench predict`: another path to the same pixels."""
+    table = sky.table("cat.fits")
+    survey = classify_survey(table, [sky.mosaic], sky.folder / "out", classifier, QUICK, jobs=1)
+    found = rows_of(sky.folder / "out")
+    folder = sky.folder / "cutouts"
+    folder.mkdir()
+    places = survey.mosaics[0].face.places(np.array(sky.catalogue["RA"]), np.array(sky.catalogue["DEC"]))
+    for number, (row, column) in enumerate(zip(*places, strict=True)):
+        top, left = round(row - 149.5), round(column - 149.5)
+        padded = np.pad(sky.pixels, 300, constant_values=np.nan)[
+            300 + top : 600 + top, 300 + left : 600 + left
+        ]
+        header = sky.header.copy()
+        header["CRPIX1"] -= left
+        header["CRPIX2"] -= top
+        fits.writeto(folder / f"s{number:02d}.fits", padded, header)
+    expected = classify_files(classifier.with_views(1), [folder])
+    chances = np.column_stack([found[f"rg_p_{name}"] for name in classifier.classes])
+    np.testing.assert_allclose(chances, expected.probabilities, atol=2e-4)
+    assert found["rg_class"].to_pylist() == expected.columns()["class"].tolist()
+    assert found["rg_flags"].to_pylist() == expected.columns()["flags"].tolist()
+    assert found["rg_set"].to_pylist() == expected.columns()["set"].tolist()
+    np.testing.assert_allclose(found["rg_unlike"], expected.unlike, atol=0.03)
+    assert set(found["rg_class"].to_pylist()) <= set(classifier.classes)
+
+
+def test_rows_in_are_rows_out(sky, classifier):
+    """With their own columns, in order, and a reason where there is no class."""
+    table = sky.catalogue
+    table.add_row([99, 99, 10.0, -60.0, 0.1, "S"])
+    table.add_row([100, 100, np.nan, np.nan, 0.1, "S"])
+    survey = classify_survey(
+        sky.table("cat.parquet"), [sky.mosaic], sky.folder / "out", classifier, QUICK, jobs=1
+    )
+    found = rows_of(sky.folder / "out")
+    assert found.column_names[: len(table.colnames)] == table.colnames
+    assert found.column_names[len(table.colnames) :] == [each.name for each in described(classifier.classes)]
+    assert found["Source_id"].to_pylist() == table["Source_id"].tolist()
+    assert found["rg_reason"].to_pylist()[:-2] == [""] * (len(table) - 2)
+    assert found["rg_reason"].to_pylist()[-2:] == [
+        "no mosaic covers the position",
+        "the catalogue has no position",
+    ]
+    counts = survey.counts()
+    assert (sum(counts.classes.values()), counts.classes[""], counts.failed) == (len(table), 2, 2)
+    np.testing.assert_allclose(found["rg_ra"].to_numpy()[:-2], table["RA"][:-2])
+    field = found.schema.field("rg_peak")
+    assert field.metadata == {
+        b"unit": b"Jy/beam",
+        b"ucd": b"phot.flux.density;stat.max;em.radio",
+        b"description": b"highest pixel of the source",
+    }
+
+
+def test_measured_properties_are_those_of_made_up_sources(tmp_path, classifier, sky_header):
+    """Two point sources: peak, flux density and signal to noise follow from how they were drawn."""
+    rows, columns = np.mgrid[:400, :400]
+    pixels = np.random.default_rng(2).normal(0, 1e-4, (400, 400)).astype(np.float32)
+    header, peaks, places = sky_header((400, 400)), (0.02, 0.05), (130, 270)
+    for x, peak in zip(places, peaks, strict=True):
+        square = (rows - 200) ** 2 + (columns - x) ** 2
+        pixels += (peak * np.exp(-4 * np.log(2) * square / 3.0**2)).astype(np.float32)
+    fits.writeto(tmp_path / "m.fits", pixels, header)
+    ra, dec = WCS(header).pixel_to_world_values(places, (200, 200))
+    Table({"ra": ra, "dec": dec}).write(tmp_path / "c.csv")
+    classify_survey(tmp_path / "c.csv", [tmp_path / "m.fits"], tmp_path / "out", classifier, QUICK, jobs=1)
+    found = rows_of(tmp_path / "out")
+    np.testing.assert_allclose(found["rg_peak"], peaks, rtol=0.02)
+    np.testing.assert_allclose(found["rg_flux"], peaks, rtol=0.05)  # of a point source both are the same
+    np.testing.assert_allclose(found["rg_snr"], np.array(peaks) / 1e-4, rtol=0.05)
+
+
+def test_blanked_pixels_and_edges_are_flagged(sky, classifier):
+    with fits.open(sky.mosaic, mode="update") as file:
+        file[0].data[:500, :500] = np.nan
+    classify_survey(sky.table("cat.csv"), [sky.mosaic], sky.folder / "out", classifier, QUICK, jobs=1)
+    found = rows_of(sky.folder / "out")
+    flags = found["rg_flags"].to_pylist()
+    assert "blanked" in flags[0]
+    assert found["rg_class"].to_pylist()[0] == ""
+    assert found["rg_reason"].to_pylist()[0] == "blanked: there is nothing to classify"
+    assert any("part-blanked" in each for each in flags)
+
+
+@pytest.mark.parametrize("share", [None, (0, 3)])
+def test_work_that_was_stopped_goes_on_to_the_same_bytes(sky, classifier, monkeypatch, share):
+    monkeypatch.setattr(plans, "SHARD", 3)
+    table, whole, parts = sky.table("cat.fits"), sky.folder / "whole", sky.folder / "parts"
+    classify_survey(table, [sky.mosaic], whole, classifier, QUICK, jobs=1)
+    survey = plan_survey(table, [sky.mosaic], parts, classifier, QUICK)
+    if share is None:
+
+        def stop(shard: int) -> None:
+            raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            survey.run(1, stop)
+    else:
+        survey.run(1, share=share)
+    done = {path: path.stat().st_mtime_ns for path in (parts / "work" / "done").glob("*.parquet")}
+    assert 0 < len(done) < survey.plan.shards
+    (parts / "work" / "done" / ".tmp-1-000005.parquet").write_bytes(b"half")
+    classify_survey(table, [sky.mosaic], parts, classifier, QUICK, jobs=1)
+    assert digest(parts) == digest(whole)
+    assert all(path.stat().st_mtime_ns == when for path, when in done.items())
+    assert not list((parts / "work").rglob(".tmp-*"))
+
+
+@pytest.mark.slow
+def test_several_processes_give_the_same_bytes_as_one(sky, classifier, monkeypatch):
+    monkeypatch.setattr(plans, "SHARD", 3)
+    table = sky.table("cat.fits")
+    told: list[int] = []
+    survey = plan_survey(table, [sky.mosaic], sky.folder / "two", classifier, QUICK)
+    assert survey.run(2, told.append) == []
+    assert sorted(told) == list(range(survey.plan.shards))
+    survey.write()
+    classify_survey(table, [sky.mosaic], sky.folder / "one", classifier, QUICK, jobs=1)
+    assert digest(sky.folder / "one") == digest(sky.folder / "two")
+
+
+def test_the_parts_of_the_result_hold_so_many_rows(sky, classifier):
+    survey = plan_survey(sky.table("cat.fits"), [sky.mosaic], sky.folder / "out", classifier, QUICK)
+    survey.run(1)
+    files = survey.write(rows=7)
+    assert [pq.read_metadata(path).num_rows for path in files] == [7, 7, 2]
+    assert len(survey.write(rows=100)) == 1
+    assert len(list((sky.folder / "out" / "classes").iterdir())) == 1
+
+
+def test_a_folder_of_other_work_is_refused(sky, classifier):
+    table = sky.table("cat.fits")
+    plan_survey(table, [sky.mosaic], sky.folder / "out", classifier, QUICK)
+    for other in (SurveyChoice(views=2), SurveyChoice(views=1, prior={"Compact": 0.9})):
+        with pytest.raises(SpecError, match="holds the work of another survey"):
+            plan_survey(table, [sky.mosaic], sky.folder / "out", classifier, other)
+    again = SurveyChoice(views=2, overwrite=True)
+    assert plan_survey(table, [sky.mosaic], sky.folder / "out", classifier, again).plan.missing() == [0]
+    with pytest.raises(SpecError, match="there is no folder"):
+        plan_survey(table, [sky.mosaic], sky.folder / "none" / "out", classifier, QUICK)
+    with pytest.raises(SpecError, match="is a file"):
+        plan_survey(table, [sky.mosaic], table, classifier, QUICK)
+
+
+def test_a_damaged_part_of_the_work_is_told(sky, classifier):
+    table, out = sky.table("cat.fits"), sky.folder / "out"
+    survey = classify_survey(table, [sky.mosaic], out, classifier, QUICK, jobs=1)
+    survey.plan.done_file(0).write_bytes(b"half")
+    with pytest.raises(StoreError, match="remove it, and run the command again"):
+        plan_survey(table, [sky.mosaic], out, classifier, QUICK).write()
+
+
+def test_overlapping_mosaics_of_which_one_is_gone(sky, classifier):
+    shutil.copy(sky.mosaic, sky.folder / "second.fits")
+    survey = plan_survey(
+        sky.table("cat.fits"), [sky.mosaic, sky.folder / "second.fits"], sky.folder / "out", classifier, QUICK
+    )
+    assert survey.plan.chosen.tolist() == [0] * 16
+    assert [mosaic.path.name for mosaic in survey.mosaics] == ["mosaic.fits", "second.fits"]
+
+
+def test_the_estimate_is_of_what_is_missing(sky, classifier):
+    survey = plan_survey(sky.table("cat.fits"), [sky.mosaic], sky.folder / "out", classifier, QUICK)
+    found = estimate(survey, jobs=2)
+    assert (found.rows, found.jobs) == (16, 2)
+    assert found.pixel_bytes == 4 * sky.pixels.size
+    assert found.seconds == pytest.approx(16 / found.rate / 2)
+    survey.run(1)
+    assert estimate(survey).seconds == 0
