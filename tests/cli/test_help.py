@@ -13,7 +13,7 @@ from rgbench.cli.app import app, main
 
 HEAVY = ("torch", "astropy", "scipy", "pyarrow", "numpy", "jinja2", "rich.console")
 COMMANDS = (
-    *("quickstart", "run", "report", "predict", "finetune", "export", "replicate"),
+    *("quickstart", "run", "runs", "report", "predict", "finetune", "export", "replicate"),
     *("uncertainty", "doubt", "stress", "explain", "suspects"),
     *("networks", "networks/list", "networks/show"),
     *(

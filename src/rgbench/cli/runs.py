@@ -1,4 +1,4 @@
-"""The commands ``rgbench quickstart | run | report | predict``: train, compare, classify."""
+"""The commands ``rgbench quickstart | run | runs | report | predict | export``: train, compare, classify."""
 
 from __future__ import annotations
 
@@ -126,6 +126,29 @@ def run(
     work.run_and_report(study, store, device, console(), listener or (), jobs=jobs)
 
 
+def runs(
+    network: Annotated[
+        str, typer.Option("--network", help="Only runs of this network; an alias will do.")
+    ] = "",
+    store: StoreOption = DEFAULT_STORE,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print JSON: a list with a table for each run.")
+    ] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="Write a table instead: .csv, .parquet, .vot or .fits, by the ending."),
+    ] = None,
+    overwrite: OverwriteOption = False,
+) -> None:
+    """List the runs of a store: network, seed, data, scores, status, date and id.
+
+    The id, its beginning or the name of a network is what --run of other commands takes.
+    """
+    from rgbench.cli.work import runs_list as work
+
+    work.list_store(store, work.Listing(network, as_json, out, overwrite), console())
+
+
 def report(
     store: StoreOption = DEFAULT_STORE,
     out: Annotated[
@@ -195,8 +218,9 @@ def predict(
         str | None,
         typer.Option(
             "--run",
-            help="Classify with a stored run instead: its id, or the beginning of it. With --store alone, the run of "
-            "that store that is best on validation sources, whatever its data.",
+            help="Classify with a stored run instead: its id, or the beginning of it; or the name of a network, all "
+            "whose seeds answer together then. With --store alone, the run of that store that is best on validation "
+            "sources, whatever its data. rgbench runs lists them.",
         ),
     ] = None,
     prior: Annotated[
@@ -250,7 +274,11 @@ def predict(
 
 def export(
     run_ids: Annotated[
-        list[str], typer.Argument(help="Ids of complete runs, or their beginnings; several vote together.")
+        list[str],
+        typer.Argument(
+            help="Ids of complete runs, or their beginnings, or the name of a network for all its seeds; several vote "
+            "together."
+        ),
     ],
     name: Annotated[str, typer.Option("--name", help="Name and version of the classifier, as first-1.")],
     out: Annotated[
