@@ -76,7 +76,11 @@ def uncertainty(
 def explain(
     run_id: Annotated[
         str | None,
-        typer.Option("--run", help="Id of a stored run, or its beginning; by default one of each network."),
+        typer.Option(
+            "--run",
+            help="Id of a stored run, or its beginning; or the name of a network, for all its seeds; by default one "
+            "run of each network.",
+        ),
     ] = None,
     method: Annotated[
         str, typer.Option("--method", help="occlusion, gradcam, gradcam-fine, hirescam or hirescam-fine.")

@@ -52,7 +52,12 @@ def show_network(
         ),
     ] = None,
     run_id: Annotated[
-        str | None, typer.Option("--run", help="With --picture: stored run whose weights are looked at.")
+        str | None,
+        typer.Option(
+            "--run",
+            help="With --picture: id of a stored run whose weights are looked at; or the network's name, for the mean "
+            "of all its seeds.",
+        ),
     ] = None,
     store: StoreOption = DEFAULT_STORE,
 ) -> None:

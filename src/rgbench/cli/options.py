@@ -21,7 +21,11 @@ ModelOption = Annotated[
     str, typer.Option("--model", help="Which weights: best (lowest validation loss) or final.")
 ]
 RunOption = Annotated[
-    str | None, typer.Option("--run", help="Id of a stored run, or its beginning; by default all.")
+    str | None,
+    typer.Option(
+        "--run",
+        help="Id of a stored run, or its beginning; or the name of a network, for all its seeds; by default all.",
+    ),
 ]
 OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace the table if it is there.")]
 ImageScaleOption = Annotated[
