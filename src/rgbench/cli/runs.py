@@ -16,7 +16,7 @@ from rgbench.cli.options import (
     PlaneOption,
     StoreOption,
 )
-from rgbench.cli.screen import console
+from rgbench.cli.screen import console, starting
 from rgbench.escapes import for_file_name
 
 
@@ -73,8 +73,9 @@ def quickstart(
     and two more networks, three seeds, on the embedded data set, in minutes. With -a FILE: the
     original's quickstart, all its options with their meaning.
     """
-    from rgbench.cli.work import runs as work
-    from rgbench.runs.original import OriginalOptions, parse_image_size
+    with starting():
+        from rgbench.cli.work import runs as work
+        from rgbench.runs.original import OriginalOptions, parse_image_size
 
     if architectures is None:
         if data_path is not None or data_manifest is not None or mnist:
@@ -121,7 +122,8 @@ def run(
     ] = 1,
 ) -> None:
     """Run a study, print its table and write its report; what the store holds is not computed again."""
-    from rgbench.cli.work import runs as work
+    with starting():
+        from rgbench.cli.work import runs as work
 
     work.run_and_report(study, store, device, console(), listener or (), jobs=jobs)
 
@@ -183,11 +185,12 @@ def report(
     ] = None,
 ) -> None:
     """Compare the runs in the store, averaged over their seeds: table and HTML report."""
-    from rgbench.cli.work import report as work
-    from rgbench.cli.work.stored import check_model
-    from rgbench.comparison.ranking import parse_weights
-    from rgbench.measures.cards import MAIN
-    from rgbench.report.of_store import ReportSpec
+    with starting():
+        from rgbench.cli.work import report as work
+        from rgbench.cli.work.stored import check_model
+        from rgbench.comparison.ranking import parse_weights
+        from rgbench.measures.cards import MAIN
+        from rgbench.report.of_store import ReportSpec
 
     spec = ReportSpec(
         out=out,
@@ -256,9 +259,10 @@ def predict(
     The exit code is 0 if every file was classified or flagged, 3 if the table is written but some files were set
     aside, 1 or 2 if there is no table.
     """
-    from rgbench.cli.work import predict as work
-    from rgbench.data.own.plan import parse_plane
-    from rgbench.runs.seen import OwnImages
+    with starting():
+        from rgbench.cli.work import predict as work
+        from rgbench.data.own.plan import parse_plane
+        from rgbench.runs.seen import OwnImages
 
     if not paths and not card:
         raise typer.BadParameter("name FITS files, or folders of them", param_hint="PATHS")
@@ -290,7 +294,8 @@ def export(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file if it is there.")] = False,
 ) -> None:
     """Make one file of stored runs, with which rgbench predict classifies without the store."""
-    from rgbench.cli.work import predict as work
+    with starting():
+        from rgbench.cli.work import predict as work
 
     file = out or Path(f"{for_file_name(name)}.safetensors")
     work.export(run_ids, work.Export(name, file, model, overwrite), work.StorePlace(store, device), console())
