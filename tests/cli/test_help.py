@@ -13,7 +13,18 @@ from rgbench.cli.app import app, main
 
 HEAVY = ("torch", "astropy", "scipy", "pyarrow", "numpy", "jinja2", "rich.console")
 COMMANDS = (
-    *("quickstart", "run", "report", "predict", "classify", "finetune", "export", "replicate"),
+    *(
+        "quickstart",
+        "run",
+        "runs",
+        "report",
+        "predict",
+        "classify",
+        "survey",
+        "finetune",
+        "export",
+        "replicate",
+    ),
     *("uncertainty", "doubt", "stress", "explain", "suspects"),
     *("networks", "networks/list", "networks/show"),
     *(

@@ -183,7 +183,11 @@ def test_rows_stand_beside_the_run_with_their_mean_and_are_computed_once(trained
     folder = store.run_path(record.run_id)
     before = (folder / "predictions.parquet").read_bytes()
     assert read_doubt(store, record.run_id) is None
-    table = ours.mc_dropout(StoredRun(record, store, dataset=dataset), passes=4)
+    told: list[tuple[int, int]] = []
+    run = StoredRun(record, store, dataset=dataset)
+    table = ours.mc_dropout(run, passes=4, on_progress=lambda done, total: told.append((done, total)))
+    assert told == sorted(told)
+    assert told[-1] == (60, 60), "30 sources, two models"
     assert (folder / "predictions.parquet").read_bytes() == before
     assert len(table) == 2 * (10 + 20) * (4 + 1)
     for split in ("validation", "test"):
@@ -313,6 +317,11 @@ def test_the_command_asks_every_run_and_says_which_it_leaves_out(tmp_path, datas
     assert "cosmodeep, seed 1: left out: cosmodeep has no dropout layer to leave on: it has none" in said
     assert read_doubt(store, asked.run_id).member.max() == 2
     assert read_doubt(store, skipped.run_id) is None
+    with pytest.raises(SystemExit) as end:
+        main(["doubt", "--store", str(store.root), "--run", "LeNet", "--passes", "3", "--device", "cpu"])
+    assert end.value.code == 0
+    assert "cosmodeep" not in capsys.readouterr().out
+    assert read_doubt(store, asked.run_id).member.max() == 3
     with pytest.raises(SystemExit) as end:
         main(["doubt", "--store", str(store.root), "--run", skipped.run_id, "--device", "cpu"])
     assert end.value.code != 0, "nothing was asked"

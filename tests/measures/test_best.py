@@ -68,10 +68,7 @@ def test_without_validation_rows_there_is_no_best(made, make_run):
             best_on_validation(records)
 
 
-def test_the_chosen_run_is_the_named_one_or_the_best(made, monkeypatch, tmp_path):
+def test_the_chosen_run_is_the_best(made, monkeypatch, tmp_path):
     runs = [made(1, 0.5), made(2, 0.9)]
     monkeypatch.setattr(Store, "records", lambda self, on_damage: runs)
-    monkeypatch.setattr(Store, "find", lambda self, prefix: prefix)
-    monkeypatch.setattr(Store, "record", lambda self, run_id: next(r for r in runs if r.run_id == run_id))
     assert chosen_run(Store(tmp_path)) is runs[1]
-    assert chosen_run(Store(tmp_path), runs[0].run_id) is runs[0]

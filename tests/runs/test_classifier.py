@@ -330,7 +330,7 @@ def test_what_is_not_there_is_said(tmp_path):
         SpecError, match=r"no file and no classifier 'third-9'; those that come with this rgbench: "
     ):
         load_classifier("third-9")
-    with pytest.raises(SpecError, match="export: no run is given"):
+    with pytest.raises(SpecError, match="no run is given"):
         make_classifier([], ExportChoice("x"))
 
 

@@ -318,7 +318,7 @@ def test_images_are_classified_into_a_table(original, folder, tmp_path, ending, 
         formats = {"csv": "ascii.csv", "vot": "votable", "fits": "fits"}
         table = Table.read(out, format=formats[ending])
         columns = {name: table[name].tolist() for name in table.colnames}
-    old = ["source", "path", "class", "p_Compact", "p_FRI", "p_FRII", "p_Bent"]
+    old = ["source", "path", "class", "p_Compact", "p_FRI", "p_FRII", "p_Bent", "spread"]
     assert list(columns) == [*old, "set", "unlike", "flags", "ra", "dec", "remark", "classifier"]
     sums = np.sum([columns[f"p_{name}"][:14] for name in ("Compact", "FRI", "FRII", "Bent")], axis=0)
     np.testing.assert_allclose(sums, 1, atol=1e-6)

@@ -47,12 +47,8 @@ def store(tmp_path):
     return made
 
 
-def test_complete_runs_are_all_or_the_one_asked_for(store, tmp_path):
+def test_complete_runs_are_those_that_ended_well(store, tmp_path):
     (complete,) = complete_runs(store)
     assert (complete.status, complete.spec.seed) == ("complete", 2)
-    assert [r.run_id for r in complete_runs(store, complete.run_id[:6])] == [complete.run_id]
-    (failed,) = set(store.run_ids()) - {complete.run_id}
-    with pytest.raises(DataError, match="holds no complete run"):
-        complete_runs(store, failed)
     with pytest.raises(DataError, match="holds no complete run"):
         complete_runs(Store(tmp_path / "empty"))

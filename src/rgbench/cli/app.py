@@ -49,7 +49,8 @@ def _add(heading: str, *commands: Callable[..., None]) -> None:
         app.command(cls=NAMING.get(command.__name__), rich_help_panel=heading)(command)
 
 
-_add(TRAIN, runs.quickstart, runs.run, runs.report, runs.predict, classify.classify, surveys.survey)
+_add(TRAIN, runs.quickstart, runs.run, runs.runs, runs.report)
+_add(TRAIN, runs.predict, classify.classify, surveys.survey)
 _add(TRAIN, finetune.finetune, runs.export, diagnostics.replicate)
 _add(LOOK, diagnostics.uncertainty, diagnostics.stress, diagnostics.explain, diagnostics.suspects)
 # Its old name, which scripts may call.

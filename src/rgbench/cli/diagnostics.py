@@ -15,7 +15,7 @@ from rgbench.cli.options import (
     RunOption,
     StoreOption,
 )
-from rgbench.cli.screen import console
+from rgbench.cli.screen import console, starting
 
 
 def replicate(
@@ -51,7 +51,8 @@ def stress(
     On a second view of each, as a source looks when it is observed again; and turned, noisier, blurred, shifted,
     coarser, or as another survey shows it.
     """
-    from rgbench.cli.work import diagnostics as work
+    with starting():
+        from rgbench.cli.work import diagnostics as work
 
     work.stress_runs(store, run_id, surveys or [], device, console())
 
@@ -68,7 +69,8 @@ def uncertainty(
 
     Each run is asked again and again with its dropout left on. The old name of this command, doubt, works too.
     """
-    from rgbench.cli.work import diagnostics as work
+    with starting():
+        from rgbench.cli.work import diagnostics as work
 
     work.doubt_runs(store, run_id, passes, device, console())
 
@@ -76,7 +78,11 @@ def uncertainty(
 def explain(
     run_id: Annotated[
         str | None,
-        typer.Option("--run", help="Id of a stored run, or its beginning; by default one of each network."),
+        typer.Option(
+            "--run",
+            help="Id of a stored run, or its beginning; or the name of a network, for all its seeds; by default one "
+            "run of each network.",
+        ),
     ] = None,
     method: Annotated[
         str, typer.Option("--method", help="occlusion, gradcam, gradcam-fine, hirescam or hirescam-fine.")
@@ -91,7 +97,8 @@ def explain(
     device: DeviceOption = "auto",
 ) -> None:
     """See what stored networks look at, for the report: maps of sources, embeddings, receptive field."""
-    from rgbench.cli.work import diagnostics as work
+    with starting():
+        from rgbench.cli.work import diagnostics as work
 
     work.explain_runs(store, work.ExplainChoice(run_id, method, sources), device, console())
 
@@ -108,6 +115,7 @@ def suspects(
     overwrite: OverwriteOption = False,
 ) -> None:
     """List sources whose labels are likely wrong, by what stored runs say of sources that they held out."""
-    from rgbench.cli.work import suspects as work
+    with starting():
+        from rgbench.cli.work import suspects as work
 
     work.list_suspects(store, work.SuspectsChoice(out, overwrite, data_name, model), console())

@@ -9,7 +9,7 @@ import typer
 
 from rgbench.cli.data import ColumnsOption, LabelsOption, LeaveOutOption
 from rgbench.cli.options import DeviceOption, ImageScaleOption, PlaneOption
-from rgbench.cli.screen import console
+from rgbench.cli.screen import console, starting
 
 
 def finetune(
@@ -60,9 +60,10 @@ def finetune(
     Your sources are dealt into parts, neighbours within 60 arcsec together. Each is classified by networks that were
     not trained on its part, and by the classifier as it was. What is said is the difference, with an interval.
     """
-    from rgbench.cli.work import finetune as work
-    from rgbench.cli.work.data import Meanings
-    from rgbench.finetuning.spec import FinetuneSpec
+    with starting():
+        from rgbench.cli.work import finetune as work
+        from rgbench.cli.work.data import Meanings
+        from rgbench.finetuning.spec import FinetuneSpec
 
     spec = FinetuneSpec(epochs, learning_rate, folds, work.parse_seeds(seeds))
     said = Meanings(columns or [], meanings or [], leave_out or [])

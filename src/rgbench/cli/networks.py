@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from rgbench.cli.options import DEFAULT_STORE, StoreOption
-from rgbench.cli.screen import console
+from rgbench.cli.screen import console, starting
 
 app = typer.Typer(help="List the networks, or show one.", invoke_without_command=True, rich_markup_mode=None)
 ImageSizeOption = Annotated[int, typer.Option("--image-size", help="Side of the input, in pixels.")]
@@ -52,12 +52,18 @@ def show_network(
         ),
     ] = None,
     run_id: Annotated[
-        str | None, typer.Option("--run", help="With --picture: stored run whose weights are looked at.")
+        str | None,
+        typer.Option(
+            "--run",
+            help="With --picture: id of a stored run whose weights are looked at; or the network's name, for the mean "
+            "of all its seeds.",
+        ),
     ] = None,
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
     """Show a network's layers, what each costs and sees, and how that compares with real sources."""
-    from rgbench.cli.work import networks as work
+    with starting():
+        from rgbench.cli.work import networks as work
 
     view = work.View(image_size, n_classes, data_name, picture, run_id, store)
     work.show_network(name, view, console())

@@ -21,7 +21,11 @@ ModelOption = Annotated[
     str, typer.Option("--model", help="Which weights: best (lowest validation loss) or final.")
 ]
 RunOption = Annotated[
-    str | None, typer.Option("--run", help="Id of a stored run, or its beginning; by default all.")
+    str | None,
+    typer.Option(
+        "--run",
+        help="Id of a stored run, or its beginning; or the name of a network, for all its seeds; by default all.",
+    ),
 ]
 OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace the table if it is there.")]
 ImageScaleOption = Annotated[
@@ -50,8 +54,9 @@ RunChoiceOption = Annotated[
     str | None,
     typer.Option(
         "--run",
-        help="Classify with a stored run instead: its id, or the beginning of it. With --store alone, the run of "
-        "that store that is best on validation sources, whatever its data.",
+        help="Classify with a stored run instead: its id, or the beginning of it; or the name of a network, all whose "
+        "seeds answer together then. With --store alone, the run of that store that is best on validation sources, "
+        "whatever its data. rgbench runs lists them.",
     ),
 ]
 PriorOption = Annotated[

@@ -20,17 +20,6 @@ LONG = 15 * 60
 """A study that will take longer than this many seconds says so before it starts."""
 
 
-def progress_bar(console: Console) -> Progress:
-    """Give a bar with the time left, which goes when it is done."""
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(bar_width=28),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-    )
-    return Progress(*columns, TimeRemainingColumn(), console=console, transient=True)
-
-
 class TerminalListener:
     """Shows a study's progress on a rich console; use as a context.
 

@@ -1,4 +1,4 @@
-"""The commands ``rgbench quickstart | run | report | predict``: train, compare, classify."""
+"""The commands ``rgbench quickstart | run | runs | report | predict | export``: train, compare, classify."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from rgbench.cli.options import (
     ViewsOption,
     given,
 )
-from rgbench.cli.screen import console
+from rgbench.cli.screen import console, starting
 from rgbench.escapes import for_file_name
 
 
@@ -78,8 +78,9 @@ def quickstart(
     and two more networks, three seeds, on the embedded data set, in minutes. With -a FILE: the
     original's quickstart, all its options with their meaning.
     """
-    from rgbench.cli.work import runs as work
-    from rgbench.runs.original import OriginalOptions, parse_image_size
+    with starting():
+        from rgbench.cli.work import runs as work
+        from rgbench.runs.original import OriginalOptions, parse_image_size
 
     if architectures is None:
         if data_path is not None or data_manifest is not None or mnist:
@@ -126,9 +127,33 @@ def run(
     ] = 1,
 ) -> None:
     """Run a study, print its table and write its report; what the store holds is not computed again."""
-    from rgbench.cli.work import runs as work
+    with starting():
+        from rgbench.cli.work import runs as work
 
     work.run_and_report(study, store, device, console(), listener or (), jobs=jobs)
+
+
+def runs(
+    network: Annotated[
+        str, typer.Option("--network", help="Only runs of this network; an alias will do.")
+    ] = "",
+    store: StoreOption = DEFAULT_STORE,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print JSON: a list with a table for each run.")
+    ] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="Write a table instead: .csv, .parquet, .vot or .fits, by the ending."),
+    ] = None,
+    overwrite: OverwriteOption = False,
+) -> None:
+    """List the runs of a store: network, seed, data, scores, status, date and id.
+
+    The id, its beginning or the name of a network is what --run of other commands takes.
+    """
+    from rgbench.cli.work import runs_list as work
+
+    work.list_store(store, work.Listing(network, as_json, out, overwrite), console())
 
 
 def report(
@@ -165,11 +190,12 @@ def report(
     ] = None,
 ) -> None:
     """Compare the runs in the store, averaged over their seeds: table and HTML report."""
-    from rgbench.cli.work import report as work
-    from rgbench.cli.work.stored import check_model
-    from rgbench.comparison.ranking import parse_weights
-    from rgbench.measures.cards import MAIN
-    from rgbench.report.of_store import ReportSpec
+    with starting():
+        from rgbench.cli.work import report as work
+        from rgbench.cli.work.stored import check_model
+        from rgbench.comparison.ranking import parse_weights
+        from rgbench.measures.cards import MAIN
+        from rgbench.report.of_store import ReportSpec
 
     spec = ReportSpec(
         out=out,
@@ -208,9 +234,10 @@ def predict(
     The exit code is 0 if every file was classified or flagged, 3 if the table is written but some files were set
     aside, 1 or 2 if there is no table.
     """
-    from rgbench.cli.work import predict as work
-    from rgbench.data.own.plan import parse_plane
-    from rgbench.runs.seen import OwnImages
+    with starting():
+        from rgbench.cli.work import predict as work
+        from rgbench.data.own.plan import parse_plane
+        from rgbench.runs.seen import OwnImages
 
     if not paths and not card:
         raise typer.BadParameter("name FITS files, or folders of them", param_hint="PATHS")
@@ -225,7 +252,11 @@ def predict(
 
 def export(
     run_ids: Annotated[
-        list[str], typer.Argument(help="Ids of complete runs, or their beginnings; several vote together.")
+        list[str],
+        typer.Argument(
+            help="Ids of complete runs, or their beginnings, or the name of a network for all its seeds; several vote "
+            "together."
+        ),
     ],
     name: Annotated[str, typer.Option("--name", help="Name and version of the classifier, as first-1.")],
     out: Annotated[
@@ -237,7 +268,8 @@ def export(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file if it is there.")] = False,
 ) -> None:
     """Make one file of stored runs, with which rgbench predict classifies without the store."""
-    from rgbench.cli.work import predict as work
+    with starting():
+        from rgbench.cli.work import predict as work
 
     file = out or Path(f"{for_file_name(name)}.safetensors")
     work.export(run_ids, work.Export(name, file, model, overwrite), work.StorePlace(store, device), console())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 from rgbench.escapes import visible
@@ -20,6 +21,13 @@ def console() -> Console:
 
     found = PlainConsole()
     return found if found.is_terminal else PlainConsole(width=LOG_WIDTH)
+
+
+def starting() -> AbstractContextManager[object]:
+    """Show a bar while a command loads what it needs: torch alone takes seconds."""
+    from rgbench.cli.bars import bar_of
+
+    return bar_of("starting")
 
 
 def say(screen: Console, *lines: str, style: str = "", wrap: bool = False) -> None:

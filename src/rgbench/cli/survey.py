@@ -18,6 +18,7 @@ from rgbench.cli.options import (
     ViewsOption,
     given,
 )
+from rgbench.cli.screen import starting
 
 
 def survey(
@@ -69,8 +70,9 @@ def survey(
     goes on where it was. The exit code is 0 if every row has a class or a flag that says why there is none, 3 if the
     result is written but some rows could not be looked at, 1 or 2 if there is no result.
     """
-    from rgbench.cli.work import survey as work
-    from rgbench.cli.work.predict import Choice
+    with starting():
+        from rgbench.cli.work import survey as work
+        from rgbench.cli.work.predict import Choice
 
     from_store = run_id is not None or given(context, "store")
     who = Choice(classifier, run_id, from_store, model, store, device, views)

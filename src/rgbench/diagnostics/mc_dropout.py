@@ -10,7 +10,7 @@ protocol ``modern`` trains, the convolutions are the same in every pass, and dou
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -37,7 +37,15 @@ PASSES = 20
 """Passes where nothing else is asked for."""
 
 
-def mc_dropout(run: StoredRun, passes: int = PASSES) -> Predictions:
+OnProgress = Callable[[int, int], None]
+"""Called with the number of images that are done, and that of all."""
+
+
+def _ignore(done: int, total: int) -> None:
+    """Say nothing of how far the work is."""
+
+
+def mc_dropout(run: StoredRun, passes: int = PASSES, on_progress: OnProgress = _ignore) -> Predictions:
     """Predict the validation and test sources of a stored run with dropout on; keep the rows beside the run.
 
     Parameters
@@ -47,6 +55,8 @@ def mc_dropout(run: StoredRun, passes: int = PASSES) -> Predictions:
         passes or more, nothing is computed. Another process that asks the run meanwhile is waited for.
     passes : int
         Number of passes, 2 or more. Pass i is the same whatever their number.
+    on_progress : callable
+        Told how far the work is, again and again.
 
     Returns
     -------
@@ -75,23 +85,38 @@ def mc_dropout(run: StoredRun, passes: int = PASSES) -> Predictions:
         known = read_doubt(run.store, run.run_id)
         if known is not None and int(known.member.max(initial=0)) >= passes:
             return known
-        table = concatenate(list(_answers(run, passes)))
+        table = concatenate(list(_answers(run, passes, on_progress)))
         write_predictions(run.store.run_path(run.run_id) / DOUBT_FILE, table)
     return table
 
 
-def _answers(run: StoredRun, passes: int) -> Iterator[Predictions]:
+def _answers(run: StoredRun, passes: int, on_progress: OnProgress) -> Iterator[Predictions]:
     """Give the rows of each side and model: the mean, and the passes."""
     networks = {model: run.network(model, dropout=True, channels_last=True) for model in MODELS}
+    told = _Count(len(networks) * sum(len(run.side(side)) for side in SIDES), on_progress)
     for side in SIDES:
         index = run.side(side)
         batches = run.images(index).plain(np.arange(len(index)))
         for model, network in networks.items():
             masks = Masks(run.spec.seed, passes)
-            logits = predict_passes(network, batches.images(), masks, run.spec.recipe)
+            logits = predict_passes(network, told.through(batches.images()), masks, run.spec.recipe)
             scores = log_probabilities(logits, run.activation)
             rows = RowLabels(run.run_id, run.outputs, side, model).predictions(run.dataset, index, logits[0])
             yield with_members(rows, MC_DROPOUT, scores)
+
+
+class _Count:
+    """Counts images on their way to a network, and says how many are done."""
+
+    def __init__(self, total: int, on_progress: OnProgress) -> None:
+        self._done, self._total, self._on_progress = 0, total, on_progress
+
+    def through(self, batches: Iterator[Tensor]) -> Iterator[Tensor]:
+        """Give batches on; each is done when the next one is asked for."""
+        for images in batches:
+            yield images
+            self._done += len(images)
+            self._on_progress(self._done, self._total)
 
 
 class Masks:

@@ -17,10 +17,12 @@ from rgbench.errors import SpecError
 from rgbench.images.preprocess import central_crop, preprocess_batch
 from rgbench.networks import canonical_name
 from rgbench.networks.modules.build import Network, build_network
+from rgbench.runs.find import find_runs
 from rgbench.runs.inputs import prepare
 from rgbench.runs.reopen import StoredRun
 from rgbench.seeds import derive_seed, numpy_generator
 from rgbench.spec import PUBLISHED_SEEDS
+from rgbench.store.named import SHORT
 from rgbench.store.store import Store
 
 IMAGES = 16
@@ -40,7 +42,8 @@ class Subject:
     store : Path
         Folder of runs.
     run_id : str or None
-        Stored run whose weights are taken; fresh ones otherwise.
+        Stored run whose weights are taken, as `rgbench.runs.find.find_runs` takes it, several for their mean; fresh
+        ones otherwise.
     """
 
     name: str
@@ -84,9 +87,9 @@ def look(subject: Subject, dataset: DataSet) -> Seen:
     raw = dataset.images[np.sort(chosen)]
     if subject.run_id is None:
         network, images, weights = _fresh(subject, raw)
+        field = effective_receptive_field(network, images)
     else:
-        network, images, weights = _stored(subject, subject.run_id, raw)
-    field = effective_receptive_field(network, images)
+        field, weights = _stored(subject, subject.run_id, raw)
     return Seen(field, effective_size(field), weights)
 
 
@@ -102,11 +105,21 @@ def _fresh(subject: Subject, raw: NDArray[Any]) -> tuple[Network, Tensor, str]:
     return network, torch.from_numpy(np.ascontiguousarray(pixels))[:, None], "initial weights"
 
 
-def _stored(subject: Subject, run_id: str, raw: NDArray[Any]) -> tuple[Network, Tensor, str]:
-    """Load a stored run's network, and prepare images as it had them."""
-    run = StoredRun(run_id, Store(subject.store))
-    if run.spec.network.name not in (subject.name, canonical_name(subject.name)):
-        raise SpecError(f"--run {run_id}: is a run of {run.spec.network.name}, not of {subject.name}")
-    source = run.prepared(prepare(raw, run.spec))
-    images = torch.cat(list(source.plain(np.arange(len(raw))).images()))
-    return run.network(), images, f"run {run.run_id[:8]}"
+def _stored(subject: Subject, wanted: str, raw: NDArray[Any]) -> tuple[NDArray[np.float64], str]:
+    """Measure the mean field of stored runs on images prepared as they had them; say which runs they are."""
+    store = Store(subject.store)
+    records = find_runs(store, wanted)
+    fields = []
+    for record in records:
+        if record.spec.network.name not in (subject.name, canonical_name(subject.name)):
+            raise SpecError(f"--run {wanted}: is a run of {record.spec.network.name}, not of {subject.name}")
+        run = StoredRun(record, store)
+        source = run.prepared(prepare(raw, run.spec))
+        images = torch.cat(list(source.plain(np.arange(len(raw))).images()))
+        fields.append(effective_receptive_field(run.network(), images))
+    if len({field.shape for field in fields}) > 1:
+        raise SpecError(
+            f"--run {wanted}: runs whose images have different sizes have no mean field; name one"
+        )
+    names = ", ".join(record.run_id[:SHORT] for record in records)
+    return np.mean(fields, axis=0), f"run{'s' * (len(records) > 1)} {names}"

@@ -76,20 +76,14 @@ def validation_rows(record: RunRecord, model: str = "best") -> Predictions | Non
     return rows if len(rows) else None
 
 
-def chosen_run(
-    store: Store, run_id: str | None = None, on_damage: Callable[[str], None] | None = None
-) -> RunRecord:
-    """Give the run whose id begins with `run_id`; by default the best one on validation sources.
+def chosen_run(store: Store, on_damage: Callable[[str], None] | None = None) -> RunRecord:
+    """Give the run of a store that is best on validation sources.
 
     `on_damage` is told of runs that cannot be read, as `Store.records` says; without it they are errors.
 
     Raises
     ------
-    SpecError
-        If no run, or several, begin with `run_id`.
     DataError
         If there is no complete run.
     """
-    if run_id is not None:
-        return store.record(store.find(run_id))
     return best_on_validation(store.records(on_damage=on_damage))

@@ -117,15 +117,24 @@ class Classifier:
             If an image is smaller than the field of the network, or cannot be used: all blank, for instance; or if
             what a network gives is not finite.
         """
+        return self.joined(self.member_logits(images, prepared))
+
+    def member_logits(self, images: NDArray[np.generic], prepared: bool = False) -> Floats:
+        """Give the log-probabilities of each member before calibration, shape (m, n, k).
+
+        Arguments, and what is raised, as of `logits`; what `joined` makes of them is what `logits` gives.
+        """
         pixels = prepared_images(images, self.card.spec, prepared)
         alike = len({m.spec.images for m in self.members}) == 1
         found = logits_of(self.members, pixels) if alike else [m.logits(pixels, True) for m in self.members]
-        scores = [
-            log_probabilities(logits, m.outputs.activation)
-            for m, logits in zip(self.members, found, strict=True)
-        ]
-        whole = scores[0] if len(scores) == 1 else combine(np.stack(scores), "logit")
-        return finite(whole, f"classifier {self.name}")
+        pairs = zip(self.members, found, strict=True)
+        scores = np.stack([log_probabilities(logits, member.outputs.activation) for member, logits in pairs])
+        finite(self.joined(scores), f"classifier {self.name}")
+        return scores
+
+    def joined(self, scores: Floats) -> Floats:
+        """Average the log-probabilities of members, shape (m, n, k), as `logits` does; of one they stay as they are."""
+        return scores[0] if len(scores) == 1 else combine(scores, "logit")
 
     def predict(self, images: NDArray[np.generic], prepared: bool = False) -> Floats:
         """Give calibrated class probabilities, shape (n, k); rows sum to 1. Arguments as of `logits`."""

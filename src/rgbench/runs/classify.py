@@ -52,6 +52,9 @@ class Classified:
         Path and reason of each file that could not be looked at.
     sets : ndarray of bool, shape (n, n_classes), optional
         Conformal sets; None if the classifier has none.
+    spread : ndarray of float64, shape (n,)
+        Standard deviation, over the members of the classifier, of the probability of the most probable class; NaN if
+        it has one member, or there is no class.
     unlike : ndarray of float64, shape (n,)
         Share of the validation sources that are less unlike the training sources; NaN if it is not known.
     oddities : list of Oddity
@@ -69,6 +72,7 @@ class Classified:
     probabilities: Floats
     set_aside: list[SetAside]
     sets: NDArray[np.bool_] | None = None
+    spread: Floats = field(default_factory=lambda: np.zeros(0))
     unlike: Floats = field(default_factory=lambda: np.zeros(0))
     oddities: list[Oddity] = field(default_factory=list)
     ra: Floats = field(default_factory=lambda: np.zeros(0))
@@ -93,8 +97,8 @@ class Classified:
     def columns(self) -> dict[str, NDArray[Any]]:
         """Give the columns of the images that could be read.
 
-        They are source, path, class, one probability per class, and what is known beside it: set (classes with a bar
-        between them), unlike, flags, ra, dec and remark; classifier says what gave them.
+        They are source, path, class, one probability per class, and what is known beside it: spread, set (classes
+        with a bar between them), unlike, flags, ra, dec and remark; classifier says what gave them.
         """
         names = np.array(self.classes)
         known = np.isfinite(self.probabilities).all(axis=1)
@@ -107,6 +111,7 @@ class Classified:
         }
         table |= {f"p_{name}": self.probabilities[:, k] for k, name in enumerate(self.classes)}
         return table | {
+            "spread": self.spread,
             "set": np.array(["|".join(names[own]) for own in sets], dtype=str),
             "unlike": self.unlike,
             "flags": np.array([words(odd) for odd in self.oddities], dtype=str),
@@ -340,6 +345,7 @@ class Answers:
     """What the classifier said of some images; NaN and empty sets where it was not asked."""
 
     probabilities: Floats
+    spread: Floats
     sets: NDArray[np.bool_] | None
     unlike: Floats
 
@@ -349,18 +355,31 @@ def answer(rows: Sequence[SeenImage], classifier: Classifier, shares: Floats | N
     n, k = len(rows), len(classifier.classes)
     asked = np.array([row.field is not None for row in rows], dtype=bool)
     found = np.full((n, k), np.nan)
-    unlike = np.full(n, np.nan)
+    spread, unlike = np.full(n, np.nan), np.full(n, np.nan)
     sets = None if classifier.card.conformal is None else np.zeros((n, k), dtype=bool)
     if asked.any():
         fields = np.stack([row.field for row in rows if row.field is not None])
-        scores = classifier.calibrated(classifier.logits(fields, prepared=True))
+        each = classifier.member_logits(fields, prepared=True)
+        scores = classifier.calibrated(classifier.joined(each))
         own = classifier.sets(scores)
         if sets is not None and own is not None:
             sets[asked] = own
+        members = np.stack([classifier.calibrated(scores_of_one) for scores_of_one in each])
         if shares is not None:
             scores = with_prior(scores, shares, classifier.prior)
+            members = np.stack(
+                [with_prior(scores_of_one, shares, classifier.prior) for scores_of_one in members]
+            )
         found[asked], unlike[asked] = np.exp(scores), classifier.unlike(fields, prepared=True)
-    return Answers(found, sets, unlike)
+        spread[asked] = _spread(np.exp(members), scores.argmax(axis=1))
+    return Answers(found, spread, sets, unlike)
+
+
+def _spread(members: Floats, winner: NDArray[np.int64]) -> Floats:
+    """Give the sample standard deviation over members (m, n, k) of the probability of one class of each image, (n,)."""
+    if len(members) < 2:
+        return np.full(len(winner), np.nan)
+    return np.asarray(members[:, np.arange(len(winner)), winner].std(axis=0, ddof=1))
 
 
 @dataclass(frozen=True)
@@ -386,6 +405,7 @@ def _joined(classifier: Classifier, parts: Sequence[_Part], waiting: list[SetAsi
         probabilities=np.concatenate([each.probabilities for each in answers]),
         set_aside=[*(file for part in parts for file in part.aside), *waiting],
         sets=np.concatenate(sets) if sets else None,
+        spread=np.concatenate([each.spread for each in answers]),
         unlike=np.concatenate([each.unlike for each in answers]),
         oddities=[row.oddities | mark for row, mark in zip(rows, marks, strict=True)],
         ra=ra,

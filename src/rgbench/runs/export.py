@@ -126,31 +126,57 @@ def make_classifier(
 
 
 def classifier_of_run(run: StoredRun, with_shares: bool = False) -> Classifier:
-    """Give a stored run as a classifier, of what its store knows; its data are not loaded.
+    """Give a stored run as a classifier, as `classifier_of_runs` gives several."""
+    return classifier_of_runs([run], with_shares)
 
-    It is calibrated on the run's validation sources, where it has any. How unlike its training sources an image is,
-    and which it has seen, is not known.
+
+def classifier_of_runs(runs: Sequence[StoredRun], with_shares: bool = False) -> Classifier:
+    """Give stored runs as a classifier, of what their store knows; their data are not loaded.
+
+    It is calibrated on the runs' validation sources, where each has any. How unlike the training sources an image is,
+    and which of them it is, is not known. Of several runs the log-probabilities are averaged. Where each has a split
+    of its own, as in the 2021 protocol, no source is a validation source to all: the answers of each to its own are
+    put together then.
 
     Parameters
     ----------
-    run : StoredRun
-        A complete run, or an imported one.
+    runs : sequence of StoredRun
+        Complete runs, or imported ones; several must be of one data set and split, and prepare images alike.
     with_shares : bool
         Whether the classes' shares in training are needed. The data are loaded for them, unless classes were weighted
-        and the run was tested on each.
+        and the first run was tested on each.
+
+    Raises
+    ------
+    SpecError
+        If there is no run, or runs differ in what must be equal.
+    DataError
+        If a run diverged.
     """
-    rows = validation_rows(run.record, run.model)
-    empty = np.zeros((0, len(run.classes)))
-    y, scores = (np.zeros(0, np.int64), empty) if rows is None else (rows.label, rows.log_probabilities())
+    first = _check_same(runs)
+    names = ", ".join(run.run_id for run in runs)
+    y, scores = _validation(runs)
     if not np.isfinite(scores).all():
-        raise DataError(
-            f"run {run.run_id}: its outputs are not finite; a run that diverged classifies nothing"
-        )
-    card = calibrate(f"run {run.run_id}", (member_card(run),), run.classes, y, scores)
-    own = run.spec.data
+        raise DataError(f"run {names}: its outputs are not finite; a run that diverged classifies nothing")
+    name = f"run {names}" if len(runs) == 1 else f"runs {names}"
+    card = calibrate(name, tuple(map(member_card, runs)), first.classes, y, scores)
+    own = first.spec.data
     known = {"domain": Domain(pixel_scale=own.pixel_scale, beam=own.beam)}
-    shares = {"prior": _shares_of_record(run) or training_shares(run)} if with_shares else {}
-    return Classifier(card.model_copy(update=known | shares), (run.trained,))
+    shares = {"prior": _shares_of_record(first) or training_shares(first)} if with_shares else {}
+    return Classifier(card.model_copy(update=known | shares), tuple(run.trained for run in runs))
+
+
+def _validation(runs: Sequence[StoredRun]) -> tuple[NDArray[np.int64], Floats]:
+    """Give labels and log-probabilities of validation sources: averaged over the runs, where all have the same."""
+    found = [validation_rows(run.record, run.model) for run in runs]
+    tables = [table for table in found if table is not None]
+    if len(tables) < len(runs):
+        return np.zeros(0, np.int64), np.zeros((0, len(runs[0].classes)))
+    sides = {frozenset(table.source_id.tolist()) for table in tables}
+    if len(runs) > 1 and len(sides) == 1:
+        return _pooled(runs, "validation", runs[0].model)
+    labels, scores = ([t.label for t in tables], [t.log_probabilities() for t in tables])
+    return np.concatenate(labels), np.concatenate(scores)
 
 
 def member_card(run: StoredRun) -> MemberCard:
@@ -240,9 +266,8 @@ def _percentile(values: Floats, percent: float) -> float | None:
 
 
 def _check_alike(runs: Sequence[StoredRun]) -> StoredRun:
-    if not runs:
-        raise SpecError("export: no run is given; one or more are needed")
-    first = runs[0]
+    """Give the first of runs that a file can hold together; raise `SpecError` or `DataError` if it cannot."""
+    first = _check_same(runs)
     for run in runs:
         if run.record.status != "complete":
             raise DataError(f"run {run.run_id} is {run.record.status}; only complete runs make a classifier")
@@ -251,6 +276,15 @@ def _check_alike(runs: Sequence[StoredRun]) -> StoredRun:
             raise SpecError(
                 f"run {run.run_id}: network {name!r} needs the code of another package, which no file holds"
             )
+    return first
+
+
+def _check_same(runs: Sequence[StoredRun]) -> StoredRun:
+    """Give the first of runs that see the same images; raise `SpecError` if they do not."""
+    if not runs:
+        raise SpecError("no run is given; one or more are needed")
+    first = runs[0]
+    for run in runs:
         same = (
             run.classes == first.classes
             and sight(run.spec) == sight(first.spec)

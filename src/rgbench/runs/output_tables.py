@@ -1,4 +1,4 @@
-"""The formats of the tables that ``rgbench predict`` writes, by the ending of the file."""
+"""The formats of the tables that ``rgbench predict`` and ``rgbench runs`` write, by the ending of the file."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def _write_votable(path: Path, columns: Columns) -> None:
     with warnings.catch_warnings():
         # A name that is no identifier of XML stays the name; an identifier is made of it.
         warnings.simplefilter("ignore", W03)
-        about = {"description": f"Classes by rgbench, format version {VERSION}"}
+        about = {"description": f"Written by rgbench, format version {VERSION}"}
         _with_units(Table(table, meta=about)).write(path, format="votable", overwrite=True)
 
 

@@ -8,22 +8,17 @@ from rgbench.errors import DataError, SpecError
 from rgbench.store.store import RunRecord, Store
 
 
-def complete_runs(
-    store: Store, run_id: str | None = None, on_damage: Callable[[str], None] | None = None
-) -> list[RunRecord]:
-    """Give the complete runs of a store, or the one whose id begins with `run_id`.
+def complete_runs(store: Store, on_damage: Callable[[str], None] | None = None) -> list[RunRecord]:
+    """Give the complete runs of a store.
 
     `on_damage` is told of runs that cannot be read, as `Store.records` says; without it they are errors.
 
     Raises
     ------
-    SpecError
-        If no run, or several, begin with `run_id`.
     DataError
         If there is no complete run.
     """
-    records = store.records(on_damage=on_damage) if run_id is None else [store.record(store.find(run_id))]
-    complete = [record for record in records if record.status == "complete"]
+    complete = [record for record in store.records(on_damage=on_damage) if record.status == "complete"]
     if not complete:
         raise DataError(f"{store.root}: the store holds no complete run; begin with rgbench quickstart")
     return complete

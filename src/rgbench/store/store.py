@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import platform
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -28,7 +28,16 @@ from numpy.typing import NDArray
 from rgbench.errors import SpecError, StoreError, one_line, raise_stop, shown
 from rgbench.spec import RunSpec
 from rgbench.store.files import check_version, locked, read_json, write_json
-from rgbench.store.tables import Outputs, Predictions, read_history, read_outputs, read_predictions
+from rgbench.store.named import a_few
+from rgbench.store.tables import (
+    Answers,
+    Outputs,
+    Predictions,
+    read_answers,
+    read_history,
+    read_outputs,
+    read_predictions,
+)
 from rgbench.validation import validate
 
 RUN_VERSION = 1
@@ -244,10 +253,22 @@ class Store:
         """Give the one run id that begins with `prefix`; raise `SpecError` if none or several do."""
         found = [run_id for run_id in self.run_ids() if run_id.startswith(prefix)]
         if len(found) != 1:
-            known = ", ".join(self.run_ids()[:8]) or "none"
             many = f"{len(found)} runs begin" if found else "no run begins"
-            raise SpecError(f"{self.root}: {many} with {prefix!r}; runs there: {known}")
+            whose = "these are" if found else "the store holds"
+            raise SpecError(f"{self.root}: {many} with {prefix!r}; {whose} {self.held(found)}")
         return found[0]
+
+    def held(self, run_ids: Sequence[str] | None = None) -> str:
+        """Name a few of some runs, or of all: network, seed and the beginning of the id."""
+        return a_few({run_id: self._spec_of(run_id) for run_id in run_ids or self.run_ids()})
+
+    def _spec_of(self, run_id: str) -> RunSpec | None:
+        """Give the spec of a run; None if it cannot be read."""
+        try:
+            return self.record(run_id).spec
+        except (StoreError, SpecError) as error:
+            raise_stop(error)
+            return None
 
     def is_complete(self, run_id: str) -> bool:
         """Tell whether a run is in the store and complete."""
@@ -310,6 +331,21 @@ class Store:
             else:
                 found.append(record)
         return found
+
+    def answers(self, record: RunRecord, model: str = "best") -> Answers | None:
+        """Read what a run's model said of its sources, as lists of many runs need it; None if there is no table.
+
+        Raises
+        ------
+        StoreError
+            If it cannot be read, is of another run, or has other classes.
+        """
+        path = self.run_path(record.run_id) / "predictions.parquet"
+        if not path.exists():
+            return None
+        answers = read_answers(path, model)
+        _check_own(path, (answers.run_id, answers.outputs), record.run_id, record.outputs)
+        return answers
 
     def left_out(self, run_id: str, error: Exception) -> str:
         """Say that a run is left out, why, and how it is computed again."""
@@ -423,7 +459,11 @@ def _predictions(path: Path, run_id: str, outputs: Outputs | None) -> Prediction
 
 def check_own(path: Path, run_id: str, outputs: Outputs | None) -> None:
     """Raise `StoreError` if a predictions table is of another run, or contradicts the run's ``run.json``."""
-    whose, found = read_outputs(path)
+    _check_own(path, read_outputs(path), run_id, outputs)
+
+
+def _check_own(path: Path, told: tuple[str, Outputs], run_id: str, outputs: Outputs | None) -> None:
+    whose, found = told
     if whose != run_id:
         raise StoreError(f"{path}: is of run {shown(whose)}, not of {run_id}")
     if outputs is not None and found != outputs:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from rgbench.cli.progress import progress_bar
+from rgbench.cli.bars import bar_of
 from rgbench.cli.screen import say
 from rgbench.cli.work.cutouts import Answer, Files
 from rgbench.cli.work.predict import SOME_SET_ASIDE, Choice, chosen_classifier
@@ -17,7 +17,7 @@ from rgbench.data.surveys.kept import Cutouts
 from rgbench.errors import StoreError
 from rgbench.numbers import NONE, probability
 from rgbench.report.sources_page import source_rows, write_sources_page
-from rgbench.runs.classify import CHUNK, write_columns
+from rgbench.runs.classify import write_columns
 from rgbench.runs.positions import ClassifiedPositions, classify_cutouts
 
 
@@ -27,16 +27,8 @@ def classify(cutouts: Cutouts, choice: Choice, answer: Answer, console: Console)
     If some sources have no class, it ends with the exit code `SOME_SET_ASIDE`.
     """
     classifier = chosen_classifier(choice, answer.prior is not None, console)
-    bar = progress_bar(console)
-    bar.disable = len(cutouts.found) <= CHUNK
-    with bar:
-        task = bar.add_task("classifying", total=len(cutouts.found))
-        found = classify_cutouts(
-            cutouts,
-            classifier,
-            answer.prior,
-            lambda done, total: bar.update(task, completed=done, total=total),
-        )
+    with bar_of("classifying") as told:
+        found = classify_cutouts(cutouts, classifier, answer.prior, told)
     _show(found.table(), console)
     _write(answer.files, found, answer.overwrite, console)
     say(console, "What the columns and the flags say: docs/predict.md")

@@ -3,31 +3,33 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from itertools import count
 from pathlib import Path
 
 from rich.console import Console
 
+from rgbench.cli.bars import Told, bar_of
 from rgbench.cli.screen import say, warn
-from rgbench.cli.work.stored import OneByOne, open_store
+from rgbench.cli.work.stored import OneByOne, open_store, wanted_runs
 from rgbench.comparison.failures import choose_sources
 from rgbench.comparison.groups import group_records
 from rgbench.comparison.robustness import StressedRun, stressed_run
 from rgbench.comparison.second_views import STANDARD, second_view
 from rgbench.comparison.words.second_views import sentences
+from rgbench.diagnostics.disturbances import conditions_for
 from rgbench.diagnostics.explain import METHOD, look_again
 from rgbench.diagnostics.mc_dropout import mc_dropout, no_dropout
-from rgbench.diagnostics.stress import stress
+from rgbench.diagnostics.stress import OnCondition, stress
 from rgbench.diagnostics.survey_shift import SeenBy, parse_survey, seen_by
 from rgbench.errors import SpecError
 from rgbench.numbers import counted
 from rgbench.runs.device import choose_device
 from rgbench.runs.reopen import StoredRun, open_runs
-from rgbench.store.choose import complete_runs, one_of_each_network
+from rgbench.store.choose import one_of_each_network
 from rgbench.store.conditions import Condition
-from rgbench.store.store import RunRecord
+from rgbench.store.store import RunRecord, Store
 from rgbench.store.tables import Predictions
 
 
@@ -46,9 +48,9 @@ def stress_runs(
     """Test stored runs on disturbed test images, and on other surveys' images of them, where there are none yet."""
     store, device = open_store(store_path), choose_device(device)
     folders = [parse_survey(text) for text in surveys]
-    records, conditions = complete_runs(store, run_id, partial(warn, console)), {}
+    records, conditions = wanted_runs(store, run_id, console), {}
     work = OneByOne(store, console)
-    for run in open_runs(records, store, device):
+    for run in _opened(records, store, device):
         began = time.perf_counter()
         seen = {}
         for condition, folder in folders:
@@ -56,10 +58,12 @@ def stress_runs(
             _say_survey(found, console)
             seen[condition] = found.data
         with work.run(run.run_id):
-            rows = conditions[run.run_id] = stress(run, seen=seen)
+            total = len({*conditions_for(run.dataset.card), *seen})
+            with bar_of(f"testing {_named(run)}") as told:
+                rows = conditions[run.run_id] = stress(run, seen=seen, on_condition=_counting(told, total))
             say(
                 console,
-                f"{run.spec.network.name}, seed {run.spec.seed}: {len(set(rows.condition.tolist()))} conditions, "
+                f"{_named(run)}: {len(set(rows.condition.tolist()))} conditions, "
                 f"{time.perf_counter() - began:.0f} s",
             )
     done = [record for record in records if record.run_id in conditions]
@@ -97,18 +101,18 @@ def _say_survey(found: SeenBy, console: Console) -> None:
 def explain_runs(store_path: Path, choice: ExplainChoice, device: str, console: Console) -> None:
     """See what stored networks look at, one run of each network or the one asked for, and keep it beside the run."""
     store, device = open_store(store_path), choose_device(device)
-    complete = complete_runs(store, on_damage=partial(warn, console))
-    work = OneByOne(store, console)
-    chosen = [store.record(store.find(choice.run_id))] if choice.run_id else one_of_each_network(complete)
-    for run in open_runs(chosen, store, device):
+    complete, work = wanted_runs(store, None, console), OneByOne(store, console)
+    wanted = choice.run_id
+    chosen = one_of_each_network(complete) if wanted is None else wanted_runs(store, wanted, console)
+    for run in _opened(chosen, store, device):
         alike = [r for r in complete if r.spec.data.checksum == run.spec.data.checksum]
         began = time.perf_counter()
         shown = choose_sources(one_of_each_network(alike), choice.per_class)
         with work.run(run.run_id):
-            looks = look_again(run, shown, choice.method)
-            named = f"{run.spec.network.name}, seed {run.spec.seed}"
+            with bar_of(f"explaining {_named(run)}"):
+                looks = look_again(run, shown, choice.method)
             seen = counted(len(looks.shown), "source")
-            say(console, f"{named}: {looks.method} of {seen}, {time.perf_counter() - began:.0f} s")
+            say(console, f"{_named(run)}: {looks.method} of {seen}, {time.perf_counter() - began:.0f} s")
     say(console, f"rgbench report --store {store_path}   shows them")
     work.ends()
 
@@ -116,20 +120,40 @@ def explain_runs(store_path: Path, choice: ExplainChoice, device: str, console: 
 def doubt_runs(store_path: Path, run_id: str | None, passes: int, device: str, console: Console) -> None:
     """Ask stored runs, or one, again with their dropout left on; what is there already is not computed again."""
     store, device = open_store(store_path), choose_device(device)
-    work, complete = OneByOne(store, console), complete_runs(store, run_id, partial(warn, console))
+    work, complete = OneByOne(store, console), wanted_runs(store, run_id, console)
     opened = [StoredRun(record, store, device=device) for record in complete]
     without = {run.run_id: why for run in opened if (why := no_dropout(run))}
     if len(without) == len(opened):
         raise SpecError("; ".join(dict.fromkeys(without.values())))
     for run in opened:
         if run.run_id in without:
-            named = f"{run.spec.network.name}, seed {run.spec.seed}"
-            warn(console, f"{named}: left out: {without[run.run_id]}")
-    for run in open_runs([run.record for run in opened if run.run_id not in without], store, device):
+            warn(console, f"{_named(run)}: left out: {without[run.run_id]}")
+    for run in _opened([run.record for run in opened if run.run_id not in without], store, device):
         began = time.perf_counter()
         with work.run(run.run_id):
-            rows = mc_dropout(run, passes)
-            named = f"{run.spec.network.name}, seed {run.spec.seed}"
-            say(console, f"{named}: {rows.member.max()} passes, {time.perf_counter() - began:.0f} s")
+            with bar_of(f"asking {_named(run)}") as told:
+                rows = mc_dropout(run, passes, told)
+            say(console, f"{_named(run)}: {rows.member.max()} passes, {time.perf_counter() - began:.0f} s")
     say(console, f"rgbench report --store {store_path}   shows them")
     work.ends()
+
+
+def _opened(records: Sequence[RunRecord], store: Store, device: str) -> Iterator[StoredRun]:
+    """Open runs one by one, with a bar while data are loaded."""
+    runs = open_runs(records, store, device)
+    while True:
+        with bar_of("loading images"):
+            run = next(runs, None)
+        if run is None:
+            return
+        yield run
+
+
+def _counting(told: Told, total: int) -> OnCondition:
+    """Give what counts conditions that are done."""
+    done = count(1)
+    return lambda _condition, _known: told(next(done), total)
+
+
+def _named(run: StoredRun) -> str:
+    return f"{run.spec.network.name}, seed {run.spec.seed}"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from rgbench.cli.progress import progress_bar
+from rgbench.cli.bars import bar_of
 from rgbench.cli.screen import say, warn
 from rgbench.cli.work.data import Meanings, folder_options
 from rgbench.cli.work.predict import say_written
@@ -59,17 +59,8 @@ def finetune(sources: Sources, start: Start, spec: FinetuneSpec, target: Target,
     parent = load_classifier(start.classifier, choose_device(start.device))
     options = _options(sources, parent.classes)
     say(console, f"Fine-tuning {parent.name} on the images of {sources.images}")
-    with progress_bar(console) as bar:
-        task = bar.add_task("training", total=None)
-        made = fine_tune(
-            sources.images,
-            sources.labels,
-            parent,
-            spec,
-            options,
-            target.name,
-            lambda done, total: bar.update(task, completed=done, total=total),
-        )
+    with bar_of("training") as told:
+        made = fine_tune(sources.images, sources.labels, parent, spec, options, target.name, told)
     made.classifier.save(target.out)
     say(console, made.words, style="bold")
     _say_classes(made, console)

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from rgbench.cli.bars import bar_of
 from rgbench.cli.screen import say, warn
 from rgbench.errors import DataError, SpecError
 from rgbench.networks import NetworkCard, describe_network, networks
@@ -94,7 +95,8 @@ def show_network(name: str, view: View, console: Console) -> None:
     """Show one network: paper, layers with their numbers, what it sees of the data set's sources."""
     from rgbench.data.sets import describe_data, load_data
 
-    facts = describe_network(name, view.image_size, view.n_classes)
+    with bar_of("counting operations"):
+        facts = describe_network(name, view.image_size, view.n_classes)
     say(console, f"{facts['title']} ({facts['name']})", style="bold")
     for line in _heading(facts):
         say(console, line)
@@ -102,8 +104,10 @@ def show_network(name: str, view: View, console: Console) -> None:
     console.print(_layer_table(facts, scale))
     for line in _totals(facts):
         say(console, line)
-    dataset = load_data(view.data)
-    for line in _coverage(facts, scale, _extents(dataset), dataset.card.title):
+    with bar_of("measuring sources"):
+        dataset = load_data(view.data)
+        sizes = _extents(dataset)
+    for line in _coverage(facts, scale, sizes, dataset.card.title):
         say(console, line)
     if view.picture is not None:
         effective = _draw(name, view, facts, dataset, scale)
@@ -222,7 +226,8 @@ def _draw(name: str, view: View, facts: NetworkFacts, dataset: DataSet, scale: f
     if view.picture.exists():
         raise SpecError(f"--picture {view.picture}: is there already; choose another name")
     subject = Subject(name, view.image_size, view.n_classes, view.store, view.run_id)
-    seen = look(subject, dataset)
+    with bar_of("looking at real images"):
+        seen = look(subject, dataset)
     figure = receptive_figure(seen.field, scale, facts["receptive_field"], facts["title"])
     try:
         view.picture.write_text(figure, encoding="utf8")

@@ -6,15 +6,14 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from rich.console import Console
 
-from rgbench.cli.progress import progress_bar
+from rgbench.cli.bars import bar_of
 from rgbench.cli.screen import say, warn
 from rgbench.cli.work.data import NAMED
-from rgbench.cli.work.stored import check_model, open_store
+from rgbench.cli.work.stored import check_model, open_store, reading
 from rgbench.data.own.files import passed_over
 from rgbench.diagnostics.stress import views_of
 from rgbench.errors import SpecError, Stopped
@@ -26,9 +25,12 @@ from rgbench.runs.classifier import Classifier, check_classifier_path, load_clas
 from rgbench.runs.classifier_card import card_lines
 from rgbench.runs.classify import OWN_TABLE, Classified, Classifying, check_table_path, write_table
 from rgbench.runs.device import choose_device
-from rgbench.runs.export import ExportChoice, classifier_of_run, make_classifier
+from rgbench.runs.export import ExportChoice, classifier_of_runs, make_classifier
+from rgbench.runs.find import find_runs
 from rgbench.runs.reopen import StoredRun
 from rgbench.runs.seen import AS_TOLD, OwnImages
+from rgbench.store.named import named
+from rgbench.store.store import RunRecord, Store
 
 MEGABYTE = 1_000_000
 SOME_SET_ASIDE = 3
@@ -86,7 +88,7 @@ def predict(paths: Sequence[Path], choice: Choice, table: Table, console: Consol
     classifier = chosen_classifier(choice, prior is not None, console)
     work = Classifying(classifier, paths, prior, table.own)
     work.leave_out_table(table.out)
-    result = _run(work, table, console)
+    result = _run(work, table)
     write_table(table.out, result, table.overwrite)
     warn(console, *(f"set aside: {path}: {reason}" for path, reason in result.set_aside))
     _say_trust(result, console)
@@ -107,15 +109,17 @@ def export(run_ids: Sequence[str], wanted: Export, place: StorePlace, console: C
     choice = ExportChoice(wanted.name, check_model(wanted.model))
     check_classifier_path(wanted.out, wanted.overwrite)
     store, device = open_store(place.store), choose_device(place.device)
-    runs: list[StoredRun] = []
-    for run_id in run_ids:
-        dataset = runs[0].dataset if runs else None
-        runs.append(StoredRun(run_id, store, choice.model, device, dataset))
-    twice = [run_id for run_id, n in Counter(run.run_id for run in runs).items() if n > 1]
+    records = [record for run_id in run_ids for record in find_runs(store, run_id)]
+    twice = [run_id for run_id, n in Counter(record.run_id for record in records).items() if n > 1]
     if twice:
         raise SpecError(f"run {twice[0]} is named twice; each votes once")
-    views = [views_of(run) for run in runs]
-    classifier = make_classifier(runs, choice, views)
+    with bar_of("calibrating"):
+        runs: list[StoredRun] = []
+        for record in records:
+            dataset = runs[0].dataset if runs else None
+            runs.append(StoredRun(record, store, choice.model, device, dataset))
+        views = [views_of(run) for run in runs]
+        classifier = make_classifier(runs, choice, views)
     classifier.save(wanted.out)
     say(console, *card_lines(classifier.card))
     say_written(wanted.out, console)
@@ -142,19 +146,33 @@ def _chosen(choice: Choice, with_shares: bool, console: Console, quiet: bool = F
     if choice.classifier is not None:
         raise SpecError(f"--classifier {choice.classifier}: goes without --run and --store; give one of them")
     model, store = check_model(choice.model), open_store(choice.store)
-    record = chosen_run(store, choice.run_id, partial(warn, console))
+    records = _chosen_runs(store, choice.run_id, console)
     if not quiet:
-        spec = record.spec
-        say(console, f"Classifying with {spec.network.name}, seed {spec.seed} (run {record.run_id})")
-    return classifier_of_run(StoredRun(record, store, model, device), with_shares)
+        say(console, f"Classifying with {_said(records)}")
+    return classifier_of_runs([StoredRun(record, store, model, device) for record in records], with_shares)
 
 
-def _run(work: Classifying, table: Table, console: Console) -> Classified:
+def _chosen_runs(store: Store, wanted: str | None, console: Console) -> list[RunRecord]:
+    """Give the runs that are named, or the best one on validation sources."""
+    with reading("reading runs", console) as told:
+        return [chosen_run(store, told)] if wanted is None else find_runs(store, wanted, on_damage=told)
+
+
+def _said(records: Sequence[RunRecord]) -> str:
+    """Say which runs classify."""
+    if len(records) == 1:
+        spec = records[0].spec
+        return f"{spec.network.name}, seed {spec.seed} (run {records[0].run_id})"
+    names = ", ".join(named(record.run_id, record.spec) for record in records)
+    return f"{len(records)} runs together, whose mean answers: {names}"
+
+
+def _run(work: Classifying, table: Table) -> Classified:
     """Classify with a bar; where it is stopped, what was classified becomes the table."""
     try:
-        with progress_bar(console) as bar:
-            task = bar.add_task("classifying", total=len(work.files))
-            return work.run(lambda done, total: bar.update(task, completed=done, total=total))
+        with bar_of("classifying") as told:
+            told(0, len(work.files))
+            return work.run(told)
     except Stopped as stop:
         if work.done:
             write_table(table.out, work.so_far(), table.overwrite)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from rgbench.cli.bars import bar_of
 from rgbench.cli.screen import say, warn
 from rgbench.cli.work.stored import open_store
 from rgbench.comparison.results import Comparison
@@ -18,7 +19,9 @@ from rgbench.store.store import RunRecord
 
 def report(store_path: Path, spec: ReportSpec, console: Console) -> None:
     """Compare what is in the store; one report for each group of comparable runs."""
-    written = write_report(open_store(store_path), spec)
+    store = open_store(store_path)
+    with bar_of("writing the report"):
+        written = write_report(store, spec)
     for each in written.reports:
         warn(console, *each.warnings)
     for each in written.reports:

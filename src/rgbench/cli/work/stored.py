@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from rich.console import Console
 
+from rgbench.cli.bars import bar_of
 from rgbench.cli.screen import warn
 from rgbench.errors import SpecError, StoreError, raise_stop
-from rgbench.store.store import Store
+from rgbench.runs.find import find_runs
+from rgbench.store.choose import complete_runs
+from rgbench.store.store import RunRecord, Store
 from rgbench.store.tables import MODELS
 
 
@@ -23,6 +26,28 @@ def open_store(path: Path) -> Store:
     if not there:
         raise SpecError(f"--store {path}: there is no such folder; rgbench quickstart makes one")
     return Store(path)
+
+
+@contextmanager
+def reading(what: str, console: Console) -> Iterator[Callable[[str], None]]:
+    """Show a bar while runs are read; whoever reads them tells what it yields of those that cannot be.
+
+    They are said when the bar is gone, also where the work ends in an error.
+    """
+    damaged: list[str] = []
+    try:
+        with bar_of(what):
+            yield damaged.append
+    finally:
+        warn(console, *damaged)
+
+
+def wanted_runs(store: Store, wanted: str | None, console: Console) -> list[RunRecord]:
+    """Give the runs that ``--run`` names, or all complete ones; say which cannot be read."""
+    with reading("reading runs", console) as told:
+        if wanted is None:
+            return complete_runs(store, told)
+        return find_runs(store, wanted, folds=True, on_damage=told)
 
 
 def check_model(model: str) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
-from rgbench.cli.progress import progress_bar
+from rgbench.cli.bars import bar_of
 from rgbench.cli.screen import console as new_console
 from rgbench.cli.screen import say, warn
 from rgbench.cli.work.data import NAMED, pairs
@@ -54,7 +54,7 @@ def survey(asked: Asked, who: Choice) -> None:
     if asked.dry_run:
         _say_estimate(work, asked, console)
         return
-    lost = _compute(work, asked, share, console)
+    lost = _compute(work, asked, share)
     if lost:
         warn(console, lost_words(len(lost), sum(work.plan.size_of(shard) for shard in lost)))
     missing = work.plan.missing()
@@ -92,17 +92,22 @@ def lost_words(parts: int, rows: int) -> str:
     )
 
 
-def _compute(work: Survey, asked: Asked, share: tuple[int, int], console: Console) -> list[int]:
-    missing = work.missing(share)
-    total = sum(work.plan.size_of(shard) for shard in missing)
+def _compute(work: Survey, asked: Asked, share: tuple[int, int]) -> list[int]:
+    """Compute a share of the work with a bar; give the parts that were lost."""
+    total = sum(work.plan.size_of(shard) for shard in work.missing(share))
+    done: list[int] = []
     try:
-        with progress_bar(console) as bar:
-            task = bar.add_task("classifying", total=total)
-            return work.run(asked.jobs, lambda shard: bar.advance(task, work.plan.size_of(shard)), share)
+        with bar_of("classifying") as told:
+
+            def finished(shard: int) -> None:
+                done.append(work.plan.size_of(shard))
+                told(sum(done), total)
+
+            return work.run(asked.jobs, finished, share)
     except Stopped as stop:
-        done = work.plan.shards - len(work.plan.missing())
+        parts = work.plan.shards - len(work.plan.missing())
         stop.kept = (
-            f"{done} of {counted(work.plan.shards, 'part')} of the work are done, and are kept; to go on"
+            f"{parts} of {counted(work.plan.shards, 'part')} of the work are done, and are kept; to go on"
         )
         raise
 

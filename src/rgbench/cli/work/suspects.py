@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from rich.console import Console
 
 from rgbench.cli.screen import say, warn
-from rgbench.cli.work.stored import check_model, open_store
+from rgbench.cli.work.stored import check_model, open_store, reading
 from rgbench.comparison.label_errors import write_suspects
 from rgbench.comparison.label_review import review_labels
 from rgbench.comparison.words.failures import suspects
@@ -29,7 +28,9 @@ class SuspectsChoice:
 def list_suspects(store_path: Path, choice: SuspectsChoice, console: Console) -> None:
     """Write a table of the sources whose labels are likely wrong, by what stored runs say of sources held out."""
     model = check_model(choice.model)
-    found = review_labels(open_store(store_path), choice.data, model, partial(warn, console))
+    store = open_store(store_path)
+    with reading("asking stored runs", console) as told:
+        found = review_labels(store, choice.data, model, told)
     for record, why in found.left_out:
         warn(console, f"left out: {record.spec.network.name}, seed {record.spec.seed}: {why}")
     write_suspects(choice.out, found.suspects, choice.overwrite)
