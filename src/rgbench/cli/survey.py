@@ -54,6 +54,30 @@ def survey(
             "without it, when all are done, writes the result.",
         ),
     ] = None,
+    job_script: Annotated[
+        int | None,
+        typer.Option(
+            "--job-script", min=1, help="Print a job script for a queue (Slurm, PBS, LSF) of so many jobs."
+        ),
+    ] = None,
+    slurm: Annotated[
+        bool,
+        typer.Option(
+            "--slurm", help="Compute as an array of Slurm jobs, --jobs of them at most (extra slurm)."
+        ),
+    ] = False,
+    slurm_option: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--slurm-option", help="KEY=VALUE of submitit, as slurm_partition=cpu or timeout_min=60."
+        ),
+    ] = None,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            "--ray", help="Compute on Ray: an address, auto, or local to start it here (extra ray)."
+        ),
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say rows, shards, bytes and hours; compute nothing.")
     ] = False,
@@ -76,5 +100,10 @@ def survey(
 
     from_store = run_id is not None or given(context, "store")
     who = Choice(classifier, run_id, from_store, model, store, device, views)
-    asked = work.Asked(catalogue, images, out, column or [], prior, jobs, shard, dry_run, overwrite)
+    if sum((slurm or bool(slurm_option), ray is not None, shard is not None)) > 1:
+        raise typer.BadParameter("give one of --slurm, --ray and --shard", param_hint="--slurm")
+    queue = (slurm_option or []) if slurm or slurm_option else None
+    asked = work.Asked(
+        catalogue, images, out, column or [], prior, jobs, shard, queue, ray, dry_run, overwrite, job_script
+    )
     work.survey(asked, who)

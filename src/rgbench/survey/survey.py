@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 from collections import Counter
@@ -24,11 +25,16 @@ from rgbench.survey.job import CLASSIFIER, Job
 from rgbench.survey.merge import PREFIX, Merged, write_partitions
 from rgbench.survey.mosaics import Mosaic, find_mosaics
 from rgbench.survey.plan import Asked, Plan, make_plan
+from rgbench.survey.queues import Bundles, Submit, run_queue
 
 PARTITION = 1_000_000
 """Rows of a file of classes."""
 WORK, CLASSES = "work", "classes"
 """Folders of a survey: what is needed to go on, and the result."""
+
+
+MOST_JOBS = 1000
+"""Jobs of an array: what most clusters take."""
 
 
 def _nobody(shard: int) -> None:
@@ -109,6 +115,22 @@ class Survey:
         if jobs == 1:
             return run_here(self.job, missing, told)
         return run_processes(self.job, missing, jobs, told)
+
+    def run_on(self, submit: Submit, told: Told = _nobody, most: int = MOST_JOBS) -> list[int]:
+        """Compute the shards that are missing on a queue, in at most so many jobs; give those that were lost.
+
+        Parameters
+        ----------
+        submit : callable
+            See `rgbench.survey.queues.Submit`.
+        told : callable
+            Is told each shard that is finished.
+        most : int
+            Jobs of the queue.
+        """
+        missing = self.plan.missing()
+        how = Bundles(size=max(1, math.ceil(len(missing) / most)))
+        return run_queue(self.job, missing, submit, told, how)
 
     def missing(self, share: tuple[int, int] = (0, 1)) -> list[int]:
         """Give the shards of a share that are not finished."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +21,8 @@ from rgbench.measures.prior import parse_shares
 from rgbench.numbers import counted, duration
 from rgbench.survey.estimate import estimate
 from rgbench.survey.plan import NO_POSITION, NOT_COVERED
-from rgbench.survey.survey import CLASSES, Survey, SurveyChoice, plan_survey
+from rgbench.survey.queues import SlurmChoice, Submit, job_script, on_ray, on_slurm
+from rgbench.survey.survey import CLASSES, MOST_JOBS, Survey, SurveyChoice, plan_survey
 
 _GIGABYTE = 1e9
 
@@ -36,8 +38,11 @@ class Asked:
     prior: str | None = None
     jobs: int | None = None
     share: str | None = None
+    slurm: Sequence[str] | None = None
+    ray: str | None = None
     dry_run: bool = False
     overwrite: bool = False
+    job_script: int | None = None
 
 
 def survey(asked: Asked, who: Choice) -> None:
@@ -51,6 +56,9 @@ def survey(asked: Asked, who: Choice) -> None:
     )
     work = plan_survey(asked.catalogue, asked.images, asked.out, classifier, choice)
     _say_plan(work, console)
+    if asked.job_script is not None:
+        say(console, job_script(_without_job_script(sys.argv[1:]), asked.job_script).rstrip())
+        return
     if asked.dry_run:
         _say_estimate(work, asked, console)
         return
@@ -103,6 +111,9 @@ def _compute(work: Survey, asked: Asked, share: tuple[int, int]) -> list[int]:
                 done.append(work.plan.size_of(shard))
                 told(sum(done), total)
 
+            with _queue(work, asked) as submit:
+                if submit is not None:
+                    return work.run_on(submit, finished, asked.jobs or MOST_JOBS)
             return work.run(asked.jobs, finished, share)
     except Stopped as stop:
         parts = work.plan.shards - len(work.plan.missing())
@@ -110,6 +121,30 @@ def _compute(work: Survey, asked: Asked, share: tuple[int, int]) -> list[int]:
             f"{parts} of {counted(work.plan.shards, 'part')} of the work are done, and are kept; to go on"
         )
         raise
+
+
+def _without_job_script(arguments: Sequence[str]) -> list[str]:
+    """Give the words of the command without ``--job-script N``."""
+    words = list(arguments)
+    for at, word in enumerate(words):
+        if word == "--job-script":
+            return words[:at] + words[at + 2 :]
+        if word.startswith("--job-script="):
+            return words[:at] + words[at + 1 :]
+    return words
+
+
+@contextmanager
+def _queue(work: Survey, asked: Asked) -> Iterator[Submit | None]:
+    """Give what hands the work to the queue that was asked for, None for this machine."""
+    if asked.ray is not None:
+        with on_ray(None if asked.ray == "local" else asked.ray) as submit:
+            yield submit
+    elif asked.slurm is not None:
+        options = pairs("--slurm-option", asked.slurm)
+        yield on_slurm(work.plan.folder, SlurmChoice(options, options.pop("cluster", "slurm")))
+    else:
+        yield None
 
 
 def _say_plan(work: Survey, console: Console) -> None:

@@ -1,0 +1,245 @@
+"""Shards on a cluster: Slurm by submitit, or Ray. Both are extras, and loaded when they are asked for."""
+
+from __future__ import annotations
+
+import shlex
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Protocol
+
+from rgbench.errors import SpecError, one_line, raise_stop
+from rgbench.survey.executors import Told
+from rgbench.survey.job import Job, compute
+from rgbench.survey.plan import Plan
+
+PATIENCE = 0.5
+"""Seconds between two looks at what a queue has done."""
+TRIES = 3
+"""How often a bundle is handed to a queue before its shards are lost."""
+
+
+class Waiting(Protocol):
+    """What a queue gives for a bundle: a part of the interface of `concurrent.futures.Future`."""
+
+    def done(self) -> bool:
+        """Tell whether it has ended."""
+
+    def result(self) -> Any:
+        """Give what came of it, or raise."""
+
+
+Bundle = tuple[int, ...]
+"""Shards that one job of a queue computes, one after another."""
+Submit = Callable[[Job, Sequence[Bundle]], Sequence[Waiting]]
+"""Hands bundles to a queue, together, and gives what tells of each when it has ended."""
+
+
+@dataclass(frozen=True)
+class Bundles:
+    """How shards are handed to a queue.
+
+    Attributes
+    ----------
+    size : int
+        Shards of a bundle, which one job of the queue computes, one after another.
+    ahead : int
+        Bundles that are handed on before the first has ended: bounds what waits in the queue.
+    """
+
+    size: int = 8
+    ahead: int = 1000
+
+    def of(self, shards: Sequence[int]) -> list[Bundle]:
+        """Cut shards into bundles."""
+        starts = range(0, len(shards), self.size)
+        return [tuple(shards[start : start + self.size]) for start in starts]
+
+
+def compute_bundle(job: Job, shards: Sequence[int]) -> int:
+    """Compute shards one after another; give their number. What is done already is left alone."""
+    for shard in shards:
+        compute(job, shard)
+    return len(shards)
+
+
+def run_queue(job: Job, shards: Sequence[int], submit: Submit, told: Told, how: Bundles) -> list[int]:
+    """Hand shards to a queue, wait for it, and hand on again what is missing; give the shards that were lost.
+
+    What counts as done is what lies in the folder of the work: a job of the queue that died after it wrote is no
+    loss, and two drivers at once do the work once.
+
+    Parameters
+    ----------
+    job : Job
+        The work.
+    shards : sequence of int
+        Which.
+    submit : callable
+        See `Submit`.
+    told : callable
+        Is told each shard that is finished.
+    how : Bundles
+        How many at a time.
+    """
+    missing = list(shards)
+    for _ in range(TRIES):
+        _wait_for(job, missing, submit, told, how)
+        missing = [shard for shard in missing if not Plan(job.folder).done_file(shard).exists()]
+        if not missing:
+            break
+    return missing
+
+
+def _wait_for(job: Job, shards: Sequence[int], submit: Submit, told: Told, how: Bundles) -> None:
+    """Hand bundles to a queue until each has ended, well or not."""
+    waiting, running = how.of(shards), list[Waiting]()
+    plan, open_ = Plan(job.folder), set(shards)
+    while waiting or running:
+        room = how.ahead - len(running)
+        if waiting and room > 0:
+            running += submit(job, waiting[:room])
+            waiting = waiting[room:]
+        for future in running:
+            if future.done():
+                _take_note(future)
+        running = [future for future in running if not future.done()]
+        for shard in sorted(open_):
+            if plan.done_file(shard).exists():
+                open_.discard(shard)
+                told(shard)
+        if running:
+            time.sleep(PATIENCE)
+
+
+def _take_note(future: Waiting) -> None:
+    """Take note of a bundle that has ended; one that failed is handed on again, whatever it failed of."""
+    try:
+        future.result()
+    except Exception as error:
+        raise_stop(error)
+
+
+def on_executor(executor: Executor) -> Submit:
+    """Hand bundles to any executor with the interface of `concurrent.futures`."""
+    return lambda job, bundles: [executor.submit(compute_bundle, job, each) for each in bundles]
+
+
+@dataclass(frozen=True)
+class SlurmChoice:
+    """What Slurm is asked for, for each job of the array.
+
+    Attributes
+    ----------
+    options : dict of str to str
+        Parameters of submitit, as slurm_partition, timeout_min, mem_gb, slurm_account.
+    cluster : {"slurm", "local"}
+        "local" runs the jobs on this machine, for a trial.
+    """
+
+    options: Mapping[str, str] = field(default_factory=dict)
+    cluster: str = "slurm"
+
+
+def on_slurm(folder: Path, choice: SlurmChoice) -> Submit:
+    """Hand bundles to Slurm, as one array of jobs; logs go to a folder of the work.
+
+    Raises
+    ------
+    SpecError
+        If submitit is not installed, there is no Slurm here, or an option is not known.
+    """
+    submitit = _extra("submitit", "--slurm", "slurm")
+    try:
+        executor = submitit.AutoExecutor(folder=folder / "slurm", cluster=choice.cluster)
+        executor.update_parameters(
+            **{"timeout_min": 24 * 60, "cpus_per_task": 1, "name": "rgbench", **_typed(choice.options)}
+        )
+    except (RuntimeError, NameError, ValueError, TypeError) as error:
+        raise SpecError(f"--slurm: {one_line(error)}") from error
+    return lambda job, bundles: executor.map_array(compute_bundle, [job] * len(bundles), bundles)
+
+
+def _typed(options: Mapping[str, str]) -> dict[str, Any]:
+    return {key: int(value) if value.isdecimal() else value for key, value in options.items()}
+
+
+class _RayFuture:
+    """A task of Ray with the part of the interface of a future that is needed."""
+
+    def __init__(self, ray: Any, task: Any) -> None:
+        self._ray, self._task = ray, task
+
+    def done(self) -> bool:
+        return bool(self._ray.wait([self._task], timeout=0)[0])
+
+    def result(self) -> Any:
+        return self._ray.get(self._task)
+
+
+@contextmanager
+def on_ray(address: str | None) -> Iterator[Submit]:
+    """Hand bundles to Ray, each as a task of one core; a task whose worker dies is tried again by Ray itself.
+
+    Parameters
+    ----------
+    address : str, optional
+        Of a cluster that is there, as "auto" or "ray://head:10001"; None starts one on this machine.
+
+    Raises
+    ------
+    SpecError
+        If Ray is not installed, or there is no cluster at the address.
+    """
+    ray = _extra("ray", "--ray", "ray")
+    mine = not ray.is_initialized()
+    try:
+        if mine:
+            ray.init(address=address, log_to_driver=False, configure_logging=False, include_dashboard=False)
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        raise SpecError(f"--ray {address or ''}: {one_line(error)}") from error
+    task = ray.remote(num_cpus=1, max_retries=TRIES)(compute_bundle)
+    try:
+        yield lambda job, bundles: [_RayFuture(ray, task.remote(job, each)) for each in bundles]
+    finally:
+        if mine:
+            ray.shutdown()
+
+
+def _extra(module: str, option: str, extra: str) -> Any:
+    try:
+        return import_module(module)
+    except ImportError:
+        raise SpecError(f"{option}: needs the package {module}: pip install 'rgbench[{extra}]'") from None
+
+
+def job_script(arguments: Sequence[str], shares: int) -> str:
+    """Write a job script for queues that know arrays: Slurm, PBS, SGE, LSF.
+
+    Parameters
+    ----------
+    arguments : sequence of str
+        Those of the command, without ``rgbench`` and ``--shard``.
+    shares : int
+        Jobs of the array.
+
+    Examples
+    --------
+    >>> print(job_script(["survey", "my sources.fits", "--images", "m", "--out", "o"], 20).splitlines()[-1])
+    rgbench survey 'my sources.fits' --images m --out o --jobs 1 --shard "$K/20"
+    """
+    command = shlex.join(["rgbench", *arguments])
+    return f"""#!/bin/bash
+#SBATCH --job-name=rgbench --array=1-{shares} --cpus-per-task=1 --mem=4G
+#PBS -N rgbench -J 1-{shares} -l select=1:ncpus=1:mem=4gb
+# One job of the array computes one of {shares} shares. When all have ended, this command writes the result:
+#   {command}
+# For a queue of another kind, set K to the number of the job, from 1.
+K=${{SLURM_ARRAY_TASK_ID:-${{PBS_ARRAY_INDEX:-${{LSB_JOBINDEX:-$SGE_TASK_ID}}}}}}
+cd "${{SLURM_SUBMIT_DIR:-${{PBS_O_WORKDIR:-.}}}}"
+{command} --jobs 1 --shard "$K/{shares}"
+"""
