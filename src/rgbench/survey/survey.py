@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import sha256
+from importlib import metadata
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -20,6 +21,7 @@ from rgbench.runs.classifier import Classifier, load_classifier
 from rgbench.store.files import locked, remove_halves
 from rgbench.survey.catalogue import SurveyCatalogue
 from rgbench.survey.executors import Lost, Told, run_here, run_processes
+from rgbench.survey.formats.about import About
 from rgbench.survey.job import CLASSIFIER, Job
 from rgbench.survey.merge import PREFIX, Merged, write_partitions
 from rgbench.survey.mosaics import Mosaic, find_mosaics
@@ -114,9 +116,22 @@ class Survey:
             self.catalogue, self.plan, self.classifier.classes, [each.name for each in self.mosaics]
         )
 
+    @cached_property
+    def about(self) -> About:
+        """What makes the classes."""
+        classifier = self.classifier
+        return About(
+            classifier.name,
+            _checksum(classifier),
+            metadata.version("rgbench"),
+            classifier.classes,
+            self.job.views or classifier.members[0].spec.recipe.views,
+            dict(self.job.prior),
+        )
+
     def write(self, rows: int = PARTITION) -> list[Path]:
         """Write every row of the catalogue with its class, as Parquet; give the files."""
-        return write_partitions(self.merged, self.out / CLASSES, rows)
+        return write_partitions(self.merged, self.out / CLASSES, rows, self.about)
 
     def counts(self) -> Counter[str]:
         """Count the classes of what was written; "" counts rows without one."""
