@@ -91,7 +91,7 @@ def described(classes: Sequence[str], mosaics: bool = True) -> list[Described]: 
         Described(f"{PREFIX}snr", "", "stat.snr", "highest pixel over the noise"),
         Described(f"{PREFIX}ra", "deg", "pos.eq.ra", "right ascension that was looked at, ICRS"),
         Described(f"{PREFIX}dec", "deg", "pos.eq.dec", "declination that was looked at, ICRS"),
-        Described(f"{PREFIX}mosaic", "", "meta.file", "file of the image that was looked at"),
+        Described(f"{PREFIX}mosaic", "", "meta.id;meta.file", "file of the image that was looked at"),
         Described(f"{PREFIX}reason", "", "meta.note", "why there is no class; empty where there is one"),
     ]
 

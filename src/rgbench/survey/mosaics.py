@@ -10,6 +10,7 @@ from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
+from weakref import finalize
 
 import numpy as np
 from astropy.io import fits
@@ -59,8 +60,9 @@ class Mosaic:
 
     @cached_property
     def _data(self) -> Any:
-        unit = fits.open(self.path, memmap=True, uint=False)[self.place]
-        return unit.section
+        units = fits.open(self.path, memmap=True, uint=False)
+        finalize(self, units.close)
+        return units[self.place].section
 
     def pixels(self, rows: slice, columns: slice) -> NDArray[np.float32]:
         """Read a part of the image, which lies within it.

@@ -24,6 +24,8 @@ _LEAST = 0.005
 _FINE = 121
 """Points of a line of the grid."""
 
+_MERIDIANS, _PARALLELS = (60, 120, 180, 240, 300), (-60, -30, 0, 30, 60)
+
 Floats = NDArray[np.float64]
 
 
@@ -72,14 +74,15 @@ def sky_figure(ra: Floats, dec: Floats, label: NDArray[np.int64], classes: Seque
     frame = _frame_of(ra, dec) if len(ra) else None
     if frame is None:
         x, y = mollweide(ra, dec)
-        parts, bottom = list(_globe()), _TOP + (_RIGHT - _LEFT) / 2
+        parts, above, bottom = list(_globe()), list(_globe_numbers()), _TOP + (_RIGHT - _LEFT) / 2
     else:
         x, y = frame.place(ra, dec)
-        parts, bottom = list(_grid(frame)), frame.bottom
+        parts, above, bottom = list(_grid(frame)), [], frame.bottom
     counts = np.bincount(label, minlength=len(classes))
     for kind in np.argsort(-counts, kind="stable").tolist():
         for across, down in zip(x[label == kind].tolist(), y[label == kind].tolist(), strict=True):
             parts.append(_source(kind, across, down, len(ra) <= FEW))
+    parts += above
     parts += _key(classes, bottom + _ROOM, len(ra) <= FEW)
     return svg.drawing(WIDTH, bottom + _ROOM + _KEY * -(-len(classes) // 4), parts, words)
 
@@ -165,24 +168,33 @@ def _line(frame: _Frame, ra: Floats, dec: Floats, name: str, upright: bool) -> I
         if y[lowest] > frame.bottom - 6:
             yield svg.text(float(x[lowest]), frame.bottom + 14, name, "tick tiny", "middle")
         return
-    leftmost = inside[np.argmin(x[inside])]
-    if x[leftmost] < _LEFT + 6:
+    leftmost, highest = inside[np.argmin(x[inside])], inside[np.argmin(y[inside])]
+    if x[leftmost] >= _LEFT + 6:  # a circle about a pole
+        yield svg.text(float(x[highest]), float(y[highest]) - 3, name, "tick tiny", "middle")
+    else:
         yield svg.text(_LEFT - 4, float(y[leftmost]) + 4, name, "tick tiny", "end")
 
 
 def _globe() -> Iterator[str]:
     """Draw the grid of the whole sky."""
     dec = np.linspace(-90, 90, _FINE)
-    for ra0 in (0.001, 60, 120, 180, 240, 300, 359.999):
+    for ra0 in (0.001, *_MERIDIANS, 359.999):
         x, y = mollweide(np.full_like(dec, ra0), dec)
         yield svg.polyline(zip(x.tolist(), y.tolist(), strict=True), "rule none")
-        if 0.5 < ra0 < 359:
-            yield svg.text(float(x[_FINE // 2]) + 2, float(y[_FINE // 2]) - 3, f"{ra0:.0f}", "tick tiny")
     ra = np.linspace(0.001, 359.999, _FINE)
-    for dec0 in (-60, -30, 0, 30, 60):
+    for dec0 in _PARALLELS:
         x, y = mollweide(ra, np.full_like(ra, float(dec0)))
         yield svg.polyline(zip(x.tolist(), y.tolist(), strict=True), "rule none")
-        yield svg.text(float(x.min()) - 3, float(y[0]) + 4, svg.tick_label(dec0), "tick tiny", "end")
+
+
+def _globe_numbers() -> Iterator[str]:
+    """Write the numbers of the grid of the whole sky; those within it are to lie on top of the sources."""
+    for ra0 in _MERIDIANS:
+        x, y = mollweide(np.array([float(ra0)]), np.zeros(1))
+        yield svg.text(float(x[0]) + 2, float(y[0]) - 3, str(ra0), "bold tiny")
+    for dec0 in _PARALLELS:
+        x, y = mollweide(np.array([359.999]), np.array([float(dec0)]))
+        yield svg.text(float(x[0]) - 3, float(y[0]) + 4, svg.tick_label(dec0), "tick tiny", "end")
     bottom = _TOP + (_RIGHT - _LEFT) / 2
     yield svg.text(_RIGHT, bottom + 22, "RA and Dec / deg (ICRS), east to the left", "tick", "end")
 

@@ -17,7 +17,7 @@ from rgbench.escapes import FITS_NAME, fits_name, for_ascii
 from rgbench.runs.output_tables import MARK
 from rgbench.store.files import into_place
 from rgbench.survey.formats.about import VERSION
-from rgbench.survey.formats.texts import field_facts, mapped, plain, plain_type, unique_names
+from rgbench.survey.formats.texts import field_facts, mapped, plain, plain_types, unique_names
 from rgbench.survey.formats.written import Written
 
 _BLOCK = 2880
@@ -25,7 +25,6 @@ _MOST_COLUMNS = 999
 """A header of FITS numbers its columns with three digits."""
 _ROOM = 60
 """Characters of a card for a value and its comment, about."""
-_TOP_BIT = 1 << 63
 _KINDS = {"L": ">i1", "I": ">i2", "J": ">i4", "K": ">i8", "E": ">f4", "D": ">f8"}
 """How FITS calls what numpy calls so."""
 _FORMS = {
@@ -37,7 +36,6 @@ _FORMS = {
     pa.int32(): "J",
     pa.uint32(): "K",
     pa.int64(): "K",
-    pa.uint64(): "K",
     pa.float32(): "E",
     pa.float64(): "D",
 }
@@ -49,18 +47,19 @@ _WIDER = {"I": "J", "J": "K", "K": "K"}
 class _Shape:
     """What is known of a column when all of its cells were seen: the longest text, and whether one is missing."""
 
+    kind: pa.DataType
     width: int = 1
     missing: bool = False
 
 
 @dataclass(frozen=True)
 class _Place:
-    """A column as the file has it: FITS format, numpy format, what stands for a missing whole number."""
+    """A column as the file has it: what it is made of, FITS format, numpy format, what a missing whole number is."""
 
+    plain: pa.DataType
     form: str
     kind: str
     null: int | None = None
-    offset: bool = False
 
 
 def write_fits(path: Path, written: Written) -> None:
@@ -88,29 +87,23 @@ def write_fits(path: Path, written: Written) -> None:
 
 
 def _places(written: Written) -> list[_Place]:
-    shapes = [_Shape() for _ in written.schema]
+    shapes = [_Shape(kind) for kind in plain_types(written)]
     for table in written.batches():
         for column, shape in zip(table.columns, shapes, strict=True):
             shape.missing |= column.null_count > 0
-            if plain_type(column.type) == pa.string():
-                widest = pc.max(pc.binary_length(_texts(column))).as_py()
-                shape.width = max(shape.width, widest or 1)
-    return [_place(field.type, shape) for field, shape in zip(written.schema, shapes, strict=True)]
+            if shape.kind == pa.string():
+                shape.width = max(shape.width, pc.max(pc.binary_length(_texts(column))).as_py() or 1)
+    return [_place(shape) for shape in shapes]
 
 
-def _place(kind: pa.DataType, shape: _Shape) -> _Place:
-    plain_kind = plain_type(kind)
-    form = _FORMS.get(plain_kind)
+def _place(shape: _Shape) -> _Place:
+    form = _FORMS.get(shape.kind)
     if form is None:
-        return _Place(f"{shape.width}A", f"S{shape.width}")
-    if form not in _WIDER:
-        return _Place(form, _KINDS[form])
-    if not shape.missing:
-        return _Place(form, _KINDS[form], offset=plain_kind == pa.uint64())
-    form, offset = _WIDER[form], plain_kind == pa.uint64()
-    limits = np.iinfo(_KINDS[form])
-    # The least stored number stands for 0 where 2^63 is taken off.
-    return _Place(form, _KINDS[form], int(limits.max if offset else limits.min), offset)
+        return _Place(shape.kind, f"{shape.width}A", f"S{shape.width}")
+    if form not in _WIDER or not shape.missing:
+        return _Place(shape.kind, form, _KINDS[form])
+    form = _WIDER[form]
+    return _Place(shape.kind, form, _KINDS[form], int(np.iinfo(_KINDS[form]).min))
 
 
 def _header(written: Written, places: list[_Place], width: int) -> bytes:
@@ -137,8 +130,6 @@ def _describe(cards: Any, k: int, field: pa.Field, place: _Place, name: str) -> 
     cards[f"TTYPE{k}"], cards[f"TFORM{k}"] = name, place.form
     if place.null is not None:
         cards[f"TNULL{k}"] = place.null
-    if place.offset:
-        cards[f"TSCAL{k}"], cards[f"TZERO{k}"] = 1, _TOP_BIT
     facts = field_facts(field)
     for key, fact in (("TUNIT", "unit"), ("TUCD", "ucd"), ("TCOMM", "description")):
         if facts[fact]:
@@ -148,22 +139,18 @@ def _describe(cards: Any, k: int, field: pa.Field, place: _Place, name: str) -> 
 def _cells(column: pa.ChunkedArray, place: _Place) -> NDArray[Any]:
     if place.kind.startswith("S"):
         return np.array(pc.fill_null(_texts(column), "").to_pylist(), dtype=place.kind)
-    values = plain(column)
+    values = plain(column, place.plain)
     if place.form == "L":
         letters = pc.if_else(values, ord("T"), ord("F"))
         return np.asarray(pc.fill_null(letters, 0).to_numpy(zero_copy_only=False), dtype=place.kind)
-    if place.form in "ED":
-        return np.asarray(values.to_numpy(zero_copy_only=False), dtype=place.kind)
-    missing = np.asarray(values.is_null())
-    numbers = pc.fill_null(values, 0).to_numpy(zero_copy_only=False)
-    if place.offset:
-        # FITS knows no whole numbers without a sign: they are stored less 2^63.
-        numbers = (numbers.astype(np.uint64) ^ np.uint64(_TOP_BIT)).view(np.int64)
-    return np.where(missing, place.null or 0, numbers.astype(place.kind))
+    if place.form in _WIDER:
+        # What stands for a missing number may be too wide for the kind of the others.
+        values = pc.fill_null(values.cast(pa.int64()), place.null or 0)
+    return np.asarray(values.to_numpy(zero_copy_only=False), dtype=place.kind)
 
 
 def _texts(column: pa.ChunkedArray) -> pa.Array:
-    return mapped(plain(column), "[^ -~]", for_ascii)
+    return mapped(plain(column, pa.string()), "[^ -~]", for_ascii)
 
 
 def _pad(file: BinaryIO) -> None:

@@ -71,9 +71,10 @@ def _farthest(mosaic: Mosaic, ra: NDArray[Any], dec: NDArray[Any]) -> float:
 
 
 def _lattice(mosaic: Mosaic) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Give positions of pixels, close enough that no cell is passed over."""
-    step = max(1, int(_CELL / (1 << _COARSEST) * 3600 / mosaic.face.pixel_scale / 3))
-    rows, columns = np.mgrid[0 : mosaic.shape[0] : step, 0 : mosaic.shape[1] : step]
+    """Give positions within the pixels of a mosaic, three across a cell, so that none is passed over."""
+    step = _CELL / (1 << _COARSEST) * 3600 / mosaic.face.pixel_scale / 3
+    sides = [np.append(np.arange(-0.5, side - 0.5, step), side - 0.5) for side in mosaic.shape]
+    rows, columns = np.meshgrid(*sides, indexing="ij")
     ra, dec = mosaic.face.positions(rows.ravel(), columns.ravel())
     known = np.isfinite(ra) & np.isfinite(dec)
     return ra[known], dec[known]

@@ -10,6 +10,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from rgbench.escapes import utf8
+from rgbench.survey.formats.written import Written
+
+_LARGEST = (1 << 63) - 1
+"""The largest whole number of 64 bits with a sign."""
 
 
 def plain_type(kind: pa.DataType) -> pa.DataType:
@@ -29,15 +33,37 @@ def plain_type(kind: pa.DataType) -> pa.DataType:
     return pa.string()
 
 
-def plain(column: pa.ChunkedArray) -> pa.Array:
-    """Give a column as `plain_type` says; lists and the like become JSON, dates as ISO 8601 has them."""
+def plain_types(written: Written) -> list[pa.DataType]:
+    """Give the kinds of all columns for formats that know no 64 bits without a sign.
+
+    Such numbers are taken for those with a sign where all of a column fit, else for text.
+    """
+    kinds = [plain_type(field.type) for field in written.schema]
+    wide = [name for name, kind in zip(written.schema.names, kinds, strict=True) if kind == pa.uint64()]
+    largest = dict.fromkeys(wide, 0)
+    for table in written.batches(wide) if wide else ():
+        for name in wide:
+            largest[name] = max(largest[name], pc.max(plain(table[name])).as_py() or 0)
+    return [
+        kind if name not in largest else pa.string() if largest[name] > _LARGEST else pa.int64()
+        for name, kind in zip(written.schema.names, kinds, strict=True)
+    ]
+
+
+def plain(column: pa.ChunkedArray, wanted: pa.DataType | None = None) -> pa.Array:
+    """Give a column as `plain_type` says, or as is wanted; lists become JSON, dates as ISO 8601 has them."""
     values = column.combine_chunks()
     if isinstance(values, pa.ChunkedArray):  # no chunk at all
         values = pa.array([], column.type)
     if pa.types.is_dictionary(values.type):
         values = values.dictionary_decode()
-    kind = plain_type(values.type)
-    if kind != pa.string() or pa.types.is_string(values.type) or pa.types.is_large_string(values.type):
+    kind = plain_type(values.type) if wanted is None else wanted
+    if (
+        kind != pa.string()
+        or pa.types.is_integer(values.type)
+        or pa.types.is_string(values.type)
+        or pa.types.is_large_string(values.type)
+    ):
         return values.cast(kind)
     return pa.array([None if each is None else _word(each) for each in values.to_pylist()], pa.string())
 

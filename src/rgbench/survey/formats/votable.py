@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pyarrow.compute as pc
 from rgbench.escapes import for_xml
 from rgbench.store.files import into_place
 from rgbench.survey.formats.about import VERSION
-from rgbench.survey.formats.texts import field_facts, mapped, plain, plain_type, words
+from rgbench.survey.formats.texts import field_facts, mapped, plain, plain_types, unique_names, words
 from rgbench.survey.formats.written import Written
 
 _KINDS = {
@@ -27,7 +28,7 @@ _KINDS = {
     pa.float32(): "float",
     pa.float64(): "double",
 }
-"""What VOTable calls each kind; all others are text, whole numbers of 64 bits without a sign too."""
+"""What VOTable calls each kind; all others are text."""
 _NEEDS = r"[^ !#-%(-;=?-~]"
 """What text may hold that XML does not take as it is."""
 _ODD = {"nan": "NaN", "inf": "+Inf", "-inf": "-Inf"}
@@ -36,9 +37,10 @@ _ODD = {"nan": "NaN", "inf": "+Inf", "-inf": "-Inf"}
 def write_votable(path: Path, written: Written) -> None:
     """Write all rows, a part at a time, as TABLEDATA; a missing value is an empty cell."""
     with into_place(path) as temporary, temporary.open("wb") as file:
-        file.write("\n".join(_head(written)).encode())
+        kinds = plain_types(written)
+        file.write("\n".join(_head(written, kinds)).encode())
         for table in written.batches():
-            cells = [_cells(column) for column in table.columns]
+            cells = [_cells(*each) for each in zip(table.columns, kinds, strict=True)]
             rows = pc.binary_join_element_wise(
                 *cells, "</TD><TD>", null_handling="replace", null_replacement=""
             )
@@ -46,27 +48,34 @@ def write_votable(path: Path, written: Written) -> None:
         file.write(b"</TABLEDATA></DATA></TABLE></RESOURCE></VOTABLE>\n")
 
 
-def _head(written: Written) -> Iterator[str]:
+def _head(written: Written, kinds: Sequence[pa.DataType]) -> Iterator[str]:
     yield '<?xml version="1.0" encoding="UTF-8"?>'
     yield '<VOTABLE version="1.4" xmlns="http://www.ivoa.net/xml/VOTable/v1.3">'
     yield '<RESOURCE type="results">'
     yield f"<DESCRIPTION>Classes by rgbench, format version {VERSION}</DESCRIPTION>"
-    yield '<COOSYS ID="sky" system="ICRS"/>'
+    yield '<COOSYS ID="rgbench-sky" system="ICRS"/>'
     for key, value, meaning in written.about.facts():
         facts = _attributes(name=key, datatype="unicodeChar", arraysize="*", value=value)
         yield f"<PARAM{facts}><DESCRIPTION>{for_xml(meaning)}</DESCRIPTION></PARAM>"
     yield f'<TABLE nrows="{written.rows}">'
-    for number, field in enumerate(written.schema):
-        yield _field(number, field)
+    names = unique_names(written.schema.names, _identifier)
+    for name, field, kind in zip(names, written.schema, kinds, strict=True):
+        yield _field(name, field, _KINDS.get(kind, ""))
     yield "<DATA><TABLEDATA>\n"
 
 
-def _field(number: int, field: pa.Field) -> str:
-    facts, kind = field_facts(field), _KINDS.get(plain_type(field.type), "")
+def _identifier(name: str) -> str:
+    """Give a name as an identifier of XML, by which some readers call the column."""
+    plain_name = re.sub(r"[^A-Za-z0-9_]", "_", name)
+    return plain_name if re.match(r"[A-Za-z_]", plain_name) else f"_{plain_name}"
+
+
+def _field(identifier: str, field: pa.Field, kind: str) -> str:
+    facts = field_facts(field)
     shape = {"datatype": kind} if kind else {"datatype": "unicodeChar", "arraysize": "*"}
-    frame = {"ref": "sky"} if facts["ucd"].startswith("pos.eq") else {}
+    frame = {"ref": "rgbench-sky"} if facts["ucd"].startswith("pos.eq") else {}
     meaning = facts.pop("description")
-    about = _attributes(ID=f"col{number}", name=field.name, **shape, **facts, **frame)
+    about = _attributes(ID=identifier, name=field.name, **shape, **facts, **frame)
     told = f"<DESCRIPTION>{for_xml(meaning)}</DESCRIPTION>" if meaning else ""
     return f"<FIELD{about}>{told}</FIELD>"
 
@@ -79,8 +88,8 @@ def _attributes(**facts: Any) -> str:
 _BREAKS = {ord("\n"): "\\n", ord("\t"): "\\t"}
 
 
-def _cells(column: pa.ChunkedArray) -> pa.Array:
-    values = plain(column)
+def _cells(column: pa.ChunkedArray, kind: pa.DataType) -> pa.Array:
+    values = plain(column, kind)
     if pa.types.is_floating(values.type):
         return mapped(words(values), "n", lambda word: _ODD.get(word, word))
     if pa.types.is_string(values.type):
