@@ -12,7 +12,7 @@ from rgbench.data.own.files import SetAside
 from rgbench.errors import SpecError
 from rgbench.numbers import counted
 from rgbench.registry import Registry
-from rgbench.store.files import locked
+from rgbench.store.files import locked, remove_halves
 from rgbench.survey.formats import coverage, hats
 from rgbench.survey.formats.binary import write_fits
 from rgbench.survey.formats.comma import write_csv
@@ -23,7 +23,7 @@ from rgbench.survey.formats.written import Written
 from rgbench.survey.mosaics import Mosaic
 from rgbench.survey.page.build import write_page
 from rgbench.survey.page.sections import Shown
-from rgbench.survey.survey import Survey
+from rgbench.survey.survey import CLASSES, Survey
 
 PARQUET, PAGE, REGIONS, MOC = "parquet", "page", "regions", "moc"
 FEW = 100_000
@@ -196,6 +196,8 @@ def write_outputs(survey: Survey, names: Sequence[str] | None = None, inspected:
     chosen = check_formats(default_formats(len(survey.catalogue)) if names is None else names)
     outputs = Outputs({}, [])
     with locked(survey.plan.folder / ".lock"):
+        for folder in (survey.out, survey.out / CLASSES):
+            remove_halves(folder)
         written = Written(tuple(survey.write()), survey.about, survey.catalogue.profile.name)
         source = Source(survey, written, outputs, inspected)
         for name in chosen:

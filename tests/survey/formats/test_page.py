@@ -10,10 +10,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from rgbench.errors import SpecError
+from rgbench.errors import SpecError, StoreError
 from rgbench.escapes import from_csv
 from rgbench.report.draw.sky import mollweide, sky_figure
 from rgbench.survey import outputs as module
+from rgbench.survey.formats.folders import folder_into_place
 from rgbench.survey.outputs import Format, check_formats, default_formats, formats, write_outputs
 from rgbench.survey.page.chosen import Leading, Thinned
 from rgbench.survey.page.expected import Sums, expectations
@@ -85,6 +86,32 @@ def test_the_list_to_look_at_has_a_picture_for_each_doubtful_source(survey, outp
         with pillow.open(path.parent / line["image"]) as image:
             assert min(image.size) >= 400
     assert len(list(path.parent.iterdir())) == 1 + len(found)
+
+
+def test_answers_of_those_who_looked_are_not_replaced(survey, outputs):
+    folder = outputs.files["inspect"][0].parent
+    (folder / "answers.csv").write_text("mine")
+    try:
+        with pytest.raises(StoreError, match="inspect: holds answers.csv, which rgbench did not write"):
+            write_outputs(survey, ["inspect"], inspected=1)
+        assert len(list(folder.iterdir())) == 5
+    finally:
+        (folder / "answers.csv").unlink()
+
+
+def fail_within(folder):
+    with folder_into_place(folder, r"a\.txt") as half:
+        (half / "a.txt").write_text("new")
+        raise OSError(28, "No space left on device")
+
+
+def test_a_folder_that_fails_leaves_the_old_one(tmp_path):
+    (tmp_path / "f").mkdir()
+    (tmp_path / "f/a.txt").write_text("old")
+    with pytest.raises(StoreError, match="No space left"):
+        fail_within(tmp_path / "f")
+    assert (tmp_path / "f/a.txt").read_text() == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["f"]
 
 
 def test_an_unknown_format_is_told_before_any_work(survey, monkeypatch):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 from rgbench.errors import DataError
 from rgbench.store.files import write_bytes
 from rgbench.survey.formats.about import KEY
+from rgbench.survey.formats.folders import folder_into_place
 from rgbench.survey.formats.written import Written
 from rgbench.survey.merge import PREFIX
 
@@ -29,6 +29,7 @@ ROWS = 1_000_000
 _FINEST = 7
 """Order of the finest cells of files."""
 _RA, _DEC = f"{PREFIX}ra", f"{PREFIX}dec"
+_OURS = r"(hats\.)?properties|partition_info\.csv|dataset/(_metadata|_common_metadata|Norder=.*\.parquet)"
 _NOWHERE = -1
 
 
@@ -78,15 +79,11 @@ def write_hats(
         )
     cells = _cells(index, most)
     of_row = _cell_of(index, cells)
-    half = folder.with_name(f".tmp-{folder.name}")
-    shutil.rmtree(half, ignore_errors=True)
-    data = half / "dataset"
-    data.mkdir(parents=True)
-    _sort_out(data, written, (index, ra, dec), of_row, cells)
-    counts = _sorted_files(data, cells)
-    _write_facts(half, written, cells, counts)
-    shutil.rmtree(folder, ignore_errors=True)
-    half.rename(folder)
+    with folder_into_place(folder, _OURS) as half:
+        data = half / "dataset"
+        _sort_out(data, written, (index, ra, dec), of_row, cells)
+        counts = _sorted_files(data, cells)
+        _write_facts(half, written, cells, counts)
     return int((index < 0).sum())
 
 

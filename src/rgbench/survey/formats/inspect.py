@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from rgbench.errors import DataError
 from rgbench.escapes import csv_text
 from rgbench.report.draw.pictures import png
 from rgbench.store.files import write_bytes
+from rgbench.survey.formats.folders import folder_into_place
 from rgbench.survey.formats.written import Written
 from rgbench.survey.merge import PREFIX
 from rgbench.survey.mosaics import Mosaic
@@ -22,6 +22,7 @@ from rgbench.survey.page.summary import doubt
 from rgbench.survey.page.tiles import above_sky
 
 MANIFEST = "manifest.csv"
+_OURS = r"manifest\.csv|row-\d+\.png"
 _WIDTH = 400
 """Pixels of a picture at least; small ones are enlarged."""
 _LARGEST = 800
@@ -46,13 +47,10 @@ def write_inspection(
     number : int
         How many sources; the most doubtful come first.
     """
-    half = folder.with_name(f".tmp-{folder.name}")
-    shutil.rmtree(half, ignore_errors=True)
-    half.mkdir(parents=True)
-    rows = list(_drawn(half, most_doubtful(written, number), mosaics, arcsec))
-    write_bytes(half / MANIFEST, csv_text([_head(written), *(_line(written, row) for row in rows)]).encode())
-    shutil.rmtree(folder, ignore_errors=True)
-    half.rename(folder)
+    with folder_into_place(folder, _OURS) as half:
+        rows = list(_drawn(half, most_doubtful(written, number), mosaics, arcsec))
+        lines = [_head(written), *(_line(written, row) for row in rows)]
+        write_bytes(half / MANIFEST, csv_text(lines).encode())
     return len(rows)
 
 
