@@ -170,3 +170,16 @@ def test_lsdb_opens_the_hats_catalogue(survey, outputs, rows, tmp_path):
     assert found["classes"] == sorted(rows["rg_class"].to_pylist()[:9])
     assert found["index"] == "_healpix_29"
     assert set(rows.column_names) <= set(found["columns"])
+
+
+@needs_healpix
+def test_the_index_of_another_hats_catalogue_gives_way(survey, outputs, tmp_path):
+    table = pq.read_table(outputs.files["parquet"][0])
+    pq.write_table(table.add_column(0, "_healpix_29", pa.array(range(10))), tmp_path / "t.parquet")
+    places = survey.catalogue.positions()
+    written = Written((tmp_path / "t.parquet",), survey.about)
+    write_hats(tmp_path / "hats", written, places.ra, places.dec)
+    for file in (tmp_path / "hats/dataset").rglob("*.parquet"):
+        found = pq.read_table(file, partitioning=None)
+        assert found.column_names.count("_healpix_29") == 1
+        assert min(found["_healpix_29"].to_pylist()) > 10
