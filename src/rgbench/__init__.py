@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from rgbench.spec import Study as Study
     from rgbench.spec import read_study as read_study
     from rgbench.store.store import Store as Store
+    from rgbench.survey.outputs import classify_survey as classify_survey
     from rgbench.survey.survey import SurveyChoice as SurveyChoice
-    from rgbench.survey.survey import classify_survey as classify_survey
 
 _HOMES = {
     "FinetuneSpec": "rgbench.finetuning.spec",
@@ -52,7 +52,7 @@ _HOMES = {
     "classify": "rgbench.runs.classify",
     "classify_files": "rgbench.runs.classify",
     "classify_positions": "rgbench.runs.positions",
-    "classify_survey": "rgbench.survey.survey",
+    "classify_survey": "rgbench.survey.outputs",
     "compare": "rgbench.comparison.summary",
     "data_names": "rgbench.data.sets",
     "describe_data": "rgbench.data.sets",

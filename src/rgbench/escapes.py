@@ -23,6 +23,8 @@ _RESERVED = re.compile(r"(?:con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[0-9¹²
 """Names that Windows keeps for its devices, with any ending."""
 _LONGEST = 180
 """Bytes of a file's name: file systems take 255, of which an ending and a hidden prefix need some."""
+FITS_NAME = 60
+"""Characters of the name of a column in FITS: a card takes 68."""
 _LATEX = {
     "\\": r"\textbackslash{}",
     "&": r"\&",
@@ -116,6 +118,20 @@ def for_ascii(text: str) -> str:
     \u03b2 Cas
     """
     return visible(text).encode("ascii", "backslashreplace").decode("ascii")
+
+
+def fits_name(name: str) -> str:
+    r"""Give the name of a column in FITS: one card, without an apostrophe, at which some readers end it.
+
+    Examples
+    --------
+    >>> print(fits_name("p_O'Brien"), len(fits_name("x" * 200)))
+    p_O\x27Brien 60
+    """
+    plain = for_ascii(name).replace("'", r"\x27")
+    if len(plain) <= FITS_NAME:
+        return plain
+    return f"{plain[: FITS_NAME - 13]}%{hashlib.sha256(plain.encode()).hexdigest()[:12]}"
 
 
 def for_csv(text: str) -> str:

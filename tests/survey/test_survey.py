@@ -20,7 +20,8 @@ from rgbench.runs.classify import classify_files
 from rgbench.survey import plan as plans
 from rgbench.survey.estimate import estimate
 from rgbench.survey.merge import described
-from rgbench.survey.survey import SurveyChoice, classify_survey, plan_survey
+from rgbench.survey.outputs import classify_survey
+from rgbench.survey.survey import SurveyChoice, plan_survey
 
 
 @pytest.fixture(scope="session")

@@ -78,6 +78,14 @@ def survey(
             "--ray", help="Compute on Ray: an address, auto, or local to start it here (extra ray)."
         ),
     ] = None,
+    formats: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--format",
+            help="What is written beside Parquet: page, regions, moc, fits, votable, csv, hats, inspect; may be given "
+            "again. By default page, moc, and regions of fewer than 100,000 rows.",
+        ),
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say rows, shards, bytes and hours; compute nothing.")
     ] = False,
@@ -104,6 +112,18 @@ def survey(
         raise typer.BadParameter("give one of --slurm, --ray and --shard", param_hint="--slurm")
     queue = (slurm_option or []) if slurm or slurm_option else None
     asked = work.Asked(
-        catalogue, images, out, column or [], prior, jobs, shard, queue, ray, dry_run, overwrite, job_script
+        catalogue,
+        images,
+        out,
+        column or [],
+        prior,
+        jobs,
+        shard,
+        queue,
+        ray,
+        dry_run,
+        overwrite,
+        job_script,
+        formats,
     )
     work.survey(asked, who)

@@ -6,7 +6,6 @@ import json
 import warnings
 from collections.abc import Callable, Mapping
 from functools import cache
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from astropy.table import Table
 from numpy.typing import NDArray
 
 from rgbench.errors import DataError, SpecError
-from rgbench.escapes import csv_text, for_ascii, visible
+from rgbench.escapes import csv_text, fits_name, for_ascii, visible
 from rgbench.images.units import units_of
 from rgbench.registry import Registry
 
@@ -32,10 +31,8 @@ TableWriter = Callable[[Path, Columns], None]
 
 _SKY = {"ra": "pos.eq.ra;meta.main", "dec": "pos.eq.dec;meta.main"}
 """UCDs of the columns that are angles on the sky, in degrees (IVOA, UCD1+)."""
-_MARK = "RGFORMAT"
+MARK = "RGFORMAT"
 """Keyword in the header of FITS tables that are written here."""
-_FITS_NAME = 60
-"""Characters of the name of a column in FITS: a card takes 68."""
 
 
 @cache
@@ -100,8 +97,8 @@ def _write_votable(path: Path, columns: Columns) -> None:
 
 
 def _write_fits(path: Path, columns: Columns) -> None:
-    table = {_fits_name(name): _in(values, for_ascii) for name, values in columns.items()}
-    _with_units(Table(table, meta={_MARK: VERSION})).write(path, format="fits", overwrite=True)
+    table = {fits_name(name): _in(values, for_ascii) for name, values in columns.items()}
+    _with_units(Table(table, meta={MARK: VERSION})).write(path, format="fits", overwrite=True)
 
 
 def _with_units(table: Table) -> Table:
@@ -114,17 +111,9 @@ def is_own_table(path: Path) -> bool:
     """Tell whether a file is a table that was written here to FITS, by the mark in its header."""
     try:
         with path.open("rb") as file:
-            return any(_MARK in header for _, header in units_of(file))
+            return any(MARK in header for _, header in units_of(file))
     except (OSError, DataError):
         return False
-
-
-def _fits_name(name: str) -> str:
-    """Give the name of a column in FITS: one card, without an apostrophe, at which some readers end it."""
-    plain = for_ascii(name).replace("'", r"\x27")
-    if len(plain) <= _FITS_NAME:
-        return plain
-    return f"{plain[: _FITS_NAME - 13]}%{sha256(plain.encode()).hexdigest()[:12]}"
 
 
 def _in(values: NDArray[Any], written: Callable[[str], str]) -> NDArray[Any]:

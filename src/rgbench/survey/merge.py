@@ -16,10 +16,13 @@ from rgbench.errors import StoreError, one_line
 from rgbench.images.domain import FORBIDDING, Oddity, words
 from rgbench.store.files import into_place
 from rgbench.survey.catalogue import BATCH, SurveyCatalogue
+from rgbench.survey.formats.about import KEY, About
 from rgbench.survey.plan import NO_POSITION, NOT_COVERED, Plan
 
 PREFIX = "rg_"
 """What the names of our columns begin with, so that none is that of a catalogue's own."""
+_BEFORE = "before_"
+"""What is put before the name of a catalogue's own column that has the name of one of ours."""
 _NOT_DONE = "its part of the work was not finished"
 
 
@@ -88,9 +91,19 @@ def described(classes: Sequence[str], mosaics: bool = True) -> list[Described]: 
         Described(f"{PREFIX}snr", "", "stat.snr", "highest pixel over the noise"),
         Described(f"{PREFIX}ra", "deg", "pos.eq.ra", "right ascension that was looked at, ICRS"),
         Described(f"{PREFIX}dec", "deg", "pos.eq.dec", "declination that was looked at, ICRS"),
-        Described(f"{PREFIX}mosaic", "", "meta.file", "file of the image that was looked at"),
+        Described(f"{PREFIX}mosaic", "", "meta.id;meta.file", "file of the image that was looked at"),
         Described(f"{PREFIX}reason", "", "meta.note", "why there is no class; empty where there is one"),
     ]
+
+
+def _own_names(names: Sequence[str], classes: Sequence[str]) -> list[str]:
+    """Rename columns of a catalogue that have the names of ours, as where a survey is classified once more."""
+    ours = {each.name for each in described(classes)}
+    return [_free(name, {*names, *ours}) if name in ours else name for name in names]
+
+
+def _free(name: str, taken: set[str]) -> str:
+    return _free(f"{_BEFORE}{name}", taken) if name in taken else name
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,6 +176,7 @@ class Merged:
         found, start = self.found, 0
         reasons = list(self._reasons)
         for own in self.catalogue.batches(rows):
+            own = own.rename_columns(_own_names(own.column_names, self.classes))
             part = slice(start, start + own.num_rows)
             ours = self._ours(found[part], chosen[part], start, faults, reasons)
             for each, values in zip(described(self.classes), ours, strict=True):
@@ -220,8 +234,8 @@ class Merged:
         )
 
 
-def write_partitions(merged: Merged, folder: Path, rows: int) -> list[Path]:
-    """Write the rows as Parquet, so many to a file; give the files.
+def write_partitions(merged: Merged, folder: Path, rows: int, about: About) -> list[Path]:
+    """Write the rows as Parquet, so many to a file, each with what made the classes; give the files.
 
     Parameters
     ----------
@@ -231,26 +245,38 @@ def write_partitions(merged: Merged, folder: Path, rows: int) -> list[Path]:
         Is made if it is not there.
     rows : int
         Rows of a file.
+    about : About
+        What made the classes; stands as JSON under the key ``rgbench`` of the metadata.
     """
     folder.mkdir(parents=True, exist_ok=True)
     files: list[Path] = []
-    waiting: list[pa.Table] = []
-    for table in merged.tables():
-        waiting.append(table)
-        while sum(each.num_rows for each in waiting) >= rows:
-            whole = pa.concat_tables(waiting)
-            files.append(_write_part(folder, len(files), whole.slice(0, rows)))
-            waiting = [whole.slice(rows)] if whole.num_rows > rows else []
-    if waiting:
-        files.append(_write_part(folder, len(files), pa.concat_tables(waiting)))
+    tables = (table.replace_schema_metadata({KEY: about.json()}) for table in merged.tables())
+    waiting = next(tables, None)
+    while waiting is not None:
+        files.append(folder / f"part-{len(files):05d}.parquet")
+        with (
+            into_place(files[-1]) as temporary,
+            pq.ParquetWriter(temporary, waiting.schema, write_page_checksum=True) as writer,
+        ):
+            waiting = _fill_part(writer, waiting, tables, rows)
     for old in folder.glob("part-*.parquet"):
         if old not in files:
             old.unlink()
     return files
 
 
-def _write_part(folder: Path, number: int, table: pa.Table) -> Path:
-    path = folder / f"part-{number:05d}.parquet"
-    with into_place(path) as temporary:
-        pq.write_table(table, temporary, write_page_checksum=True)
-    return path
+def _fill_part(
+    writer: pq.ParquetWriter, first: pa.Table, tables: Iterator[pa.Table], rows: int
+) -> pa.Table | None:
+    """Write rows until there are as many as asked for; give those that are left over, None at the end."""
+    table: pa.Table | None = first
+    while table is not None and table.num_rows <= rows:
+        writer.write_table(table)
+        rows -= table.num_rows
+        table = next(tables, None)
+        if not rows:
+            return table
+    if table is None:
+        return None
+    writer.write_table(table.slice(0, rows))
+    return table.slice(rows)

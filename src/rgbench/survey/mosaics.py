@@ -81,6 +81,38 @@ class Mosaic:
             raise_stop(error)
             raise DataError(f"{self.name}: cannot be read: {one_line(error)}") from error
 
+    def padded(self, rows: tuple[int, int], columns: tuple[int, int]) -> NDArray[np.float32]:
+        """Read pixels from a first row and column up to a last, which is left out; NaN beyond the edge.
+
+        Raises
+        ------
+        DataError
+            If they cannot be read.
+        """
+        pixels = np.full((rows[1] - rows[0], columns[1] - columns[0]), np.nan, dtype=np.float32)
+        height, width = self.shape
+        top, bottom = max(rows[0], 0), min(rows[1], height)
+        left, right = max(columns[0], 0), min(columns[1], width)
+        if top < bottom and left < right:
+            own = (slice(top - rows[0], bottom - rows[0]), slice(left - columns[0], right - columns[0]))
+            pixels[own] = self.pixels(slice(top, bottom), slice(left, right))
+        return pixels
+
+    def cutout(self, ra: float, dec: float, arcsec: float) -> NDArray[np.float32]:
+        """Cut out a square about a position in degrees, ICRS; NaN beyond the edge.
+
+        Raises
+        ------
+        DataError
+            If the pixels cannot be read, or the image has none at the position.
+        """
+        row, column = (float(place[0]) for place in self.face.places(np.array([ra]), np.array([dec])))
+        if not (math.isfinite(row) and math.isfinite(column)):
+            raise DataError(f"{self.name}: shows no position {ra:.5f} {dec:+.5f}")
+        side = max(2, round(arcsec / self.face.pixel_scale))
+        top, left = round(row - (side - 1) / 2), round(column - (side - 1) / 2)
+        return self.padded((top, top + side), (left, left + side))
+
 
 def find_mosaics(paths: Sequence[Path | str], scratch: Path, aside: list[SetAside]) -> list[Mosaic]:
     """Find the images of files and folders that tell where they lie; what cannot be used goes to `aside`.

@@ -178,14 +178,7 @@ class _Window:
         return round(place - (self._side - 1) / 2)
 
     def _read(self, rows: tuple[int, int], columns: tuple[int, int]) -> NDArray[np.float32]:
-        pixels = np.full((rows[1] - rows[0], columns[1] - columns[0]), np.nan, dtype=np.float32)
-        (height, width) = self._mosaic.shape
-        top, bottom = max(rows[0], 0), min(rows[1], height)
-        left, right = max(columns[0], 0), min(columns[1], width)
-        if top < bottom and left < right:
-            own = (slice(top - rows[0], bottom - rows[0]), slice(left - columns[0], right - columns[0]))
-            pixels[own] = self._mosaic.pixels(slice(top, bottom), slice(left, right))
-        return pixels
+        return self._mosaic.padded(rows, columns)
 
 
 def _measured(

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import sha256
+from importlib import metadata
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -21,6 +22,7 @@ from rgbench.runs.classifier import Classifier, load_classifier
 from rgbench.store.files import locked, remove_halves
 from rgbench.survey.catalogue import SurveyCatalogue
 from rgbench.survey.executors import Told, run_here, run_processes
+from rgbench.survey.formats.about import About
 from rgbench.survey.job import CLASSIFIER, Job
 from rgbench.survey.merge import PREFIX, Merged, write_partitions
 from rgbench.survey.mosaics import Mosaic, find_mosaics
@@ -143,12 +145,24 @@ class Survey:
             self.catalogue, self.plan, self.classifier.classes, [each.name for each in self.mosaics]
         )
 
+    @cached_property
+    def about(self) -> About:
+        """What makes the classes."""
+        classifier = self.classifier
+        return About(
+            classifier.name,
+            _checksum(classifier),
+            metadata.version("rgbench"),
+            classifier.classes,
+            self.job.views or classifier.members[0].spec.recipe.views,
+            dict(self.job.prior),
+        )
+
     def write(self, rows: int = PARTITION) -> list[Path]:
         """Write every row of the catalogue with its class, as Parquet; give the files."""
-        with locked(self.plan.folder / ".lock"):
-            if not self.plan.missing():
-                remove_halves(self.plan.folder / "done")
-            return write_partitions(self.merged, self.out / CLASSES, rows)
+        if not self.plan.missing():
+            remove_halves(self.plan.folder / "done")
+        return write_partitions(self.merged, self.out / CLASSES, rows, self.about)
 
     def counts(self) -> Counts:
         """Count the classes of what was written, and the rows that could not be looked at."""
@@ -231,36 +245,6 @@ def plan_survey(
             plan = make_plan(folder, asked, rows.positions(), mosaics)
     job = Job(folder.resolve(), choice.views, tuple(choice.prior.items()), choice.device)
     return Survey(Path(out), rows, mosaics, plan, job, classifier, aside)
-
-
-def classify_survey(
-    catalogue: Path | str,
-    images: Sequence[Path | str],
-    out: Path | str,
-    classifier: Classifier | None = None,
-    choice: SurveyChoice | None = None,
-    jobs: int | None = None,
-) -> Survey:
-    """Classify every row of a catalogue by what mosaics show there, and write the classes; ``rgbench survey``.
-
-    Parameters as of `plan_survey`; `jobs` is the number of processes, by default one for each core.
-
-    Returns
-    -------
-    Survey
-        `Survey.write` has written ``classes/part-*.parquet`` in its folder.
-
-    Examples
-    --------
-    ::
-
-        survey = rgbench.classify_survey("sources.fits", ["mosaics/"], "classes-of-my-survey")
-        survey.counts().classes      # {"Compact": 913_004, "FRII": 40_112, ...}
-    """
-    survey = plan_survey(catalogue, images, out, classifier, choice)
-    survey.run(jobs)
-    survey.write()
-    return survey
 
 
 def usable_cores() -> int:

@@ -20,9 +20,10 @@ from rgbench.errors import SpecError, Stopped
 from rgbench.measures.prior import parse_shares
 from rgbench.numbers import counted, duration
 from rgbench.survey.estimate import estimate
+from rgbench.survey.outputs import Outputs, check_formats, write_outputs
 from rgbench.survey.plan import NO_POSITION, NOT_COVERED
 from rgbench.survey.queues import SlurmChoice, Submit, job_script, on_ray, on_slurm
-from rgbench.survey.survey import CLASSES, MOST_JOBS, Survey, SurveyChoice, plan_survey
+from rgbench.survey.survey import MOST_JOBS, Survey, SurveyChoice, plan_survey
 
 _GIGABYTE = 1e9
 
@@ -43,12 +44,14 @@ class Asked:
     dry_run: bool = False
     overwrite: bool = False
     job_script: int | None = None
+    formats: Sequence[str] | None = None
 
 
 def survey(asked: Asked, who: Choice) -> None:
     """Plan a survey, compute what is missing of it, and write the classes."""
     console = new_console()
     share = parse_share(asked.share)
+    formats = None if asked.formats is None else check_formats(asked.formats)
     prior = {} if asked.prior is None else parse_shares(asked.prior)
     classifier = chosen_classifier(who, bool(prior), console)
     choice = SurveyChoice(
@@ -72,8 +75,9 @@ def survey(asked: Asked, who: Choice) -> None:
             f"share {asked.share} is done; {counted(len(missing), 'part')} of the work are missing elsewhere",
         )
         return
-    files = work.write()
-    _say_result(work, files, console)
+    with bar_of("writing"):
+        outputs = write_outputs(work, formats)
+    _say_result(work, outputs, console)
 
 
 def parse_share(word: str | None) -> tuple[int, int]:
@@ -121,6 +125,11 @@ def _compute(work: Survey, asked: Asked, share: tuple[int, int]) -> list[int]:
             f"{parts} of {counted(work.plan.shards, 'part')} of the work are done, and are kept; to go on"
         )
         raise
+
+
+def _where(files: Sequence[Path]) -> str:
+    """Say where the files of a format are."""
+    return str(files[0]) if len(files) == 1 else f"{files[0].parent} ({len(files)} files)"
 
 
 def _without_job_script(arguments: Sequence[str]) -> list[str]:
@@ -181,13 +190,15 @@ def _say_estimate(work: Survey, asked: Asked, console: Console) -> None:
     )
 
 
-def _say_result(work: Survey, files: Sequence[Path], console: Console) -> None:
+def _say_result(work: Survey, outputs: Outputs, console: Console) -> None:
     counts = work.counts()
     known = [f"{counts.classes.get(name, 0)} {name}" for name in work.classifier.classes]
     say(
         console,
         f"{counted(len(work.catalogue), 'row')}: {', '.join(known)}, {counts.classes.get('', 0)} without a class",
-        f"{counted(len(files), 'file')} in {work.out / CLASSES}; what the columns say: docs/survey.md",
+        *(f"{name}: {_where(files)}" for name, files in outputs.files.items()),
+        *outputs.remarks,
+        "What the columns and the flags say: docs/survey.md",
     )
     if counts.failed:
         sys.exit(SOME_SET_ASIDE)

@@ -54,11 +54,16 @@ def picture(image: NDArray[Any], size: int = 128) -> str:
     >>> picture(np.zeros((4, 4), np.uint8))[:22]
     'data:image/png;base64,'
     """
+    content = base64.b64encode(png(image, size)).decode("ascii")
+    return f"data:image/png;base64,{content}"
+
+
+def png(image: NDArray[Any], size: int = 128, enlarged: int = 1) -> bytes:
+    """Turn an image into the PNG of `picture`; each pixel becomes a square of so many as `enlarged` says."""
     if image.ndim != 2 or image.size == 0:
         raise ValueError(f"an image has two dimensions and at least one pixel, found shape {image.shape}")
-    shrunk = _shrink(np.asarray(image, dtype=np.float64), size)
-    content = base64.b64encode(_png(np.flipud(_levels(shrunk)))).decode("ascii")
-    return f"data:image/png;base64,{content}"
+    levels = np.flipud(_levels(_shrink(np.asarray(image, dtype=np.float64), size)))
+    return _png(levels.repeat(enlarged, axis=0).repeat(enlarged, axis=1))
 
 
 def _shrink(image: NDArray[np.float64], size: int) -> NDArray[np.float64]:
