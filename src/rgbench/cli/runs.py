@@ -11,6 +11,7 @@ from rgbench.cli.options import (
     DEFAULT_STORE,
     ClassifierOption,
     DeviceOption,
+    EngineOption,
     ImageScaleOption,
     ModelOption,
     OverwriteOption,
@@ -201,6 +202,7 @@ def predict(
     model: ModelOption = "best",
     store: StoreOption = DEFAULT_STORE,
     device: DeviceOption = "auto",
+    engine: EngineOption = "torch",
     overwrite: OverwriteOption = False,
 ) -> None:
     """Classify FITS images; write class, calibrated probabilities and flags of each to a table.
@@ -215,7 +217,7 @@ def predict(
     if not paths and not card:
         raise typer.BadParameter("name FITS files, or folders of them", param_hint="PATHS")
     from_store = run_id is not None or given(context, "store")
-    choice = work.Choice(classifier, run_id, from_store, model, store, device, views)
+    choice = work.Choice(classifier, run_id, from_store, model, store, device, views, engine)
     if card:
         work.show_card(choice, console())
         return

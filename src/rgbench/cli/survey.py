@@ -11,6 +11,7 @@ from rgbench.cli.options import (
     DEFAULT_STORE,
     ClassifierOption,
     DeviceOption,
+    EngineOption,
     ModelOption,
     PriorOption,
     RunChoiceOption,
@@ -59,6 +60,7 @@ def survey(
     model: ModelOption = "best",
     store: StoreOption = DEFAULT_STORE,
     device: DeviceOption = "cpu",
+    engine: EngineOption = "torch",
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace the work of another survey in the folder.")
     ] = False,
@@ -73,6 +75,6 @@ def survey(
     from rgbench.cli.work.predict import Choice
 
     from_store = run_id is not None or given(context, "store")
-    who = Choice(classifier, run_id, from_store, model, store, device, views)
+    who = Choice(classifier, run_id, from_store, model, store, device, views, engine)
     asked = work.Asked(catalogue, images, out, column or [], prior, jobs, shard, dry_run, overwrite)
     work.survey(asked, who)

@@ -26,6 +26,7 @@ from rgbench.runs.classifier import Classifier, check_classifier_path, load_clas
 from rgbench.runs.classifier_card import card_lines
 from rgbench.runs.classify import OWN_TABLE, Classified, Classifying, check_table_path, write_table
 from rgbench.runs.device import choose_device
+from rgbench.runs.engines import PACKAGES, TORCH, choose_engine
 from rgbench.runs.export import ExportChoice, classifier_of_run, make_classifier
 from rgbench.runs.reopen import StoredRun
 from rgbench.runs.seen import AS_TOLD, OwnImages
@@ -46,6 +47,13 @@ class Choice:
     store: Path
     device: str
     views: int | None = None
+    engine: str = TORCH
+
+    def place(self) -> tuple[str, str]:
+        """Give the device and the engine; with an engine that needs the processor, "auto" is the processor."""
+        on_processor = self.device == "auto" and self.engine in PACKAGES
+        device = "cpu" if on_processor else choose_device(self.device)
+        return device, choose_engine(self.engine, device)
 
 
 @dataclass(frozen=True)
@@ -128,12 +136,15 @@ def say_written(path: Path, console: Console) -> None:
 
 def chosen_classifier(choice: Choice, with_shares: bool, console: Console) -> Classifier:
     """Give the classifier that was asked for, with the views that were asked for, and say which it is."""
-    classifier = _chosen(choice, with_shares, console)
+    _, engine = choice.place()
+    classifier = _chosen(choice, with_shares, console).with_engine(engine)
+    if engine != TORCH:
+        say(console, f"Engine: {engine}; the networks are made ready for it first, which takes some seconds")
     return classifier if choice.views is None else classifier.with_views(choice.views)
 
 
 def _chosen(choice: Choice, with_shares: bool, console: Console, quiet: bool = False) -> Classifier:
-    device = choose_device(choice.device)
+    device, _ = choice.place()
     if not choice.from_store:
         classifier = load_classifier(choice.classifier, device)
         if not quiet:
