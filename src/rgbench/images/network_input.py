@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from rgbench.errors import DataError, SpecError
 from rgbench.images.geometry import central_crop
-from rgbench.images.noise import FWHM_TO_SIGMA
+from rgbench.images.noise import FWHM_TO_SIGMA, ImageError
 from rgbench.images.preprocess import preprocess_batch
 from rgbench.spec import RunSpec
 
@@ -156,7 +156,8 @@ def network_input(
     -----
     Equal to what torch gives, to the rounding of its transform in float32: to 1e-5 of the peak in flux, of which the
     input is the root. So a pixel that holds a millionth of the peak may differ by 0.005. A source whose centre lies
-    within rounding of the border between two pixels may be moved by one more.
+    within rounding of the border between two pixels may be moved by one more, and with the frame "sky-axis" a round
+    source, which has no long axis, turned by some thousandths.
 
     Examples
     --------
@@ -173,10 +174,13 @@ def network_input(
         )
     own = np.broadcast_to(np.asarray(beams, dtype=np.float64), len(images))
     shown = images if how.shown is None else central_crop(images, how.shown)
-    parts = [
-        _ready(shown[first : first + _CHUNK], how, own[first : first + _CHUNK])
-        for first in range(0, max(len(images), 1), _CHUNK)
-    ]
+    parts = []
+    for first in range(0, max(len(images), 1), _CHUNK):
+        part = slice(first, first + _CHUNK)
+        try:
+            parts.append(_ready(shown[part], how, own[part]))
+        except ImageError as error:
+            raise error.shifted(first) from None
     return np.concatenate(parts)[:, None]
 
 

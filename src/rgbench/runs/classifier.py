@@ -275,6 +275,11 @@ def load_classifier(path_or_name: Path | str | None = None, device: str = "cpu")
     return Classifier(card, members, _unlikeness(path, tensors))
 
 
+def names_classifier(wanted: str) -> bool:
+    """Tell whether a word names a classifier that comes with the package, or a file of one, there or not."""
+    return wanted.endswith(ENDING) or _shipped(wanted).is_file()
+
+
 def check_name(name: str) -> None:
     """Raise `SpecError` if no classifier can be called so."""
     if not name.strip() or not name.isprintable() or len(name) > LONGEST_NAME:
@@ -318,15 +323,19 @@ def calibrate(
     )
 
 
+def _shipped(wanted: Path | str) -> Path:
+    """Give where a classifier of that name lies, if it comes with the package."""
+    return Path(str(resources.files("rgbench"))) / "classifiers" / f"{wanted}{ENDING}"
+
+
 def _find(wanted: Path | str) -> Path:
     """Give the file of a name or a path."""
-    folder = Path(str(resources.files("rgbench"))) / "classifiers"
-    shipped, path = folder / f"{wanted}{ENDING}", Path(wanted)
+    shipped, path = _shipped(wanted), Path(wanted)
     if path.name == str(wanted) and shipped.is_file():
         return shipped
     if path.is_file():
         return path
-    legal = ", ".join(sorted(each.stem for each in folder.glob(f"*{ENDING}"))) or "none"
+    legal = ", ".join(sorted(each.stem for each in shipped.parent.glob(f"*{ENDING}"))) or "none"
     raise SpecError(
         f"classifier: there is no file and no classifier {str(wanted)!r}; those that come with this rgbench: {legal}; "
         f"others are files ({ENDING}) that rgbench export writes; --run classifies with a stored run"

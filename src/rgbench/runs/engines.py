@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rgbench.errors import DeviceError, SpecError
+from rgbench.errors import DataError, DeviceError, SpecError, one_line
 from rgbench.networks.modules.build import Network
 from rgbench.runs.embedding import with_hidden
 from rgbench.runs.onnx_graph import HIDDEN, IMAGES, LOGITS, network_graph
@@ -106,6 +106,11 @@ def engine_of(name: str, network: Network, precision: str = "float32") -> Engine
     -------
     callable
         See `Engine`. It computes in as many threads as PyTorch does when it is made.
+
+    Raises
+    ------
+    DataError
+        If the network cannot be handed over to the engine.
     """
     if name == TORCH:
         return _torch_engine(network.eval(), precision)
@@ -127,9 +132,14 @@ def _torch_engine(network: Network, precision: str) -> Engine:
 @lru_cache(maxsize=_KEPT)
 def _compiled(name: str, network: Network, threads: int) -> Engine:
     graph = _graph(network)
-    if name == "onnx":
-        return _onnx_engine(graph, threads)
-    return _openvino_engine(graph, threads, "bf16" if name == "openvino-bf16" else "f32")
+    try:
+        if name == "onnx":
+            return _onnx_engine(graph, threads)
+        return _openvino_engine(graph, threads, "bf16" if name == "openvino-bf16" else "f32")
+    except Exception as error:  # each library has errors of its own, or none but RuntimeError
+        raise DataError(
+            f"engine {name}: cannot compute network {network.name} ({one_line(error)}); try --engine {TORCH}"
+        ) from error
 
 
 @lru_cache(maxsize=_KEPT)

@@ -120,7 +120,8 @@ def ask(
     most = max(*counts, hidden_views)
     if any(n and view_places(n, most) is None for n in (*counts, hidden_views)):
         found = [ask((member,), pixels).logits[0] for member in members]
-        return Said(found, ask(members[:1], pixels, hidden_views, logits=False).hidden)
+        alone = ask(members[:1], pixels, hidden_views, logits=False) if hidden_views else None
+        return Said(found, alone.hidden if alone else None)
     parts = [_ask_batch(members, batch, most, counts, hidden_views) for batch in members[0].framed(pixels)]
     if not parts:
         return Said([np.zeros((0, member.network.n_classes), dtype=np.float32) for member in members])
