@@ -322,13 +322,13 @@ def test_the_file_gives_calibrated_probabilities_and_says_what_it_is(activation,
     np.testing.assert_allclose(p, classifier.predict(images), atol=1e-5)
     np.testing.assert_allclose(logits, classifier.logits(images), atol=1e-5)
     told = session.get_modelmeta().custom_metadata_map
-    assert json.loads(told["rgbench.classes"]) == list(CLASSES)
-    assert float(told["rgbench.temperature"]) == 1.7
-    assert json.loads(told["rgbench.conformal"])["threshold"] == [0.9, 0.8, None]
-    assert (told["rgbench.name"], told["rgbench.views"], told["rgbench.opset"]) == ("toy-1", "8", "18")
-    assert Preparation.read(told["rgbench.preparation"]) == Preparation.of(classifier.card.spec)
+    assert json.loads(told["rgbench-classes"]) == list(CLASSES)
+    assert float(told["rgbench-temperature"]) == 1.7
+    assert json.loads(told["rgbench-conformal"])["threshold"] == [0.9, 0.8, None]
+    assert (told["rgbench-name"], told["rgbench-views"], told["rgbench-opset"]) == ("toy-1", "8", "18")
+    assert Preparation.read(told["rgbench-preparation"]) == Preparation.of(classifier.card.spec)
     classifier.save(tmp_path / "toy.safetensors")
-    assert told["rgbench.sha256"] == read_tensors(tmp_path / "toy.safetensors")[1]["sha256"]
+    assert told["rgbench-sha256"] == read_tensors(tmp_path / "toy.safetensors")[1]["sha256"]
     with pytest.raises(SpecError, match="toy.onnx"):
         write_onnx(path, classifier)
 

@@ -33,7 +33,7 @@ PROBABILITIES = "probabilities"
 """The output that `LOGITS` become by the temperature."""
 VERSION = 1
 """Of the metadata."""
-PREFIX = "rgbench."
+PREFIX = "rgbench-"
 """Begins every key of the metadata."""
 TOLERANCE = 1e-4
 """Largest difference of a probability from that of PyTorch."""
