@@ -229,7 +229,7 @@ def export(
     models: Annotated[
         list[str],
         typer.Argument(
-            metavar="MODEL...",
+            metavar="MODEL",
             help="Ids of complete runs, or their beginnings; several vote together. With --onnx also a classifier: a "
             "name as first-1, or its file.",
         ),
