@@ -17,7 +17,8 @@ import numpy as np
 import torch
 
 from rgbench.data.sets import load_data
-from rgbench.runs.classifier import VIEWS, load_classifier
+from rgbench.images.network_input import VIEWS
+from rgbench.runs.classifier import load_classifier
 from rgbench.runs.inputs import cut_to_field, prepare
 
 

@@ -571,6 +571,21 @@ def command(capsys, *arguments: object) -> tuple[int, str]:
     return ended.value.code or 0, said.out + said.err
 
 
+@pytest.mark.slow
+def test_a_run_becomes_an_onnx_file(store, run, tmp_path, capsys):
+    runtime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    file, run_id = tmp_path / "run.onnx", store.run_ids()[0]
+    code, said = command(capsys, "export", run_id[:6], "--onnx", "--out", file, "--store", store.root)
+    assert code == 0, said
+    images = run.dataset.images[run.side("test")]
+    (fields,) = run.trained.framed(prepare(images, run.spec))
+    found = runtime.InferenceSession(str(file)).run(
+        ["probabilities"], {"images": fields.contiguous().numpy()}
+    )[0]
+    np.testing.assert_allclose(found, classifier_of_run(run).predict(images), atol=1e-4)
+
+
 def test_a_run_is_exported_shown_and_applied(store, folder, tmp_path, capsys):
     file, table = tmp_path / "t-1.safetensors", tmp_path / "t.csv"
     run_id = store.run_ids()[0]

@@ -10,7 +10,8 @@ from astropy.io import fits
 from rgbench.data.load import load_dataset
 from rgbench.errors import DataError
 from rgbench.images.geometry import central_crop
-from rgbench.runs.inputs import MARGIN, ImageSource, cut_to_field, kept_field, prepare
+from rgbench.images.network_input import MARGIN, kept_field
+from rgbench.runs.inputs import ImageSource, cut_to_field, prepare
 from rgbench.runs.prepare import make_split
 from rgbench.spec import Study, resolve
 

@@ -76,6 +76,14 @@ ViewsOption = Annotated[
         "the class hardly depends on how a source is turned.",
     ),
 ]
+EngineOption = Annotated[
+    str,
+    typer.Option(
+        "--engine",
+        help="What computes the networks: torch, onnx or openvino; openvino-bf16 in bfloat16; auto takes onnx where it "
+        "is installed. All but torch are extras: pip install 'rgbench[onnx]' or 'rgbench[openvino]'.",
+    ),
+]
 
 
 def given(context: typer.Context, name: str) -> bool:

@@ -11,6 +11,7 @@ from rgbench.cli.options import (
     DEFAULT_STORE,
     ClassifierOption,
     DeviceOption,
+    EngineOption,
     ImageScaleOption,
     ModelOption,
     OverwriteOption,
@@ -227,6 +228,7 @@ def predict(
     model: ModelOption = "best",
     store: StoreOption = DEFAULT_STORE,
     device: DeviceOption = "auto",
+    engine: EngineOption = "torch",
     overwrite: OverwriteOption = False,
 ) -> None:
     """Classify FITS images; write class, calibrated probabilities and flags of each to a table.
@@ -242,7 +244,7 @@ def predict(
     if not paths and not card:
         raise typer.BadParameter("name FITS files, or folders of them", param_hint="PATHS")
     from_store = run_id is not None or given(context, "store")
-    choice = work.Choice(classifier, run_id, from_store, model, store, device, views)
+    choice = work.Choice(classifier, run_id, from_store, model, store, device, views, engine)
     if card:
         work.show_card(choice, console())
         return
@@ -251,25 +253,57 @@ def predict(
 
 
 def export(
-    run_ids: Annotated[
+    models: Annotated[
         list[str],
         typer.Argument(
+            metavar="MODEL",
             help="Ids of complete runs, or their beginnings, or the name of a network for all its seeds; several vote "
-            "together."
+            "together. With --onnx also a classifier: a name as first-1, or its file.",
         ),
     ],
-    name: Annotated[str, typer.Option("--name", help="Name and version of the classifier, as first-1.")],
+    name: Annotated[
+        str | None,
+        typer.Option("--name", help="Name and version of the classifier made of runs, as first-1."),
+    ] = None,
+    onnx: Annotated[
+        bool,
+        typer.Option(
+            "--onnx",
+            help="Write an ONNX file, which other programs read without PyTorch. Needs pip install 'rgbench[onnx]'.",
+        ),
+    ] = False,
     out: Annotated[
-        Path | None, typer.Option("--out", help="File to write; by default NAME.safetensors.")
+        Path | None,
+        typer.Option("--out", help="File to write; by default NAME.safetensors, or NAME.onnx with --onnx."),
+    ] = None,
+    views: Annotated[
+        int | None,
+        typer.Option(
+            "--views", help="With --onnx: views that the file averages, 1, 2, 4 or 8; by default its own."
+        ),
     ] = None,
     model: ModelOption = "best",
     store: StoreOption = DEFAULT_STORE,
     device: DeviceOption = "auto",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file if it is there.")] = False,
 ) -> None:
-    """Make one file of stored runs, with which rgbench predict classifies without the store."""
+    """Make one file of stored runs, with which rgbench predict classifies without the store.
+
+    With --onnx: make an ONNX file of a classifier, of a run, or with --name of several runs.
+    """
     with starting():
         from rgbench.cli.work import predict as work
 
+    place = work.StorePlace(store, device)
+    if onnx:
+        wanted = work.OnnxExport(name, out, model, overwrite, views)
+        work.export_onnx(models, wanted, place, console())
+        return
+    if name is None:
+        raise typer.BadParameter(
+            "names the classifier that is made of the runs, as mine-1", param_hint="--name"
+        )
+    if views is not None:
+        raise typer.BadParameter("goes with --onnx; rgbench predict takes it too", param_hint="--views")
     file = out or Path(f"{for_file_name(name)}.safetensors")
-    work.export(run_ids, work.Export(name, file, model, overwrite), work.StorePlace(store, device), console())
+    work.export(models, work.Export(name, file, model, overwrite), place, console())

@@ -11,6 +11,7 @@ from rgbench.cli.options import (
     DEFAULT_STORE,
     ClassifierOption,
     DeviceOption,
+    EngineOption,
     ModelOption,
     PriorOption,
     RunChoiceOption,
@@ -92,6 +93,7 @@ def survey(
     model: ModelOption = "best",
     store: StoreOption = DEFAULT_STORE,
     device: DeviceOption = "cpu",
+    engine: EngineOption = "torch",
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace the work of another survey in the folder.")
     ] = False,
@@ -107,7 +109,7 @@ def survey(
         from rgbench.cli.work.predict import Choice
 
     from_store = run_id is not None or given(context, "store")
-    who = Choice(classifier, run_id, from_store, model, store, device, views)
+    who = Choice(classifier, run_id, from_store, model, store, device, views, engine)
     if sum((slurm or bool(slurm_option), ray is not None, shard is not None)) > 1:
         raise typer.BadParameter("give one of --slurm, --ray and --shard", param_hint="--slurm")
     queue = (slurm_option or []) if slurm or slurm_option else None

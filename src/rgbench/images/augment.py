@@ -15,14 +15,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from rgbench.errors import DataError, SpecError
+from rgbench.images.network_input import EXACT, VIEWS
 
 BLOCK = 8
 """Images interpolated at a time on a CPU: so many, with their grids, stay in its caches."""
 
-EXACT = 8
-"""Views of a square image that need no interpolation: its quarter turns and their mirror images."""
-VIEWS = (1, 2, 4, EXACT, 16, 24, 48)
-"""Numbers of turns and mirror images that an answer can be the average of."""
 SPARSE = 0.02
 """Share of pixels that are not zero below which a CPU rotates these alone."""
 
@@ -243,6 +240,22 @@ def _exact_views(images: Tensor, n: int) -> Iterator[Tensor]:
     for mirrored in (images, images.flip(-1)) if n > 2 else (images,):
         for quarters in turns[:n]:
             yield torch.rot90(mirrored, quarters, (-2, -1))
+
+
+def view_places(n: int, among: int) -> tuple[int, ...] | None:
+    """Tell which of many `views` are those that fewer would be; None if some of them are not among those.
+
+    Examples
+    --------
+    >>> view_places(4, 8), view_places(8, 24), view_places(16, 24)
+    ((0, 1, 4, 5), (0, 1, 2, 3, 4, 5, 6, 7), None)
+    """
+    turns, more = max(1, n // EXACT), max(1, among // EXACT)
+    few, many = min(n, EXACT), min(among, EXACT)
+    if n > among or more % turns:
+        return None
+    first = range(few) if few == many else (0, 1, many // 2, many // 2 + 1)[:few]
+    return tuple(many * (more // turns) * turn + place for turn in range(turns) for place in first)
 
 
 def sample(images: Tensor, matrices: Tensor, out: tuple[int, int]) -> Tensor:

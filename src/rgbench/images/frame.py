@@ -12,12 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from rgbench.images.augment import sample
-
-WINDOW = 24.0
-"""Standard deviation, in pixels, of the window about the centre within which flux counts for it."""
-ROUNDS = 6
-"""Steps towards the centre of flux; after so many it moves by less than a pixel. All but the last two are on bins of
-2 x 2 pixels, a quarter of the work."""
+from rgbench.images.network_input import ROUNDS, WINDOW
 
 
 def centre_of_flux(images: Tensor, reach: float, window: float = WINDOW) -> Tensor:

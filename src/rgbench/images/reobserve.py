@@ -16,15 +16,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from rgbench.images.network_input import BEAM_PIXELS, EMPTY
 from rgbench.images.noise import FWHM_TO_SIGMA
 
 CLIP = 3.0
 """Level, in units of the noise, below which an image has been cut, and which was subtracted."""
-BEAM_PIXELS = 3.0
-"""Full width at half maximum of a beam in pixels, where it is sampled as surveys do."""
 GREYS = 255
-EMPTY = 1e-6
-"""Share of the peak below which a convolved pixel is 0: the rounding of the transform, of which a root would show."""
 SPAN = 30.0
 """Largest noise over the least."""
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from rgbench.errors import DataError, RgbenchError, SpecError, StoreError, shown
-from rgbench.images.augment import VIEWS
+from rgbench.images.network_input import VIEWS
 from rgbench.images.preprocess import find_preset
 from rgbench.measures.calibration import Floats, apply_temperature, fit_temperature
 from rgbench.measures.combine import combine
@@ -21,8 +21,9 @@ from rgbench.measures.conformal import ConformalRule, conformal_sets, conformal_
 from rgbench.measures.unlike import Unlikeness
 from rgbench.runs.classifier_card import ClassifierCard, ConformalCard, MemberCard, read_card, write_card
 from rgbench.runs.device import check_device
+from rgbench.runs.engines import choose_engine
 from rgbench.runs.prepare import make_network
-from rgbench.runs.trained import Trained, finite, logits_of, prepared_images
+from rgbench.runs.trained import Said, Trained, ask, finite, prepared_images
 from rgbench.store.files import check_output
 from rgbench.store.tables import Outputs, log_probabilities
 from rgbench.training.checkpoint import fit_weights, read_tensors, write_tensors
@@ -117,20 +118,7 @@ class Classifier:
             If an image is smaller than the field of the network, or cannot be used: all blank, for instance; or if
             what a network gives is not finite.
         """
-        return self.joined(self.member_logits(images, prepared))
-
-    def member_logits(self, images: NDArray[np.generic], prepared: bool = False) -> Floats:
-        """Give the log-probabilities of each member before calibration, shape (m, n, k).
-
-        Arguments, and what is raised, as of `logits`; what `joined` makes of them is what `logits` gives.
-        """
-        pixels = prepared_images(images, self.card.spec, prepared)
-        alike = len({m.spec.images for m in self.members}) == 1
-        found = logits_of(self.members, pixels) if alike else [m.logits(pixels, True) for m in self.members]
-        pairs = zip(self.members, found, strict=True)
-        scores = np.stack([log_probabilities(logits, member.outputs.activation) for member, logits in pairs])
-        finite(self.joined(scores), f"classifier {self.name}")
-        return scores
+        return self.joined(self._scores(self._ask(images, prepared, 0)))
 
     def joined(self, scores: Floats) -> Floats:
         """Average the log-probabilities of members, shape (m, n, k), as `logits` does; of one they stay as they are."""
@@ -156,10 +144,44 @@ class Classifier:
         """
         if self.unlikeness is None:
             return np.full(len(images), np.nan)
+        return self.unlikeness.shares(self.members[0].embeddings(images, prepared, self._unlike_views))
+
+    def logits_and_unlike(self, images: NDArray[np.generic], prepared: bool = False) -> tuple[Floats, Floats]:
+        """Give what `logits` and `unlike` give, with fewer passes of the networks. Arguments as of `logits`."""
+        scores, unlike = self.members_and_unlike(images, prepared)
+        return self.joined(scores), unlike
+
+    def members_and_unlike(
+        self, images: NDArray[np.generic], prepared: bool = False
+    ) -> tuple[Floats, Floats]:
+        """Give the log-probabilities of each member before calibration, shape (m, n, k), and what `unlike` gives.
+
+        Arguments, and what is raised, as of `logits`; what `joined` makes of them is what `logits` gives.
+        """
+        if self.unlikeness is None:
+            return self._scores(self._ask(images, prepared, 0)), np.full(len(images), np.nan)
+        said = self._ask(images, prepared, self._unlike_views)
+        seen = np.zeros((0, len(self.unlikeness.mean))) if said.hidden is None else said.hidden
+        return self._scores(said), self.unlikeness.shares(seen)
+
+    @property
+    def _unlike_views(self) -> int:
         # As many views as the training sources were seen in, whatever `with_views` says: fewer lie further off.
-        n_views = self.card.unlike_views or self.card.spec.recipe.views
-        seen = self.members[0].embeddings(images, prepared, n_views)
-        return self.unlikeness.shares(seen)
+        return self.card.unlike_views or self.card.spec.recipe.views
+
+    def _ask(self, images: NDArray[np.generic], prepared: bool, hidden_views: int) -> Said:
+        pixels = prepared_images(images, self.card.spec, prepared)
+        if len({m.spec.images for m in self.members}) == 1:
+            return ask(self.members, pixels, hidden_views)
+        first = ask(self.members[:1], pixels, hidden_views)
+        return Said(first.logits + [m.logits(pixels, True) for m in self.members[1:]], first.hidden)
+
+    def _scores(self, said: Said) -> Floats:
+        """Give the log-probabilities of each member, shape (m, n, k); `DataError` if their mean is not finite."""
+        pairs = zip(self.members, said.logits, strict=True)
+        scores = np.stack([log_probabilities(logits, member.outputs.activation) for member, logits in pairs])
+        finite(self.joined(scores), f"classifier {self.name}")
+        return scores
 
     def with_views(self, n: int) -> Classifier:
         """Give the same classifier that looks at fewer, or more, turns and reflections of each image.
@@ -182,15 +204,49 @@ class Classifier:
             members.append(replace(member, spec=member.spec.model_copy(update={"recipe": recipe})))
         return replace(self, members=tuple(members))
 
-    def save(self, path: Path) -> None:
-        """Write it to one safetensors file; `load_classifier` reads it back."""
+    @property
+    def engine(self) -> str:
+        """What computes its networks, one of `rgbench.runs.engines.ENGINES`."""
+        return self.members[0].engine
+
+    def with_engine(self, name: str) -> Classifier:
+        """Give the same classifier, computed by another engine: the same numbers to rounding, often faster.
+
+        Parameters
+        ----------
+        name : str
+            torch, onnx, openvino, openvino-bf16, or auto: see `rgbench.runs.engines.choose_engine`. All but torch
+            compute in float32, or openvino-bf16 in bfloat16, whatever the recipe says.
+
+        Raises
+        ------
+        SpecError
+            If there is no such engine, or it is not installed.
+        DeviceError
+            If it cannot compute where the classifier is.
+
+        Examples
+        --------
+        ::
+
+            rgbench.load_classifier().with_engine("onnx").predict(images)
+        """
+        chosen = choose_engine(name, self.members[0].device)
+        return replace(self, members=tuple(replace(member, engine=chosen) for member in self.members))
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Give all numbers of its file by their names there."""
         tensors: dict[str, Tensor] = {}
         for number, member in enumerate(self.members):
             tensors |= {f"member{number}.{k}": v for k, v in member.network.state_dict().items()}
         if self.unlikeness is not None:
             own = {name: getattr(self.unlikeness, name) for name in _UNLIKE}
             tensors |= {f"unlike.{name}": torch.from_numpy(np.float32(value)) for name, value in own.items()}
-        write_tensors(path, tensors, write_card(self.card))
+        return tensors
+
+    def save(self, path: Path) -> None:
+        """Write it to one safetensors file; `load_classifier` reads it back."""
+        write_tensors(path, self.tensors(), write_card(self.card))
 
 
 def load_classifier(path_or_name: Path | str | None = None, device: str = "cpu") -> Classifier:
@@ -230,6 +286,11 @@ def load_classifier(path_or_name: Path | str | None = None, device: str = "cpu")
             raise StoreError(f"{path}: is damaged: the tensor {key} has values that are not finite")
     members = tuple(_member(path, number, card, tensors, device) for number in range(len(card.members)))
     return Classifier(card, members, _unlikeness(path, tensors))
+
+
+def names_classifier(wanted: str) -> bool:
+    """Tell whether a word names a classifier that comes with the package, or a file of one, there or not."""
+    return wanted.endswith(ENDING) or _shipped(wanted).is_file()
 
 
 def check_name(name: str) -> None:
@@ -275,15 +336,19 @@ def calibrate(
     )
 
 
+def _shipped(wanted: Path | str) -> Path:
+    """Give where a classifier of that name lies, if it comes with the package."""
+    return Path(str(resources.files("rgbench"))) / "classifiers" / f"{wanted}{ENDING}"
+
+
 def _find(wanted: Path | str) -> Path:
     """Give the file of a name or a path."""
-    folder = Path(str(resources.files("rgbench"))) / "classifiers"
-    shipped, path = folder / f"{wanted}{ENDING}", Path(wanted)
+    shipped, path = _shipped(wanted), Path(wanted)
     if path.name == str(wanted) and shipped.is_file():
         return shipped
     if path.is_file():
         return path
-    legal = ", ".join(sorted(each.stem for each in folder.glob(f"*{ENDING}"))) or "none"
+    legal = ", ".join(sorted(each.stem for each in shipped.parent.glob(f"*{ENDING}"))) or "none"
     raise SpecError(
         f"classifier: there is no file and no classifier {str(wanted)!r}; those that come with this rgbench: {legal}; "
         f"others are files ({ENDING}) that rgbench export writes; --run classifies with a stored run"

@@ -20,6 +20,7 @@ from rgbench.images.fits import NO_IMAGE
 from rgbench.measures.calibration import Floats
 from rgbench.measures.prior import complete_shares, with_prior
 from rgbench.runs.classifier import Classifier
+from rgbench.runs.engines import TORCH
 from rgbench.runs.export import classifier_of_run
 from rgbench.runs.output_tables import Columns, is_own_table, table_writer
 from rgbench.runs.reopen import StoredRun
@@ -336,7 +337,8 @@ def _made_by(classifier: Classifier, prior: Mapping[str, float] | None) -> str:
     """Say what gives the classes, so that two tables can be told apart."""
     shares = [f"prior {','.join(f'{name}={share:g}' for name, share in prior.items())}"] if prior else []
     views = classifier.members[0].spec.recipe.views
-    words = [classifier.name, f"views {views}", *shares, f"rgbench {metadata.version('rgbench')}"]
+    engine = [] if classifier.engine == TORCH else [f"engine {classifier.engine}"]
+    words = [classifier.name, f"views {views}", *engine, *shares, f"rgbench {metadata.version('rgbench')}"]
     return "; ".join(words)
 
 
@@ -359,7 +361,7 @@ def answer(rows: Sequence[SeenImage], classifier: Classifier, shares: Floats | N
     sets = None if classifier.card.conformal is None else np.zeros((n, k), dtype=bool)
     if asked.any():
         fields = np.stack([row.field for row in rows if row.field is not None])
-        each = classifier.member_logits(fields, prepared=True)
+        each, unlike[asked] = classifier.members_and_unlike(fields, prepared=True)
         scores = classifier.calibrated(classifier.joined(each))
         own = classifier.sets(scores)
         if sets is not None and own is not None:
@@ -370,7 +372,7 @@ def answer(rows: Sequence[SeenImage], classifier: Classifier, shares: Floats | N
             members = np.stack(
                 [with_prior(scores_of_one, shares, classifier.prior) for scores_of_one in members]
             )
-        found[asked], unlike[asked] = np.exp(scores), classifier.unlike(fields, prepared=True)
+        found[asked] = np.exp(scores)
         spread[asked] = _spread(np.exp(members), scores.argmax(axis=1))
     return Answers(found, spread, sets, unlike)
 

@@ -41,7 +41,7 @@ def embed(network: Network, images: Iterator[Tensor], n_views: int = 1) -> NDArr
     """
     with quiet(network), torch.inference_mode():
         parts = [
-            torch.stack([_hidden(network, view) for view in views(batch, n_views)]).mean(dim=0)
+            torch.stack([with_hidden(network, view)[1].cpu() for view in views(batch, n_views)]).mean(dim=0)
             for batch in images
         ]
     if not parts:
@@ -49,8 +49,23 @@ def embed(network: Network, images: Iterator[Tensor], n_views: int = 1) -> NDArr
     return torch.cat(parts).numpy()
 
 
-def _hidden(network: Network, images: Tensor) -> Tensor:
-    """Run a network, and give the input of the last dense layer or convolution that ran."""
+def with_hidden(network: Network, images: Tensor) -> tuple[Tensor, Tensor]:
+    """Run a network once, and give its logits and what the last layer with weights that ran has read.
+
+    Parameters
+    ----------
+    network : Network
+        Any network with a dense layer or a convolution (else `DataError`).
+    images : Tensor, shape (n, channels, h, w)
+        Prepared images, on the device of the network.
+
+    Returns
+    -------
+    logits : Tensor, shape (n, n_classes)
+        Before the output activation.
+    hidden : Tensor of float32, shape (n, d)
+        A map is averaged over its pixels.
+    """
     read: list[Tensor] = []
 
     def keep(_module: nn.Module, inputs: tuple[Any, ...]) -> None:
@@ -59,11 +74,11 @@ def _hidden(network: Network, images: Tensor) -> Tensor:
     weighted = [part for part in network.modules() if isinstance(part, nn.Linear | nn.Conv2d)]
     handles = [part.register_forward_pre_hook(keep) for part in weighted]
     try:
-        network(images)
+        logits = network(images)
     finally:
         for handle in handles:
             handle.remove()
     if not read:
         raise DataError(f"network {network.name} has no dense layer or convolution to read the input of")
-    rows = read[0].float().cpu()
-    return rows.flatten(2).mean(dim=2) if rows.dim() > 2 else rows
+    rows = read[0].float()
+    return logits, rows.flatten(2).mean(dim=2) if rows.dim() > 2 else rows

@@ -17,16 +17,15 @@ from rgbench.errors import DataError
 from rgbench.images.augment import Transformation, rotate, transform
 from rgbench.images.batches import ImageStore, sequential_batches, shuffled_batches, two_source_batches
 from rgbench.images.frame import into_frame, into_turned_frame
+from rgbench.images.network_input import BEAM_PIXELS, kept_field, kept_pixels
 from rgbench.images.noise import ImageError
 from rgbench.images.preprocess import central_crop, preprocess_batch
-from rgbench.images.reobserve import BEAM_PIXELS, Views, beam_reach, reobserve, to_common_beam
+from rgbench.images.reobserve import Views, beam_reach, reobserve, to_common_beam
 from rgbench.images.steps import to_peak
 from rgbench.seeds import derive_seed
 from rgbench.spec import RunSpec
 
 EVALUATION_BATCH = 128
-MARGIN = 16
-"""Pixels by which the centre of a source may lie off the middle of its image, in the standard frame."""
 
 
 class ImageSource:
@@ -205,11 +204,6 @@ def _named(error: ImageError, row: int, names: Sequence[str] | None) -> DataErro
     return ImageError(row, error.reason) if names is None else DataError(f"{names[row]}: {error.reason}")
 
 
-def kept_field(spec: RunSpec) -> int:
-    """Give the side of what a prepared image must show: the field, and where the standard frame may look for it."""
-    return spec.images.field + (2 * MARGIN if spec.images.frame != "none" else 0)
-
-
 def cut_to_field(prepared: NDArray[np.float32], spec: RunSpec) -> NDArray[np.float32]:
     """Cut prepared images (n, h, w) to `kept_field`; for the standard frame a smaller one is filled up with 0."""
     side = kept_field(spec)
@@ -239,11 +233,8 @@ def central_field(images: Tensor, side: int) -> Tensor:
 
 
 def kept_side(spec: RunSpec, available: int) -> int:
-    """Give the side, in pixels, of what must be kept so that a turned and zoomed field is still full."""
-    how = spec.augmentation
-    turned = how.kind == "rotations" or (how.kind == "random" and how.rotate)
-    reach = kept_field(spec) * (math.sqrt(2) if turned else 1.0) / (1 - how.zoom) + 2 * how.shift + 2
-    return min(available, math.ceil(reach / 2) * 2)
+    """Give the side, in pixels, of what is kept of images of a side: `kept_pixels`, if they are so large."""
+    return min(available, kept_pixels(spec))
 
 
 @dataclass(frozen=True)

@@ -7,15 +7,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from rgbench.errors import DataError
+from rgbench.images.augment import view_places, views
 from rgbench.images.preprocess import central_crop, usable
 from rgbench.networks.modules.build import Network
-from rgbench.runs.embedding import embed
+from rgbench.runs.engines import TORCH, Engine, engine_of
 from rgbench.runs.inputs import image_source, prepare
-from rgbench.runs.logits import predict_logits
 from rgbench.spec import RunSpec
 from rgbench.store.tables import Outputs
 
@@ -34,12 +35,15 @@ class Trained:
         On `device`.
     device : str
         A torch device.
+    engine : str
+        What computes it, one of `rgbench.runs.engines.ENGINES`.
     """
 
     spec: RunSpec
     outputs: Outputs
     network: Network
     device: str = "cpu"
+    engine: str = TORCH
 
     def logits(self, images: NDArray[np.generic], prepared: bool = False) -> NDArray[np.float32]:
         """Give the outputs before the activation, shape (n, n_classes), as `StoredRun.logits` says.
@@ -58,20 +62,42 @@ class Trained:
 
         `n_views` is the number of views; left out, as many as the recipe has.
         """
-        batches = self.framed(prepared_images(images, self.spec, prepared))
-        return embed(self.network, batches, n_views or self.spec.recipe.views)
+        pixels = prepared_images(images, self.spec, prepared)
+        hidden = ask((self,), pixels, n_views or self.spec.recipe.views, logits=False).hidden
+        if hidden is None:
+            raise DataError("embeddings are of images; none is given")
+        return hidden
 
     def framed(self, pixels: NDArray[np.float32]) -> Iterator[Tensor]:
         """Give batches of prepared images as the network takes them."""
         return image_source(pixels, self.spec, self.device).plain(np.arange(len(pixels))).images()
 
-    def answer(self, batches: Iterator[Tensor]) -> NDArray[np.float32]:
-        """Give the logits of such batches, shape (n, n_classes)."""
-        return predict_logits(self.network, batches, self.spec.recipe.precision, self.spec.recipe.views)
+    @property
+    def compute(self) -> Engine:
+        """What computes one view of a batch of such images."""
+        return engine_of(self.engine, self.network, self.spec.recipe.precision)
 
 
-def logits_of(members: Sequence[Trained], pixels: NDArray[np.float32]) -> list[NDArray[np.float32]]:
-    """Give the logits of several networks that take the same prepared images; each image is framed once.
+@dataclass(frozen=True)
+class Said:
+    """What networks say of images.
+
+    Attributes
+    ----------
+    logits : list of ndarray of float32, each of shape (n, n_classes)
+        Of each network, the mean over the views of its recipe.
+    hidden : ndarray of float32, shape (n, d), optional
+        What the last layer of the first network reads, the mean over as many views as were asked for.
+    """
+
+    logits: list[NDArray[np.float32]]
+    hidden: NDArray[np.float32] | None = None
+
+
+def ask(
+    members: Sequence[Trained], pixels: NDArray[np.float32], hidden_views: int = 0, logits: bool = True
+) -> Said:
+    """Ask several networks that take the same prepared images; each image is framed, and each view made, once.
 
     Parameters
     ----------
@@ -79,16 +105,62 @@ def logits_of(members: Sequence[Trained], pixels: NDArray[np.float32]) -> list[N
         On one device, with one way of making input of images.
     pixels : ndarray of float32, shape (n, h, w)
         Prepared images.
+    hidden_views : {0, 1, 2, 4, 8, 16, 24, 48}
+        Views over which the hidden layer of the first network is averaged; 0 leaves it out. Where they are among those
+        that its logits need, or the other way round, one pass of the network gives both.
+    logits : bool
+        Whether logits are wanted.
 
     Returns
     -------
-    list of ndarray of float32, each of shape (n, n_classes)
+    Said
         In the order of the members.
     """
-    parts = [[m.answer(iter([batch])) for m in members] for batch in members[0].framed(pixels)]
+    counts = [member.spec.recipe.views if logits else 0 for member in members]
+    most = max(*counts, hidden_views)
+    if any(n and view_places(n, most) is None for n in (*counts, hidden_views)):
+        found = [ask((member,), pixels).logits[0] for member in members]
+        alone = ask(members[:1], pixels, hidden_views, logits=False) if hidden_views else None
+        return Said(found, alone.hidden if alone else None)
+    parts = [_ask_batch(members, batch, most, counts, hidden_views) for batch in members[0].framed(pixels)]
     if not parts:
-        return [m.answer(iter([])) for m in members]
-    return [np.concatenate(each) for each in zip(*parts, strict=True)]
+        return Said([np.zeros((0, member.network.n_classes), dtype=np.float32) for member in members])
+    hidden = (
+        np.concatenate([part.hidden for part in parts if part.hidden is not None]) if hidden_views else None
+    )
+    if not logits:
+        return Said([], hidden)
+    return Said([np.concatenate(each) for each in zip(*(part.logits for part in parts), strict=True)], hidden)
+
+
+def _ask_batch(
+    members: Sequence[Trained], batch: Tensor, most: int, counts: Sequence[int], hidden_views: int
+) -> Said:
+    """Ask networks about one batch: `most` views are made, of which each network needs some."""
+    wanted = [frozenset(view_places(n, most) or ()) if n else frozenset() for n in counts]
+    inner = frozenset(view_places(hidden_views, most) or ()) if hidden_views else frozenset()
+    engines = [member.compute for member in members]
+    seen: list[list[Tensor]] = [[] for _ in members]
+    hidden: list[Tensor] = []
+    with torch.inference_mode():
+        for place, view in enumerate(views(batch, most)):
+            for number, engine in enumerate(engines):
+                deep = number == 0 and place in inner
+                if not (deep or place in wanted[number]):
+                    continue
+                found, read = engine(view, deep)
+                if place in wanted[number]:
+                    seen[number].append(found)
+                if read is not None:
+                    hidden.append(read)
+        totals = [sum(own) / len(own) for own in seen if own]
+        mean = torch.stack(hidden).mean(dim=0).numpy() if hidden else None
+    return Said([torch.as_tensor(total).cpu().numpy() for total in totals], mean)
+
+
+def logits_of(members: Sequence[Trained], pixels: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+    """Give the logits of several networks, each of shape (n, n_classes); arguments as of `ask`."""
+    return ask(members, pixels).logits
 
 
 def finite(scores: NDArray[Any], whose: str) -> NDArray[Any]:

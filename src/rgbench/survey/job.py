@@ -10,6 +10,7 @@ import torch
 from filelock import FileLock, Timeout
 
 from rgbench.runs.classifier import load_classifier
+from rgbench.runs.engines import TORCH
 from rgbench.survey.mosaics import reopen_mosaic
 from rgbench.survey.plan import Plan
 from rgbench.survey.shard import Work, classify_shard
@@ -32,12 +33,15 @@ class Job:
         Shares of classes in the survey; empty for those of training.
     device : str
         A torch device.
+    engine : str
+        What computes the networks, one of `rgbench.runs.engines.ENGINES`.
     """
 
     folder: Path
     views: int | None = None
     prior: tuple[tuple[str, float], ...] = ()
     device: str = "cpu"
+    engine: str = TORCH
 
 
 def compute(job: Job, shard: int, wait: bool = True) -> bool:
@@ -66,7 +70,7 @@ def compute(job: Job, shard: int, wait: bool = True) -> bool:
 def work_of(job: Job) -> Work:
     """Load what the shards of a job need; once in each process."""
     plan = Plan(job.folder)
-    classifier = load_classifier(job.folder / CLASSIFIER, job.device)
+    classifier = load_classifier(job.folder / CLASSIFIER, job.device).with_engine(job.engine)
     if job.views is not None:
         classifier = classifier.with_views(job.views)
     mosaics = [reopen_mosaic(Path(path), named, place) for path, named, place in plan.facts["mosaics"]]

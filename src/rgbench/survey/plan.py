@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from rgbench.errors import StoreError
+from rgbench.runs.engines import TORCH
 from rgbench.store.files import check_version, into_place, read_json, write_json
 from rgbench.survey.catalogue import Positions
 from rgbench.survey.mosaics import Mosaic, covering
@@ -50,6 +51,8 @@ class Asked:
         Turns and reflections that an answer is averaged over.
     prior : dict of str to float
         Shares of the classes in the survey; empty for those of training.
+    engine : str
+        What computes the networks.
     """
 
     catalogue: str
@@ -59,11 +62,15 @@ class Asked:
     classifier: str
     views: int
     prior: Mapping[str, float]
+    engine: str = TORCH
 
     @property
     def checksum(self) -> str:
         """What tells it from another."""
-        return sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
+        told = asdict(self)
+        if self.engine == TORCH:  # of which work that was begun before there were others says nothing
+            del told["engine"]
+        return sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
 
 @dataclass(frozen=True)

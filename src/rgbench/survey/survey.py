@@ -243,7 +243,7 @@ def plan_survey(
             shutil.rmtree(folder / "done", ignore_errors=True)
             classifier.save(folder / CLASSIFIER)
             plan = make_plan(folder, asked, rows.positions(), mosaics)
-    job = Job(folder.resolve(), choice.views, tuple(choice.prior.items()), choice.device)
+    job = Job(folder.resolve(), choice.views, tuple(choice.prior.items()), choice.device, classifier.engine)
     return Survey(Path(out), rows, mosaics, plan, job, classifier, aside)
 
 
@@ -275,6 +275,7 @@ def _asked(
         classifier=_checksum(classifier),
         views=choice.views or classifier.members[0].spec.recipe.views,
         prior=dict(choice.prior),
+        engine=classifier.engine,
     )
 
 

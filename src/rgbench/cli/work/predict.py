@@ -17,16 +17,20 @@ from rgbench.cli.work.stored import check_model, open_store, reading
 from rgbench.data.own.files import passed_over
 from rgbench.diagnostics.stress import views_of
 from rgbench.errors import SpecError, Stopped
+from rgbench.escapes import for_file_name
 from rgbench.images.domain import FORBIDDING, words
 from rgbench.measures.best import chosen_run
 from rgbench.measures.prior import parse_shares
 from rgbench.numbers import counted
-from rgbench.runs.classifier import Classifier, check_classifier_path, load_classifier
+from rgbench.runs.classifier import Classifier, check_classifier_path, load_classifier, names_classifier
 from rgbench.runs.classifier_card import card_lines
 from rgbench.runs.classify import OWN_TABLE, Classified, Classifying, check_table_path, write_table
 from rgbench.runs.device import choose_device
+from rgbench.runs.engines import PACKAGES, TORCH, choose_engine
 from rgbench.runs.export import ExportChoice, classifier_of_runs, make_classifier
 from rgbench.runs.find import find_runs
+from rgbench.runs.onnx_file import ENDING as ONNX
+from rgbench.runs.onnx_file import check_onnx_path, write_onnx
 from rgbench.runs.reopen import StoredRun
 from rgbench.runs.seen import AS_TOLD, OwnImages
 from rgbench.store.named import named
@@ -48,6 +52,13 @@ class Choice:
     store: Path
     device: str
     views: int | None = None
+    engine: str = TORCH
+
+    def place(self) -> tuple[str, str]:
+        """Give the device and the engine; with an engine that needs the processor, "auto" is the processor."""
+        on_processor = self.device == "auto" and self.engine in PACKAGES
+        device = "cpu" if on_processor else choose_device(self.device)
+        return device, choose_engine(self.engine, device)
 
 
 @dataclass(frozen=True)
@@ -68,6 +79,17 @@ class Export:
     out: Path
     model: str
     overwrite: bool
+
+
+@dataclass(frozen=True)
+class OnnxExport:
+    """The name of a classifier that is to be made of runs, the ONNX file, the weights and the views."""
+
+    name: str | None
+    out: Path | None
+    model: str
+    overwrite: bool
+    views: int | None
 
 
 @dataclass(frozen=True)
@@ -106,8 +128,48 @@ def show_card(choice: Choice, console: Console) -> None:
 
 def export(run_ids: Sequence[str], wanted: Export, place: StorePlace, console: Console) -> None:
     """Make a classifier of stored runs."""
-    choice = ExportChoice(wanted.name, check_model(wanted.model))
     check_classifier_path(wanted.out, wanted.overwrite)
+    classifier = _of_runs(run_ids, wanted.name, wanted.model, place)
+    classifier.save(wanted.out)
+    say(console, *card_lines(classifier.card))
+    say_written(wanted.out, console)
+
+
+def export_onnx(models: Sequence[str], wanted: OnnxExport, place: StorePlace, console: Console) -> None:
+    """Write a classifier as an ONNX file: one that is there, a stored run, or one that is made of stored runs."""
+    if wanted.out is not None:
+        check_onnx_path(wanted.out, wanted.overwrite)
+    classifier = _to_write(models, wanted, place)
+    out = wanted.out or Path(f"{for_file_name(classifier.name)}{ONNX}")
+    check_onnx_path(out, wanted.overwrite)
+    if wanted.views is not None:
+        classifier = classifier.with_views(wanted.views)
+    write_onnx(out, classifier, wanted.overwrite)
+    say_written(out, console)
+    say(console, "How other programs use it: docs/engines.md")
+
+
+def _to_write(models: Sequence[str], wanted: OnnxExport, place: StorePlace) -> Classifier:
+    """Give the classifier that is to become an ONNX file."""
+    ready = [each for each in models if names_classifier(each)]
+    place = StorePlace(place.store, "cpu" if place.device == "auto" else place.device)
+    if ready and (len(models) > 1 or wanted.name is not None):
+        raise SpecError(f"{ready[0]}: is a classifier already; with --onnx it goes alone, and without --name")
+    if ready:
+        return load_classifier(ready[0], choose_device(place.device))
+    if wanted.name is not None:
+        return _of_runs(models, wanted.name, wanted.model, place)
+    store = open_store(place.store)
+    records = [record for each in models for record in find_runs(store, each)]
+    model, device = check_model(wanted.model), choose_device(place.device)
+    if len(records) > 1:
+        raise SpecError("--name: several runs make a classifier that needs a name, as mine-1")
+    return classifier_of_runs([StoredRun(records[0], store, model, device)])
+
+
+def _of_runs(run_ids: Sequence[str], name: str, model: str, place: StorePlace) -> Classifier:
+    """Make a classifier of stored runs, whose data are loaded."""
+    choice = ExportChoice(name, check_model(model))
     store, device = open_store(place.store), choose_device(place.device)
     records = [record for run_id in run_ids for record in find_runs(store, run_id)]
     twice = [run_id for run_id, n in Counter(record.run_id for record in records).items() if n > 1]
@@ -118,11 +180,7 @@ def export(run_ids: Sequence[str], wanted: Export, place: StorePlace, console: C
         for record in records:
             dataset = runs[0].dataset if runs else None
             runs.append(StoredRun(record, store, choice.model, device, dataset))
-        views = [views_of(run) for run in runs]
-        classifier = make_classifier(runs, choice, views)
-    classifier.save(wanted.out)
-    say(console, *card_lines(classifier.card))
-    say_written(wanted.out, console)
+        return make_classifier(runs, choice, [views_of(run) for run in runs])
 
 
 def say_written(path: Path, console: Console) -> None:
@@ -132,12 +190,15 @@ def say_written(path: Path, console: Console) -> None:
 
 def chosen_classifier(choice: Choice, with_shares: bool, console: Console) -> Classifier:
     """Give the classifier that was asked for, with the views that were asked for, and say which it is."""
-    classifier = _chosen(choice, with_shares, console)
+    _, engine = choice.place()
+    classifier = _chosen(choice, with_shares, console).with_engine(engine)
+    if engine != TORCH:
+        say(console, f"Engine: {engine}; the networks are made ready for it first, which takes some seconds")
     return classifier if choice.views is None else classifier.with_views(choice.views)
 
 
 def _chosen(choice: Choice, with_shares: bool, console: Console, quiet: bool = False) -> Classifier:
-    device = choose_device(choice.device)
+    device, _ = choice.place()
     if not choice.from_store:
         classifier = load_classifier(choice.classifier, device)
         if not quiet:
