@@ -39,8 +39,12 @@ NOT_FOR = (
 )
 
 
-UNLIKE_VIEWS = 1
-"""Views in which sources are measured for `unlike`: more cost as much as the class, and say no more."""
+def unlike_views(spec: RunSpec) -> int:
+    """Give the views in which sources are measured for `unlike`: a mirrored and a turned image have the same then.
+
+    Where images lie along their long axis, it is the half turn and the mirror images of both that are left.
+    """
+    return 4 if spec.images.frame == "sky-axis" else spec.recipe.views
 
 
 @dataclass(frozen=True)
@@ -110,7 +114,7 @@ def make_classifier(
         update={
             "prior": training_shares(first),
             "domain": domain,
-            "unlike_views": UNLIKE_VIEWS,
+            "unlike_views": unlike_views(first.spec),
             "seen": positions_seen(dataset.catalogue.take(np.concatenate((train, validation)))),
             "scores": _scores(runs, choice.model, card),
             "data": f"{_title(first)} (checksum {dataset.checksum[:16]}): {len(train)} training and "
@@ -320,9 +324,8 @@ def _pooled(
 
 
 def _unlikeness(run: StoredRun, train: NDArray[np.int64], validation: NDArray[np.int64]) -> Unlikeness:
-    sides = (
-        run.trained.embeddings(run.dataset.images[rows], n_views=UNLIKE_VIEWS) for rows in (train, validation)
-    )
+    views, images = unlike_views(run.spec), run.dataset.images
+    sides = (run.trained.embeddings(images[rows], n_views=views) for rows in (train, validation))
     return fit_unlikeness(*sides)
 
 
