@@ -227,13 +227,24 @@ def simulate(
     side: Annotated[int, typer.Option("--side", help="Side of an image in pixels of 1.8 arcsec.")] = 300,
     noise: Annotated[bool, typer.Option(help="Noise, correlated as FIRST's is.")] = True,
     neighbours: Annotated[bool, typer.Option(help="Unrelated sources in the field.")] = True,
+    mosaic: Annotated[
+        int | None,
+        typer.Option(
+            "--mosaic", help="One image of so many pixels a side with all sources, and a catalogue."
+        ),
+    ] = None,
 ) -> None:
     """Simulate FIRST-like sources with known size, bend, flux density and redshift.
 
-    The folder holds FOLDER/CLASS/NAME.fits and truth.csv; rgbench quickstart -a FILE -d FOLDER trains on it.
+    The folder holds FOLDER/CLASS/NAME.fits and truth.csv; rgbench quickstart -a FILE -d FOLDER trains on it. With
+    --mosaic it holds mosaic.fits and sources.fits, for a trial of rgbench survey.
     """
     from rgbench.cli.work import data as work
-    from rgbench.simulate import FIRST, SimulationSpec
+    from rgbench.simulate import FIRST, MosaicSpec, SimulationSpec
+
+    if mosaic is not None:
+        work.simulate_mosaic(folder, MosaicSpec(n, mosaic, seed), console())
+        return
 
     names = tuple(name.strip() for name in classes.split(","))
     survey = replace(FIRST, side=side)

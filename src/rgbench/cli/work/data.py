@@ -41,7 +41,7 @@ from rgbench.escapes import csv_text, for_file_name, utf8
 from rgbench.images.cutout import CutoutSpec
 from rgbench.numbers import counted
 from rgbench.report.draw.contact import contact_sheet
-from rgbench.simulate import SimulationSpec, simulate, write_simulation
+from rgbench.simulate import MosaicSpec, SimulationSpec, simulate, write_mosaic, write_simulation
 from rgbench.store.files import check_output, write_bytes
 
 NAMED = 5
@@ -330,6 +330,15 @@ def simulate_sky(folder: Path, spec: SimulationSpec, console: Console) -> None:
     console.print(_size(dataset), highlight=False)
     console.print(_counts(dataset))
     say(console, f"truth: {table}")
+
+
+def simulate_mosaic(folder: Path, spec: MosaicSpec, console: Console) -> None:
+    """Simulate a mosaic and its catalogue, and say how they are classified."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise DataError(f"{folder}: exists and is not an empty folder; give a new one")
+    mosaic, catalogue = write_mosaic(spec, folder)
+    say(console, f"{counted(spec.n, 'source')} on {spec.side} x {spec.side} pixels: {mosaic}, {catalogue}")
+    say(console, f"rgbench survey {catalogue} --images {mosaic} --out {folder / 'classes'}")
 
 
 def _fetch(file: PublicFile, mirror: Path | None, console: Console) -> Path:
