@@ -100,7 +100,10 @@ WRONG = [
         {"protocol": "sky", "augmentation": {"kind": "none"}},
         r"\[augmentation\] beam, noise: go with kind = \"random\", found 'none'",
     ),
-    ({"images": {"frame": "ground"}}, r"\[images\]: key 'frame': .*'none' or 'sky', found 'ground'"),
+    (
+        {"images": {"frame": "ground"}},
+        r"\[images\]: key 'frame': .*'none', 'sky' or 'sky-axis', found 'ground'",
+    ),
     (
         {"data": {"name": "mirabest-f"}, "recipe": {"labels": "consensus"}},
         r'\[recipe\] labels: found "consensus", but mirabest-f has no votes of several catalogues; "published" is '

@@ -260,8 +260,14 @@ def _touches_edge(mask: NDArray[np.bool_], blank: NDArray[np.bool_]) -> bool:
     return bool(blank.any() and (binary_dilation(mask, np.ones((3, 3), dtype=bool)) & blank).any())
 
 
+_FEW = 150
+"""Pixels of a source below which all distances are found sooner than its outline."""
+
+
 def _extent(places: NDArray[np.int64]) -> float:
     """Give the largest distance between pixel centres, plus one pixel."""
+    if len(places) <= _FEW:
+        return float(pdist(places).max(initial=0.0)) + 1
     try:
         corners = places[ConvexHull(places).vertices]
     except (QhullError, ValueError):  # fewer than three pixels, or all on one line

@@ -12,6 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from rgbench.data.leakage import near_any
+from rgbench.errors import DataError
 from rgbench.images.brightness import read_brightness
 from rgbench.images.domain import Oddity, beam_after
 from rgbench.images.measure import beam_area
@@ -135,10 +136,40 @@ def _see(
     facts = _facts(mosaic, classifier)
     side = _side(facts, classifier)
     rows, columns = mosaic.face.places(ra, dec)
-    window = _Window(mosaic, rows, columns, side)
-    found = see_fields(map(window.about, rows.tolist(), columns.tolist()), facts, classifier.card)
+    first = np.column_stack([np.rint(places - (side - 1) / 2) for places in (rows, columns)]).astype(int)
+    cut = _cutouts(mosaic, first, side)
+    read = [at for at, each in enumerate(cut) if not isinstance(each, str)]
+    found: list[SeenImage | str] = [each if isinstance(each, str) else "" for each in cut]
+    images = (each for each in cut if not isinstance(each, str))
+    for at, each in zip(read, see_fields(images, facts, classifier.card), strict=True):
+        found[at] = each
     seen = [each if isinstance(each, SeenImage) else None for each in found]
     return seen, [each if isinstance(each, str) else "" for each in found]
+
+
+def _cutouts(mosaic: Mosaic, first: NDArray[np.int64], side: int) -> list[NDArray[np.float32] | str]:
+    """Cut out the pixels about sources that lie together in one reading; of those that cannot be read, say why.
+
+    Parameters
+    ----------
+    mosaic : Mosaic
+        The image.
+    first : ndarray of int, shape (n, 2)
+        Row and column of the first pixel of each; what lies beyond the edge is NaN.
+    side : int
+        Rows and columns of each.
+    """
+    (top, left), (bottom, right) = first.min(axis=0), first.max(axis=0) + side
+    if len(first) == 1 or max(bottom - top, right - left) <= 2 * TILE:
+        try:
+            pixels = mosaic.padded((int(top), int(bottom)), (int(left), int(right)))
+        except DataError as error:
+            if len(first) == 1:
+                return [str(error)]
+        else:
+            return [pixels[y : y + side, x : x + side] for y, x in (first - (top, left)).tolist()]
+    half = len(first) // 2
+    return _cutouts(mosaic, first[:half], side) + _cutouts(mosaic, first[half:], side)
 
 
 def _facts(mosaic: Mosaic, classifier: Classifier) -> PixelFacts:
@@ -152,33 +183,6 @@ def _side(facts: PixelFacts, classifier: Classifier) -> int:
     ours = domain.pixel_scale or facts.scale
     needed = side * ours / facts.scale + 2 * _BEAMS * (domain.beam or 0.0) / facts.scale + 2
     return math.ceil((needed - side % 2) / 2) * 2 + side % 2
-
-
-class _Window:
-    """The pixels about some sources of a mosaic, read at once where they lie together."""
-
-    def __init__(
-        self, mosaic: Mosaic, rows: NDArray[np.float64], columns: NDArray[np.float64], side: int
-    ) -> None:
-        self._mosaic, self._side = mosaic, side
-        self._start = (self._first(rows.min()), self._first(columns.min()))
-        end = (self._first(rows.max()) + side, self._first(columns.max()) + side)
-        near = max(end[0] - self._start[0], end[1] - self._start[1]) <= 2 * TILE
-        self._pixels = self._read((self._start[0], end[0]), (self._start[1], end[1])) if near else None
-
-    def about(self, row: float, column: float) -> NDArray[np.float32]:
-        """Give the pixels about one source, which lies in their middle to half a pixel; NaN beyond the edge."""
-        top, left, side = self._first(row), self._first(column), self._side
-        if self._pixels is None:
-            return self._read((top, top + side), (left, left + side))
-        down, across = top - self._start[0], left - self._start[1]
-        return self._pixels[down : down + side, across : across + side]
-
-    def _first(self, place: float) -> int:
-        return round(place - (self._side - 1) / 2)
-
-    def _read(self, rows: tuple[int, int], columns: tuple[int, int]) -> NDArray[np.float32]:
-        return self._mosaic.padded(rows, columns)
 
 
 def _measured(

@@ -37,6 +37,7 @@ from rgbench.store.named import named
 from rgbench.store.store import RunRecord, Store
 
 MEGABYTE = 1_000_000
+_NEEDS_NAME = "--name: several runs make a classifier that needs a name, as mine-1"
 SOME_SET_ASIDE = 3
 """Exit code of ``rgbench predict`` where the table is written, but some of the files were set aside."""
 
@@ -159,11 +160,13 @@ def _to_write(models: Sequence[str], wanted: OnnxExport, place: StorePlace) -> C
         return load_classifier(ready[0], choose_device(place.device))
     if wanted.name is not None:
         return _of_runs(models, wanted.name, wanted.model, place)
+    if len(models) > 1:
+        raise SpecError(_NEEDS_NAME)
     store = open_store(place.store)
-    records = [record for each in models for record in find_runs(store, each)]
+    records = find_runs(store, models[0])
     model, device = check_model(wanted.model), choose_device(place.device)
     if len(records) > 1:
-        raise SpecError("--name: several runs make a classifier that needs a name, as mine-1")
+        raise SpecError(_NEEDS_NAME)
     return classifier_of_runs([StoredRun(records[0], store, model, device)])
 
 
