@@ -9,7 +9,8 @@ import pytest
 from rgbench.errors import SpecError
 from rgbench.runs.classifier import load_classifier
 from rgbench.runs.engines import lacking
-from rgbench.survey.survey import SurveyChoice, classify_survey
+from rgbench.survey.outputs import classify_survey
+from rgbench.survey.survey import SurveyChoice
 
 
 @pytest.mark.slow

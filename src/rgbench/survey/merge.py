@@ -91,6 +91,12 @@ def described(classes: Sequence[str], mosaics: bool = True) -> list[Described]: 
         Described(f"{PREFIX}snr", "", "stat.snr", "highest pixel over the noise"),
         Described(f"{PREFIX}ra", "deg", "pos.eq.ra", "right ascension that was looked at, ICRS"),
         Described(f"{PREFIX}dec", "deg", "pos.eq.dec", "declination that was looked at, ICRS"),
+        Described(
+            f"{PREFIX}nearest",
+            "arcsec",
+            "pos.angDistance",
+            "distance to the nearest other row of the catalogue",
+        ),
         Described(f"{PREFIX}mosaic", "", "meta.id;meta.file", "file of the image that was looked at"),
         Described(f"{PREFIX}reason", "", "meta.note", "why there is no class; empty where there is one"),
     ]
@@ -171,7 +177,7 @@ class Merged:
 
     def tables(self, rows: int = BATCH) -> Iterator[pa.Table]:
         """Give the rows with the catalogue's columns and ours, so many at a time, in order."""
-        chosen = self.plan.chosen
+        chosen, nearest = self.plan.chosen, self.plan.nearest
         faults = {int(row): reason for row, reason in self.plan.facts["faults"].items()}
         found, start = self.found, 0
         reasons = list(self._reasons)
@@ -179,6 +185,7 @@ class Merged:
             own = own.rename_columns(_own_names(own.column_names, self.classes))
             part = slice(start, start + own.num_rows)
             ours = self._ours(found[part], chosen[part], start, faults, reasons)
+            ours.insert(-2, pa.array(nearest[part]))
             for each, values in zip(described(self.classes), ours, strict=True):
                 meta = {"unit": each.unit, "ucd": each.ucd, "description": each.description}
                 kept = {key: value for key, value in meta.items() if value}

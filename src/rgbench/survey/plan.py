@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 
 from rgbench.errors import StoreError
 from rgbench.runs.engines import TORCH
@@ -26,7 +27,7 @@ TILE = 2048
 """Side, in pixels, of the part of a mosaic whose sources are seen together."""
 SHARD = 2_000
 """Rows that a shard has at most."""
-CHOSEN = "chosen.npy"
+CHOSEN, NEAREST = "chosen.npy", "nearest.npy"
 NO_POSITION, NOT_COVERED = -2, -1
 """What stands in place of a mosaic for rows that no shard has."""
 
@@ -104,6 +105,11 @@ class Plan:
         return np.asarray(np.load(self.folder / CHOSEN, mmap_mode="r"))
 
     @property
+    def nearest(self) -> NDArray[np.float32]:
+        """Distance of each row to the nearest other one, arcsec, on disk and not in memory; NaN without a position."""
+        return np.asarray(np.load(self.folder / NEAREST, mmap_mode="r"))
+
+    @property
     def shards(self) -> int:
         """Number of shards."""
         return int(self.facts["shards"])
@@ -155,8 +161,9 @@ def make_plan(folder: Path, asked: Asked, positions: Positions, mosaics: Sequenc
         (folder / name).mkdir(parents=True, exist_ok=True)
     chosen = covering(mosaics, positions.ra, positions.dec)
     chosen[~np.isfinite(positions.ra)] = NO_POSITION
-    with into_place(folder / CHOSEN) as temporary, temporary.open("wb") as file:
-        np.save(file, chosen)
+    for name, values in ((CHOSEN, chosen), (NEAREST, nearest_other(positions.ra, positions.dec))):
+        with into_place(folder / name) as temporary, temporary.open("wb") as file:
+            np.save(file, values)
     mosaic_of: list[int] = []
     sizes: list[int] = []
     plan = Plan(folder)
@@ -177,6 +184,29 @@ def make_plan(folder: Path, asked: Asked, positions: Positions, mosaics: Sequenc
     return plan
 
 
+def nearest_other(ra: NDArray[np.float64], dec: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Give the distance of each position to the nearest other one, arcsec; NaN for those that are not known.
+
+    Examples
+    --------
+    >>> nearest_other(np.array([10.0, 10.0, np.nan]), np.array([0.0, 0.01, 0.0])).round(3).tolist()
+    [36.0, 36.0, nan]
+    """
+    found = np.full(len(ra), np.nan, dtype=np.float32)
+    known = np.flatnonzero(np.isfinite(ra) & np.isfinite(dec))
+    if len(known) < 2:
+        return found
+    lon, lat = np.radians(ra[known]), np.radians(dec[known])
+    tree = cKDTree(np.column_stack((np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat))))
+    for start in range(0, len(known), _TOGETHER):
+        part = slice(start, start + _TOGETHER)
+        chord = tree.query(tree.data[part], k=2)[0][:, 1]
+        found[known[part]] = np.degrees(2 * np.arcsin(np.minimum(chord / 2, 1))) * 3600
+    return found
+
+
+_TOGETHER = 500_000
+"""Positions whose neighbours are looked for together."""
 _SCHEMA = pa.schema([("row", pa.int64()), ("ra", pa.float64()), ("dec", pa.float64())])
 
 
