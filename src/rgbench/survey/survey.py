@@ -131,7 +131,7 @@ class Survey:
             Jobs of the queue.
         """
         missing = self.plan.missing()
-        how = Bundles(size=max(1, math.ceil(len(missing) / most)))
+        how = Bundles(size=max(1, math.ceil(len(missing) / most)), ahead=most)
         return run_queue(self.job, missing, submit, told, how)
 
     def missing(self, share: tuple[int, int] = (0, 1)) -> list[int]:
@@ -243,7 +243,7 @@ def plan_survey(
             shutil.rmtree(folder / "done", ignore_errors=True)
             classifier.save(folder / CLASSIFIER)
             plan = make_plan(folder, asked, rows.positions(), mosaics)
-    job = Job(folder.resolve(), choice.views, tuple(choice.prior.items()), choice.device)
+    job = Job(folder.resolve(), choice.views, tuple(choice.prior.items()), choice.device, asked.checksum)
     return Survey(Path(out), rows, mosaics, plan, job, classifier, aside)
 
 

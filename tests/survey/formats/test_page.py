@@ -128,7 +128,7 @@ def test_a_format_whose_package_is_missing_says_how_to_get_it():
         with pytest.raises(SpecError, match=r"needs the package no_such_package.*rgbench\[survey\].*fits"):
             check_formats(["odd"])
     finally:
-        formats.cache_clear()
+        known_formats.cache_clear()
 
 
 def test_formats_by_default_and_in_which_order(monkeypatch):
