@@ -15,6 +15,7 @@ from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
 from threading import Thread
+from types import SimpleNamespace
 
 import pyarrow.parquet as pq
 import pytest
@@ -59,7 +60,6 @@ if "resource_tracker" not in " ".join(sys.orig_argv):
 foreign = pytest.mark.filterwarnings(
     "ignore:.*subprocess .* is still running:ResourceWarning",
     "ignore:unclosed (file|socket|<socket|<ssl):ResourceWarning",
-    "ignore::pytest.PytestUnraisableExceptionWarning",
 )
 
 
@@ -243,9 +243,13 @@ def test_each_queue_gives_the_same_bytes(queue, survey, whole, poison):
 @pytest.mark.slow
 def test_a_stop_leaves_no_job_of_submitit_behind(survey, poison):
     jobs = []
-    with pytest.raises(KeyboardInterrupt), submitit(survey.plan.folder) as submit:
-        jobs += submit(survey.job, [tuple(range(6))])
+
+    def stopped(job: Job, bundles: Sequence[tuple[int, ...]]) -> None:
+        jobs.extend(submit(job, bundles))
         raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), submitit(survey.plan.folder) as submit:
+        stopped(survey.job, [tuple(range(6))])
     assert all(job.done() for job in jobs)
     assert not processes_with(str(survey.plan.folder / "slurm"))
 
@@ -270,6 +274,28 @@ def test_a_node_of_ray_that_is_killed_costs_nothing(survey, whole, poison):
         ray.shutdown()
         cluster.shutdown()
     assert written(survey) == whole
+
+
+def test_a_job_that_slurm_lists_no_more_has_ended(tmp_path, monkeypatch):
+    monkeypatch.setattr(queues, "LOOK", 0.05)
+    (tmp_path / "squeue").write_text(f"#!/bin/sh\nread all < {tmp_path}/listed && echo $all")
+    (tmp_path / "squeue").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    (tmp_path / "listed").write_text("7_1\n")
+    listed, kinds = queues._Listed(), {}
+    for number in ("7_0", "7_1"):
+        paths = SimpleNamespace(result_pickle=tmp_path / f"{number}.pkl", stderr=tmp_path / f"{number}.err")
+        kinds[number] = queues._SlurmFuture(SimpleNamespace(job_id=number, paths=paths), listed)
+    assert not any(future.done() for future in kinds.values())  # Slurm may not list yet what is new
+    until(kinds["7_0"].done)
+    assert not kinds["7_1"].done()
+    with pytest.raises(RuntimeError, match=r"job 7_0 was killed; its log: .*7_0\.err"):
+        kinds["7_0"].result()
+    (tmp_path / "listed").unlink()  # the controller does not answer: nothing is concluded from that
+    time.sleep(0.1)
+    assert not kinds["7_1"].done()
+    (tmp_path / "7_1.pkl").touch()
+    assert kinds["7_1"].done()
 
 
 def test_what_is_not_installed_or_not_there_is_said(tmp_path, monkeypatch):
@@ -364,6 +390,12 @@ def start(*arguments: object) -> subprocess.Popen[str]:
     )
 
 
+def ended(process: subprocess.Popen[str]) -> int:
+    """Wait for the end of a command; give its exit code."""
+    process.communicate(timeout=300)
+    return process.returncode
+
+
 def command(sky, table: Path, out: str = "out", *more: object) -> list[object]:
     asked = [table, "--images", sky.mosaic, "--out", sky.folder / out, "--views", 1, "--format", "parquet"]
     return [*asked, *more]
@@ -380,8 +412,7 @@ def test_a_shard_that_kills_its_process_is_lost_alone_and_tried_again(sky, table
     assert reasons.count("its part of the work was not finished") == 3
     assert reasons.count("") == 13
     (poison / "2").unlink()
-    process = start(*command(sky, table, "out", "--jobs", 2))
-    assert (process.communicate(timeout=300), process.returncode)[1] == 0
+    assert ended(start(*command(sky, table, "out", "--jobs", 2))) == 0
     assert digest(sky.folder / "out") == whole
 
 
@@ -402,7 +433,7 @@ def test_a_command_that_is_stopped_leaves_no_process_and_goes_on(sky, table, who
         assert process.returncode == 128 + number, err
         (said,) = err.splitlines()
         assert "parts of the work are done, and are kept; to go on: rgbench survey" in said
-    assert start(*asked).wait(300) == 0
+    assert ended(start(*asked)) == 0
     assert digest(sky.folder / "out") == whole
     assert not list(done.glob(".tmp-*"))
 
@@ -453,5 +484,5 @@ def test_the_job_script_computes_shares_and_the_command_writes_the_result(sky, t
         environment = {**os.environ, "SLURM_ARRAY_TASK_ID": str(number)}
         subprocess.run(["bash", str(path)], env=environment, check=True, cwd=sky.folder, capture_output=True)
         assert len(list((sky.folder / "out" / "work" / "done").glob("*.parquet"))) == 3 * number
-    assert start(*command(sky, table)).wait(300) == 0
+    assert ended(start(*command(sky, table))) == 0
     assert digest(sky.folder / "out") == whole

@@ -23,6 +23,8 @@ from rgbench.survey.plan import Plan
 
 PATIENCE = 0.5
 """Seconds between two looks at what a queue has done."""
+LOOK = 20.0
+"""Seconds between two questions to Slurm which jobs it has."""
 TRIES = 3
 """How often a shard is handed to a queue before it is lost."""
 
@@ -194,18 +196,59 @@ def on_slurm(folder: Path, choice: SlurmChoice) -> Iterator[Submit]:
         )
     except (RuntimeError, NameError, ValueError, TypeError) as error:
         raise SpecError(f"--slurm: {one_line(error)}") from error
-    handed: list[Any] = []
+    handed, listed = list[Any](), _Listed()
 
     def submit(job: Job, bundles: Sequence[Bundle]) -> Sequence[Waiting]:
         jobs = executor.map_array(compute_bundle, [job] * len(bundles), bundles)
         handed.extend(jobs)
-        return list(jobs)
+        return [_SlurmFuture(each, listed) for each in jobs] if choice.cluster == "slurm" else list(jobs)
 
     try:
         yield submit
     except BaseException:
         _cancel(handed, choice.cluster)
         raise
+
+
+class _Listed:
+    """The jobs that Slurm lists for us, looked up every so often. Its accounting, which not every cluster has, is not
+    asked."""
+
+    def __init__(self) -> None:
+        self._looked, self._there = float("-inf"), frozenset[str]()
+
+    def has(self, number: str, since: float) -> bool:
+        """Tell whether a job that was handed on at a time is waiting or at work, as far as is known."""
+        if time.monotonic() - self._looked > LOOK:
+            self._look()
+        return self._looked < since + LOOK or number in self._there
+
+    def _look(self) -> None:
+        command = ["squeue", "--me", "--noheader", "--array", "--format=%i"]
+        with suppress(OSError, subprocess.SubprocessError):  # a controller that is busy is asked again
+            found = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60)
+            self._looked, self._there = time.monotonic(), frozenset(found.stdout.split())
+
+
+class _SlurmFuture:
+    """A job of Slurm with the part of the interface of a future that is needed.
+
+    It has ended when its result lies there, or when Slurm lists it no more: it was killed, or its node died.
+    """
+
+    def __init__(self, job: Any, listed: _Listed) -> None:
+        self._job, self._listed, self._since = job, listed, time.monotonic()
+
+    def done(self) -> bool:
+        return self._has_result() or not self._listed.has(self._job.job_id, self._since)
+
+    def result(self) -> Any:
+        if not self._has_result():
+            raise RuntimeError(f"job {self._job.job_id} was killed; its log: {self._job.paths.stderr}")
+        return self._job.result()
+
+    def _has_result(self) -> bool:
+        return bool(self._job.paths.result_pickle.exists())
 
 
 def _cancel(jobs: Sequence[Any], cluster: str) -> None:

@@ -138,9 +138,9 @@ class Survey:
         """Give the shards of a share that are not finished."""
         return [shard for shard in self.plan.missing() if shard % share[1] == share[0]]
 
-    @cached_property
+    @property
     def merged(self) -> Merged:
-        """The rows of the catalogue with what the finished shards say."""
+        """The rows of the catalogue with what the shards say that are finished now."""
         return Merged(
             self.catalogue, self.plan, self.classifier.classes, [each.name for each in self.mosaics]
         )
