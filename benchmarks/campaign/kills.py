@@ -38,19 +38,17 @@ class Undisturbed:
     state: dict[str, str]
 
 
+_SMALL = ("--classifier", "small-1.safetensors")
 COMMANDS = {
     "run": (("run", "long.toml", "--store", "store"), ""),
     "report": (("report", "--store", "store"), "store"),
     "stress": (("stress", "--store", "store"), "store"),
     "survey": (
-        tuple(
-            "survey sky.csv --images mosaics --classifier small-1.safetensors --out survey --jobs 2 "
-            "--format regions --format csv".split()
-        ),
+        ("survey", "sky.csv", "--images", "mosaics", "--out", "survey", "--jobs", "2", *_SMALL),
         "",
     ),
     "predict": (
-        ("predict", "sky", "--classifier", "small-1.safetensors", "--out", "p.csv", "--overwrite"),
+        ("predict", "sky", *_SMALL, "--out", "p.csv", "--overwrite"),
         "",
     ),
 }

@@ -211,8 +211,7 @@ def on_slurm(folder: Path, choice: SlurmChoice) -> Iterator[Submit]:
 
 
 class _Listed:
-    """The jobs that Slurm lists for us, looked up every so often. Its accounting, which not every cluster has, is not
-    asked."""
+    """The jobs that Slurm lists, looked up every so often; its accounting, which some clusters lack, is not asked."""
 
     def __init__(self) -> None:
         self._looked, self._there = float("-inf"), frozenset[str]()
