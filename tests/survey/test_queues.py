@@ -216,8 +216,19 @@ def submitit(folder: Path) -> Iterator[Submit]:
 @contextmanager
 def ray() -> Iterator[Submit]:
     pytest.importorskip("ray", reason="needs Ray")
-    with on_ray(None) as submit:
+    with in_time(), on_ray(None) as submit:
         yield submit
+
+
+@contextmanager
+def in_time() -> Iterator[None]:
+    """Skip where Ray gives up starting: on a busy machine it does not wait for itself."""
+    try:
+        yield
+    except Exception as error:
+        if "timed out during startup" in str(error):
+            pytest.skip("Ray takes too long to start on this machine")
+        raise
 
 
 def test_threads_give_the_same_bytes(survey, whole):
@@ -259,7 +270,9 @@ def test_a_stop_leaves_no_job_of_submitit_behind(survey, poison):
 def test_a_node_of_ray_that_is_killed_costs_nothing(survey, whole, poison):
     ray = pytest.importorskip("ray", reason="needs Ray")
     utils = pytest.importorskip("ray.cluster_utils", reason="needs the cluster for tests of Ray")
-    cluster = utils.Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    with in_time():
+        head = {"num_cpus": 1, "include_dashboard": False}
+        cluster = utils.Cluster(initialize_head=True, head_node_args=head)
     try:
         doomed = cluster.add_node(num_cpus=1)
         with on_ray(cluster.address) as submit:

@@ -303,7 +303,8 @@ def on_ray(address: str | None) -> Iterator[Submit]:
     try:
         if mine:
             _begin_ray(ray, address)
-    except (ConnectionError, ValueError, RuntimeError) as error:
+    except Exception as error:  # where Ray takes too long to start, it raises one of no kind
+        raise_stop(error)
         raise SpecError(f"--ray {address or ''}: {one_line(error)}") from error
     task = ray.remote(compute_bundle)
 
