@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 from benchmarks.campaign.inputs import try_inputs
-from benchmarks.campaign.kills import try_kills
+from benchmarks.campaign.kills import COMMANDS, try_kills
 from benchmarks.campaign.ledger import Ledger
 from benchmarks.campaign.servers import try_servers
 from benchmarks.campaign.specimens import make_ground
@@ -50,7 +50,7 @@ def _all(options: argparse.Namespace, ground: Path, scratch: Path, ledger: Ledge
         if name == "inputs":
             try_inputs(ground, options.seed, INPUTS, until, ledger)
         elif name == "kills":
-            try_kills(ground, scratch / "kills", options.seed, KILLS, until, ledger)
+            try_kills(ground, scratch / "kills", options.seed, KILLS, until, ledger, options.command)
         elif name == "stores":
             try_stores(ground, scratch / "stores", options.seed, STORES, until, ledger)
         else:
@@ -75,6 +75,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--keep", type=Path, help="folder for inputs that failed")
     parser.add_argument("--ground", type=Path, help="folder of the sound files; made, and used again")
     parser.add_argument("--parts", nargs="+", default=list(SHARES), choices=list(SHARES))
+    parser.add_argument("--command", default="", choices=["", *COMMANDS], help="kill only this command")
     parser.add_argument(
         "--again", nargs=2, metavar=("TRIAL", "FILE"), help=f"try a file; {', '.join(TRIALS)}"
     )

@@ -20,7 +20,7 @@ READY = "ready"
 CAPABILITY_VERSION = 0x20080522
 """_LINUX_CAPABILITY_VERSION_3, of linux/capability.h."""
 LONGEST = 300.0
-HEAVY = ("runs", "predict", "report", "diagnostics")
+HEAVY = ("runs", "predict", "report", "diagnostics", "survey")
 
 
 @cache

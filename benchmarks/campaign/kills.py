@@ -6,7 +6,9 @@ import shutil
 import signal
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +24,8 @@ SIGNALS = {
     signal.SIGKILL: (0, -signal.SIGKILL),
 }
 """Signals, and the exit codes that each may lead to."""
+LONG_AFTER = 30.0
+"""Seconds after which no process that a killed command began may be there: one that loads torch ends after it."""
 
 
 @dataclass(frozen=True)
@@ -34,12 +38,17 @@ class Undisturbed:
     state: dict[str, str]
 
 
+_SMALL = ("--classifier", "small-1.safetensors")
 COMMANDS = {
     "run": (("run", "long.toml", "--store", "store"), ""),
     "report": (("report", "--store", "store"), "store"),
     "stress": (("stress", "--store", "store"), "store"),
+    "survey": (
+        ("survey", "sky.csv", "--images", "mosaics", "--out", "survey", "--jobs", "2", *_SMALL),
+        "",
+    ),
     "predict": (
-        ("predict", "sky", "--classifier", "small-1.safetensors", "--out", "p.csv", "--overwrite"),
+        ("predict", "sky", *_SMALL, "--out", "p.csv", "--overwrite"),
         "",
     ),
 }
@@ -57,14 +66,23 @@ def undisturbed(ground: Path, folder: Path, name: str) -> Undisturbed:
 
 def _left(place: Path) -> dict[str, str]:
     found = state_of(place / "store") if (place / "store").exists() else {}
-    table = place / "p.csv"
-    return found | ({"p.csv": table.read_text()} if table.exists() else {})
+    table, survey = place / "p.csv", place / "survey"
+    if table.exists():
+        found["p.csv"] = table.read_text()
+    for path in sorted(survey.rglob("*")):
+        # Locks stay; what the merging is made from is of its process.
+        if path.is_file() and path.suffix != ".lock" and path.name not in (".lock", "found.npy", "plan.json"):
+            found[str(path.relative_to(place))] = sha256(path.read_bytes()).hexdigest()
+    return found
 
 
-def try_kills(ground: Path, scratch: Path, seed: int, count: int, end: float, ledger: Ledger) -> None:
+def try_kills(
+    ground: Path, scratch: Path, seed: int, count: int, end: float, ledger: Ledger, only: str = ""
+) -> None:
     """Kill so many commands, or as many as there is time for, each with the next of three signals."""
     whole: dict[str, Undisturbed] = {}
-    for number, (name, sign) in zip(range(count), _turns(), strict=False):
+    turns = (turn for turn in _turns() if only in ("", turn[0]))
+    for number, (name, sign) in zip(range(count), turns, strict=False):
         if time.monotonic() > end:
             break
         if name not in whole:
@@ -81,7 +99,7 @@ def _turns() -> Iterator[tuple[str, signal.Signals]]:
     while True:
         for sign in SIGNALS:
             # Twice as many kills while it trains: most is at stake there.
-            yield from ((name, sign) for name in ("run", "predict", "run", "stress", "report"))
+            yield from ((name, sign) for name in ("run", "survey", "predict", "run", "stress", "report"))
 
 
 def kill_once(place: Path, whole: Undisturbed, sign: signal.Signals, after: float) -> Verdict:
@@ -93,10 +111,30 @@ def kill_once(place: Path, whole: Undisturbed, sign: signal.Signals, after: floa
         return Verdict(False, "a traceback when killed", killed.said[-1500:])
     if killed.code not in SIGNALS[sign]:
         return Verdict(False, f"exit code {killed.code} when killed", killed.said[-500:])
+    if _others_stay(place):
+        return Verdict(False, "processes stay when killed", killed.said[-500:])
     again = Job(whole.arguments, place).end()
     if again.code != 0:
         return Verdict(False, f"exit code {again.code} when given again", again.said[-1500:])
     return compared(_left(place), whole.state)
+
+
+def _others_stay(place: Path) -> bool:
+    """Tell whether processes that a command began are there long after its end: those that work in its folder."""
+    end = time.monotonic() + LONG_AFTER
+    while _work_in(place):
+        if time.monotonic() > end:
+            return True
+        time.sleep(0.1)
+    return False
+
+
+def _work_in(place: Path) -> bool:
+    for each in Path("/proc").glob("[0-9]*/cwd"):
+        with suppress(OSError):  # it has ended, or is another user's
+            if each.samefile(place):
+                return True
+    return False
 
 
 def compared(found: dict[str, str], expected: dict[str, str]) -> Verdict:

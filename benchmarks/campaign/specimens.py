@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from astropy.io import fits
 from astropy.table import Table
+from astropy.wcs import WCS
 from PIL import Image
 
 from benchmarks.campaign import mutate
@@ -42,6 +43,7 @@ epochs = {epochs}
 views = 1
 precision = "float32"
 """
+MOSAICS = 6
 KERAS = Path(__file__).parents[2] / "tests/networks/keras"
 
 
@@ -74,6 +76,27 @@ def make_ground(ground: Path) -> None:
         _command(main, "run", "study.toml", "--store", "store")
         (run,) = (Path("store") / "runs").iterdir()
         _command(main, "export", run.name, "--store", "store", "--name", "small-1")
+    _make_mosaics(ground)
+
+
+def _make_mosaics(ground: Path) -> None:
+    """Paste simulated images into mosaics, each a shard of a survey of its own; the middle of each is in a table."""
+    images = sorted((ground / "sky").glob("*/*.fits"))
+    (ground / "mosaics").mkdir()
+    places = []
+    for number in range(MOSAICS):
+        chosen = images[number::MOSAICS][:4]
+        header = fits.getheader(chosen[0])
+        pixels = [fits.getdata(path) for path in chosen]
+        side = pixels[0].shape[0]
+        header["CRVAL1"], header["CRVAL2"] = 150.0 + number, 20.0
+        header["CRPIX1"] = header["CRPIX2"] = side + 0.5
+        fits.writeto(ground / f"mosaics/m{number}.fits", np.block([pixels[:2], pixels[2:]]), header)
+        middles = [(k + 0.5) * side - 0.5 for k in range(2)]
+        at = WCS(header, naxis=2).pixel_to_world_values(middles * 2, np.repeat(middles, 2))
+        places += list(zip(*at, strict=True))
+    lines = ["name,ra,dec", *(f"s{number},{ra:.6f},{dec:.6f}" for number, (ra, dec) in enumerate(places))]
+    (ground / "sky.csv").write_text("\n".join(lines) + "\n")
 
 
 def _command(main: object, *arguments: str) -> None:

@@ -61,6 +61,8 @@ def place_for(ground: Path, folder: Path, store: str = "") -> Path:
     (folder / "sky").symlink_to(ground / "sky")
     for name in ("study.toml", "long.toml", "small-1.safetensors"):
         shutil.copy(ground / name, folder)
+    for name in ("sky.csv", "mosaics"):
+        (folder / name).symlink_to(ground / name)
     if store:
         shutil.copytree(ground / store, folder / "store")
     return folder

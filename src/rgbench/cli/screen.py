@@ -14,13 +14,13 @@ LOG_WIDTH = 140
 """Characters of a line where the output is no terminal."""
 
 
-def console() -> Console:
-    """Give a console on standard output: as wide as the terminal, or wide enough for a log."""
+def console(stderr: bool = False) -> Console:
+    """Give a console on standard output or error: as wide as the terminal, or wide enough for a log."""
     # Help, which prints without it, need not wait for rich.
     from rgbench.cli.plain import PlainConsole
 
-    found = PlainConsole()
-    return found if found.is_terminal else PlainConsole(width=LOG_WIDTH)
+    found = PlainConsole(stderr=stderr)
+    return found if found.is_terminal else PlainConsole(width=LOG_WIDTH, stderr=stderr)
 
 
 def starting() -> AbstractContextManager[object]:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
+from threading import Lock
 
 import torch
 from filelock import FileLock, Timeout
 
+from rgbench.errors import StoreError
 from rgbench.runs.classifier import load_classifier
 from rgbench.runs.engines import TORCH
 from rgbench.survey.mosaics import reopen_mosaic
@@ -35,6 +39,8 @@ class Job:
         A torch device.
     engine : str
         What computes the networks, one of `rgbench.runs.engines.ENGINES`.
+    asked : str
+        Checksum of what the plan is of: the folder may hold other work later.
     """
 
     folder: Path
@@ -42,6 +48,7 @@ class Job:
     prior: tuple[tuple[str, float], ...] = ()
     device: str = "cpu"
     engine: str = TORCH
+    asked: str = ""
 
 
 def compute(job: Job, shard: int, wait: bool = True) -> bool:
@@ -51,25 +58,51 @@ def compute(job: Job, shard: int, wait: bool = True) -> bool:
     where it does not hold, two processes write the same bytes, one after the other.
 
     One thread computes: sums are then the same whatever the machine, and processes beside each other are faster.
+
+    Raises
+    ------
+    StoreError
+        If the folder holds other work by now, as where it was given ``--overwrite`` while a queue had jobs left.
     """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
     claim = Plan(job.folder).claim(shard)
     try:
-        with FileLock(claim, timeout=-1 if wait else 0):
+        with _one_thread(), FileLock(claim, timeout=-1 if wait else 0):
             classify_shard(work_of(job), shard)
             claim.unlink(missing_ok=True)
     except Timeout:
         return False
-    finally:
-        torch.set_num_threads(threads)
     return True
 
 
-@cache
+class _Inside:
+    """How many threads of Python compute, and how many threads torch had before the first began."""
+
+    lock, number, before = Lock(), 0, 1
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Make torch compute in one thread until the last that computes in this process has ended."""
+    with _Inside.lock:
+        if not _Inside.number:
+            _Inside.before = torch.get_num_threads()
+        _Inside.number += 1
+        torch.set_num_threads(1)  # by each: OpenMP keeps the number for each thread
+    try:
+        yield
+    finally:
+        with _Inside.lock:
+            _Inside.number -= 1
+            if not _Inside.number:
+                torch.set_num_threads(_Inside.before)
+
+
+@lru_cache(maxsize=2)
 def work_of(job: Job) -> Work:
     """Load what the shards of a job need; once in each process."""
     plan = Plan(job.folder)
+    if plan.facts["asked"] != job.asked:
+        raise StoreError(f"{job.folder}: holds the work of another survey by now")
     classifier = load_classifier(job.folder / CLASSIFIER, job.device).with_engine(job.engine)
     if job.views is not None:
         classifier = classifier.with_views(job.views)

@@ -12,7 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from rgbench.data.leakage import near_any
-from rgbench.errors import DataError
+from rgbench.errors import DataError, StoreError
 from rgbench.images.brightness import read_brightness
 from rgbench.images.domain import Oddity, beam_after
 from rgbench.images.measure import beam_area
@@ -77,10 +77,18 @@ def schema(classes: Sequence[str]) -> pa.Schema:
 
 
 def classify_shard(work: Work, shard: int) -> None:
-    """Classify the rows of a shard, and write them into place; one that is done is left alone."""
+    """Classify the rows of a shard, and write them into place; one that is done is left alone.
+
+    Raises
+    ------
+    StoreError
+        If the plan was replaced meanwhile: what was found is not of the work that the folder holds now.
+    """
     done = work.plan.done_file(shard)
     if not done.exists():
         parts = [_chunk(work, shard, part) for part in _chunks(work.plan.rows_of(shard))]
+        if Plan(work.plan.folder).facts != work.plan.facts:
+            raise StoreError(f"{work.plan.folder}: holds the work of another survey by now")
         write_parquet(done, pa.concat_tables(parts))
 
 

@@ -131,16 +131,16 @@ class Survey:
             Jobs of the queue.
         """
         missing = self.plan.missing()
-        how = Bundles(size=max(1, math.ceil(len(missing) / most)))
+        how = Bundles(size=max(1, math.ceil(len(missing) / most)), ahead=most)
         return run_queue(self.job, missing, submit, told, how)
 
     def missing(self, share: tuple[int, int] = (0, 1)) -> list[int]:
         """Give the shards of a share that are not finished."""
         return [shard for shard in self.plan.missing() if shard % share[1] == share[0]]
 
-    @cached_property
+    @property
     def merged(self) -> Merged:
-        """The rows of the catalogue with what the finished shards say."""
+        """The rows of the catalogue with what the shards say that are finished now."""
         return Merged(
             self.catalogue, self.plan, self.classifier.classes, [each.name for each in self.mosaics]
         )
@@ -243,7 +243,8 @@ def plan_survey(
             shutil.rmtree(folder / "done", ignore_errors=True)
             classifier.save(folder / CLASSIFIER)
             plan = make_plan(folder, asked, rows.positions(), mosaics)
-    job = Job(folder.resolve(), choice.views, tuple(choice.prior.items()), choice.device, classifier.engine)
+    how = (choice.views, tuple(choice.prior.items()), choice.device, classifier.engine)
+    job = Job(folder.resolve(), *how, asked.checksum)
     return Survey(Path(out), rows, mosaics, plan, job, classifier, aside)
 
 

@@ -49,7 +49,7 @@ class Asked:
 
 def survey(asked: Asked, who: Choice) -> None:
     """Plan a survey, compute what is missing of it, and write the classes."""
-    console = new_console()
+    console = new_console(stderr=asked.job_script is not None)  # which alone goes where the output goes
     share = parse_share(asked.share)
     formats = None if asked.formats is None else check_formats(asked.formats)
     prior = {} if asked.prior is None else parse_shares(asked.prior)
@@ -60,7 +60,7 @@ def survey(asked: Asked, who: Choice) -> None:
     work = plan_survey(asked.catalogue, asked.images, asked.out, classifier, choice)
     _say_plan(work, console)
     if asked.job_script is not None:
-        say(console, job_script(_without_job_script(sys.argv[1:]), asked.job_script).rstrip())
+        say(new_console(), *job_script(_without_job_script(sys.argv[1:]), asked.job_script).splitlines())
         return
     if asked.dry_run:
         _say_estimate(work, asked, console)
@@ -70,10 +70,11 @@ def survey(asked: Asked, who: Choice) -> None:
         warn(console, lost_words(len(lost), sum(work.plan.size_of(shard) for shard in lost)))
     missing = work.plan.missing()
     if asked.share is not None and missing:
-        say(
-            console,
-            f"share {asked.share} is done; {counted(len(missing), 'part')} of the work are missing elsewhere",
-        )
+        elsewhere = counted(len(missing) - len(lost), "part")
+        word = "ended" if lost else "done"
+        say(console, f"share {asked.share} is {word}; {elsewhere} of the work are missing elsewhere")
+        if lost:
+            sys.exit(SOME_SET_ASIDE)
         return
     with bar_of("writing"):
         outputs = write_outputs(work, formats)
@@ -151,7 +152,9 @@ def _queue(work: Survey, asked: Asked) -> Iterator[Submit | None]:
             yield submit
     elif asked.slurm is not None:
         options = pairs("--slurm-option", asked.slurm)
-        yield on_slurm(work.plan.folder, SlurmChoice(options, options.pop("cluster", "slurm")))
+        cluster = options.pop("cluster", "slurm")
+        with on_slurm(work.plan.folder, SlurmChoice(options, cluster)) as submit:
+            yield submit
     else:
         yield None
 
