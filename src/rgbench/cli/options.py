@@ -72,8 +72,7 @@ ViewsOption = Annotated[
     typer.Option(
         "--views",
         help="Turned and mirrored views of each image that are averaged: 1, 2, 4, 8, 16, 24 or 48; by default "
-        "8 for first-1. One is several times as fast; one image in twenty then gets another class. With 48 "
-        "the class hardly depends on how a source is turned.",
+        "8 for first-1. One is several times as fast; one image in fifteen then gets another class.",
     ),
 ]
 EngineOption = Annotated[
