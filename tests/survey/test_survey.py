@@ -14,12 +14,13 @@ from astropy.io import fits
 from astropy.table import Table
 from astropy.wcs import WCS
 
-from rgbench.errors import SpecError, StoreError
+from rgbench.errors import DataError, SpecError, StoreError
 from rgbench.runs.classifier import load_classifier
 from rgbench.runs.classify import classify_files
 from rgbench.survey import plan as plans
 from rgbench.survey.estimate import estimate
 from rgbench.survey.merge import described
+from rgbench.survey.mosaics import Mosaic
 from rgbench.survey.outputs import classify_survey
 from rgbench.survey.survey import SurveyChoice, plan_survey
 
@@ -212,3 +213,22 @@ def test_the_estimate_is_of_what_is_missing(sky, classifier):
     assert found.seconds == pytest.approx(16 / found.rate / 2)
     survey.run(1)
     assert estimate(survey).seconds == 0
+
+
+def test_pixels_that_cannot_be_read_cost_the_sources_there_alone(sky, classifier, monkeypatch):
+    read = Mosaic.pixels
+
+    def damaged(mosaic: Mosaic, rows: slice, columns: slice) -> np.ndarray:
+        if rows.start < 300 and columns.start < 300 and rows.stop > 150 and columns.stop > 150:
+            raise DataError(f"{mosaic.name}: cannot be read: a tile is damaged")
+        return read(mosaic, rows, columns)
+
+    monkeypatch.setattr(Mosaic, "pixels", damaged)
+    survey = classify_survey(
+        sky.table("cat.fits"), [sky.mosaic], sky.folder / "out", classifier, QUICK, jobs=1, formats=["csv"]
+    )
+    reasons = rows_of(sky.folder / "out")["rg_reason"].to_pylist()
+    lost = [each for each in reasons if each]
+    assert 0 < len(lost) < len(reasons)
+    assert all(each.endswith("cannot be read: a tile is damaged") for each in lost)
+    assert survey.counts().failed == len(lost)
