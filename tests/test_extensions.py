@@ -155,7 +155,7 @@ def test_a_study_uses_them(place):
 @pytest.mark.slow
 def test_a_prediction_goes_to_the_toy_s_table(place):
     lines = (place[0] / "p.toy").read_text().splitlines()
-    assert lines[0] == "source path class p_one p_two set unlike flags ra dec remark classifier"
+    assert lines[0] == "source path class p_one p_two spread set unlike flags ra dec remark classifier"
     assert lines[1].startswith("a ")
 
 
