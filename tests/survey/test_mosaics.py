@@ -117,3 +117,25 @@ def test_nothing_there(tmp_path):
     (tmp_path / "a.fits").write_bytes(b"nothing")
     with pytest.raises(DataError, match="none of 1 images can be used; the first, "):
         found(tmp_path, scratch=tmp_path)
+
+
+def test_scale_and_beam_far_from_the_reference_pixel_are_those_of_the_place(tmp_path):
+    """In plate carrée, pixels at a declination of 60 degrees are half as long along RA."""
+    wcs = WCS(naxis=2)
+    wcs.wcs.ctype = ["RA---CAR", "DEC--CAR"]
+    wcs.wcs.crval, wcs.wcs.cdelt, wcs.wcs.crpix = [180, 0], [-0.05, 0.05], [100.5, 0.5]
+    fits.writeto(tmp_path / "m.fits", np.zeros((1400, 200), np.float32), wcs.to_header())
+    (mosaic,), _ = found(tmp_path / "m.fits", scratch=tmp_path)
+    row = 60 / 0.05
+    face = mosaic.face_at(row, 99.5, 101)
+    np.testing.assert_allclose(face.centre, (180, 60), atol=0.03)  # half a pixel
+    np.testing.assert_allclose(face.pixel_sides, (90, 180), rtol=1e-3)
+
+
+def test_a_packed_file_that_unpacks_to_too_much_is_set_aside(tmp_path, sky, monkeypatch):
+    (tmp_path / "bomb.fits.gz").write_bytes(gzip.compress(bytes(60_000_000)))
+    monkeypatch.setenv("RGBENCH_MAX_PIXELS", "1000000")
+    mosaics, aside = found(tmp_path, scratch=tmp_path / "w")
+    assert [mosaic.path.name for mosaic in mosaics] == ["mosaic.fits"]
+    assert "unpacks to more than 58000000 bytes" in aside[0].reason
+    assert not list((tmp_path / "w").glob("*"))

@@ -232,3 +232,13 @@ def test_pixels_that_cannot_be_read_cost_the_sources_there_alone(sky, classifier
     assert 0 < len(lost) < len(reasons)
     assert all(each.endswith("cannot be read: a tile is damaged") for each in lost)
     assert survey.counts().failed == len(lost)
+
+
+def test_a_mosaic_whose_pixels_are_not_square_is_set_aside(sky, classifier):
+    header = sky.header.copy()
+    header["CDELT1"] *= 2
+    fits.writeto(sky.folder / "long.fits", sky.pixels, header)
+    images = [sky.mosaic, sky.folder / "long.fits"]
+    survey = plan_survey(sky.table("cat.fits"), images, sky.folder / "out", classifier, QUICK)
+    assert [mosaic.path.name for mosaic in survey.mosaics] == ["mosaic.fits"]
+    assert "square ones are needed" in survey.aside[0].reason

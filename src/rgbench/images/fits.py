@@ -211,6 +211,13 @@ class FitsImage:
             columns = rows = np.full(np.shape(ra), np.nan)
         return np.asarray(rows), np.asarray(columns)
 
+    def header_from(self, row: int, column: int) -> Any:
+        """Give the header of a part that begins at a pixel of this, counted from 0; it may lie beyond the edge."""
+        header = self.header.copy()
+        for axis, first in zip(self.axes, (row, column), strict=True):
+            header[f"CRPIX{axis}"] = number(self.header, f"CRPIX{axis}", 0.0) - first
+        return header
+
     @property
     def unit(self) -> str:
         """BUNIT as written, empty if absent."""

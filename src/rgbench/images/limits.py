@@ -153,14 +153,24 @@ def unpacking(path: Path) -> Iterator[IO[bytes]]:
         yield content
 
 
+def most_bytes() -> int:
+    """Give the most that a packed file may unpack to: what pixels of the largest kind take, and room for headers."""
+    return _BYTES * most_pixels() + _HEAD
+
+
+def too_large(most: int) -> str:
+    """Say that a file unpacks to more than is read."""
+    return (
+        f"it unpacks to more than {most} bytes, the most that an image may have; the environment variable {VARIABLE} "
+        "sets another limit of its pixels"
+    )
+
+
 def _limited(file: IO[bytes]) -> io.BytesIO:
-    most, found = _BYTES * most_pixels() + _HEAD, io.BytesIO()
+    most, found = most_bytes(), io.BytesIO()
     while part := file.read(_PART):
         found.write(part)
         if found.tell() > most:
-            raise OSError(
-                f"it unpacks to more than {most} bytes, the most that an image may have; the environment variable "
-                f"{VARIABLE} sets another limit of its pixels"
-            )
+            raise OSError(too_large(most))
     found.seek(0)
     return found

@@ -14,9 +14,8 @@ from rgbench.data.own.files import ImageFile, SetAside, examine, scale_of, unkno
 from rgbench.data.own.folder import is_on, no_position, place_of
 from rgbench.errors import DataError
 from rgbench.images.brightness import per_pixel
-from rgbench.images.cards import number
 from rgbench.images.domain import FORBIDDING, SCALE_TOLERANCE, Domain, Looked, Oddity, beam_after, bring, look
-from rgbench.images.fits import Beam, FitsImage
+from rgbench.images.fits import NO_BEAM, Beam, FitsImage
 from rgbench.images.limits import check_scale
 from rgbench.images.noise import ImageError
 from rgbench.images.preprocess import central_crop, find_preset, usable
@@ -137,7 +136,7 @@ def see_image(
     remark = "; ".join(part for part in (*image.remarks, trust) if part)
     image, reason = about_position(image, position)
     scale = scale_of(image, own.pixel_scale)  # of the pixels that are in the middle now
-    if reason := reason or _unlikely_pixels(image, scale, domain):
+    if reason := reason or unlikely_pixels(image, scale, domain):
         aside.append(SetAside(file.place, reason))
         return None
     try:
@@ -169,6 +168,10 @@ class PixelFacts:
     on_pixels: Beam
     quantity: str = "per beam"
     odd: Oddity = NOTHING_ODD
+
+
+UNKNOWN_PIXELS = PixelFacts(math.nan, NO_BEAM, NO_BEAM)
+"""Of pixels of which nothing is known."""
 
 
 def pixel_facts(image: FitsImage, scale: float, domain: Domain) -> PixelFacts:
@@ -300,10 +303,7 @@ def about_position(image: FitsImage, position: tuple[float, float]) -> tuple[Fit
     new_rows, old_rows = _overlap(down, rows)
     new_columns, old_columns = _overlap(across, columns)
     pixels[new_rows, new_columns] = image.pixels[old_rows, old_columns]
-    header = image.header.copy()
-    for axis, shift in zip(image.axes, (down, across), strict=True):
-        header[f"CRPIX{axis}"] = number(header, f"CRPIX{axis}", 0.0) - shift
-    return replace(image, pixels=pixels, header=header), ""
+    return replace(image, pixels=pixels, header=image.header_from(down, across)), ""
 
 
 def _overlap(shift: int, side: int) -> tuple[slice, slice]:
@@ -334,11 +334,11 @@ def _not_told(image: FitsImage, domain: Domain) -> Oddity:
     return odd | Oddity.NO_BEAM if image.beam_fault and domain.beam is not None else odd
 
 
-def _unlikely_pixels(image: FitsImage, scale: float, domain: Domain) -> str:
+def unlikely_pixels(image: FitsImage, scale: float, domain: Domain) -> str:
     """Say why pixels of such a shape or size cannot be brought to those of training; "" if they can."""
     if domain.pixel_scale is not None and not np.isfinite(scale):
         return unknown_scale(image.scale_fault)
-    if reason := not_square(image):
+    if reason := _not_square(image):
         return reason
     if domain.pixel_scale is not None and abs(math.log(scale / domain.pixel_scale)) > math.log(FURTHEST):
         told = (
@@ -353,7 +353,7 @@ def _unlikely_pixels(image: FitsImage, scale: float, domain: Domain) -> str:
     return ""
 
 
-def not_square(image: FitsImage) -> str:
+def _not_square(image: FitsImage) -> str:
     """Say how the pixels of an image differ from square ones in its middle, "" if they do not."""
     most = math.exp(SCALE_TOLERANCE)
     (one, other), (longest, shortest) = image.pixel_sides, image.pixel_span

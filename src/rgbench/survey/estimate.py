@@ -6,9 +6,8 @@ import time
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
-from rgbench.survey.job import work_of
+from rgbench.survey.job import one_thread, work_of
 from rgbench.survey.shard import try_rows
 from rgbench.survey.survey import Survey, usable_cores
 
@@ -49,7 +48,7 @@ class Estimate:
 
 
 def estimate(survey: Survey, jobs: int | None = None) -> Estimate:
-    """Try the first sources, and tell what all will take; nothing is written."""
+    """Try the first sources, and tell what all will take; no class is kept."""
     missing = survey.plan.missing()
     rows = sum(survey.plan.size_of(shard) for shard in missing)
     used = {survey.plan.mosaic_of(shard) for shard in missing}
@@ -60,12 +59,10 @@ def estimate(survey: Survey, jobs: int | None = None) -> Estimate:
 
 
 def _rate(survey: Survey, shard: int) -> float:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    work = work_of(survey.job)
     rows = min(TRIAL, survey.plan.size_of(shard))
-    try_rows(work, shard, min(8, rows))  # what is slow the first time
-    began = time.perf_counter()
-    try_rows(work, shard, rows)
-    torch.set_num_threads(threads)
-    return rows / (time.perf_counter() - began)
+    with one_thread():
+        work = work_of(survey.job)
+        try_rows(work, shard, min(8, rows))  # what is slow the first time
+        began = time.perf_counter()
+        try_rows(work, shard, rows)
+        return rows / (time.perf_counter() - began)

@@ -66,7 +66,7 @@ def compute(job: Job, shard: int, wait: bool = True) -> bool:
     """
     claim = Plan(job.folder).claim(shard)
     try:
-        with _one_thread(), FileLock(claim, timeout=-1 if wait else 0):
+        with one_thread(), FileLock(claim, timeout=-1 if wait else 0):
             classify_shard(work_of(job), shard)
             claim.unlink(missing_ok=True)
     except Timeout:
@@ -81,7 +81,7 @@ class _Inside:
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
     """Make torch compute in one thread until the last that computes in this process has ended."""
     with _Inside.lock:
         if not _Inside.number:

@@ -42,7 +42,7 @@ class Described:
     description: str
 
 
-def described(classes: Sequence[str], mosaics: bool = True) -> list[Described]:  # noqa: ARG001
+def described(classes: Sequence[str]) -> list[Described]:
     """Describe the columns that are added to those of the catalogue, in order."""
     chances = [
         Described(

@@ -5,8 +5,8 @@ from __future__ import annotations
 import lzma
 import math
 import zlib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from rgbench.data.own.files import SetAside
 from rgbench.errors import DataError, check_regular, one_line, raise_stop
 from rgbench.images.fits import ENDINGS, FitsImage, image_axes, quiet
-from rgbench.images.limits import as_float32, unpacking
+from rgbench.images.limits import as_float32, most_bytes, too_large, unpacking
 from rgbench.images.units import image_shape, units_of
 from rgbench.store.files import into_place
 
@@ -56,6 +56,12 @@ class Mosaic:
         """Rows and columns."""
         rows, columns = self.face.pixels.shape
         return rows, columns
+
+    def face_at(self, row: float, column: float, side: int) -> FitsImage:
+        """Give the face of the square about a place: pixels are longer far from the reference pixel, and turned."""
+        first = (round(place - (side - 1) / 2) for place in (row, column))
+        unknown = np.broadcast_to(np.float32(np.nan), (side, side))
+        return replace(self.face, pixels=unknown, header=self.face.header_from(*first))
 
     @property
     def _by_section(self) -> bool:
@@ -114,7 +120,12 @@ class Mosaic:
         return self.padded((top, top + side), (left, left + side))
 
 
-def find_mosaics(paths: Sequence[Path | str], scratch: Path, aside: list[SetAside]) -> list[Mosaic]:
+def find_mosaics(
+    paths: Sequence[Path | str],
+    scratch: Path,
+    aside: list[SetAside],
+    unlikely: Callable[[FitsImage], str] = lambda face: "",
+) -> list[Mosaic]:
     """Find the images of files and folders that tell where they lie; what cannot be used goes to `aside`.
 
     Parameters
@@ -125,6 +136,8 @@ def find_mosaics(paths: Sequence[Path | str], scratch: Path, aside: list[SetAsid
         Folder into which packed files (.gz) are unpacked, so that parts of them can be read.
     aside : list of SetAside
         Is appended to, with the reason.
+    unlikely : callable
+        Says why an image cannot be looked at, by its face; "" if it can.
 
     Raises
     ------
@@ -147,7 +160,7 @@ def find_mosaics(paths: Sequence[Path | str], scratch: Path, aside: list[SetAsid
     found: list[Mosaic] = []
     for file in dict.fromkeys(files):
         try:
-            found += _usable(_plain(file, scratch), file, aside)
+            found += _usable(_plain(file, scratch), file, aside, unlikely)
         except (DataError, OSError) as error:
             aside.append(SetAside(str(file), one_line(error).removeprefix(f"{file}: ")))
     if not found:
@@ -176,18 +189,25 @@ def _unpacked(file: Path) -> Iterator[bytes]:
     """Give the content of a packed file; `DataError` if it is damaged, or not packed."""
     try:
         with unpacking(file) as packed:
+            size, most = 0, most_bytes()
             while part := packed.read(_PART):
+                size += len(part)
+                if size > most:
+                    raise DataError(f"{file}: {too_large(most)}")
                 yield part
     except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
         raise DataError(f"{file}: cannot be unpacked: {one_line(error)}") from error
 
 
-def _usable(file: Path, named: Path, aside: list[SetAside]) -> list[Mosaic]:
+def _usable(
+    file: Path, named: Path, aside: list[SetAside], unlikely: Callable[[FitsImage], str]
+) -> list[Mosaic]:
     found: list[Mosaic] = []
     for mosaic in open_mosaics(file, named):
         fault = mosaic.face.scale_fault or mosaic.face.position_fault
-        if fault:
-            aside.append(SetAside(mosaic.name, f"the header tells no position: {fault}"))
+        reason = f"the header tells no position: {fault}" if fault else unlikely(mosaic.face)
+        if reason:
+            aside.append(SetAside(mosaic.name, reason))
         else:
             found.append(mosaic)
     return found

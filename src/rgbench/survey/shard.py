@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from rgbench.data.leakage import near_any
 from rgbench.errors import DataError, StoreError
 from rgbench.images.brightness import read_brightness
-from rgbench.images.domain import Oddity, beam_after
+from rgbench.images.domain import Domain, Oddity, beam_after
 from rgbench.images.measure import beam_area
 from rgbench.measures.prior import complete_shares
 from rgbench.runs.classifier import Classifier
 from rgbench.runs.classify import answer
-from rgbench.runs.seen import PixelFacts, SeenImage, pixel_facts, see_fields
+from rgbench.runs.seen import UNKNOWN_PIXELS, PixelFacts, SeenImage, pixel_facts, see_fields
 from rgbench.store.files import write_parquet
 from rgbench.survey.mosaics import Mosaic
 from rgbench.survey.plan import TILE, Plan
@@ -105,20 +105,24 @@ def _chunks(rows: pa.Table) -> Iterator[pa.Table]:
 def _chunk(work: Work, shard: int, rows: pa.Table) -> pa.Table:
     mosaic, classifier = work.mosaics[work.plan.mosaic_of(shard)], work.classifier
     ra, dec = (rows[name].to_numpy() for name in ("ra", "dec"))
-    seen, reasons = _see(mosaic, ra, dec, classifier)
-    there = [each for each in seen if each is not None]
+    seen, facts = _see(mosaic, ra, dec, classifier)
+    there = [each for each in seen if isinstance(each, SeenImage)]
     said = answer(there, classifier, work.shares)
-    n, at = len(seen), np.array([each is not None for each in seen], dtype=bool)
+    n, at = len(seen), np.array([isinstance(each, SeenImage) for each in seen], dtype=bool)
     probabilities = _spread(said.probabilities, at, np.nan)
     sets = np.zeros(n, dtype=np.uint32)
     if said.sets is not None:
         sets[at] = said.sets @ (1 << np.arange(said.sets.shape[1], dtype=np.uint32))
     old = near_any(ra, dec, np.array(classifier.card.seen, dtype=np.float64).reshape(-1, 2))
     flags = [
-        0 if one is None else int(one.oddities | (Oddity.IN_TRAINING if known else Oddity(0)))
+        0 if isinstance(one, str) else int(one.oddities | (Oddity.IN_TRAINING if known else Oddity(0)))
         for one, known in zip(seen, old, strict=True)
     ]
-    measured = np.array([_measured(one, mosaic, classifier) for one in seen], dtype=np.float32).reshape(-1, 4)
+    unit, domain = mosaic.face.unit.strip(), classifier.card.domain
+    pairs = zip(seen, facts, strict=True)
+    measured = np.array([_measured(one, own, unit, domain) for one, own in pairs], dtype=np.float32).reshape(
+        -1, 4
+    )
     columns = [
         rows["row"],
         *probabilities.astype(np.float32).T,
@@ -126,7 +130,7 @@ def _chunk(work: Work, shard: int, rows: pa.Table) -> pa.Table:
         _spread(said.unlike, at, np.nan).astype(np.float32),
         np.array(flags, dtype=np.int32),
         *measured.T,
-        pa.array(reasons, pa.string()),
+        pa.array([each if isinstance(each, str) else "" for each in seen], pa.string()),
     ]
     return pa.table(columns, schema=schema(classifier.classes))
 
@@ -139,20 +143,35 @@ def _spread(values: NDArray[np.float64], at: NDArray[np.bool_], other: float) ->
 
 def _see(
     mosaic: Mosaic, ra: NDArray[np.float64], dec: NDArray[np.float64], classifier: Classifier
-) -> tuple[list[SeenImage | None], list[str]]:
-    """See each source in the middle of its own field; what cannot be seen is None, with the reason."""
-    facts = _facts(mosaic, classifier)
-    side = _side(facts, classifier)
+) -> tuple[list[SeenImage | str], list[PixelFacts]]:
+    """See each source in the middle of its own field, or say why it cannot be seen; and what is known of its pixels."""
     rows, columns = mosaic.face.places(ra, dec)
+    found: list[SeenImage | str] = [""] * len(ra)
+    known: list[PixelFacts] = [UNKNOWN_PIXELS] * len(ra)
+    tiles = np.column_stack((rows // TILE, columns // TILE))
+    for down, across in np.unique(tiles, axis=0).tolist():
+        own = np.flatnonzero((tiles == (down, across)).all(axis=1))
+        # Scale and beam are those of the tile: far from the reference pixel they are others.
+        face = mosaic.face_at((down + 0.5) * TILE, (across + 0.5) * TILE, TILE)
+        facts = pixel_facts(face, face.pixel_scale, classifier.card.domain)
+        for at, each in zip(own, _see_tile(mosaic, rows[own], columns[own], facts, classifier), strict=True):
+            found[at], known[at] = each, facts
+    return found, known
+
+
+def _see_tile(
+    mosaic: Mosaic,
+    rows: NDArray[np.float64],
+    columns: NDArray[np.float64],
+    facts: PixelFacts,
+    classifier: Classifier,
+) -> list[SeenImage | str]:
+    """See sources of one tile; the reason alone of those that cannot be seen."""
+    side = _side(facts, classifier)
     first = np.column_stack([np.rint(places - (side - 1) / 2) for places in (rows, columns)]).astype(int)
     cut = _cutouts(mosaic, first, side)
-    read = [at for at, each in enumerate(cut) if not isinstance(each, str)]
-    found: list[SeenImage | str] = [each if isinstance(each, str) else "" for each in cut]
-    images = (each for each in cut if not isinstance(each, str))
-    for at, each in zip(read, see_fields(images, facts, classifier.card), strict=True):
-        found[at] = each
-    seen = [each if isinstance(each, SeenImage) else None for each in found]
-    return seen, [each if isinstance(each, str) else "" for each in found]
+    seen = iter(see_fields((each for each in cut if not isinstance(each, str)), facts, classifier.card))
+    return [each if isinstance(each, str) else next(seen) for each in cut]
 
 
 def _cutouts(mosaic: Mosaic, first: NDArray[np.int64], side: int) -> list[NDArray[np.float32] | str]:
@@ -180,10 +199,6 @@ def _cutouts(mosaic: Mosaic, first: NDArray[np.int64], side: int) -> list[NDArra
     return _cutouts(mosaic, first[:half], side) + _cutouts(mosaic, first[half:], side)
 
 
-def _facts(mosaic: Mosaic, classifier: Classifier) -> PixelFacts:
-    return pixel_facts(mosaic.face, mosaic.face.pixel_scale, classifier.card.domain)
-
-
 def _side(facts: PixelFacts, classifier: Classifier) -> int:
     """Give the side, in pixels of the mosaic, of what is cut out about each source; even where the frame's is."""
     spec, domain = classifier.card.spec, classifier.card.domain
@@ -194,23 +209,23 @@ def _side(facts: PixelFacts, classifier: Classifier) -> int:
 
 
 def _measured(
-    one: SeenImage | None, mosaic: Mosaic, classifier: Classifier
+    one: SeenImage | str, facts: PixelFacts, unit: str, domain: Domain
 ) -> tuple[float, float, float, float]:
     """Give peak (Jy/beam), integrated flux density (Jy), largest size (arcsec) and signal to noise of what was seen."""
     nothing = (math.nan,) * 4
-    if one is None:
+    if isinstance(one, str):
         return nothing
-    domain, face = classifier.card.domain, mosaic.face
-    scale = domain.pixel_scale if one.oddities & Oddity.RESAMPLED else face.pixel_scale
+    scale = domain.pixel_scale if one.oddities & Oddity.RESAMPLED else facts.scale
     looked = one.looked
     if scale is None:
         return nothing
     size = looked.extent * scale
-    unit = read_brightness(face.unit) if face.unit.strip() else None
-    width = beam_after(face.beam, one.oddities, domain) * (domain.beam or math.nan)
-    if unit is None or not math.isfinite(width):
+    brightness = read_brightness(unit) if unit else None
+    width = beam_after(facts.beam, one.oddities, domain) * (domain.beam or math.nan)
+    if brightness is None or not math.isfinite(width):
         return math.nan, math.nan, size, looked.signal_to_noise
     area = beam_area(width, scale)
-    peak = looked.peak * unit.jansky * (area if unit.per == "pixel" else 1.0)
-    total = looked.total * unit.jansky / (1.0 if unit.per == "pixel" else area)
+    per_pixel = brightness.per == "pixel"
+    peak = looked.peak * brightness.jansky * (area if per_pixel else 1.0)
+    total = looked.total * brightness.jansky / (1.0 if per_pixel else area)
     return peak, total, size, looked.signal_to_noise

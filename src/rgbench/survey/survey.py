@@ -13,12 +13,14 @@ from hashlib import sha256
 from importlib import metadata
 from pathlib import Path
 
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from rgbench.data.own.files import SetAside
 from rgbench.errors import SpecError
 from rgbench.measures.prior import complete_shares
 from rgbench.runs.classifier import Classifier, load_classifier
+from rgbench.runs.seen import unlikely_pixels
 from rgbench.store.files import locked, remove_halves
 from rgbench.survey.catalogue import SurveyCatalogue
 from rgbench.survey.executors import Told, run_here, run_processes
@@ -33,8 +35,6 @@ PARTITION = 1_000_000
 """Rows of a file of classes."""
 WORK, CLASSES = "work", "classes"
 """Folders of a survey: what is needed to go on, and the result."""
-
-
 MOST_JOBS = 1000
 """Jobs of an array: what most clusters take."""
 
@@ -169,11 +169,10 @@ class Survey:
         classes: Counter[str] = Counter()
         failed = 0
         for path in sorted((self.out / CLASSES).glob("part-*.parquet")):
-            part = pq.read_table(path, columns=[f"{PREFIX}class", f"{PREFIX}flags", f"{PREFIX}mosaic"])
-            columns = (part[name].to_pylist() for name in part.column_names)
-            for name, flags, _ in zip(*columns, strict=True):
-                classes[name] += 1
-                failed += not name and not flags
+            part = pq.read_table(path, columns=[f"{PREFIX}class", f"{PREFIX}flags"])
+            own, flags = part.columns
+            classes.update({each["values"]: each["counts"] for each in own.value_counts().to_pylist()})
+            failed += pc.sum(pc.and_(pc.equal(own, ""), pc.equal(flags, ""))).as_py() or 0
         return Counts(classes, failed)
 
 
@@ -236,7 +235,10 @@ def plan_survey(
     with locked(folder / ".lock"):
         remove_halves(folder)
         aside: list[SetAside] = []
-        mosaics = find_mosaics(images, folder / "unpacked", aside)
+        domain = classifier.card.domain
+        mosaics = find_mosaics(
+            images, folder / "unpacked", aside, lambda face: unlikely_pixels(face, face.pixel_scale, domain)
+        )
         asked = _asked(rows, mosaics, classifier, choice)
         plan = Plan(folder)
         if not _goes_on(plan, asked, choice.overwrite):
