@@ -35,8 +35,8 @@ class Profile:
     ----------
     title : str
         Which survey or source finder writes it.
-    name, ra, dec, size : str
-        Its columns; "" where there is none.
+    name, position, ra, dec, size : str
+        Its columns; "" where there is none. `position` is one column of RA and Dec.
     size_unit : str
         Unit of sizes where the table tells none; "" if it is not known.
     """

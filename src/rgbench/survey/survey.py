@@ -285,9 +285,8 @@ def _asked(
 def _checksum(classifier: Classifier) -> str:
     """Tell a classifier from another by its card and tensors."""
     found = sha256(classifier.card.model_dump_json().encode())
-    for member in classifier.members:
-        for values in member.network.state_dict().values():
-            found.update(values.cpu().numpy().tobytes())
+    for name, values in sorted(classifier.tensors().items()):
+        found.update(name.encode() + values.cpu().numpy().tobytes())
     return found.hexdigest()
 
 
