@@ -213,6 +213,8 @@ def test_one_module_reads_pickles_and_none_starts_foreign_programs_or_runs_text(
         # Readers of their own, which start this interpreter on a module of rgbench and nothing else.
         "images/apart.py": {"subprocess"},
         "networks/keras/contents.py": {"subprocess"},
+        # Slurm's own programs, by fixed names.
+        "survey/queues.py": {"subprocess"},
     }
     calls = [
         (name, dotted(node.func), node)
@@ -222,6 +224,11 @@ def test_one_module_reads_pickles_and_none_starts_foreign_programs_or_runs_text(
     ]
     assert [(name, function) for name, function, _ in calls if function in CALLS_CODE] == []
     assert [name for name, function, _ in calls if function.rpartition(".")[2] in UNPACKS] == []
+    programs = [
+        ast.unparse(node.args[0]) for name, function, node in calls
+        if name == "survey/queues.py" and function.startswith("subprocess.")
+    ]  # fmt: skip
+    assert programs == ["SQUEUE", "[*SCANCEL, *arrays]"]
     loads = [node for _, function, node in calls if function in ("np.load", "numpy.load")]
     assert loads
     for node in loads:

@@ -102,12 +102,12 @@ class Plan:
     @property
     def chosen(self) -> NDArray[np.int32]:
         """The mosaic of each row, on disk and not in memory; `NO_POSITION` and `NOT_COVERED` for those without."""
-        return np.asarray(np.load(self.folder / CHOSEN, mmap_mode="r"))
+        return np.asarray(np.load(self.folder / CHOSEN, mmap_mode="r", allow_pickle=False))
 
     @property
     def nearest(self) -> NDArray[np.float32]:
         """Distance of each row to the nearest other one, arcsec, on disk and not in memory; NaN without a position."""
-        return np.asarray(np.load(self.folder / NEAREST, mmap_mode="r"))
+        return np.asarray(np.load(self.folder / NEAREST, mmap_mode="r", allow_pickle=False))
 
     @property
     def shards(self) -> int:

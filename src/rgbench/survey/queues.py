@@ -25,6 +25,9 @@ PATIENCE = 0.5
 """Seconds between two looks at what a queue has done."""
 LOOK = 20.0
 """Seconds between two questions to Slurm which jobs it has."""
+SQUEUE = ("squeue", "--me", "--noheader", "--array", "--format=%i")
+SCANCEL = ("scancel", "--quiet")
+"""The two programs of Slurm that are called: what waits or is at work, and an end to it."""
 TRIES = 3
 """How often a shard is handed to a queue before it is lost."""
 
@@ -223,9 +226,8 @@ class _Listed:
         return self._looked < since + LOOK or number in self._there
 
     def _look(self) -> None:
-        command = ["squeue", "--me", "--noheader", "--array", "--format=%i"]
         with suppress(OSError, subprocess.SubprocessError):  # a controller that is busy is asked again
-            found = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60)
+            found = subprocess.run(SQUEUE, check=True, capture_output=True, text=True, timeout=60)
             self._looked, self._there = time.monotonic(), frozenset(found.stdout.split())
 
 
@@ -255,7 +257,7 @@ def _cancel(jobs: Sequence[Any], cluster: str) -> None:
     if cluster == "slurm":
         arrays = dict.fromkeys(job.job_id.partition("_")[0] for job in jobs)
         if arrays:
-            subprocess.run(["scancel", "--quiet", *arrays], check=False, timeout=60)
+            subprocess.run([*SCANCEL, *arrays], check=False, timeout=60)
         return
     open_ = [job for job in jobs if not job.done()]
     for job in open_:
