@@ -214,7 +214,7 @@ def test_one_module_reads_pickles_and_none_starts_foreign_programs_or_runs_text(
         "images/apart.py": {"subprocess"},
         "networks/keras/contents.py": {"subprocess"},
         # Slurm's own programs, by fixed names.
-        "survey/queues.py": {"subprocess"},
+        "queues/slurm.py": {"subprocess"},
     }
     calls = [
         (name, dotted(node.func), node)
@@ -226,7 +226,7 @@ def test_one_module_reads_pickles_and_none_starts_foreign_programs_or_runs_text(
     assert [name for name, function, _ in calls if function.rpartition(".")[2] in UNPACKS] == []
     programs = [
         ast.unparse(node.args[0]) for name, function, node in calls
-        if name == "survey/queues.py" and function.startswith("subprocess.")
+        if name == "queues/slurm.py" and function.startswith("subprocess.")
     ]  # fmt: skip
     assert programs == ["SQUEUE", "[*SCANCEL, *arrays]"]
     loads = [node for _, function, node in calls if function in ("np.load", "numpy.load")]

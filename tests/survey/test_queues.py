@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from threading import Thread
@@ -21,22 +22,24 @@ import pyarrow.parquet as pq
 import pytest
 
 from rgbench.errors import SpecError, StoreError
-from rgbench.runs.classifier import load_classifier
-from rgbench.survey import executors, queues
-from rgbench.survey import plan as plans
-from rgbench.survey.executors import run_processes
-from rgbench.survey.job import Job, compute
-from rgbench.survey.outputs import classify_survey
-from rgbench.survey.queues import (
+from rgbench.queues import hand_on, slurm
+from rgbench.queues.hand_on import (
     Bundles,
-    SlurmChoice,
+    Compute,
     Submit,
+    Work,
     compute_bundle,
     on_executor,
-    on_ray,
-    on_slurm,
     run_queue,
 )
+from rgbench.queues.ray_tasks import RayChoice, on_ray
+from rgbench.queues.slurm import SlurmChoice, on_slurm
+from rgbench.runs.classifier import load_classifier
+from rgbench.survey import executors
+from rgbench.survey import plan as plans
+from rgbench.survey.executors import run_processes
+from rgbench.survey.job import compute
+from rgbench.survey.outputs import classify_survey
 from rgbench.survey.survey import Survey, SurveyChoice, plan_survey
 
 QUICK = SurveyChoice(views=1)
@@ -71,7 +74,7 @@ def classifier():
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch):
     monkeypatch.setattr(plans, "SHARD", ROWS)
-    monkeypatch.setattr(queues, "PATIENCE", 0.02)
+    monkeypatch.setattr(hand_on, "PATIENCE", 0.02)
 
 
 @pytest.fixture
@@ -110,6 +113,14 @@ def digest(out: Path) -> list[str]:
     return [hashlib.sha256(path.read_bytes()).hexdigest() for path in parts]
 
 
+def work_of(survey: Survey, told: list[int]) -> Work[int]:
+    """Give the work of a survey as a queue has it."""
+    missing = survey.plan.missing
+    return Work(
+        partial(compute, survey.job), lambda shards: [s for s in shards if s in missing()], told.append
+    )
+
+
 def written(survey: Survey) -> list[str]:
     survey.write()
     return digest(survey.out)
@@ -121,19 +132,19 @@ class Fake:
     def __init__(self, fails: Callable[[int, tuple[int, ...]], bool], late: bool = False) -> None:
         self.fails, self.late, self.bundles, self.most = fails, late, list[tuple[int, ...]](), 0
 
-    def __call__(self, job: Job, bundles: Sequence[tuple[int, ...]]) -> list[Future[int]]:
+    def __call__(self, compute: Compute, bundles: Sequence[tuple[int, ...]]) -> list[Future[int]]:
         self.most = max(self.most, len(bundles))
-        return [self._one(job, bundle) for bundle in bundles]
+        return [self._one(compute, bundle) for bundle in bundles]
 
-    def _one(self, job: Job, bundle: tuple[int, ...]) -> Future[int]:
+    def _one(self, compute: Compute, bundle: tuple[int, ...]) -> Future[int]:
         future: Future[int] = Future()
         self.bundles.append(bundle)
         if self.late:
-            compute_bundle(job, bundle)
+            compute_bundle(compute, bundle)
         if self.fails(len(self.bundles), bundle):
             future.set_exception(RuntimeError("Traceback of the queue:\nOSError: node vanished\n---"))
         else:
-            future.set_result(compute_bundle(job, bundle))
+            future.set_result(compute_bundle(compute, bundle))
         return future
 
 
@@ -142,7 +153,7 @@ class Fake:
 
 def test_bundles_that_fail_once_are_handed_on_again(survey, whole):
     queue, told = Fake(lambda number, bundle: number <= 2), list[int]()
-    assert run_queue(survey.job, survey.plan.missing(), queue, told.append, Bundles(2, ahead=2)) == []
+    assert run_queue(work_of(survey, told), survey.plan.missing(), queue, Bundles(2, ahead=2)) == {}
     assert queue.bundles == [(0, 1), (2, 3), (4, 5), (0,), (1,), (2,), (3,)]
     assert queue.most == 2
     assert sorted(told) == list(range(6))
@@ -152,9 +163,9 @@ def test_bundles_that_fail_once_are_handed_on_again(survey, whole):
 def test_a_shard_that_always_fails_is_lost_and_takes_no_other_with_it(survey, whole):
     queue, told = Fake(lambda number, bundle: 1 in bundle), list[int]()
     with pytest.warns(UserWarning, match="failed: OSError: node vanished$"):
-        lost = run_queue(survey.job, survey.plan.missing(), queue, told.append, Bundles(6))
+        lost = survey.run_on(queue, told.append, most=1)
     assert lost == [1]
-    assert queue.bundles.count((1,)) == queues.TRIES - 1
+    assert queue.bundles.count((1,)) == hand_on.TRIES - 1
     assert sorted(told) == [0, 2, 3, 4, 5]
     survey.write()
     reasons = pq.read_table(survey.out / "classes")["rg_reason"].to_pylist()
@@ -166,7 +177,7 @@ def test_a_shard_that_always_fails_is_lost_and_takes_no_other_with_it(survey, wh
 
 def test_what_lies_in_the_folder_counts_not_what_the_queue_says(survey, whole):
     queue, told = Fake(lambda number, bundle: True, late=True), list[int]()
-    assert run_queue(survey.job, survey.plan.missing(), queue, told.append, Bundles(3)) == []
+    assert run_queue(work_of(survey, told), survey.plan.missing(), queue, Bundles(3)) == {}
     assert (len(queue.bundles), sorted(told)) == (2, list(range(6)))
     assert written(survey) == whole
 
@@ -216,7 +227,7 @@ def submitit(folder: Path) -> Iterator[Submit]:
 @contextmanager
 def ray() -> Iterator[Submit]:
     pytest.importorskip("ray", reason="needs Ray")
-    with in_time(), on_ray(None) as submit:
+    with in_time(), on_ray(RayChoice()) as submit:
         yield submit
 
 
@@ -255,12 +266,12 @@ def test_each_queue_gives_the_same_bytes(queue, survey, whole, poison):
 def test_a_stop_leaves_no_job_of_submitit_behind(survey, poison):
     jobs = []
 
-    def stopped(job: Job, bundles: Sequence[tuple[int, ...]]) -> None:
-        jobs.extend(submit(job, bundles))
+    def stopped(compute: Compute, bundles: Sequence[tuple[int, ...]]) -> None:
+        jobs.extend(submit(compute, bundles))
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt), submitit(survey.plan.folder) as submit:
-        stopped(survey.job, [tuple(range(6))])
+        stopped(partial(compute, survey.job), [tuple(range(6))])
     assert all(job.done() for job in jobs)
     assert not processes_with(str(survey.plan.folder / "slurm"))
 
@@ -275,7 +286,7 @@ def test_a_node_of_ray_that_is_killed_costs_nothing(survey, whole, poison):
         cluster = utils.Cluster(initialize_head=True, head_node_args=head)
     try:
         doomed = cluster.add_node(num_cpus=1)
-        with on_ray(cluster.address) as submit:
+        with on_ray(RayChoice(cluster.address)) as submit:
 
             def told(shard: int) -> None:
                 if cluster.list_all_nodes()[-1] is doomed:
@@ -290,15 +301,15 @@ def test_a_node_of_ray_that_is_killed_costs_nothing(survey, whole, poison):
 
 
 def test_a_job_that_slurm_lists_no_more_has_ended(tmp_path, monkeypatch):
-    monkeypatch.setattr(queues, "LOOK", 0.05)
+    monkeypatch.setattr(slurm, "LOOK", 0.05)
     (tmp_path / "squeue").write_text(f"#!/bin/sh\nread all < {tmp_path}/listed && echo $all")
     (tmp_path / "squeue").chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     (tmp_path / "listed").write_text("7_1\n")
-    listed, kinds = queues._Listed(), {}
+    listed, kinds = slurm._Listed(), {}
     for number in ("7_0", "7_1"):
         paths = SimpleNamespace(result_pickle=tmp_path / f"{number}.pkl", stderr=tmp_path / f"{number}.err")
-        kinds[number] = queues._SlurmFuture(SimpleNamespace(job_id=number, paths=paths), listed)
+        kinds[number] = slurm._SlurmFuture(SimpleNamespace(job_id=number, paths=paths), listed)
     assert not any(future.done() for future in kinds.values())  # Slurm may not list yet what is new
     until(kinds["7_0"].done)
     assert not kinds["7_1"].done()
@@ -315,7 +326,7 @@ def test_what_is_not_installed_or_not_there_is_said(tmp_path, monkeypatch):
     for name in ("ray", "submitit"):
         monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(SpecError, match=r"--ray: needs the package ray: pip install 'rgbench\[ray\]'"):
-        on_ray(None).__enter__()
+        on_ray(RayChoice()).__enter__()
     with pytest.raises(SpecError, match=r"--slurm: needs the package submitit: .*rgbench\[slurm\]"):
         on_slurm(tmp_path, SlurmChoice()).__enter__()
 

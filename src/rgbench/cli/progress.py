@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from types import TracebackType
+from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -20,7 +21,96 @@ LONG = 15 * 60
 """A study that will take longer than this many seconds says so before it starts."""
 
 
-class TerminalListener:
+class _Bars:
+    """Bars on a rich console; use as a context.
+
+    Parameters
+    ----------
+    console : Console
+        Where to show them.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self._bars = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=28),
+            TextColumn("{task.fields[state]}", markup=False),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(elapsed_when_finished=False),
+            console=console,
+            speed_estimate_period=120,
+        )
+        self._all: TaskID | None = None
+        self._finished = 0
+
+    def __enter__(self) -> Self:
+        self._bars.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bars.stop()
+
+    def _say_plan(self, plan: Plan) -> None:
+        """Say how many runs there are, and how many are done."""
+        done = len(plan.runs) - len(plan.missing)
+        say(self.console, f"{counted(len(plan.runs), 'run')}, {done} of them in the store already")
+
+    def _say_end(self, record: RunRecord) -> None:
+        """Leave one line about a run."""
+        failed = record.status != "complete"
+        say(self.console, f"  {_called(record.spec)}: {_outcome(record)}", style="red" if failed else "")
+
+
+class QueueListener(_Bars):
+    """Shows how a study goes whose runs are computed on a queue: a bar of all runs, and a line for each that ends."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__(console)
+        self._open = set[str]()
+        self._begun = set[str]()
+
+    def starts(self, plan: Plan) -> None:
+        """Say how many runs there are, and how many are done."""
+        self._say_plan(plan)
+        self._open = {spec.run_id for spec in plan.missing}
+        if self._open:
+            self._all = self._bars.add_task("all runs", total=len(self._open), state="")
+            self._move()
+
+    def run_starts(self, spec: RunSpec) -> None:
+        """Count a run as begun."""
+        self._begun.add(spec.run_id)
+        self._move()
+
+    def step(self, spec: RunSpec, epoch: int, step: int) -> None:
+        """Do nothing: queues tell of no steps."""
+
+    def run_ends(self, record: RunRecord) -> None:
+        """Leave one line about the run."""
+        if record.run_id not in self._open:
+            return
+        self._open.remove(record.run_id)
+        self._begun.discard(record.run_id)
+        self._finished += 1
+        self._move()
+        self._say_end(record)
+
+    def again(self, spec: RunSpec, why: str) -> None:
+        """Say that a run is handed on again."""
+        warn(self.console, f"  {_called(spec)}: its job ended without it and is submitted again ({why})")
+
+    def _move(self) -> None:
+        if self._all is not None:
+            waiting = len(self._open) - len(self._begun)
+            state = f"{self._finished} done, {len(self._begun)} at work, {waiting} waiting"
+            self._bars.update(self._all, completed=self._finished, state=state)
+
+
+class TerminalListener(_Bars):
     """Shows a study's progress on a rich console; use as a context.
 
     Parameters
@@ -32,41 +122,17 @@ class TerminalListener:
     """
 
     def __init__(self, console: Console, device: str) -> None:
-        self.console = console
+        super().__init__(console)
         self.device = device
-        self._bars = Progress(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=28),
-            TextColumn("{task.fields[state]}", markup=False),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(elapsed_when_finished=False),
-            console=console,
-            speed_estimate_period=120,
-        )
         self._plan: Plan | None = None
-        self._all: TaskID | None = None
         self._bars_of_runs: dict[str, TaskID] = {}
         self._done: dict[str, float] = {}
-        self._finished = 0
-
-    def __enter__(self) -> TerminalListener:
-        self._bars.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._bars.stop()
 
     def starts(self, plan: Plan) -> None:
         """Say how many runs there are, how many are done, and how long the rest will take if long."""
         self._plan = plan
         missing = plan.missing
-        found = (
-            f"{counted(len(plan.runs), 'run')}, {len(plan.runs) - len(missing)} of them in the store already"
-        )
-        say(self.console, found)
+        self._say_plan(plan)
         if any(spec.recipe.precision == "bfloat16" for spec in missing) and emulates_bfloat16(self.device):
             warn(
                 self.console,
@@ -88,7 +154,7 @@ class TerminalListener:
     def run_starts(self, spec: RunSpec) -> None:
         """Show the bar of a run."""
         assert self._plan is not None
-        name = visible(f"{spec.network.name}, seed {spec.seed}")
+        name = visible(_called(spec))
         total = self._plan.steps(spec) * spec.recipe.epochs
         self._bars_of_runs[spec.run_id] = self._bars.add_task(name, total=total, state="loading")
 
@@ -110,9 +176,7 @@ class TerminalListener:
         self._bars.remove_task(bar)
         self._finished += 1
         self._move(record.run_id, self._plan.total_work([record.spec]))
-        named = f"  {record.spec.network.name}, seed {record.spec.seed}"
-        failed = record.status != "complete"
-        say(self.console, f"{named}: {_outcome(record)}", style="red" if failed else "")
+        self._say_end(record)
 
     def _move(self, run_id: str, work: float) -> None:
         """Move the bar of all runs to where they are, now that one has so much work behind it."""
@@ -123,7 +187,13 @@ class TerminalListener:
             self._bars.update(self._all, completed=sum(self._done.values()), state=state)
 
 
+def _called(spec: RunSpec) -> str:
+    return f"{spec.network.name}, seed {spec.seed}"
+
+
 def _outcome(record: RunRecord) -> str:
+    if record.status == "running":
+        return f"lost: {record.error or ''}"
     if record.status != "complete":
         return f"failed: {record.error or ''}"
     accuracy = record.history["validation_accuracy"][-1]

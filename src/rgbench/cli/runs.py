@@ -22,6 +22,15 @@ from rgbench.cli.options import (
     ViewsOption,
     given,
 )
+from rgbench.cli.queues import (
+    NO_QUEUE,
+    JobScriptOption,
+    QueueAsked,
+    RayOption,
+    ShardOption,
+    SlurmOption,
+    SlurmSettingOption,
+)
 from rgbench.cli.screen import console, starting
 from rgbench.escapes import for_file_name
 
@@ -118,20 +127,63 @@ def run(
         typer.Option("--listener", help="Who else is told how the study goes, by name; may be repeated."),
     ] = None,
     jobs: Annotated[
-        int,
+        int | None,
         typer.Option(
             "--jobs",
             min=1,
-            help="Runs that are computed at the same time, each with its share of the processor's cores. With "
-            "several, the inference rates of the report are measured beside other runs.",
+            help="Runs that are computed at the same time, by default one; each has its share of the processor's "
+            "cores. With several, the inference rates of the report are measured beside other runs. With --slurm or "
+            "--ray: runs that are submitted at the same time, by default 1000.",
         ),
-    ] = 1,
+    ] = None,
+    shard: ShardOption = None,
+    job_script: JobScriptOption = None,
+    slurm: SlurmOption = False,
+    slurm_option: SlurmSettingOption = None,
+    ray: RayOption = None,
+    cpus_per_run: Annotated[
+        int | None,
+        typer.Option(
+            "--cpus-per-run", min=1, help="Cores of each run in a job of a queue or in a share, by default 1."
+        ),
+    ] = None,
+    gpus_per_run: Annotated[
+        float | None,
+        typer.Option(
+            "--gpus-per-run",
+            min=0,
+            help="GPUs of each run on a queue; with --ray also a part of one, as 0.25 for four runs on each GPU. "
+            "With --device cuda one by default.",
+        ),
+    ] = None,
 ) -> None:
-    """Run a study, print its table and write its report; what the store holds is not computed again."""
+    """Run a study, print its table and write its report; what the store holds is not computed again.
+
+    With --slurm or --ray each run is a job of a queue. All machines must see the store under the same path.
+    """
+    queue = QueueAsked.of(slurm, slurm_option, ray, shard, job_script)
+    _check_queue_options(queue, jobs, cpus_per_run, gpus_per_run)
     with starting():
         from rgbench.cli.work import runs as work
 
-    work.run_and_report(study, store, device, console(), listener or (), jobs=jobs)
+    way = work.Way(jobs, queue, cpus_per_run or 1, gpus_per_run)
+    work.run_and_report(study, store, device, console(stderr=job_script is not None), listener or (), way=way)
+
+
+def _check_queue_options(
+    queue: QueueAsked, jobs: int | None, cpus_per_run: int | None, gpus_per_run: float | None
+) -> None:
+    """Raise what ends the command if options of queues are given where they mean nothing."""
+    if cpus_per_run is not None and queue == NO_QUEUE:
+        raise typer.BadParameter(
+            "goes with --slurm, --ray, --shard or --job-script", param_hint="--cpus-per-run"
+        )
+    if gpus_per_run is not None and not (queue.elsewhere or queue.job_script):
+        raise typer.BadParameter("goes with --slurm, --ray or --job-script", param_hint="--gpus-per-run")
+    if queue.share is not None and jobs not in (None, 1):
+        raise typer.BadParameter(
+            "found more than 1 with --shard; give more shares instead", param_hint="--jobs"
+        )
 
 
 def runs(

@@ -19,6 +19,14 @@ from rgbench.cli.options import (
     ViewsOption,
     given,
 )
+from rgbench.cli.queues import (
+    JobScriptOption,
+    QueueAsked,
+    RayOption,
+    ShardOption,
+    SlurmOption,
+    SlurmSettingOption,
+)
 from rgbench.cli.screen import starting
 
 
@@ -47,38 +55,11 @@ def survey(
     jobs: Annotated[
         int | None, typer.Option("--jobs", min=1, help="Processes; by default one for each core.")
     ] = None,
-    shard: Annotated[
-        str | None,
-        typer.Option(
-            "--shard",
-            help="K/N: compute only the K-th of N shares of the work, K from 1, as one job of a queue; the command "
-            "without it, when all are done, writes the result.",
-        ),
-    ] = None,
-    job_script: Annotated[
-        int | None,
-        typer.Option(
-            "--job-script", min=1, help="Print a job script for a queue (Slurm, PBS, LSF) of so many jobs."
-        ),
-    ] = None,
-    slurm: Annotated[
-        bool,
-        typer.Option(
-            "--slurm", help="Compute as an array of Slurm jobs, --jobs of them at most (extra slurm)."
-        ),
-    ] = False,
-    slurm_option: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--slurm-option", help="KEY=VALUE of submitit, as slurm_partition=cpu or timeout_min=60."
-        ),
-    ] = None,
-    ray: Annotated[
-        str | None,
-        typer.Option(
-            "--ray", help="Compute on Ray: an address, auto, or local to start it here (extra ray)."
-        ),
-    ] = None,
+    shard: ShardOption = None,
+    job_script: JobScriptOption = None,
+    slurm: SlurmOption = False,
+    slurm_option: SlurmSettingOption = None,
+    ray: RayOption = None,
     formats: Annotated[
         list[str] | None,
         typer.Option(
@@ -104,15 +85,13 @@ def survey(
     goes on where it was. The exit code is 0 if every row has a class or a flag that says why there is none, 3 if the
     result is written but some rows could not be looked at, 1 or 2 if there is no result.
     """
+    queue = QueueAsked.of(slurm, slurm_option, ray, shard, job_script)
     with starting():
         from rgbench.cli.work import survey as work
         from rgbench.cli.work.predict import Choice
 
     from_store = run_id is not None or given(context, "store")
     who = Choice(classifier, run_id, from_store, model, store, device, views, engine)
-    if sum((slurm or bool(slurm_option), ray is not None, shard is not None)) > 1:
-        raise typer.BadParameter("give one of --slurm, --ray and --shard", param_hint="--slurm")
-    queue = (slurm_option or []) if slurm or slurm_option else None
     asked = work.Asked(
         catalogue,
         images,
@@ -120,12 +99,9 @@ def survey(
         column or [],
         prior,
         jobs,
-        shard,
         queue,
-        ray,
         dry_run,
         overwrite,
-        job_script,
         formats,
     )
     work.survey(asked, who)

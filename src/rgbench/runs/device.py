@@ -18,6 +18,20 @@ def choose_device(name: str) -> str:
     return name
 
 
+def device_kind(name: str) -> str:
+    """Give the kind of a device by its name, as cuda of cuda:1, whether it is there or not.
+
+    Raises
+    ------
+    DeviceError
+        If there are no devices of that name.
+    """
+    try:
+        return torch.device(name).type
+    except RuntimeError as error:
+        raise DeviceError(f"device {name!r} is not known ({str(error).splitlines()[0]})") from None
+
+
 def check_device(device: str) -> None:
     """Raise `DeviceError` if a torch device is not there; never fall back to another one."""
     try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rgbench.spec import RecipeSpec, RunSpec
 
@@ -28,6 +28,10 @@ class Plan:
     done: frozenset[str]
     images: dict[str, int]
     work: dict[str, float]
+
+    def share(self, number: int, of: int) -> Plan:
+        """Give a share of the runs, from 0: always the same runs, whatever is done of them."""
+        return replace(self, runs=self.runs[number::of])
 
     def steps(self, spec: RunSpec) -> int:
         """Give the number of training steps of an epoch of a run."""

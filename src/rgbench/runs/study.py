@@ -19,6 +19,7 @@ from rgbench.runs.execute import Bench, execute
 from rgbench.runs.listeners import Listener, Silence
 from rgbench.runs.plan import Plan
 from rgbench.runs.prepare import make_split, make_targets
+from rgbench.runs.queued import Place, Queue, run_on_queue
 from rgbench.runs.side_by_side import Work, check_jobs, choose_team, run_side_by_side
 from rgbench.spec import MOST_EPOCHS, RunSpec, Study, read_study, resolve
 from rgbench.store.store import RunRecord, Store
@@ -114,6 +115,8 @@ def run_study(
     listener: Listener | None = None,
     dataset: DataSet | None = None,
     jobs: int | None = 1,
+    share: tuple[int, int] = (0, 1),
+    queue: Queue | None = None,
 ) -> list[RunRecord]:
     """Compute every run of a study that is not in the store; give the records of all.
 
@@ -133,11 +136,17 @@ def run_study(
         Runs that are computed at the same time on a CPU, each in a process of its own. None: as many as there are
         cores, runs and memory for. More than one needs, in a script, the guard ``if __name__ == "__main__":``, as
         all of Python's multiprocessing does. Rates of a run are then measured beside the others, which its cost says.
+    share : (int, int)
+        Which share of the runs, from 0, of how many: what one job of a queue computes.
+    queue : Queue, optional
+        Where runs are computed instead of here; `jobs` is without meaning then, and `device` one of the queue's
+        machines.
 
     Returns
     -------
     list of RunRecord
-        In the order of the study; failed runs among them, with their reason.
+        In the order of the study; failed runs among them, with their reason. Those that a queue lost have the status
+        "running".
 
     Raises
     ------
@@ -148,19 +157,22 @@ def run_study(
     DeviceError
         If the device is not there.
     """
-    check_device(device)
-    check_jobs(jobs, device)
+    if queue is None:
+        check_device(device)
+        check_jobs(jobs, device)
     check_study(study, data=dataset is None)
     listener = listener or Silence()
     dataset = dataset or load_dataset(study.data)
-    plan = plan_study(study, dataset, store)
+    plan = plan_study(study, dataset, store).share(*share)
     listener.starts(plan)
+    longest_first = sorted(plan.missing, key=lambda spec: -plan.total_work([spec]))
+    if queue is not None:
+        return _run_elsewhere(
+            plan, longest_first, _place(study, store, dataset, device, queue), queue, listener
+        )
     team = choose_team(len(plan.runs), dataset.images.nbytes, device, jobs)
     if team.jobs > 1 and plan.missing:
-        for spec in plan.runs:
-            if spec.run_id in plan.done:
-                listener.run_ends(store.record(spec.run_id))
-        longest_first = sorted(plan.missing, key=lambda spec: -plan.total_work([spec]))
+        _tell_done(plan, store, listener)
         run_side_by_side(longest_first, Work(dataset, store.root, study.extensions, team), listener)
         return [store.record(spec.run_id) for spec in plan.runs]
     bench, records = Bench(dataset, store, device), []
@@ -171,6 +183,29 @@ def run_study(
         listener.run_ends(record)
         records.append(record)
     return records
+
+
+def _run_elsewhere(
+    plan: Plan, missing: list[RunSpec], place: Place, queue: Queue, listener: Listener
+) -> list[RunRecord]:
+    """Compute the runs of a plan that are missing on a queue; give the records of all."""
+    store = Store(place.store)
+    _tell_done(plan, store, listener)
+    lost = run_on_queue(missing, place, store, queue, listener)
+    return [lost.get(spec.run_id) or store.record(spec.run_id) for spec in plan.runs]
+
+
+def _place(study: Study, store: Store, dataset: DataSet, device: str, queue: Queue) -> Place:
+    root = store.root.resolve()
+    how = (study.extensions, device, queue.cores, queue.beside)
+    return Place(root, Path.cwd(), dataset.checksum, *how, study.data)
+
+
+def _tell_done(plan: Plan, store: Store, listener: Listener) -> None:
+    """Tell of the runs that are in the store already."""
+    for spec in plan.runs:
+        if spec.run_id in plan.done:
+            listener.run_ends(store.record(spec.run_id))
 
 
 def stored_records(study: Study, dataset: DataSet, store: Store) -> list[RunRecord]:

@@ -20,7 +20,7 @@ from functools import partial
 from importlib import metadata
 from pathlib import Path
 from types import MappingProxyType, UnionType
-from typing import Any, Generic, TypeVar, overload
+from typing import Any, Generic, NamedTuple, TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -217,6 +217,13 @@ class RunDirectory:
         write_json(self.path / "cost.json", {"version": RUN_VERSION, **cost})
 
 
+class RunState(NamedTuple):
+    """How far a run is: its status, and when that was written."""
+
+    status: str
+    written: str
+
+
 class Store:
     """A folder of runs.
 
@@ -274,6 +281,21 @@ class Store:
         """Tell whether a run is in the store and complete."""
         path = self.run_path(run_id) / "run.json"
         return path.exists() and _read_run(path)["status"] == "complete"
+
+    def state(self, run_id: str) -> RunState | None:
+        """Read how far a run is, in which other processes may be writing; None if nothing is there yet.
+
+        Raises
+        ------
+        StoreError
+            If ``run.json`` is damaged.
+        """
+        path = self.run_path(run_id)
+        # Network file systems look anew at a folder that is listed.
+        if not path.is_dir() or path / "run.json" not in list(path.iterdir()):
+            return None
+        content = _read_run(path / "run.json")
+        return RunState(content["status"], str(content["provenance"].get("written", "")))
 
     def record(self, run_id: str) -> RunRecord:
         """Read what the store knows of a run: ``run.json`` and ``cost.json`` now, its tables when they are used.

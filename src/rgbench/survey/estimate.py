@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rgbench.survey.job import one_thread, work_of
+from rgbench.runs.threads import in_threads
+from rgbench.survey.job import work_of
 from rgbench.survey.shard import try_rows
 from rgbench.survey.survey import Survey, usable_cores
 
@@ -60,7 +61,7 @@ def estimate(survey: Survey, jobs: int | None = None) -> Estimate:
 
 def _rate(survey: Survey, shard: int) -> float:
     rows = min(TRIAL, survey.plan.size_of(shard))
-    with one_thread():
+    with in_threads(1):
         work = work_of(survey.job)
         try_rows(work, shard, min(8, rows))  # what is slow the first time
         began = time.perf_counter()

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from threading import Lock
 
-import torch
 from filelock import FileLock, Timeout
 
 from rgbench.errors import StoreError
 from rgbench.runs.classifier import load_classifier
 from rgbench.runs.engines import TORCH
+from rgbench.runs.threads import in_threads
 from rgbench.survey.mosaics import reopen_mosaic
 from rgbench.survey.plan import Plan
 from rgbench.survey.shard import Work, classify_shard
@@ -66,35 +63,12 @@ def compute(job: Job, shard: int, wait: bool = True) -> bool:
     """
     claim = Plan(job.folder).claim(shard)
     try:
-        with one_thread(), FileLock(claim, timeout=-1 if wait else 0):
+        with in_threads(1), FileLock(claim, timeout=-1 if wait else 0):
             classify_shard(work_of(job), shard)
             claim.unlink(missing_ok=True)
     except Timeout:
         return False
     return True
-
-
-class _Inside:
-    """How many threads of Python compute, and how many threads torch had before the first began."""
-
-    lock, number, before = Lock(), 0, 1
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Make torch compute in one thread until the last that computes in this process has ended."""
-    with _Inside.lock:
-        if not _Inside.number:
-            _Inside.before = torch.get_num_threads()
-        _Inside.number += 1
-        torch.set_num_threads(1)  # by each: OpenMP keeps the number for each thread
-    try:
-        yield
-    finally:
-        with _Inside.lock:
-            _Inside.number -= 1
-            if not _Inside.number:
-                torch.set_num_threads(_Inside.before)
 
 
 @lru_cache(maxsize=2)

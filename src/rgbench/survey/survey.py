@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 import os
 import shutil
+import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from hashlib import sha256
 from importlib import metadata
 from pathlib import Path
@@ -19,24 +20,22 @@ import pyarrow.parquet as pq
 from rgbench.data.own.files import SetAside
 from rgbench.errors import SpecError
 from rgbench.measures.prior import complete_shares
+from rgbench.queues.hand_on import MOST_JOBS, Bundles, Submit, Work, run_queue
 from rgbench.runs.classifier import Classifier, load_classifier
 from rgbench.runs.seen import unlikely_pixels
 from rgbench.store.files import locked, remove_halves
 from rgbench.survey.catalogue import SurveyCatalogue
 from rgbench.survey.executors import Told, run_here, run_processes
 from rgbench.survey.formats.about import About
-from rgbench.survey.job import CLASSIFIER, Job
+from rgbench.survey.job import CLASSIFIER, Job, compute
 from rgbench.survey.merge import PREFIX, Merged, write_partitions
 from rgbench.survey.mosaics import Mosaic, find_mosaics
 from rgbench.survey.plan import Asked, Plan, make_plan
-from rgbench.survey.queues import Bundles, Submit, run_queue
 
 PARTITION = 1_000_000
 """Rows of a file of classes."""
 WORK, CLASSES = "work", "classes"
 """Folders of a survey: what is needed to go on, and the result."""
-MOST_JOBS = 1000
-"""Jobs of an array: what most clusters take."""
 
 
 def _nobody(shard: int) -> None:
@@ -121,10 +120,12 @@ class Survey:
     def run_on(self, submit: Submit, told: Told = _nobody, most: int = MOST_JOBS) -> list[int]:
         """Compute the shards that are missing on a queue, in at most so many jobs; give those that were lost.
 
+        Where some were, the last words of the job that lost one are told as a warning.
+
         Parameters
         ----------
         submit : callable
-            See `rgbench.survey.queues.Submit`.
+            See `rgbench.queues.hand_on.Submit`.
         told : callable
             Is told each shard that is finished.
         most : int
@@ -132,7 +133,16 @@ class Survey:
         """
         missing = self.plan.missing()
         how = Bundles(size=max(1, math.ceil(len(missing) / most)), ahead=most)
-        return run_queue(self.job, missing, submit, told, how)
+        lost = run_queue(Work(partial(compute, self.job), self._missing_of, told), missing, submit, how)
+        if lost:
+            failure = list(lost.values())[-1]
+            warnings.warn(f"the last job of the queue that failed: {failure}", stacklevel=2)
+        return list(lost)
+
+    def _missing_of(self, shards: Sequence[int]) -> list[int]:
+        """Give those of some shards that are not finished. The folder is read anew, also on network file systems."""
+        missing = set(self.plan.missing())
+        return [shard for shard in shards if shard in missing]
 
     def missing(self, share: tuple[int, int] = (0, 1)) -> list[int]:
         """Give the shards of a share that are not finished."""

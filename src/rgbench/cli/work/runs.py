@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from rich.console import Console
 
-from rgbench.cli.progress import TerminalListener
+from rgbench.cli.progress import QueueListener, TerminalListener
+from rgbench.cli.queues import NO_QUEUE, QueueAsked
 from rgbench.cli.screen import say, warn
 from rgbench.cli.work.data import say_loaded
+from rgbench.cli.work.queues import parse_share, print_job_script, queue_of, slurm_settings
 from rgbench.cli.work.report import say_reports, say_results
 from rgbench.cli.work.shipped import say_shipped
 from rgbench.data.catalogue import DataSet
@@ -21,13 +24,18 @@ from rgbench.errors import SpecError
 from rgbench.escapes import for_file_name
 from rgbench.measures.best import best_on_validation
 from rgbench.numbers import counted
+from rgbench.queues.hand_on import MOST_JOBS
 from rgbench.report.of_store import ReportSpec, report_records
 from rgbench.runs import original
 from rgbench.runs.check import check_study
-from rgbench.runs.device import choose_device
+from rgbench.runs.device import choose_device, device_kind
 from rgbench.runs.listeners import Several, make_listener
+from rgbench.runs.plan import Plan
+from rgbench.runs.queued import Queue
 from rgbench.runs.side_by_side import check_jobs
-from rgbench.runs.study import find_study, run_study
+from rgbench.runs.study import find_study, plan_study, run_study
+from rgbench.runs.threads import in_threads
+from rgbench.spec import Study
 from rgbench.store.store import RunRecord, Store
 
 
@@ -40,6 +48,40 @@ class Places:
     device: str
 
 
+@dataclass(frozen=True)
+class Way:
+    """How the runs of a study are computed.
+
+    Attributes
+    ----------
+    jobs : int, optional
+        Runs at the same time.
+    queue : QueueAsked
+        The queue, if they are not computed here, or the share of them that is.
+    cores : int
+        Cores of a run on a queue, or in a share.
+    gpus : float, optional
+        GPUs of a run on a queue, if that was told.
+    """
+
+    jobs: int | None = None
+    queue: QueueAsked = NO_QUEUE
+    cores: int = 1
+    gpus: float | None = None
+
+
+@dataclass(frozen=True)
+class Machine:
+    """On what each run is computed: device, and how much a queue gives it."""
+
+    device: str
+    cores: int
+    gpus: float = 0.0
+
+
+HERE = Way()
+
+
 def run_and_report(
     study_name: str,
     store_path: Path,
@@ -47,29 +89,56 @@ def run_and_report(
     console: Console,
     listeners: Sequence[str] = (),
     shipped: bool = False,
-    jobs: int | None = 1,
+    way: Way = HERE,
 ) -> None:
     """Run a study, print its table, write its report, say what to try next.
 
-    With `shipped`, say first what the classifier that comes with the package gives on the same data. `jobs` as in
-    `rgbench.runs.study.run_study`.
+    With `shipped`, say first what the classifier that comes with the package gives on the same data.
     """
-    study, store, device = find_study(study_name), Store(store_path), choose_device(device)
-    check_jobs(jobs, device)
+    study, store, machine = find_study(study_name), Store(store_path), _machine(way, device)
+    share = parse_share(way.queue.share)
+    if not way.queue.elsewhere:
+        check_jobs(way.jobs, machine.device)
     check_study(study)
+    if way.queue.job_script is not None:
+        print_job_script(way.queue.job_script, machine.cores, int(machine.gpus))
+        return
     others = [make_listener(name) for name in listeners]
-    about = f"{study.name}: protocol {study.protocol}, data {study.data.name}, on {device}"
+    about = f"{study.name}: protocol {study.protocol}, data {study.data.name}, on {machine.device}"
     say(console, about, style="bold")
     dataset = load_dataset(study.data)
     if study.data.path is not None:
         say_loaded(dataset, console)
     if shipped:
-        say_shipped(dataset, device, console)
-    with TerminalListener(console, device) as listener:
-        told = Several(listener, *others)
-        records = run_study(study, store, device, told, dataset, jobs)
-    for why in told.dropped:
-        warn(console, why)
+        say_shipped(dataset, machine.device, console)
+    if way.queue.elsewhere:
+        with (
+            queue_of(way.queue, store.root, machine.cores, machine.gpus) as submit,
+            QueueListener(console) as shown,
+        ):
+            assert submit is not None
+            queue = Queue(submit, machine.cores, _beside(machine.gpus), way.jobs or MOST_JOBS, shown.again)
+            told = Several(shown, *others)
+            records = run_study(study, store, machine.device, told, dataset, queue=queue)
+    else:
+        threads = nullcontext() if way.queue.share is None else in_threads(machine.cores)
+        with threads, TerminalListener(console, machine.device) as listener:
+            told = Several(listener, *others)
+            records = run_study(study, store, machine.device, told, dataset, way.jobs or 1, share)
+    warn(console, *told.dropped)
+    if way.queue.share is not None:
+        plan = plan_study(study, dataset, store)
+        if missing := _missing_elsewhere(plan, store):
+            whole = f"{counted(missing, 'run')} of the study are missing elsewhere"
+            say(console, f"share {way.queue.share} is done; {whole}")
+            _say_failed(records, console)
+            return
+        records = [store.record(spec.run_id) for spec in plan.runs]
+    _report(study, store, records, dataset, console)
+
+
+def _report(study: Study, store: Store, records: list[RunRecord], dataset: DataSet, console: Console) -> None:
+    """Write the report of the runs of a study; say what stands in it, and what to try next."""
     spec = ReportSpec(out=store.root / f"{for_file_name(study.name)}.html")
     reports = report_records(records, store, spec, dataset).reports
     for each in reports:
@@ -78,6 +147,42 @@ def run_and_report(
     say_reports(reports, console)
     _say_where(reports[0].path, store, records, console)
     _say_failed(records, console)
+
+
+def _missing_elsewhere(plan: Plan, store: Store) -> int:
+    """Count the runs that other shares have still to do: those that failed there are done."""
+    states = [store.state(spec.run_id) for spec in plan.missing]
+    return sum(state is None or state.status != "failed" for state in states)
+
+
+def _machine(way: Way, device: str) -> Machine:
+    """Choose on what each run is computed; `SpecError` if options contradict each other.
+
+    The machines of a queue are others than this one: "auto" means cuda there where GPUs are asked for.
+    """
+    queue, settings = way.queue, slurm_settings(way.queue)
+    if "cpus_per_task" in settings or "slurm_cpus_per_task" in settings:
+        raise SpecError("--slurm-option: cpus_per_task is what --cpus-per-run says")
+    if not (queue.elsewhere or queue.job_script):
+        return Machine(choose_device(device), way.cores)
+    told = any("gpu" in key or "gres" in key for key in settings)
+    if device == "auto":
+        device = "cuda" if way.gpus or told else "cpu"
+    on_gpu = device_kind(device) == "cuda"
+    if way.gpus and not on_gpu:
+        raise SpecError(f"--gpus-per-run: goes with --device cuda, found {device}")
+    gpus = float(on_gpu and not told) if way.gpus is None else way.gpus
+    if gpus != int(gpus) and (queue.ray is None or gpus > 1):
+        raise SpecError(
+            f"--gpus-per-run: found {gpus:g}; legal are whole numbers, and with --ray those below 1. How Slurm shares "
+            "a GPU is a setting of the cluster: --slurm-option slurm_gres=shard:1, for one"
+        )
+    return Machine(device, way.cores, gpus)
+
+
+def _beside(gpus: float) -> int:
+    """Count the other runs that may share the GPU of a run."""
+    return int(1 / gpus + 1e-6) - 1 if 0 < gpus < 1 else 0
 
 
 def run_original(options: original.OriginalOptions, only_test: str, places: Places, console: Console) -> None:
@@ -107,15 +212,16 @@ def run_original(options: original.OriginalOptions, only_test: str, places: Plac
 
 
 def _say_failed(records: list[RunRecord], console: Console) -> None:
-    """Name the runs that failed; if all did, end with exit code 1."""
-    failed = [record for record in records if record.status != "complete"]
-    if not failed:
-        return
-    say(console, f"{len(failed)} of {counted(len(records), 'run')} failed:", style="red")
-    for record in failed:
-        line = f"  {record.spec.network.name}, seed {record.spec.seed}: {record.error}"
-        say(console, line, style="red")
-    if len(failed) == len(records):
+    """Name the runs that failed, and those that a queue lost; if some were lost or all failed, end with exit code 1."""
+    lost = [record for record in records if record.status == "running"]
+    failed = [record for record in records if record.status not in ("running", "complete")]
+    for some, word in ((failed, "failed"), (lost, "lost; the same command tries again")):
+        if some:
+            say(console, f"{len(some)} of {counted(len(records), 'run')} {word}:", style="red")
+        for record in some:
+            line = f"  {record.spec.network.name}, seed {record.spec.seed}: {record.error}"
+            say(console, line, style="red")
+    if lost or (failed and len(failed) == len(records)):
         sys.exit(1)
 
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,18 +11,20 @@ import numpy as np
 from rich.console import Console
 
 from rgbench.cli.bars import bar_of
+from rgbench.cli.queues import NO_QUEUE, QueueAsked
 from rgbench.cli.screen import console as new_console
 from rgbench.cli.screen import say, warn
 from rgbench.cli.work.data import NAMED, pairs
 from rgbench.cli.work.predict import SOME_SET_ASIDE, Choice, chosen_classifier
+from rgbench.cli.work.queues import parse_share, print_job_script, queue_of
 from rgbench.errors import SpecError, Stopped
 from rgbench.measures.prior import parse_shares
 from rgbench.numbers import counted, duration
+from rgbench.queues.hand_on import MOST_JOBS
 from rgbench.survey.estimate import estimate
 from rgbench.survey.outputs import Outputs, check_formats, write_outputs
 from rgbench.survey.plan import NO_POSITION, NOT_COVERED
-from rgbench.survey.queues import SlurmChoice, Submit, job_script, on_ray, on_slurm
-from rgbench.survey.survey import MOST_JOBS, Survey, SurveyChoice, plan_survey
+from rgbench.survey.survey import Survey, SurveyChoice, plan_survey
 
 _GIGABYTE = 1e9
 
@@ -38,19 +39,17 @@ class Asked:
     columns: Sequence[str] = ()
     prior: str | None = None
     jobs: int | None = None
-    share: str | None = None
-    slurm: Sequence[str] | None = None
-    ray: str | None = None
+    queue: QueueAsked = NO_QUEUE
     dry_run: bool = False
     overwrite: bool = False
-    job_script: int | None = None
     formats: Sequence[str] | None = None
 
 
 def survey(asked: Asked, who: Choice) -> None:
     """Plan a survey, compute what is missing of it, and write the classes."""
-    console = new_console(stderr=asked.job_script is not None)  # which alone goes where the output goes
-    share = parse_share(asked.share)
+    queue = asked.queue
+    console = new_console(stderr=queue.job_script is not None)  # which alone goes where the output goes
+    share = parse_share(queue.share)
     formats = None if asked.formats is None else check_formats(asked.formats)
     prior = {} if asked.prior is None else parse_shares(asked.prior)
     classifier = chosen_classifier(who, bool(prior), console)
@@ -59,8 +58,8 @@ def survey(asked: Asked, who: Choice) -> None:
     )
     work = plan_survey(asked.catalogue, asked.images, asked.out, classifier, choice)
     _say_plan(work, console)
-    if asked.job_script is not None:
-        say(new_console(), *job_script(_without_job_script(sys.argv[1:]), asked.job_script).splitlines())
+    if queue.job_script is not None:
+        print_job_script(queue.job_script)
         return
     if asked.dry_run:
         _say_estimate(work, asked, console)
@@ -69,32 +68,16 @@ def survey(asked: Asked, who: Choice) -> None:
     if lost:
         warn(console, lost_words(len(lost), sum(work.plan.size_of(shard) for shard in lost)))
     missing = work.plan.missing()
-    if asked.share is not None and missing:
+    if queue.share is not None and missing:
         elsewhere = counted(len(missing) - len(lost), "part")
         word = "ended" if lost else "done"
-        say(console, f"share {asked.share} is {word}; {elsewhere} of the work are missing elsewhere")
+        say(console, f"share {queue.share} is {word}; {elsewhere} of the work are missing elsewhere")
         if lost:
             sys.exit(SOME_SET_ASIDE)
         return
     with bar_of("writing"):
         outputs = write_outputs(work, formats)
     _say_result(work, outputs, console)
-
-
-def parse_share(word: str | None) -> tuple[int, int]:
-    """Read ``K/N``, K from 1; raise `SpecError` for another.
-
-    Examples
-    --------
-    >>> parse_share("2/8"), parse_share(None)
-    ((1, 8), (0, 1))
-    """
-    if word is None:
-        return 0, 1
-    one, slash, all_ = word.partition("/")
-    if not (slash and one.isdecimal() and all_.isdecimal() and 1 <= int(one) <= int(all_)):
-        raise SpecError(f"--shard: found {word!r}; K/N is legal, as 2/8, with K from 1 to N")
-    return int(one) - 1, int(all_)
 
 
 def lost_words(parts: int, rows: int) -> str:
@@ -116,7 +99,8 @@ def _compute(work: Survey, asked: Asked, share: tuple[int, int]) -> list[int]:
                 done.append(work.plan.size_of(shard))
                 told(sum(done), total)
 
-            with _queue(work, asked) as submit:
+            gpus = int(work.job.device.startswith("cuda") and asked.queue.ray is not None)
+            with queue_of(asked.queue, work.plan.folder, gpus=gpus) as submit:
                 if submit is not None:
                     return work.run_on(submit, finished, asked.jobs or MOST_JOBS)
             return work.run(asked.jobs, finished, share)
@@ -131,32 +115,6 @@ def _compute(work: Survey, asked: Asked, share: tuple[int, int]) -> list[int]:
 def _where(files: Sequence[Path]) -> str:
     """Say where the files of a format are."""
     return str(files[0]) if len(files) == 1 else f"{files[0].parent} ({len(files)} files)"
-
-
-def _without_job_script(arguments: Sequence[str]) -> list[str]:
-    """Give the words of the command without ``--job-script N``."""
-    words = list(arguments)
-    for at, word in enumerate(words):
-        if word == "--job-script":
-            return words[:at] + words[at + 2 :]
-        if word.startswith("--job-script="):
-            return words[:at] + words[at + 1 :]
-    return words
-
-
-@contextmanager
-def _queue(work: Survey, asked: Asked) -> Iterator[Submit | None]:
-    """Give what hands the work to the queue that was asked for, None for this machine."""
-    if asked.ray is not None:
-        with on_ray(None if asked.ray == "local" else asked.ray) as submit:
-            yield submit
-    elif asked.slurm is not None:
-        options = pairs("--slurm-option", asked.slurm)
-        cluster = options.pop("cluster", "slurm")
-        with on_slurm(work.plan.folder, SlurmChoice(options, cluster)) as submit:
-            yield submit
-    else:
-        yield None
 
 
 def _say_plan(work: Survey, console: Console) -> None:
