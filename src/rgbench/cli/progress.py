@@ -106,7 +106,7 @@ class QueueListener(_Bars):
     def _move(self) -> None:
         if self._all is not None:
             waiting = len(self._open) - len(self._begun)
-            state = f"{self._finished} done, {len(self._begun)} at work, {waiting} waiting"
+            state = f"{self._finished} ended, {len(self._begun)} at work, {waiting} waiting"
             self._bars.update(self._all, completed=self._finished, state=state)
 
 

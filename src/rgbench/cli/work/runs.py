@@ -129,8 +129,9 @@ def run_and_report(
     if way.queue.share is not None:
         plan = plan_study(study, dataset, store)
         if missing := _missing_elsewhere(plan, store):
-            whole = f"{counted(missing, 'run')} of the study are missing elsewhere"
-            say(console, f"share {way.queue.share} is done; {whole}")
+            verb = "is" if missing == 1 else "are"
+            elsewhere = f"{counted(missing, 'run')} of the study {verb} missing elsewhere"
+            say(console, f"share {way.queue.share} is done; {elsewhere}")
             _say_failed(records, console)
             return
         records = [store.record(spec.run_id) for spec in plan.runs]
