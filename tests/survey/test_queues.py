@@ -103,7 +103,7 @@ def poison(tmp_path, monkeypatch) -> Path:
     start.mkdir()
     (start / "sitecustomize.py").write_text(SMALL)
     source = Path(plans.__file__).parents[2]
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(start), str(source)]))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(start), str(source)]), prepend=os.pathsep)
     monkeypatch.setenv("POISON", str(place))
     return place
 
