@@ -268,11 +268,12 @@ def test_two_drivers_at_once_compute_each_run_once(place, study, tmp_path, monke
 
     monkeypatch.setattr(queued, "execute", counting)
     store, found = Store(tmp_path / "store"), list[list[RunRecord]]()
-    with ThreadPoolExecutor(3) as one, ThreadPoolExecutor(3) as other:
-        drivers = [
-            Thread(target=lambda q=q: found.append(run_study(study, store, queue=Queue(on_executor(q)))))
-            for q in (one, other)
-        ]
+    with ThreadPoolExecutor(1) as pool:  # one: runs of one process would share the generator of dropout
+
+        def drive() -> None:
+            found.append(run_study(study, store, queue=Queue(on_executor(pool))))
+
+        drivers = [Thread(target=drive, daemon=True) for _ in range(2)]
         for driver in drivers:
             driver.start()
         for driver in drivers:
@@ -319,6 +320,30 @@ def test_what_the_terminal_shows(study, tmp_path):
     assert said.count("its job ended without it and is submitted again (slurmstepd: error:") == 2
     assert "lenet, seed 1: lost: its job failed 3 times: slurmstepd: error:" in said
     assert "3 ended, 0 at work, 0 waiting" in said
+
+
+@pytest.mark.parametrize("which", [{1}, {1, 2, 3}])
+def test_a_command_that_lost_runs_reports_the_others_and_ends_with_1(
+    study, tmp_path, capsys, monkeypatch, which
+):
+    class Doom(Fake):
+        def _one(self, compute, part):
+            self.fails = lambda number: part.spec.seed in which
+            return super()._one(compute, part)
+
+    @contextmanager
+    def queue(*asked) -> Iterator[Submit]:
+        yield Doom()
+
+    monkeypatch.setattr("rgbench.cli.work.runs.queue_of", queue)
+    with pytest.raises(SystemExit) as ended:
+        main(["run", "study.toml", "--store", str(tmp_path / "store"), "--slurm"])
+    assert ended.value.code == 1
+    said = capsys.readouterr().out
+    assert "Report:" in said
+    count = "1 of 3 runs" if len(which) == 1 else "3 of 3 runs"
+    assert f"{count} lost; the same command tries again:" in said
+    assert "lenet, seed 1: its job failed 3 times: slurmstepd: error: Detected 1 oom-kill event" in said
 
 
 # --- what is asked of a queue -----------------------------------------------------------------------------

@@ -95,6 +95,8 @@ class Part:
 def compute_run(place: Place, part: Part) -> None:
     """Compute a run in a job of a queue, unless it is in the store; wait for another job that is at it.
 
+    One at a time in a process: dropout draws from the one generator that torch has.
+
     Raises
     ------
     DataError

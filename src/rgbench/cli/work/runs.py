@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
-from contextlib import nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,7 +29,7 @@ from rgbench.report.of_store import ReportSpec, report_records
 from rgbench.runs import original
 from rgbench.runs.check import check_study
 from rgbench.runs.device import choose_device, device_kind
-from rgbench.runs.listeners import Several, make_listener
+from rgbench.runs.listeners import Listener, Several, make_listener
 from rgbench.runs.plan import Plan
 from rgbench.runs.queued import Queue
 from rgbench.runs.side_by_side import check_jobs
@@ -111,20 +111,9 @@ def run_and_report(
         say_loaded(dataset, console)
     if shipped:
         say_shipped(dataset, machine.device, console)
-    if way.queue.elsewhere:
-        with (
-            queue_of(way.queue, store.root, machine.cores, machine.gpus) as submit,
-            QueueListener(console) as shown,
-        ):
-            assert submit is not None
-            queue = Queue(submit, machine.cores, _beside(machine.gpus), way.jobs or MOST_JOBS, shown.again)
-            told = Several(shown, *others)
-            records = run_study(study, store, machine.device, told, dataset, queue=queue)
-    else:
-        threads = nullcontext() if way.queue.share is None else in_threads(machine.cores)
-        with threads, TerminalListener(console, machine.device) as listener:
-            told = Several(listener, *others)
-            records = run_study(study, store, machine.device, told, dataset, way.jobs or 1, share)
+    with _ways(way, machine, store, console) as (shown, queue):
+        told = Several(shown, *others)
+        records = run_study(study, store, machine.device, told, dataset, way.jobs or 1, share, queue)
     warn(console, *told.dropped)
     if way.queue.share is not None:
         plan = plan_study(study, dataset, store)
@@ -136,6 +125,24 @@ def run_and_report(
             return
         records = [store.record(spec.run_id) for spec in plan.runs]
     _report(study, store, records, dataset, console)
+
+
+@contextmanager
+def _ways(
+    way: Way, machine: Machine, store: Store, console: Console
+) -> Iterator[tuple[Listener, Queue | None]]:
+    """Give who shows how a study goes, and the queue that computes it, if one does."""
+    if not way.queue.elsewhere:
+        threads = nullcontext() if way.queue.share is None else in_threads(machine.cores)
+        with threads, TerminalListener(console, machine.device) as listener:
+            yield listener, None
+        return
+    with (
+        queue_of(way.queue, store.root, machine.cores, machine.gpus) as submit,
+        QueueListener(console) as shown,
+    ):
+        assert submit is not None
+        yield shown, Queue(submit, machine.cores, _beside(machine.gpus), way.jobs or MOST_JOBS, shown.again)
 
 
 def _report(study: Study, store: Store, records: list[RunRecord], dataset: DataSet, console: Console) -> None:
