@@ -372,8 +372,9 @@ def test_options_that_contradict_each_other_are_said():
         _machine(Way(queue=ray, gpus=1), "cpu")
     with pytest.raises(SpecError, match=r"--gpus-per-run: found 0\.25; .*slurm_gres=shard:1"):
         _machine(Way(queue=slurm, gpus=0.25), "auto")
-    with pytest.raises(SpecError, match=r"--gpus-per-run: found 1\.5"):
-        _machine(Way(queue=ray, gpus=1.5), "auto")
+    for gpus in (1.5, float("nan"), float("inf")):
+        with pytest.raises(SpecError, match=rf"--gpus-per-run: found {gpus:g}"):
+            _machine(Way(queue=ray, gpus=gpus), "auto")
     with pytest.raises(SpecError, match=r"cpus_per_task is what --cpus-per-run says"):
         _machine(Way(queue=QueueAsked(slurm=["cpus_per_task=4"])), "cpu")
     with pytest.raises(DeviceError, match=r"device 'gpu' is not known"):

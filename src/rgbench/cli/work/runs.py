@@ -179,8 +179,8 @@ def _machine(way: Way, device: str) -> Machine:
     on_gpu = device_kind(device) == "cuda"
     if way.gpus and not on_gpu:
         raise SpecError(f"--gpus-per-run: goes with --device cuda, found {device}")
-    gpus = float(on_gpu and not told) if way.gpus is None else way.gpus
-    if gpus != int(gpus) and (queue.ray is None or gpus > 1):
+    gpus = float(on_gpu and not told) if way.gpus is None else float(way.gpus)
+    if not (gpus.is_integer() or (queue.ray is not None and 0 < gpus < 1)):
         raise SpecError(
             f"--gpus-per-run: found {gpus:g}; legal are whole numbers, and with --ray those below 1. How Slurm shares "
             "a GPU is a setting of the cluster: --slurm-option slurm_gres=shard:1, for one"
