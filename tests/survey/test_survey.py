@@ -205,6 +205,53 @@ def test_overlapping_mosaics_of_which_one_is_gone(sky, classifier):
     assert [mosaic.path.name for mosaic in survey.mosaics] == ["mosaic.fits", "second.fits"]
 
 
+def test_where_the_best_mosaic_is_blanked_or_damaged_the_next_is_looked_at(sky, classifier, monkeypatch):
+    """Three mosaics of one sky: what one lacks is seen in the next, as if that were the only one."""
+    table, images = sky.table("cat.fits"), [sky.folder / f"m{k}.fits" for k in range(3)]
+    for number, image in enumerate(images):
+        pixels = np.pad(sky.pixels, 10 * (2 - number))  # the first has the furthest edges
+        header = sky.header.copy()
+        for axis in (1, 2):
+            header[f"CRPIX{axis}"] += 10 * (2 - number)
+        header["BUNIT"] = ("Jy/beam", "Jy/beam", "mJy/beam")[number]
+        side = len(pixels)
+        if number < 2:
+            pixels[: side // 2, (0, side // 2)[number] :] = np.nan
+        fits.writeto(image, pixels, header)
+    read = Mosaic.pixels
+
+    def damaged(mosaic: Mosaic, rows: slice, columns: slice) -> np.ndarray:
+        if mosaic.path.name == "m0.fits" and rows.stop > 0.8 * mosaic.shape[0] and columns.start < 200:
+            raise DataError(f"{mosaic.name}: cannot be read: a tile is damaged")
+        return read(mosaic, rows, columns)
+
+    monkeypatch.setattr(Mosaic, "pixels", damaged)
+    monkeypatch.setattr(plans, "SHARD", 5)
+    classify_survey(table, images, sky.folder / "out", classifier, QUICK, jobs=1)
+    found = rows_of(sky.folder / "out")
+    names = [Path(each).name for each in found["rg_mosaic"].to_pylist()]
+    assert names[:8] == ["m1.fits", "m1.fits", "m2.fits", "m2.fits"] * 2
+    assert names[8:] == ["m0.fits"] * 4 + ["m1.fits"] + ["m0.fits"] * 3
+    assert found["rg_reason"].to_pylist() == [""] * 16
+    assert not any("blanked" in each for each in found["rg_flags"].to_pylist())
+    classify_survey(table, [sky.mosaic], sky.folder / "one", classifier, QUICK, jobs=1)
+    alone = rows_of(sky.folder / "one")
+    assert found["rg_class"].to_pylist() == alone["rg_class"].to_pylist()
+    milli = np.array([1e-3 if name == "m2.fits" else 1.0 for name in names])
+    np.testing.assert_allclose(found["rg_peak"], alone["rg_peak"].to_numpy() * milli, rtol=1e-3)
+
+
+def test_what_no_mosaic_shows_is_said_of_the_best(sky, classifier):
+    for number in range(2):
+        blank = np.full_like(sky.pixels, np.nan)
+        fits.writeto(sky.folder / f"blank{number}.fits", blank, sky.header)
+    images = [sky.folder / f"blank{number}.fits" for number in range(2)]
+    classify_survey(sky.table("cat.fits"), images, sky.folder / "out", classifier, QUICK, jobs=1)
+    found = rows_of(sky.folder / "out")
+    assert set(found["rg_flags"].to_pylist()) == {"blanked"}
+    assert {Path(each).name for each in found["rg_mosaic"].to_pylist()} == {"blank0.fits"}
+
+
 def test_the_estimate_is_of_what_is_missing(sky, classifier):
     survey = plan_survey(sky.table("cat.fits"), [sky.mosaic], sky.folder / "out", classifier, QUICK)
     found = estimate(survey, jobs=2)

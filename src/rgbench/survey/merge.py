@@ -139,12 +139,13 @@ class Merged:
         kinds = [
             ("done", "?"), ("p", "<f4", (len(self.classes),)), ("set", "<u4"), ("unlike", "<f4"), ("flags", "<i4"),
             ("peak", "<f4"), ("total", "<f4"), ("size", "<f4"), ("snr", "<f4"), ("ra", "<f8"), ("dec", "<f8"),
-            ("reason", "<i4"),
+            ("mosaic", "<i4"), ("reason", "<i4"),
         ]  # fmt: skip
         path = self.plan.folder / "found.npy"
         records = np.lib.format.open_memmap(path, "w+", np.dtype(kinds), (len(self.catalogue),))
         for name in ("p", "unlike", "peak", "total", "size", "snr", "ra", "dec"):
             records[name] = np.nan
+        records["mosaic"] = self.plan.chosen
         for shard in range(self.plan.shards):
             self._fill(records, shard)
         return records
@@ -168,7 +169,7 @@ class Merged:
         records["done"][rows] = True
         for k, name in enumerate(self.classes):
             records["p"][rows, k] = part[f"p_{name}"].to_numpy()
-        for name in ("set", "unlike", "flags", "peak", "total", "size", "snr"):
+        for name in ("set", "unlike", "flags", "peak", "total", "size", "snr", "mosaic"):
             records[name][rows] = part[name].to_numpy()
         for name in ("ra", "dec"):
             records[name][rows] = at[name].to_numpy()
@@ -209,7 +210,7 @@ class Merged:
             value: "|".join(names[[bool(value >> k & 1) for k in range(len(names))]])
             for value in np.unique(found["set"]).tolist()
         }
-        files = ["" if at < 0 else self.mosaics[at] for at in chosen.tolist()]
+        files = ["" if at < 0 else self.mosaics[at] for at in found["mosaic"].tolist()]
         why = [
             "" if ok else self._why(start + i, found[i], int(chosen[i]), faults, reasons)
             for i, ok in enumerate(known.tolist())

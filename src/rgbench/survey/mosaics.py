@@ -23,6 +23,8 @@ from rgbench.store.files import into_place
 
 _PACKED = (".gz", ".bz2", ".xz")
 _PART = 1 << 20
+RANKS = 3
+"""Mosaics that are kept of those that cover a position: the best, and those that are looked at if it is blanked."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -258,21 +260,22 @@ def reopen_mosaic(path: Path, named: str, place: int) -> Mosaic:
 def covering(
     mosaics: Sequence[Mosaic], ra: NDArray[np.float64], dec: NDArray[np.float64]
 ) -> NDArray[np.int32]:
-    """Choose for each position the mosaic in which it lies furthest from the edge.
+    """Rank for each position the mosaics that cover it: first the one in which it lies furthest from the edge.
 
     Parameters
     ----------
     mosaics : sequence of Mosaic
-        Where to look; of two that are alike the first is taken.
+        Where to look; of two that are alike the one that is named first comes first.
     ra, dec : ndarray of float64, shape (n,)
         Degrees, ICRS; NaN is nowhere.
 
     Returns
     -------
-    ndarray of int32, shape (n,)
-        Place in `mosaics`; -1 where none covers the position.
+    ndarray of int32, shape (n, `RANKS`)
+        Places in `mosaics`, the best first; -1 where no more cover the position.
     """
-    chosen, depth = np.full(len(ra), -1, dtype=np.int32), np.zeros(len(ra), dtype=np.float32)
+    ranked = np.full((len(ra), RANKS), -1, dtype=np.int32)
+    depth = np.zeros((len(ra), RANKS), dtype=np.float32)
     order = np.argsort(dec)  # NaN last
     band = dec[order]
     for number, mosaic in enumerate(mosaics):
@@ -282,9 +285,24 @@ def covering(
         if not len(rows):
             continue
         found = edge_distance(mosaic, ra[rows], dec[rows]).astype(np.float32)
-        better = found > depth[rows]
-        chosen[rows[better]], depth[rows[better]] = number, found[better]
-    return chosen
+        _insert(ranked, depth, rows[found > 0], number, found[found > 0])
+    return ranked
+
+
+def _insert(
+    ranked: NDArray[np.int32],
+    depth: NDArray[np.float32],
+    rows: NDArray[np.int64],
+    number: int,
+    found: NDArray[np.float32],
+) -> None:
+    """Put one mosaic where it belongs among those that cover some rows; what falls off the end is forgotten."""
+    mosaic, better = np.full(len(rows), number, dtype=np.int32), np.zeros(len(rows), dtype=bool)
+    for rank in range(RANKS):
+        here, deep = ranked[rows, rank], depth[rows, rank]
+        better |= found > deep  # what it takes the place of, moves on
+        ranked[rows, rank], depth[rows, rank] = np.where(better, mosaic, here), np.where(better, found, deep)
+        mosaic, found = np.where(better, here, mosaic), np.where(better, deep, found)
 
 
 def edge_distance(mosaic: Mosaic, ra: NDArray[np.float64], dec: NDArray[np.float64]) -> NDArray[np.float64]:

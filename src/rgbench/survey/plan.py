@@ -20,9 +20,9 @@ from rgbench.errors import StoreError
 from rgbench.runs.engines import TORCH
 from rgbench.store.files import check_version, into_place, read_json, write_json
 from rgbench.survey.catalogue import Positions
-from rgbench.survey.mosaics import Mosaic, covering
+from rgbench.survey.mosaics import RANKS, Mosaic, covering
 
-VERSION = 1
+VERSION = 2
 TILE = 2048
 """Side, in pixels, of the part of a mosaic whose sources are seen together."""
 SHARD = 2_000
@@ -68,7 +68,7 @@ class Asked:
     @property
     def checksum(self) -> str:
         """What tells it from another."""
-        told = asdict(self)
+        told = asdict(self) | {"version": VERSION}
         if self.engine == TORCH:  # of which work that was begun before there were others says nothing
             del told["engine"]
         return sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
@@ -101,7 +101,7 @@ class Plan:
 
     @property
     def chosen(self) -> NDArray[np.int32]:
-        """The mosaic of each row, on disk and not in memory; `NO_POSITION` and `NOT_COVERED` for those without."""
+        """The best mosaic of each row, on disk and not in memory; `NO_POSITION` and `NOT_COVERED` for those without."""
         return np.asarray(np.load(self.folder / CHOSEN, mmap_mode="r", allow_pickle=False))
 
     @property
@@ -123,7 +123,7 @@ class Plan:
         return int(self.facts["sizes"][shard])
 
     def rows_of(self, shard: int) -> pa.Table:
-        """Give the rows of a shard: row, ra, dec."""
+        """Give the rows of a shard: row, ra, dec, and in `OTHERS` the mosaics that come after the best, -1 for none."""
         try:
             return pq.ParquetFile(self.rows_file).read_row_group(shard)
         except (OSError, pa.ArrowException) as error:
@@ -159,7 +159,8 @@ def make_plan(folder: Path, asked: Asked, positions: Positions, mosaics: Sequenc
     """
     for name in ("done", "claims"):
         (folder / name).mkdir(parents=True, exist_ok=True)
-    chosen = covering(mosaics, positions.ra, positions.dec)
+    ranked = covering(mosaics, positions.ra, positions.dec)
+    chosen = np.ascontiguousarray(ranked[:, 0])
     chosen[~np.isfinite(positions.ra)] = NO_POSITION
     for name, values in ((CHOSEN, chosen), (NEAREST, nearest_other(positions.ra, positions.dec))):
         with into_place(folder / name) as temporary, temporary.open("wb") as file:
@@ -171,7 +172,7 @@ def make_plan(folder: Path, asked: Asked, positions: Positions, mosaics: Sequenc
         for number, mosaic in enumerate(mosaics):
             rows = np.flatnonzero(chosen == number)
             for part in _parts(mosaic, rows, positions):
-                columns = [part, positions.ra[part], positions.dec[part]]
+                columns = [part, positions.ra[part], positions.dec[part], *ranked[part, 1:].T]
                 writer.write_table(pa.table(columns, schema=_SCHEMA), row_group_size=SHARD)
                 mosaic_of.append(number)
                 sizes.append(len(part))
@@ -207,7 +208,16 @@ def nearest_other(ra: NDArray[np.float64], dec: NDArray[np.float64]) -> NDArray[
 
 _TOGETHER = 500_000
 """Positions whose neighbours are looked for together."""
-_SCHEMA = pa.schema([("row", pa.int64()), ("ra", pa.float64()), ("dec", pa.float64())])
+OTHERS = tuple(f"other_{rank}" for rank in range(1, RANKS))
+"""Columns of the mosaics of a row that come after the best."""
+_SCHEMA = pa.schema(
+    [
+        ("row", pa.int64()),
+        ("ra", pa.float64()),
+        ("dec", pa.float64()),
+        *((name, pa.int32()) for name in OTHERS),
+    ]
+)
 
 
 def _parts(mosaic: Mosaic, rows: NDArray[np.int64], positions: Positions) -> list[NDArray[np.int64]]:
