@@ -33,6 +33,18 @@ def survey(
     out: Annotated[
         Path, typer.Option("--out", help="Folder for the result, and for what is needed to go on.")
     ],
+    weights: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--weights",
+            help="A FITS map of weight, or a folder of them, one for each mosaic: of several mosaics that cover a "
+            "source the one with the greatest weight there is taken. May be given again.",
+        ),
+    ] = None,
+    noise_maps: Annotated[
+        list[Path] | None,
+        typer.Option("--noise-maps", help="The same with maps of noise (rms): the least noise is taken."),
+    ] = None,
     column: Annotated[
         list[str] | None,
         typer.Option(
@@ -127,5 +139,7 @@ def survey(
         overwrite,
         job_script,
         formats,
+        weights or [],
+        noise_maps or [],
     )
     work.survey(asked, who)

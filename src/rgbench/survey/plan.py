@@ -21,6 +21,7 @@ from rgbench.runs.engines import TORCH
 from rgbench.store.files import check_version, into_place, read_json, write_json
 from rgbench.survey.catalogue import Positions
 from rgbench.survey.mosaics import RANKS, Mosaic, covering
+from rgbench.survey.weights import Weights
 
 VERSION = 2
 TILE = 2048
@@ -45,7 +46,7 @@ class Asked:
     mosaics : tuple of (str, str, int)
         File of each, what it is called, and which unit of it.
     stamps : tuple of (int, int)
-        Size and time of change, ns, of the catalogue and each mosaic.
+        Size and time of change, ns, of the catalogue, each mosaic and each map of weight.
     classifier : str
         Checksum of the classifier's tensors and card.
     views : int
@@ -54,6 +55,8 @@ class Asked:
         Shares of the classes in the survey; empty for those of training.
     engine : str
         What computes the networks.
+    weights : tuple of (str, str, int)
+        How maps of weight were given, file of each, and which unit of it; empty without.
     """
 
     catalogue: str
@@ -64,6 +67,7 @@ class Asked:
     views: int
     prior: Mapping[str, float]
     engine: str = TORCH
+    weights: tuple[tuple[str, str, int], ...] = ()
 
     @property
     def checksum(self) -> str:
@@ -143,7 +147,13 @@ class Plan:
         return [shard for shard in range(self.shards) if f"{shard:06d}" not in done]
 
 
-def make_plan(folder: Path, asked: Asked, positions: Positions, mosaics: Sequence[Mosaic]) -> Plan:
+def make_plan(
+    folder: Path,
+    asked: Asked,
+    positions: Positions,
+    mosaics: Sequence[Mosaic],
+    weights: Weights | None = None,
+) -> Plan:
     """Cut the work, and write it to a folder.
 
     Parameters
@@ -156,10 +166,19 @@ def make_plan(folder: Path, asked: Asked, positions: Positions, mosaics: Sequenc
         Of the rows of the catalogue.
     mosaics : sequence of Mosaic
         In the order of `asked`.
+    weights : Weights, optional
+        By which of several mosaics one is taken; None for the distance to the edge.
+
+    Raises
+    ------
+    DataError
+        If a map of weight cannot be read.
     """
     for name in ("done", "claims"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     ranked = covering(mosaics, positions.ra, positions.dec)
+    if weights is not None:
+        weights.order(ranked, positions.ra, positions.dec)
     chosen = np.ascontiguousarray(ranked[:, 0])
     chosen[~np.isfinite(positions.ra)] = NO_POSITION
     for name, values in ((CHOSEN, chosen), (NEAREST, nearest_other(positions.ra, positions.dec))):

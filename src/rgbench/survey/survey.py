@@ -27,14 +27,15 @@ from rgbench.survey.executors import Told, run_here, run_processes
 from rgbench.survey.formats.about import About
 from rgbench.survey.job import CLASSIFIER, Job
 from rgbench.survey.merge import PREFIX, Merged, write_partitions
-from rgbench.survey.mosaics import Mosaic, find_mosaics
+from rgbench.survey.mosaics import IMAGES, Mosaic, find_mosaics, fits_files
 from rgbench.survey.plan import Asked, Plan, make_plan
 from rgbench.survey.queues import Bundles, Submit, run_queue
+from rgbench.survey.weights import Weights, find_weights, map_files, which_option
 
 PARTITION = 1_000_000
 """Rows of a file of classes."""
-WORK, CLASSES = "work", "classes"
-"""Folders of a survey: what is needed to go on, and the result."""
+WORK, CLASSES, UNPACKED = "work", "classes", "unpacked"
+"""Folders of a survey: what is needed to go on, and the result; of the work, what was packed."""
 MOST_JOBS = 1000
 """Jobs of an array: what most clusters take."""
 
@@ -59,6 +60,9 @@ class SurveyChoice:
         A torch device.
     overwrite : bool
         Whether the work of another survey in the folder may be replaced.
+    weights, noise_maps : tuple of path
+        Maps of weight or of noise, or folders of them, one for each mosaic: of several mosaics that cover a source
+        that with the greatest weight, or the least noise, is taken. One of both at most.
     """
 
     columns: Mapping[str, str] = field(default_factory=dict)
@@ -66,6 +70,8 @@ class SurveyChoice:
     prior: Mapping[str, float] = field(default_factory=dict)
     device: str = "cpu"
     overwrite: bool = False
+    weights: tuple[Path, ...] = ()
+    noise_maps: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -236,15 +242,22 @@ def plan_survey(
         remove_halves(folder)
         aside: list[SetAside] = []
         domain = classifier.card.domain
+        files = _map_files(images, choice)
         mosaics = find_mosaics(
-            images, folder / "unpacked", aside, lambda face: unlikely_pixels(face, face.pixel_scale, domain)
+            images,
+            folder / UNPACKED,
+            aside,
+            lambda face: unlikely_pixels(face, face.pixel_scale, domain),
+            files,
         )
-        asked = _asked(rows, mosaics, classifier, choice)
+        option = which_option(choice.weights, choice.noise_maps)
+        weights = find_weights(files, mosaics, option, folder / UNPACKED) if option else None
+        asked = _asked(rows, mosaics, classifier, choice, weights)
         plan = Plan(folder)
         if not _goes_on(plan, asked, choice.overwrite):
             shutil.rmtree(folder / "done", ignore_errors=True)
             classifier.save(folder / CLASSIFIER)
-            plan = make_plan(folder, asked, rows.positions(), mosaics)
+            plan = make_plan(folder, asked, rows.positions(), mosaics, weights)
     how = (choice.views, tuple(choice.prior.items()), choice.device, classifier.engine)
     job = Job(folder.resolve(), *how, asked.checksum)
     return Survey(Path(out), rows, mosaics, plan, job, classifier, aside)
@@ -266,10 +279,24 @@ def _make_folder(out: Path, folder: Path) -> None:
         raise SpecError(f"--out {out}: cannot be written: {error.strerror or error}") from error
 
 
+def _map_files(images: Sequence[Path | str], choice: SurveyChoice) -> list[Path]:
+    """Give the files that are maps of weight or noise."""
+    option = which_option(choice.weights, choice.noise_maps)
+    if not option:
+        return []
+    return map_files([*choice.weights, *choice.noise_maps], fits_files(images, IMAGES), option)
+
+
 def _asked(
-    rows: SurveyCatalogue, mosaics: Sequence[Mosaic], classifier: Classifier, choice: SurveyChoice
+    rows: SurveyCatalogue,
+    mosaics: Sequence[Mosaic],
+    classifier: Classifier,
+    choice: SurveyChoice,
+    weights: Weights | None,
 ) -> Asked:
-    files = [rows.path, *(each.path for each in mosaics)]
+    maps = [each.image for each in weights.maps] if weights else []
+    files = [rows.path, *(each.path for each in (*mosaics, *maps))]
+    option = which_option(choice.weights, choice.noise_maps)
     return Asked(
         catalogue=str(rows.path.resolve()),
         columns=tuple(rows.profile.placed),
@@ -279,6 +306,7 @@ def _asked(
         views=choice.views or classifier.members[0].spec.recipe.views,
         prior=dict(choice.prior),
         engine=classifier.engine,
+        weights=tuple((option, str(each.path.resolve()), each.place) for each in maps),
     )
 
 

@@ -45,6 +45,8 @@ class Asked:
     overwrite: bool = False
     job_script: int | None = None
     formats: Sequence[str] | None = None
+    weights: Sequence[Path] = ()
+    noise_maps: Sequence[Path] = ()
 
 
 def survey(asked: Asked, who: Choice) -> None:
@@ -55,7 +57,13 @@ def survey(asked: Asked, who: Choice) -> None:
     prior = {} if asked.prior is None else parse_shares(asked.prior)
     classifier = chosen_classifier(who, bool(prior), console)
     choice = SurveyChoice(
-        pairs("--column", asked.columns), who.views, prior, classifier.members[0].device, asked.overwrite
+        pairs("--column", asked.columns),
+        who.views,
+        prior,
+        classifier.members[0].device,
+        asked.overwrite,
+        tuple(asked.weights),
+        tuple(asked.noise_maps),
     )
     work = plan_survey(asked.catalogue, asked.images, asked.out, classifier, choice)
     _say_plan(work, console)
