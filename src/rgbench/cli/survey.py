@@ -45,6 +45,14 @@ def survey(
         list[Path] | None,
         typer.Option("--noise-maps", help="The same with maps of noise (rms): the least noise is taken."),
     ] = None,
+    unresolved_below: Annotated[
+        float | None,
+        typer.Option(
+            "--unresolved-below",
+            help="Size in arcsec: rows whose size in the catalogue is below it get the class Compact, and no image "
+            "of them is looked at. By default all are looked at.",
+        ),
+    ] = None,
     column: Annotated[
         list[str] | None,
         typer.Option(
@@ -141,5 +149,6 @@ def survey(
         formats,
         weights or [],
         noise_maps or [],
+        unresolved_below,
     )
     work.survey(asked, who)

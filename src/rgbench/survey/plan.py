@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from hashlib import sha256
@@ -21,6 +21,7 @@ from rgbench.runs.engines import TORCH
 from rgbench.store.files import check_version, into_place, read_json, write_json
 from rgbench.survey.catalogue import Positions
 from rgbench.survey.mosaics import RANKS, Mosaic, covering
+from rgbench.survey.sizes import unresolved
 from rgbench.survey.weights import Weights
 
 VERSION = 2
@@ -28,8 +29,9 @@ TILE = 2048
 """Side, in pixels, of the part of a mosaic whose sources are seen together."""
 SHARD = 2_000
 """Rows that a shard has at most."""
+SIZED = "sized.parquet"
 CHOSEN, NEAREST = "chosen.npy", "nearest.npy"
-NO_POSITION, NOT_COVERED = -2, -1
+FROM_SIZE, NO_POSITION, NOT_COVERED = -3, -2, -1
 """What stands in place of a mosaic for rows that no shard has."""
 
 
@@ -57,6 +59,8 @@ class Asked:
         What computes the networks.
     weights : tuple of (str, str, int)
         How maps of weight were given, file of each, and which unit of it; empty without.
+    unresolved : float, optional
+        Size, arcsec, below which the class follows from the catalogue; None if it never does.
     """
 
     catalogue: str
@@ -68,6 +72,7 @@ class Asked:
     prior: Mapping[str, float]
     engine: str = TORCH
     weights: tuple[tuple[str, str, int], ...] = ()
+    unresolved: float | None = None
 
     @property
     def checksum(self) -> str:
@@ -105,7 +110,7 @@ class Plan:
 
     @property
     def chosen(self) -> NDArray[np.int32]:
-        """The best mosaic of each row, on disk and not in memory; `NO_POSITION` and `NOT_COVERED` for those without."""
+        """The best mosaic of each row, on disk and not in memory; for those that no shard has, the reason."""
         return np.asarray(np.load(self.folder / CHOSEN, mmap_mode="r", allow_pickle=False))
 
     @property
@@ -132,6 +137,13 @@ class Plan:
             return pq.ParquetFile(self.rows_file).read_row_group(shard)
         except (OSError, pa.ArrowException) as error:
             raise StoreError(f"{self.rows_file}: cannot be read: {error}") from error
+
+    def sized(self) -> Iterator[pa.RecordBatch]:
+        """Give the rows whose class follows from their size, a part at a time: row, ra, dec."""
+        try:
+            yield from pq.ParquetFile(self.folder / SIZED).iter_batches()
+        except (OSError, pa.ArrowException) as error:
+            raise StoreError(f"{self.folder / SIZED}: cannot be read: {error}") from error
 
     def done_file(self, shard: int) -> Path:
         """The file that is there when a shard is finished."""
@@ -181,6 +193,9 @@ def make_plan(
         weights.order(ranked, positions.ra, positions.dec)
     chosen = np.ascontiguousarray(ranked[:, 0])
     chosen[~np.isfinite(positions.ra)] = NO_POSITION
+    if asked.unresolved is not None:
+        chosen[unresolved(positions, asked.unresolved)] = FROM_SIZE
+    _write_sized(folder / SIZED, np.flatnonzero(chosen == FROM_SIZE), positions)
     for name, values in ((CHOSEN, chosen), (NEAREST, nearest_other(positions.ra, positions.dec))):
         with into_place(folder / name) as temporary, temporary.open("wb") as file:
             np.save(file, values)
@@ -237,6 +252,12 @@ _SCHEMA = pa.schema(
         *((name, pa.int32()) for name in OTHERS),
     ]
 )
+
+
+def _write_sized(path: Path, rows: NDArray[np.int64], positions: Positions) -> None:
+    schema = pa.schema([_SCHEMA.field(name) for name in ("row", "ra", "dec")])
+    with into_place(path) as temporary:
+        pq.write_table(pa.table([rows, positions.ra[rows], positions.dec[rows]], schema=schema), temporary)
 
 
 def _parts(mosaic: Mosaic, rows: NDArray[np.int64], positions: Positions) -> list[NDArray[np.int64]]:

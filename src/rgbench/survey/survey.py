@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 
 from rgbench.data.own.files import SetAside
 from rgbench.errors import SpecError
+from rgbench.images.domain import Oddity, words
 from rgbench.measures.prior import complete_shares
 from rgbench.runs.classifier import Classifier, load_classifier
 from rgbench.runs.seen import unlikely_pixels
@@ -30,6 +31,7 @@ from rgbench.survey.merge import PREFIX, Merged, write_partitions
 from rgbench.survey.mosaics import IMAGES, Mosaic, find_mosaics, fits_files
 from rgbench.survey.plan import Asked, Plan, make_plan
 from rgbench.survey.queues import Bundles, Submit, run_queue
+from rgbench.survey.sizes import check_unresolved
 from rgbench.survey.weights import Weights, find_weights, map_files, which_option
 
 PARTITION = 1_000_000
@@ -63,6 +65,8 @@ class SurveyChoice:
     weights, noise_maps : tuple of path
         Maps of weight or of noise, or folders of them, one for each mosaic: of several mosaics that cover a source
         that with the greatest weight, or the least noise, is taken. One of both at most.
+    unresolved_below : float, optional
+        Size in the catalogue, arcsec, below which a row gets the class Compact without a look at an image.
     """
 
     columns: Mapping[str, str] = field(default_factory=dict)
@@ -72,6 +76,7 @@ class SurveyChoice:
     overwrite: bool = False
     weights: tuple[Path, ...] = ()
     noise_maps: tuple[Path, ...] = ()
+    unresolved_below: float | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -173,13 +178,14 @@ class Survey:
     def counts(self) -> Counts:
         """Count the classes of what was written, and the rows that could not be looked at."""
         classes: Counter[str] = Counter()
-        failed = 0
+        failed = sized = 0
         for path in sorted((self.out / CLASSES).glob("part-*.parquet")):
             part = pq.read_table(path, columns=[f"{PREFIX}class", f"{PREFIX}flags"])
             own, flags = part.columns
             classes.update({each["values"]: each["counts"] for each in own.value_counts().to_pylist()})
             failed += pc.sum(pc.and_(pc.equal(own, ""), pc.equal(flags, ""))).as_py() or 0
-        return Counts(classes, failed)
+            sized += pc.sum(pc.equal(flags, words(Oddity.FROM_SIZE))).as_py() or 0
+        return Counts(classes, failed, sized)
 
 
 @dataclass(frozen=True)
@@ -192,10 +198,13 @@ class Counts:
         "" counts those without one.
     failed : int
         Those that could not be looked at: no position, no image there, or one that cannot be read.
+    from_size : int
+        Those whose class follows from their size in the catalogue.
     """
 
     classes: Mapping[str, int]
     failed: int
+    from_size: int = 0
 
 
 def plan_survey(
@@ -236,6 +245,8 @@ def plan_survey(
     if choice.prior:
         complete_shares(choice.prior, classifier.classes, classifier.prior)
     rows = SurveyCatalogue(catalogue, choice.columns)
+    if choice.unresolved_below is not None:
+        check_unresolved(choice.unresolved_below, rows, classifier.classes)
     folder = Path(out) / WORK
     _make_folder(Path(out), folder)
     with locked(folder / ".lock"):
@@ -306,6 +317,7 @@ def _asked(
         views=choice.views or classifier.members[0].spec.recipe.views,
         prior=dict(choice.prior),
         engine=classifier.engine,
+        unresolved=choice.unresolved_below,
         weights=tuple((option, str(each.path.resolve()), each.place) for each in maps),
     )
 
