@@ -82,7 +82,8 @@ SEXAGESIMAL = "".join(f"s{i},{i}:00:00,+{i}:30:00,{i},{'' if i == 5 else i}\n" f
     [
         ("a.csv", ""), ("a.ecsv", ""), ("a.vot", ""), ("a.fits", ""),
         ("a.csv", f"name,ra,dec,n,m (mJy)\n{SEXAGESIMAL}"),
-        ("a.tsv", f"name,RA (B1950),DEC (B1950),n,m\n{SEXAGESIMAL}s9,here,+1:0:0,,\ns10,1:0:0,+99:0:0,,".replace(",", "\t")),
+        ("a.tsv", f"name,RA (B1950),DEC (B1950),n,m\n{SEXAGESIMAL}s9,here,+1:0:0,,\ns10,1:0:0,+99:0:0,,"
+            .replace(",", "\t")),
         ("a.csv", "name,position,Maj (arcmin)\na,12 30 49.4 +12 23 28,1\n\nb,,2\n\"c\nd\",1 2 3 -4 5 6,\n"),
     ],
 )  # fmt: skip

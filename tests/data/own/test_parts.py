@@ -73,8 +73,10 @@ def assert_alike(path: Path) -> None:
 
 CELLS = st.one_of(
     st.sampled_from(
-        ["", "", "1", "-1", "+1", "007", "1.5", ".5", "1e3", "-2E-3", "nan", "NaN", "inf", "--5", "-", "1237648720693755918",
-         "9999999999999999", "123456789012345678901", "-0", "0", " 7 ", "12:30:49.4", "+12 23 28", "'=x", "'-5", "#a", "²",
+        ["", "", "1", "-1", "+1", "007", "1.5", ".5", "1e3", "-2E-3", "nan", "NaN", "inf", "--5", "-",
+         "1237648720693755918",
+         "9999999999999999", "123456789012345678901", "-0", "0", " 7 ", "12:30:49.4", "+12 23 28", "'=x", "'-5",
+         "#a", "²",
          "٣", "β", "a b", "a,b", 'say "x"', "two\nlines", "a\rb", "\x1c", "1_0", "True", "0x10"]
     ),
     st.text(max_size=5).filter(lambda text: "\0" not in text),
@@ -169,7 +171,8 @@ COLUMNS = st.one_of(
     st.tuples(st.just("float"), st.sampled_from("ED"), st.lists(
         st.one_of(st.floats(width=32), st.just(float("nan")), st.just(1.0)), min_size=N, max_size=N), st.just(None)),
     st.tuples(st.just("text"), st.just("5A"), st.lists(
-        st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=5), min_size=N, max_size=N), st.just(None)),
+        st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=5), min_size=N, max_size=N),
+        st.just(None)),
     st.tuples(st.just("flag"), st.just("L"), st.lists(st.booleans(), min_size=N, max_size=N), st.just(None)),
     st.tuples(st.just("vector"), st.sampled_from(["3E", "3J", "2D"]), INTEGERS, st.sampled_from([None, 5])),
     st.tuples(st.just("scaled"), st.sampled_from("IJ"), INTEGERS, st.sampled_from([None, 5])),
