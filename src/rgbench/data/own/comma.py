@@ -82,7 +82,7 @@ def cells_of(path: Path, lines: Iterable[str]) -> Iterator[list[str]]:
     reader = csv.reader(chain([first], kept), delimiter=delimiter, strict=True)
     try:
         for row in reader:
-            yield [from_csv(cell.strip()) for cell in row]
+            yield [from_csv(cell) if cell[:1] == "'" else cell for cell in map(str.strip, row)]
     except csv.Error as error:
         raise DataError(f"{path}: cannot be read as a table: line {reader.line_num}: {error}") from error
 

@@ -43,6 +43,8 @@ _BLOCK = 1 << 22
 """Bytes of a text that are read together."""
 _MOST_BYTES = 1 << 26
 """Bytes of rows of a FITS table that are read together, unless one row is longer."""
+_MOST_CELLS = 400_000
+"""Cells of a text that are taken together, unless one row has more."""
 _FITS_BLOCK = 2880
 _SCANNED = 50_000
 """Rows that are looked at together where all are gone through."""
@@ -146,7 +148,8 @@ class TextParts:
         }
 
     def parts(self, rows: int, names: Sequence[str] | None = None) -> Iterator[dict[str, Column]]:
-        """Give the rows in order, so many at a time; of the columns those that are asked for."""
+        """Give the rows in order, so many at a time or fewer; of the columns those that are asked for."""
+        rows = min(rows, max(1, _MOST_CELLS // len(self.names)))
         asked = {name: self.names.index(name) for name in (self.names if names is None else names)}
         for part in _grouped(self._rows(), rows):
             columns = list(zip(*part, strict=True))
@@ -169,7 +172,7 @@ class TextParts:
             cells = cells_of(self._path, _lines(texts))
             head = head_of(next(cells, []))
             kinds = [Kind() for _ in head]
-            for part in _grouped(filter(any, cells), _SCANNED):
+            for part in _grouped(filter(any, cells), min(_SCANNED, _MOST_CELLS // max(1, len(head)) + 1)):
                 if faults.row is None:
                     faults.row = _check_rows(self._path, number, part, len(head))
                 if faults.row is None:
