@@ -20,7 +20,7 @@ from rgbench.images.limits import check_scale
 from rgbench.images.noise import ImageError
 from rgbench.images.preprocess import central_crop, find_preset, usable
 from rgbench.runs.classifier_card import ClassifierCard
-from rgbench.runs.inputs import cut_to_field, prepare, prepare_field
+from rgbench.runs.inputs import cut_to_field, prepare, prepare_field, side_that_counts
 from rgbench.spec import RunSpec
 
 ALL_BLANK = "all pixels are NaN"
@@ -232,13 +232,14 @@ def see_fields(
     found: list[SeenImage | str] = []
     waiting: list[tuple[int, NDArray[np.float32], Looked]] = []
     quick = find_preset(card.spec.images.preset).steps == find_preset("sky").steps
+    side = side_that_counts(card.spec)
     for image in images:
         try:
             frame, looked = _look_at(image, facts, card)
             if looked.oddities & FORBIDDING:
                 found.append(SeenImage("", looked, NOWHERE))
             elif quick and looked.noise > 0 and not usable(frame):
-                waiting.append((len(found), frame, looked))
+                waiting.append((len(found), central_crop(frame, side), looked))
                 found.append("")
             else:
                 found.append(replace(see_pixels(image, facts, card), prepared=None))
@@ -252,7 +253,7 @@ def see_fields(
 def _prepared_together(
     waiting: Sequence[tuple[int, NDArray[np.float32], Looked]], facts: PixelFacts, card: ClassifierCard
 ) -> Iterator[tuple[int, SeenImage]]:
-    """Prepare frames of one shape together; give their places in a list, and what is seen."""
+    """Prepare the middles of frames, those of one shape together; give their places in a list, and what is seen."""
     shapes = dict.fromkeys(frame.shape for _, frame, _ in waiting)
     for shape in shapes:
         alike = [each for each in waiting if each[1].shape == shape]
