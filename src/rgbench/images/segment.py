@@ -122,7 +122,7 @@ def central_source(mask: NDArray[np.bool_], gap: int) -> NDArray[np.bool_]:
 
     Examples
     --------
-    >>> central_source(np.array([[1, 0, 0, 0, 1, 0, 1]], dtype=bool), gap=1).astype(int)
+    >>> central_source(np.array([[1, 0, 0, 0, 1, 0, 1]], dtype=bool), gap=2).astype(int)
     array([[0, 0, 0, 0, 1, 0, 1]])
     """
     rows, columns = np.nonzero(mask)
