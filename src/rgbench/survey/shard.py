@@ -19,7 +19,7 @@ from rgbench.images.measure import beam_area
 from rgbench.measures.prior import complete_shares
 from rgbench.runs.classifier import Classifier
 from rgbench.runs.classify import answer
-from rgbench.runs.seen import UNKNOWN_PIXELS, PixelFacts, SeenImage, pixel_facts, see_fields
+from rgbench.runs.seen import NO_OTHERS, UNKNOWN_PIXELS, PixelFacts, SeenImage, pixel_facts, see_fields
 from rgbench.store.files import write_parquet
 from rgbench.survey.mosaics import Mosaic
 from rgbench.survey.plan import TILE, Plan
@@ -170,7 +170,9 @@ def _see_tile(
     side = _side(facts, classifier)
     first = np.column_stack([np.rint(places - (side - 1) / 2) for places in (rows, columns)]).astype(int)
     cut = _cutouts(mosaic, first, side)
-    seen = iter(see_fields((each for each in cut if not isinstance(each, str)), facts, classifier.card))
+    seen = iter(
+        see_fields(((each, NO_OTHERS) for each in cut if not isinstance(each, str)), facts, classifier.card)
+    )
     return [each if isinstance(each, str) else next(seen) for each in cut]
 
 
