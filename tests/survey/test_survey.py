@@ -18,10 +18,12 @@ from rgbench.errors import DataError, SpecError, StoreError
 from rgbench.runs.classifier import load_classifier
 from rgbench.runs.classify import classify_files
 from rgbench.survey import plan as plans
+from rgbench.survey.catalogue import SurveyCatalogue
 from rgbench.survey.estimate import estimate
 from rgbench.survey.merge import described
 from rgbench.survey.mosaics import Mosaic
 from rgbench.survey.outputs import classify_survey
+from rgbench.survey.sizes import check_unresolved
 from rgbench.survey.survey import SurveyChoice, plan_survey
 
 
@@ -203,6 +205,141 @@ def test_overlapping_mosaics_of_which_one_is_gone(sky, classifier):
     )
     assert survey.plan.chosen.tolist() == [0] * 16
     assert [mosaic.path.name for mosaic in survey.mosaics] == ["mosaic.fits", "second.fits"]
+
+
+def test_where_the_best_mosaic_is_blanked_or_damaged_the_next_is_looked_at(sky, classifier, monkeypatch):
+    """Three mosaics of one sky: what one lacks is seen in the next, as if that were the only one."""
+    table, images = sky.table("cat.fits"), [sky.folder / f"m{k}.fits" for k in range(3)]
+    for number, image in enumerate(images):
+        pixels = np.pad(sky.pixels, 10 * (2 - number))  # the first has the furthest edges
+        header = sky.header.copy()
+        for axis in (1, 2):
+            header[f"CRPIX{axis}"] += 10 * (2 - number)
+        header["BUNIT"] = ("Jy/beam", "Jy/beam", "mJy/beam")[number]
+        side = len(pixels)
+        if number < 2:
+            pixels[: side // 2, (0, side // 2)[number] :] = np.nan
+        fits.writeto(image, pixels, header)
+    read = Mosaic.pixels
+
+    def damaged(mosaic: Mosaic, rows: slice, columns: slice) -> np.ndarray:
+        if mosaic.path.name == "m0.fits" and rows.stop > 0.8 * mosaic.shape[0] and columns.start < 200:
+            raise DataError(f"{mosaic.name}: cannot be read: a tile is damaged")
+        return read(mosaic, rows, columns)
+
+    monkeypatch.setattr(Mosaic, "pixels", damaged)
+    monkeypatch.setattr(plans, "SHARD", 5)
+    classify_survey(table, images, sky.folder / "out", classifier, QUICK, jobs=1)
+    found = rows_of(sky.folder / "out")
+    names = [Path(each).name for each in found["rg_mosaic"].to_pylist()]
+    assert names[:8] == ["m1.fits", "m1.fits", "m2.fits", "m2.fits"] * 2
+    assert names[8:] == ["m0.fits"] * 4 + ["m1.fits"] + ["m0.fits"] * 3
+    assert found["rg_reason"].to_pylist() == [""] * 16
+    assert not any("blanked" in each for each in found["rg_flags"].to_pylist())
+    classify_survey(table, [sky.mosaic], sky.folder / "one", classifier, QUICK, jobs=1)
+    alone = rows_of(sky.folder / "one")
+    assert found["rg_class"].to_pylist() == alone["rg_class"].to_pylist()
+    milli = np.array([1e-3 if name == "m2.fits" else 1.0 for name in names])
+    np.testing.assert_allclose(found["rg_peak"], alone["rg_peak"].to_numpy() * milli, rtol=1e-3)
+
+
+def test_what_no_mosaic_shows_is_said_of_the_best(sky, classifier):
+    for number in range(2):
+        blank = np.full_like(sky.pixels, np.nan)
+        fits.writeto(sky.folder / f"blank{number}.fits", blank, sky.header)
+    images = [sky.folder / f"blank{number}.fits" for number in range(2)]
+    classify_survey(sky.table("cat.fits"), images, sky.folder / "out", classifier, QUICK, jobs=1)
+    found = rows_of(sky.folder / "out")
+    assert set(found["rg_flags"].to_pylist()) == {"blanked"}
+    assert {Path(each).name for each in found["rg_mosaic"].to_pylist()} == {"blank0.fits"}
+
+
+def test_unresolved_sources_get_their_class_from_their_size_if_asked(sky, classifier):
+    """Sizes of PyBDSF are degrees; rows without a size, or a position, are as they were."""
+    table = sky.catalogue
+    table["Maj"][3] = np.nan
+    table.add_row([98, 98, 200.0, 30.0, 0.001, "S"])  # on no image
+    table.add_row([99, 99, np.nan, np.nan, 0.001, "S"])
+    path, limit = sky.table("cat.fits"), 15.0
+    with np.errstate(invalid="ignore"):
+        small = np.array(table["Maj"] * 3600 < limit) & np.isfinite(table["RA"])
+    assert 3 < small.sum() < 14
+    choice = SurveyChoice(views=1, unresolved_below=limit)
+    formats = ["page", "csv", "regions", "inspect"]
+    survey = classify_survey(path, [sky.mosaic], sky.folder / "out", classifier, choice, 1, formats)
+    found = rows_of(sky.folder / "out")
+    flags = np.array(found["rg_flags"].to_pylist())
+    assert np.array_equal(flags == "from-size", small)
+    assert set(np.array(found["rg_class"].to_pylist())[small]) == {"Compact"}
+    assert set(np.array(found["rg_reason"].to_pylist())[small]) == {""}
+    assert set(np.array(found["rg_mosaic"].to_pylist())[small]) == {""}
+    chances = np.column_stack([found[f"rg_p_{name}"] for name in classifier.classes])
+    assert np.isnan(chances[small]).all()
+    np.testing.assert_allclose(found["rg_ra"].to_numpy()[small], table["RA"][small])
+    assert sum(survey.plan.size_of(shard) for shard in range(survey.plan.shards)) == 16 - small[:16].sum()
+    counts = survey.counts()
+    assert (counts.from_size, counts.failed) == (small.sum(), 1)
+    page = (sky.folder / "out" / "page.html").read_text()
+    assert f"{small.sum()} of 18 rows are called Compact by their sizes in the catalogue" in page
+    assert (sky.folder / "out" / "classes.reg").read_text().count("circle(") >= small.sum()
+    classify_survey(path, [sky.mosaic], sky.folder / "all", classifier, QUICK, jobs=1)
+    without = rows_of(sky.folder / "all")
+    assert np.array_equal(
+        without.filter(pa.array(~small))["rg_class"], found.filter(pa.array(~small))["rg_class"]
+    )
+    with pytest.raises(SpecError, match="holds the work of another survey"):
+        plan_survey(
+            path, [sky.mosaic], sky.folder / "out", classifier, SurveyChoice(views=1, unresolved_below=9)
+        )
+
+
+def test_a_survey_of_unresolved_sources_alone(sky, classifier):
+    choice = SurveyChoice(views=1, unresolved_below=1e4)
+    survey = classify_survey(
+        sky.table("cat.csv"), [sky.mosaic], sky.folder / "out", classifier, choice, jobs=1
+    )
+    assert survey.plan.shards == 0
+    assert survey.counts().classes == {"Compact": 16}
+
+
+@pytest.mark.parametrize(
+    ("head", "size", "limit", "says"),
+    [
+        ("ra,dec,size", "2", 0.0, "found 0; a number of arcsec above 0 is legal"),
+        (
+            "ra,dec,flux",
+            "2",
+            5.0,
+            r"no column is known to be the size of the sources; say which it is: --column size=",
+        ),
+        (
+            "RA,DEC,FINT,FPEAK,MAJOR (mJy)",
+            "2",
+            5.0,
+            "MAJOR has the unit 'mJy'; one that becomes arcsec is needed",
+        ),
+        ("RA,DEC,FINT,FPEAK,MAJOR", "wide", 5.0, "MAJOR is no column of numbers"),
+    ],
+)
+def test_sizes_that_cannot_be_told_are_refused(sky, classifier, head, size, limit, says):
+    path = sky.folder / "c.csv"
+    cells = ["180", "30", *["1"] * (head.count(",") - 2), size]
+    path.write_text(f"{head}\n{','.join(cells)}\n")
+    with pytest.raises(SpecError, match=says):
+        plan_survey(path, [sky.mosaic], sky.folder / "out", classifier, SurveyChoice(unresolved_below=limit))
+
+
+def test_a_mapped_column_of_sizes_needs_a_unit_and_a_classifier_needs_the_class(sky, classifier):
+    path = sky.folder / "c.csv"
+    path.write_text("ra,dec,width\n180,30,2\n")
+    catalogue = SurveyCatalogue(path, {"size": "width"})
+    assert "width has no unit; one that becomes arcsec is needed" in catalogue.size_fault
+    path.write_text("ra,dec,width (arcmin)\n180,30,2\n")
+    catalogue = SurveyCatalogue(path, {"size": "width"})
+    assert not catalogue.size_fault
+    check_unresolved(5.0, catalogue, ("FRI", "compact"))
+    with pytest.raises(SpecError, match="the classifier has no class Compact; its classes are FRI, FRII"):
+        check_unresolved(5.0, catalogue, ("FRI", "FRII"))
 
 
 def test_the_estimate_is_of_what_is_missing(sky, classifier):

@@ -33,6 +33,26 @@ def survey(
     out: Annotated[
         Path, typer.Option("--out", help="Folder for the result, and for what is needed to go on.")
     ],
+    weights: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--weights",
+            help="A FITS map of weight, or a folder of them, one for each mosaic: of several mosaics that cover a "
+            "source the one with the greatest weight there is taken. May be given again.",
+        ),
+    ] = None,
+    noise_maps: Annotated[
+        list[Path] | None,
+        typer.Option("--noise-maps", help="The same with maps of noise (rms): the least noise is taken."),
+    ] = None,
+    unresolved_below: Annotated[
+        float | None,
+        typer.Option(
+            "--unresolved-below",
+            help="Size in arcsec: rows whose size in the catalogue is below it get the class Compact, and no image "
+            "of them is looked at. By default all are looked at.",
+        ),
+    ] = None,
     column: Annotated[
         list[str] | None,
         typer.Option(
@@ -127,5 +147,8 @@ def survey(
         overwrite,
         job_script,
         formats,
+        weights or [],
+        noise_maps or [],
+        unresolved_below,
     )
     work.survey(asked, who)

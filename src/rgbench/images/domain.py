@@ -70,6 +70,8 @@ class Oddity(IntFlag):
     """The header tells no pixel scale; that which was given is taken."""
     NO_BEAM = 4096
     """The header of an image of another pixel scale tells no beam; that of training is assumed."""
+    FROM_SIZE = 8192
+    """The class follows from the size in the catalogue of a survey; no image was looked at."""
     NEIGHBOUR_OUT = 16384
     """The light of another source of the catalogue was taken out of the picture (a survey of whole sources)."""
 

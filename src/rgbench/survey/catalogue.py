@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -134,6 +135,23 @@ class SurveyCatalogue:
         """The columns of the rows that `batches` gives."""
         return next(iter(self.batches(1))).schema
 
+    @property
+    def size_fault(self) -> str:
+        """Why the sizes of sources cannot be told from the catalogue; "" if they can."""
+        name = self.profile.size
+        if not name:
+            return f"{self.path}: no column is known to be the size of the sources; say which it is: --column size=NAME"
+        field = self.schema.field(name)
+        if not (pa.types.is_floating(field.type) or pa.types.is_integer(field.type)):
+            return f"{self.path}: {name} is no column of numbers, so that no size can be told"
+        unit = (field.metadata or {}).get(b"unit", b"").decode().strip() or self.profile.size_unit
+        if not math.isfinite(_arcsec(unit)):
+            return (
+                f"{self.path}: {name} has {f'the unit {unit!r}' if unit else 'no unit'}; one that becomes arcsec is "
+                "needed, as deg"
+            )
+        return ""
+
     def batches(self, rows: int = BATCH) -> Iterator[pa.Table]:
         """Give the rows with all their columns, so many at a time, in order."""
         if self._file is not None:
@@ -204,11 +222,7 @@ class SurveyCatalogue:
         if not name or part[name].values.dtype.kind not in "iuf":
             return np.full(n, np.nan)
         unit = part[name].unit.strip() or self.profile.size_unit
-        try:
-            factor = float(units.Unit(unit).to("arcsec")) if unit else np.nan
-        except (ValueError, units.UnitConversionError):
-            factor = np.nan
-        values = np.asarray(part[name].values, dtype=np.float64) * factor
+        values = np.asarray(part[name].values, dtype=np.float64) * _arcsec(unit)
         return np.where(values > 0, values, np.nan)
 
 
@@ -282,6 +296,14 @@ def _open_parquet(path: Path) -> pq.ParquetFile | None:
         raise DataError(f"{path}: cannot be read as a table: {error}") from error
     # Masks, units and positions are columns and words of astropy's own there.
     return None if b"table_meta_yaml" in (file.schema_arrow.metadata or {}) else file
+
+
+def _arcsec(unit: str) -> float:
+    """Give the length of a unit of angles in arcsec; NaN if it is not known, or of another kind."""
+    try:
+        return float(units.Unit(unit).to("arcsec")) if unit else math.nan
+    except (ValueError, units.UnitConversionError):
+        return math.nan
 
 
 def _cut(column: Column, part: slice) -> Column:

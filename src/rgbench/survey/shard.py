@@ -22,7 +22,7 @@ from rgbench.runs.classify import answer
 from rgbench.runs.seen import NO_OTHERS, UNKNOWN_PIXELS, PixelFacts, SeenImage, pixel_facts, see_fields
 from rgbench.store.files import write_parquet
 from rgbench.survey.mosaics import Mosaic
-from rgbench.survey.plan import TILE, Plan
+from rgbench.survey.plan import OTHERS, TILE, Plan
 
 CHUNK = 128
 """Sources that the networks are asked about together."""
@@ -71,6 +71,7 @@ def schema(classes: Sequence[str]) -> pa.Schema:
             ("total", pa.float32()),
             ("size", pa.float32()),
             ("snr", pa.float32()),
+            ("mosaic", pa.int32()),
             ("reason", pa.string()),
         ]
     )
@@ -103,9 +104,12 @@ def _chunks(rows: pa.Table) -> Iterator[pa.Table]:
 
 
 def _chunk(work: Work, shard: int, rows: pa.Table) -> pa.Table:
-    mosaic, classifier = work.mosaics[work.plan.mosaic_of(shard)], work.classifier
+    classifier, best = work.classifier, work.plan.mosaic_of(shard)
     ra, dec = (rows[name].to_numpy() for name in ("ra", "dec"))
-    seen, facts = _see(mosaic, ra, dec, classifier)
+    seen, facts = _see(work.mosaics[best], ra, dec, classifier)
+    mosaic = np.full(len(seen), best, dtype=np.int32)
+    for name in OTHERS:
+        _see_instead(work, (ra, dec), rows[name].to_numpy(), (seen, facts, mosaic))
     there = [each for each in seen if isinstance(each, SeenImage)]
     said = answer(there, classifier, work.shares)
     n, at = len(seen), np.array([isinstance(each, SeenImage) for each in seen], dtype=bool)
@@ -118,11 +122,10 @@ def _chunk(work: Work, shard: int, rows: pa.Table) -> pa.Table:
         0 if isinstance(one, str) else int(one.oddities | (Oddity.IN_TRAINING if known else Oddity(0)))
         for one, known in zip(seen, old, strict=True)
     ]
-    unit, domain = mosaic.face.unit.strip(), classifier.card.domain
-    pairs = zip(seen, facts, strict=True)
-    measured = np.array([_measured(one, own, unit, domain) for one, own in pairs], dtype=np.float32).reshape(
-        -1, 4
-    )
+    units, domain = [work.mosaics[at].face.unit.strip() for at in mosaic.tolist()], classifier.card.domain
+    measured = np.array(
+        [_measured(*each, domain) for each in zip(seen, facts, units, strict=True)], dtype=np.float32
+    ).reshape(-1, 4)
     columns = [
         rows["row"],
         *probabilities.astype(np.float32).T,
@@ -130,6 +133,7 @@ def _chunk(work: Work, shard: int, rows: pa.Table) -> pa.Table:
         _spread(said.unlike, at, np.nan).astype(np.float32),
         np.array(flags, dtype=np.int32),
         *measured.T,
+        mosaic,
         pa.array([each if isinstance(each, str) else "" for each in seen], pa.string()),
     ]
     return pa.table(columns, schema=schema(classifier.classes))
@@ -139,6 +143,40 @@ def _spread(values: NDArray[np.float64], at: NDArray[np.bool_], other: float) ->
     whole = np.full((len(at), *values.shape[1:]), other)
     whole[at] = values
     return whole
+
+
+def _see_instead(
+    work: Work,
+    at: tuple[NDArray[np.float64], NDArray[np.float64]],
+    other: NDArray[np.int32],
+    found: tuple[list[SeenImage | str], list[PixelFacts], NDArray[np.int32]],
+) -> None:
+    """Look at other mosaics where the first shows nothing; what they show is put into `found`, if it is more.
+
+    Parameters
+    ----------
+    work : Work
+        The mosaics.
+    at : (ndarray of float64, ndarray of float64)
+        RA and Dec, degrees, ICRS.
+    other : ndarray of int32, shape (n,)
+        Which mosaic is to be looked at, -1 for none.
+    found : (list, list, ndarray of int32)
+        What was seen of each source, what is known of its pixels, and in which mosaic.
+    """
+    seen, facts, mosaic = found
+    lacking = np.array([_shows_nothing(each) for each in seen], dtype=bool) & (other >= 0)
+    for number in np.unique(other[lacking]).tolist():
+        rows = np.flatnonzero(lacking & (other == number))
+        again, known = _see(work.mosaics[number], at[0][rows], at[1][rows], work.classifier)
+        for row, one, own in zip(rows.tolist(), again, known, strict=True):
+            if not _shows_nothing(one):
+                seen[row], facts[row], mosaic[row] = one, own, number
+
+
+def _shows_nothing(one: SeenImage | str) -> bool:
+    """Tell whether the pixels about a source are blanked or cannot be read, so that another mosaic may show more."""
+    return isinstance(one, str) or bool(one.oddities & Oddity.BLANKED)
 
 
 def _see(

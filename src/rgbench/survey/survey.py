@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 
 from rgbench.data.own.files import SetAside
 from rgbench.errors import SpecError
+from rgbench.images.domain import Oddity, words
 from rgbench.measures.prior import complete_shares
 from rgbench.runs.classifier import Classifier, load_classifier
 from rgbench.runs.seen import unlikely_pixels
@@ -27,14 +28,16 @@ from rgbench.survey.executors import Told, run_here, run_processes
 from rgbench.survey.formats.about import About
 from rgbench.survey.job import CLASSIFIER, Job
 from rgbench.survey.merge import PREFIX, Merged, write_partitions
-from rgbench.survey.mosaics import Mosaic, find_mosaics
+from rgbench.survey.mosaics import IMAGES, Mosaic, find_mosaics, fits_files
 from rgbench.survey.plan import Asked, Plan, make_plan
 from rgbench.survey.queues import Bundles, Submit, run_queue
+from rgbench.survey.sizes import check_unresolved
+from rgbench.survey.weights import Weights, find_weights, map_files, which_option
 
 PARTITION = 1_000_000
 """Rows of a file of classes."""
-WORK, CLASSES = "work", "classes"
-"""Folders of a survey: what is needed to go on, and the result."""
+WORK, CLASSES, UNPACKED = "work", "classes", "unpacked"
+"""Folders of a survey: what is needed to go on, and the result; of the work, what was packed."""
 MOST_JOBS = 1000
 """Jobs of an array: what most clusters take."""
 
@@ -59,6 +62,11 @@ class SurveyChoice:
         A torch device.
     overwrite : bool
         Whether the work of another survey in the folder may be replaced.
+    weights, noise_maps : tuple of path
+        Maps of weight or of noise, or folders of them, one for each mosaic: of several mosaics that cover a source
+        that with the greatest weight, or the least noise, is taken. One of both at most.
+    unresolved_below : float, optional
+        Size in the catalogue, arcsec, below which a row gets the class Compact without a look at an image.
     """
 
     columns: Mapping[str, str] = field(default_factory=dict)
@@ -66,6 +74,9 @@ class SurveyChoice:
     prior: Mapping[str, float] = field(default_factory=dict)
     device: str = "cpu"
     overwrite: bool = False
+    weights: tuple[Path, ...] = ()
+    noise_maps: tuple[Path, ...] = ()
+    unresolved_below: float | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,13 +178,14 @@ class Survey:
     def counts(self) -> Counts:
         """Count the classes of what was written, and the rows that could not be looked at."""
         classes: Counter[str] = Counter()
-        failed = 0
+        failed = sized = 0
         for path in sorted((self.out / CLASSES).glob("part-*.parquet")):
             part = pq.read_table(path, columns=[f"{PREFIX}class", f"{PREFIX}flags"])
             own, flags = part.columns
             classes.update({each["values"]: each["counts"] for each in own.value_counts().to_pylist()})
             failed += pc.sum(pc.and_(pc.equal(own, ""), pc.equal(flags, ""))).as_py() or 0
-        return Counts(classes, failed)
+            sized += pc.sum(pc.equal(flags, words(Oddity.FROM_SIZE))).as_py() or 0
+        return Counts(classes, failed, sized)
 
 
 @dataclass(frozen=True)
@@ -186,10 +198,13 @@ class Counts:
         "" counts those without one.
     failed : int
         Those that could not be looked at: no position, no image there, or one that cannot be read.
+    from_size : int
+        Those whose class follows from their size in the catalogue.
     """
 
     classes: Mapping[str, int]
     failed: int
+    from_size: int = 0
 
 
 def plan_survey(
@@ -230,21 +245,30 @@ def plan_survey(
     if choice.prior:
         complete_shares(choice.prior, classifier.classes, classifier.prior)
     rows = SurveyCatalogue(catalogue, choice.columns)
+    if choice.unresolved_below is not None:
+        check_unresolved(choice.unresolved_below, rows, classifier.classes)
     folder = Path(out) / WORK
     _make_folder(Path(out), folder)
     with locked(folder / ".lock"):
         remove_halves(folder)
         aside: list[SetAside] = []
         domain = classifier.card.domain
+        files = _map_files(images, choice)
         mosaics = find_mosaics(
-            images, folder / "unpacked", aside, lambda face: unlikely_pixels(face, face.pixel_scale, domain)
+            images,
+            folder / UNPACKED,
+            aside,
+            lambda face: unlikely_pixels(face, face.pixel_scale, domain),
+            files,
         )
-        asked = _asked(rows, mosaics, classifier, choice)
+        option = which_option(choice.weights, choice.noise_maps)
+        weights = find_weights(files, mosaics, option, folder / UNPACKED) if option else None
+        asked = _asked(rows, mosaics, classifier, choice, weights)
         plan = Plan(folder)
         if not _goes_on(plan, asked, choice.overwrite):
             shutil.rmtree(folder / "done", ignore_errors=True)
             classifier.save(folder / CLASSIFIER)
-            plan = make_plan(folder, asked, rows.positions(), mosaics)
+            plan = make_plan(folder, asked, rows.positions(), mosaics, weights)
     how = (choice.views, tuple(choice.prior.items()), choice.device, classifier.engine)
     job = Job(folder.resolve(), *how, asked.checksum)
     return Survey(Path(out), rows, mosaics, plan, job, classifier, aside)
@@ -266,10 +290,24 @@ def _make_folder(out: Path, folder: Path) -> None:
         raise SpecError(f"--out {out}: cannot be written: {error.strerror or error}") from error
 
 
+def _map_files(images: Sequence[Path | str], choice: SurveyChoice) -> list[Path]:
+    """Give the files that are maps of weight or noise."""
+    option = which_option(choice.weights, choice.noise_maps)
+    if not option:
+        return []
+    return map_files([*choice.weights, *choice.noise_maps], fits_files(images, IMAGES), option)
+
+
 def _asked(
-    rows: SurveyCatalogue, mosaics: Sequence[Mosaic], classifier: Classifier, choice: SurveyChoice
+    rows: SurveyCatalogue,
+    mosaics: Sequence[Mosaic],
+    classifier: Classifier,
+    choice: SurveyChoice,
+    weights: Weights | None,
 ) -> Asked:
-    files = [rows.path, *(each.path for each in mosaics)]
+    maps = [each.image for each in weights.maps] if weights else []
+    files = [rows.path, *(each.path for each in (*mosaics, *maps))]
+    option = which_option(choice.weights, choice.noise_maps)
     return Asked(
         catalogue=str(rows.path.resolve()),
         columns=tuple(rows.profile.placed),
@@ -279,6 +317,8 @@ def _asked(
         views=choice.views or classifier.members[0].spec.recipe.views,
         prior=dict(choice.prior),
         engine=classifier.engine,
+        unresolved=choice.unresolved_below,
+        weights=tuple((option, str(each.path.resolve()), each.place) for each in maps),
     )
 
 

@@ -21,9 +21,10 @@ from rgbench.measures.prior import parse_shares
 from rgbench.numbers import counted, duration
 from rgbench.survey.estimate import estimate
 from rgbench.survey.outputs import Outputs, check_formats, write_outputs
-from rgbench.survey.plan import NO_POSITION, NOT_COVERED
+from rgbench.survey.plan import FROM_SIZE, NO_POSITION, NOT_COVERED
 from rgbench.survey.queues import SlurmChoice, Submit, job_script, on_ray, on_slurm
-from rgbench.survey.survey import MOST_JOBS, Survey, SurveyChoice, plan_survey
+from rgbench.survey.sizes import compact_class
+from rgbench.survey.survey import MOST_JOBS, Counts, Survey, SurveyChoice, plan_survey
 
 _GIGABYTE = 1e9
 
@@ -45,6 +46,9 @@ class Asked:
     overwrite: bool = False
     job_script: int | None = None
     formats: Sequence[str] | None = None
+    weights: Sequence[Path] = ()
+    noise_maps: Sequence[Path] = ()
+    unresolved_below: float | None = None
 
 
 def survey(asked: Asked, who: Choice) -> None:
@@ -55,7 +59,14 @@ def survey(asked: Asked, who: Choice) -> None:
     prior = {} if asked.prior is None else parse_shares(asked.prior)
     classifier = chosen_classifier(who, bool(prior), console)
     choice = SurveyChoice(
-        pairs("--column", asked.columns), who.views, prior, classifier.members[0].device, asked.overwrite
+        pairs("--column", asked.columns),
+        who.views,
+        prior,
+        classifier.members[0].device,
+        asked.overwrite,
+        tuple(asked.weights),
+        tuple(asked.noise_maps),
+        asked.unresolved_below,
     )
     work = plan_survey(asked.catalogue, asked.images, asked.out, classifier, choice)
     _say_plan(work, console)
@@ -175,7 +186,13 @@ def _say_plan(work: Survey, console: Console) -> None:
         warn(console, f"{counted(nowhere, 'row')} without a position that can be read")
     if uncovered:
         warn(console, f"{counted(uncovered, 'row')} that no image covers")
-    if not np.any(chosen >= 0):
+    sized = int((chosen == FROM_SIZE).sum())
+    if sized:
+        say(
+            console,
+            f"{counted(sized, 'row')} are called {compact_class(work.classifier.classes)} by their sizes",
+        )
+    if not sized and not np.any(chosen >= 0):
         raise SpecError(
             f"no row of {work.catalogue.path} lies on an image; look at the columns of positions (--column ra=NAME "
             "--column dec=NAME) and at what the images cover"
@@ -193,12 +210,21 @@ def _say_estimate(work: Survey, asked: Asked, console: Console) -> None:
     )
 
 
+def _sized_words(counts: Counts) -> list[str]:
+    if not counts.from_size:
+        return []
+    return [
+        f"{counted(counts.from_size, 'class', 'classes')} follow from sizes in the catalogue (flag from-size)"
+    ]
+
+
 def _say_result(work: Survey, outputs: Outputs, console: Console) -> None:
     counts = work.counts()
     known = [f"{counts.classes.get(name, 0)} {name}" for name in work.classifier.classes]
     say(
         console,
         f"{counted(len(work.catalogue), 'row')}: {', '.join(known)}, {counts.classes.get('', 0)} without a class",
+        *_sized_words(counts),
         *(f"{name}: {_where(files)}" for name, files in outputs.files.items()),
         *outputs.remarks,
         "What the columns and the flags say: docs/survey.md",
