@@ -53,6 +53,14 @@ def survey(
             "of them is looked at. By default all are looked at.",
         ),
     ] = None,
+    whole_sources: Annotated[
+        bool,
+        typer.Option(
+            "--whole-sources",
+            help="Each row of the catalogue is a whole source, with its lobes: the light of other rows is taken out of "
+            "the picture of each. Not for catalogues in which the lobes of a double are rows of their own.",
+        ),
+    ] = False,
     column: Annotated[
         list[str] | None,
         typer.Option(
@@ -150,5 +158,6 @@ def survey(
         weights or [],
         noise_maps or [],
         unresolved_below,
+        whole_sources,
     )
     work.survey(asked, who)

@@ -21,6 +21,7 @@ from rgbench.errors import SpecError
 from rgbench.images.domain import Oddity, words
 from rgbench.measures.prior import complete_shares
 from rgbench.runs.classifier import Classifier, load_classifier
+from rgbench.runs.inputs import side_that_counts
 from rgbench.runs.seen import unlikely_pixels
 from rgbench.store.files import locked, remove_halves
 from rgbench.survey.catalogue import SurveyCatalogue
@@ -67,6 +68,9 @@ class SurveyChoice:
         that with the greatest weight, or the least noise, is taken. One of both at most.
     unresolved_below : float, optional
         Size in the catalogue, arcsec, below which a row gets the class Compact without a look at an image.
+    whole_sources : bool
+        Whether each row is a whole source, lobes included: the light of all other rows is then taken out of the picture
+        of each.
     """
 
     columns: Mapping[str, str] = field(default_factory=dict)
@@ -77,6 +81,7 @@ class SurveyChoice:
     weights: tuple[Path, ...] = ()
     noise_maps: tuple[Path, ...] = ()
     unresolved_below: float | None = None
+    whole_sources: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -318,8 +323,16 @@ def _asked(
         prior=dict(choice.prior),
         engine=classifier.engine,
         unresolved=choice.unresolved_below,
+        alone_within=_seen_radius(classifier, mosaics) if choice.whole_sources else None,
         weights=tuple((option, str(each.path.resolve()), each.place) for each in maps),
     )
+
+
+def _seen_radius(classifier: Classifier, mosaics: Sequence[Mosaic]) -> float:
+    """Give how far from a source, in arcsec, light can reach its picture."""
+    card = classifier.card
+    scale = card.domain.pixel_scale or max(each.face.pixel_scale for each in mosaics)
+    return round(side_that_counts(card.spec) * scale * math.sqrt(0.5), 1)
 
 
 def _checksum(classifier: Classifier) -> str:

@@ -49,6 +49,7 @@ class Asked:
     weights: Sequence[Path] = ()
     noise_maps: Sequence[Path] = ()
     unresolved_below: float | None = None
+    whole_sources: bool = False
 
 
 def survey(asked: Asked, who: Choice) -> None:
@@ -67,6 +68,7 @@ def survey(asked: Asked, who: Choice) -> None:
         tuple(asked.weights),
         tuple(asked.noise_maps),
         asked.unresolved_below,
+        asked.whole_sources,
     )
     work = plan_survey(asked.catalogue, asked.images, asked.out, classifier, choice)
     _say_plan(work, console)
