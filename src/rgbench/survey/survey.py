@@ -104,6 +104,8 @@ class Survey:
         What classifies.
     aside : list of SetAside
         Images that cannot be used, and why.
+    choice : SurveyChoice
+        How it is classified.
     """
 
     out: Path
@@ -113,6 +115,12 @@ class Survey:
     job: Job
     classifier: Classifier
     aside: list[SetAside]
+    choice: SurveyChoice
+
+    @property
+    def half_field(self) -> float:
+        """How far from a source, in arcsec, its picture reaches to the sides."""
+        return _scale(self.classifier, self.mosaics) * self.classifier.card.spec.images.field / 2
 
     def run(
         self, jobs: int | None = None, told: Told = _nobody, share: tuple[int, int] = (0, 1)
@@ -276,7 +284,7 @@ def plan_survey(
             plan = make_plan(folder, asked, rows.positions(), mosaics, weights)
     how = (choice.views, tuple(choice.prior.items()), choice.device, classifier.engine)
     job = Job(folder.resolve(), *how, asked.checksum)
-    return Survey(Path(out), rows, mosaics, plan, job, classifier, aside)
+    return Survey(Path(out), rows, mosaics, plan, job, classifier, aside, choice)
 
 
 def usable_cores() -> int:
@@ -330,9 +338,13 @@ def _asked(
 
 def _seen_radius(classifier: Classifier, mosaics: Sequence[Mosaic]) -> float:
     """Give how far from a source, in arcsec, light can reach its picture."""
-    card = classifier.card
-    scale = card.domain.pixel_scale or max(each.face.pixel_scale for each in mosaics)
-    return round(side_that_counts(card.spec) * scale * math.sqrt(0.5), 1)
+    side = side_that_counts(classifier.card.spec) * _scale(classifier, mosaics)
+    return round(side * math.sqrt(0.5), 1)
+
+
+def _scale(classifier: Classifier, mosaics: Sequence[Mosaic]) -> float:
+    """Give the pixels of a classifier, arcsec; of one that does not know them those of the mosaics."""
+    return classifier.card.domain.pixel_scale or max(each.face.pixel_scale for each in mosaics)
 
 
 def _checksum(classifier: Classifier) -> str:

@@ -194,10 +194,26 @@ def _say_plan(work: Survey, console: Console) -> None:
             console,
             f"{counted(sized, 'row')} are called {compact_class(work.classifier.classes)} by their sizes",
         )
+    _say_crowded(work, console)
     if not sized and not np.any(chosen >= 0):
         raise SpecError(
             f"no row of {work.catalogue.path} lies on an image; look at the columns of positions (--column ra=NAME "
             "--column dec=NAME) and at what the images cover"
+        )
+
+
+def _say_crowded(work: Survey, console: Console) -> None:
+    crowded = int((work.plan.nearest < work.half_field).sum())
+    if not crowded:
+        return
+    rows = f"{counted(crowded, 'row')} with another row within {work.half_field:.0f} arcsec"
+    if work.choice.whole_sources:
+        say(console, f"{rows}, whose light is taken out of the picture")
+    else:
+        warn(
+            console,
+            f"{rows}, which can look like a lobe there; if each row is a whole source with its lobes, give "
+            "--whole-sources",
         )
 
 
