@@ -231,7 +231,7 @@ def plan_survey(
         complete_shares(choice.prior, classifier.classes, classifier.prior)
     rows = SurveyCatalogue(catalogue, choice.columns)
     folder = Path(out) / WORK
-    _make_folder(Path(out), folder)
+    make_folder(Path(out), folder)
     with locked(folder / ".lock"):
         remove_halves(folder)
         aside: list[SetAside] = []
@@ -255,7 +255,14 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _make_folder(out: Path, folder: Path) -> None:
+def make_folder(out: Path, folder: Path) -> None:
+    """Make the folder of the work within that of a survey.
+
+    Raises
+    ------
+    SpecError
+        If there is a file, or no folder above it, or it cannot be made.
+    """
     if out.exists() and not out.is_dir():
         raise SpecError(f"--out {out}: is a file; name a folder")
     if not out.parent.is_dir():
