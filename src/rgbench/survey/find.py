@@ -110,7 +110,7 @@ class Found:
     finder : str
         Name and version of what found them.
     unread : tuple of str
-        Parts of images that could not be read, and why: their sources are not there.
+        Why parts of images could not be searched: their sources are not there.
     """
 
     path: Path
@@ -218,9 +218,7 @@ def read_found(path: Path, asked: str, choice: FindChoice) -> Found | None:
     if choice.overwrite:
         return None
     what = "of other images, or they have changed since" if same else f"by {facts['finder']}"
-    raise SpecError(
-        f"--out {path.parent}: its {FOUND} is {what}; choose another folder, or give --overwrite"
-    )
+    raise SpecError(f"--out {path.parent}: its {FOUND} is {what}; choose another folder, or give --overwrite")
 
 
 def _asked(mosaics: Sequence[Mosaic], thresholds: Thresholds) -> str:
@@ -387,7 +385,7 @@ def _catalogue(rows: pa.Table, mosaics: Sequence[Mosaic], facts: dict[str, Any])
 
 
 def _nothing(mosaics: Sequence[Mosaic], thresholds: Thresholds, unread: Sequence[str]) -> str:
-    why = f"; {counted(len(unread), 'part')} could not be read, the first: {unread[0]}" if unread else ""
+    why = f"; {counted(len(unread), 'part')} could not be searched, the first: {unread[0]}" if unread else ""
     return (
         f"--find: no source above {thresholds.peak:g} times the noise in {counted(len(mosaics), 'image')}, the first "
         f"{mosaics[0].name}{why}"

@@ -6,7 +6,7 @@ import math
 import os
 import shutil
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import sha256
@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 
 from rgbench.data.own.files import SetAside
 from rgbench.errors import SpecError
+from rgbench.images.fits import FitsImage
 from rgbench.measures.prior import complete_shares
 from rgbench.runs.classifier import Classifier, load_classifier
 from rgbench.runs.seen import unlikely_pixels
@@ -235,10 +236,7 @@ def plan_survey(
     with locked(folder / ".lock"):
         remove_halves(folder)
         aside: list[SetAside] = []
-        domain = classifier.card.domain
-        mosaics = find_mosaics(
-            images, folder / "unpacked", aside, lambda face: unlikely_pixels(face, face.pixel_scale, domain)
-        )
+        mosaics = find_mosaics(images, folder / "unpacked", aside, unlikely_for(classifier))
         asked = _asked(rows, mosaics, classifier, choice)
         plan = Plan(folder)
         if not _goes_on(plan, asked, choice.overwrite):
@@ -248,6 +246,12 @@ def plan_survey(
     how = (choice.views, tuple(choice.prior.items()), choice.device, classifier.engine)
     job = Job(folder.resolve(), *how, asked.checksum)
     return Survey(Path(out), rows, mosaics, plan, job, classifier, aside)
+
+
+def unlikely_for(classifier: Classifier) -> Callable[[FitsImage], str]:
+    """Give what says why a classifier cannot look at an image, by its face; "" if it can."""
+    domain = classifier.card.domain
+    return lambda face: unlikely_pixels(face, face.pixel_scale, domain)
 
 
 def usable_cores() -> int:

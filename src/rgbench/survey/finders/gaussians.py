@@ -16,7 +16,16 @@ from numpy.typing import NDArray
 
 from rgbench.errors import DataError, one_line, raise_stop
 from rgbench.images.fits import quiet
-from rgbench.survey.finders.islands import MARGIN, NO_ISLANDS, Find, Islands, Scale, Thresholds, Tile, scale_of
+from rgbench.survey.finders.islands import (
+    MARGIN,
+    NO_ISLANDS,
+    Find,
+    Islands,
+    Scale,
+    Thresholds,
+    Tile,
+    scale_of,
+)
 from rgbench.survey.mosaics import Mosaic
 
 PYBDSF = "bdsf"

@@ -109,7 +109,8 @@ class Scale:
     pixel : float
         Its side, arcsec.
     beam : Beam
-        Full widths at half maximum in arcsec; round and of `BEAM` pixels where the header does not tell.
+        Full widths at half maximum in arcsec, angle north to east; round and of `BEAM` pixels where the header does
+        not tell.
     area : float
         Pixels of the beam.
     peak, total : float
@@ -125,7 +126,7 @@ class Scale:
 
 def scale_of(face: FitsImage) -> Scale:
     """Give what a pixel of a face is."""
-    pixel, beam = face.pixel_scale, face.beam_on_pixels
+    pixel, beam = face.pixel_scale, face.beam
     known = math.isfinite(beam.major)
     if not known:
         beam = Beam(BEAM * pixel, BEAM * pixel, 0.0)

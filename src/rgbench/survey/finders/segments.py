@@ -53,9 +53,9 @@ def _look(
     sides = np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])
     cut = bool(np.isin(np.flatnonzero(own) + 1, sides).any())
     ra, dec = mosaic.face.positions(found.middle[0] + seen.rows[0], found.middle[1] + seen.columns[0])
-    sizes = FWHM * scale.pixel * found.spread
+    major, minor = FWHM * scale.pixel * found.spread
     total, peak, rms = found.total * scale.total, found.at_peak(above) * scale.peak, found.at_peak(noise)
-    return Islands(rows, columns, ra, dec, total, peak, *sizes, rms * scale.peak)[own], cut
+    return Islands(rows, columns, ra, dec, total, peak, major, minor, rms * scale.peak)[own], cut
 
 
 def label_islands(
@@ -116,7 +116,7 @@ class _Measured:
         number = labels.ravel()[flat] - 1
         value = above.ravel()[flat].astype(np.float64)
         rows, columns = np.divmod(flat, labels.shape[1])
-        self.total = np.bincount(number, value)
+        self.total = np.asarray(np.bincount(number, value), dtype=np.float64)
 
         def mean(of: NDArray[np.float64]) -> NDArray[np.float64]:
             return np.asarray(np.bincount(number, value * of) / self.total)
@@ -138,4 +138,4 @@ def _axes(
 ) -> NDArray[np.float64]:
     """Give the standard deviations along the axes of an ellipse from the second moments."""
     half, root = (down + across) / 2, np.hypot((down - across) / 2, mixed)
-    return np.sqrt(np.maximum(np.stack([half + root, half - root]), _LEAST))
+    return np.asarray(np.sqrt(np.maximum(np.stack([half + root, half - root]), _LEAST)), dtype=np.float64)
