@@ -6,7 +6,7 @@ import math
 import os
 import shutil
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import sha256
@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 from rgbench.data.own.files import SetAside
 from rgbench.errors import SpecError
 from rgbench.images.domain import Oddity, words
+from rgbench.images.fits import FitsImage
 from rgbench.measures.prior import complete_shares
 from rgbench.runs.classifier import Classifier, load_classifier
 from rgbench.runs.inputs import side_that_counts
@@ -261,17 +262,16 @@ def plan_survey(
     if choice.unresolved_below is not None:
         check_unresolved(choice.unresolved_below, rows, classifier.classes)
     folder = Path(out) / WORK
-    _make_folder(Path(out), folder)
+    make_folder(Path(out), folder)
     with locked(folder / ".lock"):
         remove_halves(folder)
         aside: list[SetAside] = []
-        domain = classifier.card.domain
         files = _map_files(images, choice)
         mosaics = find_mosaics(
             images,
             folder / UNPACKED,
             aside,
-            lambda face: unlikely_pixels(face, face.pixel_scale, domain),
+            unlikely_for(classifier),
             files,
         )
         option = which_option(choice.weights, choice.noise_maps)
@@ -287,12 +287,25 @@ def plan_survey(
     return Survey(Path(out), rows, mosaics, plan, job, classifier, aside, choice)
 
 
+def unlikely_for(classifier: Classifier) -> Callable[[FitsImage], str]:
+    """Give what says why a classifier cannot look at an image, by its face; "" if it can."""
+    domain = classifier.card.domain
+    return lambda face: unlikely_pixels(face, face.pixel_scale, domain)
+
+
 def usable_cores() -> int:
     """Give the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _make_folder(out: Path, folder: Path) -> None:
+def make_folder(out: Path, folder: Path) -> None:
+    """Make the folder of the work within that of a survey.
+
+    Raises
+    ------
+    SpecError
+        If there is a file, or no folder above it, or it cannot be made.
+    """
     if out.exists() and not out.is_dir():
         raise SpecError(f"--out {out}: is a file; name a folder")
     if not out.parent.is_dir():
