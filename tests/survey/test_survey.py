@@ -70,6 +70,8 @@ def test_a_survey_says_what_predict_says_of_cutouts_of_the_same_sources(sky, cla
     assert found["rg_flags"].to_pylist() == expected.columns()["flags"].tolist()
     assert found["rg_set"].to_pylist() == expected.columns()["set"].tolist()
     np.testing.assert_allclose(found["rg_unlike"], expected.unlike, atol=0.03)
+    np.testing.assert_allclose(found["rg_spread"], expected.spread, atol=2e-4)
+    assert np.isfinite(found["rg_spread"].to_numpy()[found["rg_class"].to_numpy() != ""]).all()
     assert set(found["rg_class"].to_pylist()) <= set(classifier.classes)
 
 

@@ -57,6 +57,12 @@ def described(classes: Sequence[str]) -> list[Described]:
         ),
         *chances,
         Described(
+            f"{PREFIX}spread",
+            "",
+            "stat.stdev;stat.probability",
+            "standard deviation over the networks of the probability of the class",
+        ),
+        Described(
             f"{PREFIX}set",
             "",
             "src.morph.type",
@@ -138,13 +144,13 @@ class Merged:
     def found(self) -> NDArray[np.void]:
         """One record a row, on disk and not in memory: what the shards say, in the order of the catalogue."""
         kinds = [
-            ("done", "?"), ("p", "<f4", (len(self.classes),)), ("set", "<u4"), ("unlike", "<f4"), ("flags", "<i4"),
-            ("peak", "<f4"), ("total", "<f4"), ("size", "<f4"), ("snr", "<f4"), ("ra", "<f8"), ("dec", "<f8"),
+            ("done", "?"), ("p", "<f4", (len(self.classes),)), ("spread", "<f4"), ("set", "<u4"),
+            ("unlike", "<f4"), ("flags", "<i4"), ("peak", "<f4"), ("total", "<f4"), ("size", "<f4"), ("snr", "<f4"), ("ra", "<f8"), ("dec", "<f8"),
             ("mosaic", "<i4"), ("reason", "<i4"),
         ]  # fmt: skip
         path = self.plan.folder / "found.npy"
         records = np.lib.format.open_memmap(path, "w+", np.dtype(kinds), (len(self.catalogue),))
-        for name in ("p", "unlike", "peak", "total", "size", "snr", "ra", "dec"):
+        for name in ("p", "spread", "unlike", "peak", "total", "size", "snr", "ra", "dec"):
             records[name] = np.nan
         records["mosaic"] = self.plan.chosen
         for part in self.plan.sized():
@@ -175,7 +181,7 @@ class Merged:
         records["done"][rows] = True
         for k, name in enumerate(self.classes):
             records["p"][rows, k] = part[f"p_{name}"].to_numpy()
-        for name in ("set", "unlike", "flags", "peak", "total", "size", "snr", "mosaic"):
+        for name in ("spread", "set", "unlike", "flags", "peak", "total", "size", "snr", "mosaic"):
             records[name][rows] = part[name].to_numpy()
         for name in ("ra", "dec"):
             records[name][rows] = at[name].to_numpy()
@@ -226,6 +232,7 @@ class Merged:
         return [
             pa.array(winners.tolist(), pa.string()),
             *(pa.array(found["p"][:, k]) for k in range(len(self.classes))),
+            pa.array(found["spread"]),
             pa.array([sets[value] for value in found["set"].tolist()], pa.string()),
             pa.array(found["unlike"]),
             pa.array([flags[value] for value in found["flags"].tolist()], pa.string()),

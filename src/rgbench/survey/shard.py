@@ -64,6 +64,7 @@ def schema(classes: Sequence[str]) -> pa.Schema:
         [
             ("row", pa.int64()),
             *((f"p_{name}", pa.float32()) for name in classes),
+            ("spread", pa.float32()),
             ("set", pa.uint32()),
             ("unlike", pa.float32()),
             ("flags", pa.int32()),
@@ -129,6 +130,7 @@ def _chunk(work: Work, shard: int, rows: pa.Table) -> pa.Table:
     columns = [
         rows["row"],
         *probabilities.astype(np.float32).T,
+        _spread(said.spread, at, np.nan).astype(np.float32),
         sets,
         _spread(said.unlike, at, np.nan).astype(np.float32),
         np.array(flags, dtype=np.int32),
