@@ -23,6 +23,7 @@ HEADS = {
     "VLASS or RACS by CIRADA": "Component_name,Component_id,Isl_id,RA,DEC,Total_flux,Maj,DC_Maj,S_Code,Duplicate_flag,"
     "Quality_flag",
     "RACS": "Gaussian_ID,Source_ID,Tile_ID,SBID,RA,Dec,E_RA,E_Dec,Total_flux_Gaussian,Maj_axis,Min_axis",
+    "rgbench survey --find": "Source_id,Image,RA,DEC,Total_flux,Peak_flux,Maj,Min,Isl_rms,RA_max,DEC_max",
     "FIRST": "RA,DEC,SIDEPROB,FPEAK,FINT,RMS,MAJOR,MINOR,POSANG,FITTED_MAJOR",
     "FIRST by VizieR": "recno,FIRST,RAJ2000,DEJ2000,p(S),Fpeak,Fint,Rms,Maj,Min,PA,fMaj,fMin",
     "NVSS by VizieR": "recno,NVSS,RAJ2000,DEJ2000,e_RAJ2000,S1.4,e_S1.4,MajAxis,MinAxis",

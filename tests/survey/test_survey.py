@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -118,6 +119,32 @@ def test_measured_properties_are_those_of_made_up_sources(tmp_path, classifier, 
     np.testing.assert_allclose(found["rg_peak"], peaks, rtol=0.02)
     np.testing.assert_allclose(found["rg_flux"], peaks, rtol=0.05)  # of a point source both are the same
     np.testing.assert_allclose(found["rg_snr"], np.array(peaks) / 1e-4, rtol=0.05)
+
+
+def test_the_light_of_other_rows_is_taken_out_if_rows_are_whole_sources(tmp_path, classifier, sky_header):
+    """Two point sources 72 arcsec apart look like a double; where the catalogue is believed they are compact."""
+    rows, columns = np.mgrid[:500, :500]
+    pixels = np.random.default_rng(2).normal(0, 1e-4, (500, 500)).astype(np.float32)
+    places = (230, 270)
+    for x in places:
+        pixels += (0.02 * np.exp(-4 * np.log(2) * ((rows - 250) ** 2 + (columns - x) ** 2) / 9)).astype(
+            np.float32
+        )
+    header = sky_header((500, 500))
+    fits.writeto(tmp_path / "m.fits", pixels, header)
+    ra, dec = WCS(header).pixel_to_world_values(places, (250, 250))
+    Table({"ra": ra, "dec": dec}).write(tmp_path / "c.csv")
+    asked = tmp_path / "c.csv", [tmp_path / "m.fits"]
+    classify_survey(*asked, tmp_path / "as-is", classifier, QUICK, jobs=1)
+    classify_survey(*asked, tmp_path / "whole", classifier, replace(QUICK, whole_sources=True), jobs=1)
+    found, whole = (rows_of(tmp_path / name) for name in ("as-is", "whole"))
+    assert whole["rg_class"].to_pylist() == ["Compact", "Compact"]
+    assert "FRII" in found["rg_class"].to_pylist()
+    assert ["neighbour-out" in each for each in whole["rg_flags"].to_pylist()] == [True, True]
+    assert not any("neighbour-out" in each for each in found["rg_flags"].to_pylist())
+    np.testing.assert_allclose(whole["rg_nearest"], [72, 72], rtol=1e-3)
+    with pytest.raises(SpecError, match="holds the work of another survey"):
+        plan_survey(*asked, tmp_path / "whole", classifier, QUICK)
 
 
 def test_blanked_pixels_and_edges_are_flagged(sky, classifier):

@@ -144,9 +144,9 @@ class Merged:
     def found(self) -> NDArray[np.void]:
         """One record a row, on disk and not in memory: what the shards say, in the order of the catalogue."""
         kinds = [
-            ("done", "?"), ("p", "<f4", (len(self.classes),)), ("spread", "<f4"), ("set", "<u4"), ("unlike", "<f4"),
-            ("flags", "<i4"), ("peak", "<f4"), ("total", "<f4"), ("size", "<f4"), ("snr", "<f4"), ("ra", "<f8"),
-            ("dec", "<f8"), ("mosaic", "<i4"), ("reason", "<i4"),
+            ("done", "?"), ("p", "<f4", (len(self.classes),)), ("spread", "<f4"), ("set", "<u4"),
+            ("unlike", "<f4"), ("flags", "<i4"), ("peak", "<f4"), ("total", "<f4"), ("size", "<f4"), ("snr", "<f4"),
+            ("ra", "<f8"), ("dec", "<f8"), ("mosaic", "<i4"), ("reason", "<i4"),
         ]  # fmt: skip
         path = self.plan.folder / "found.npy"
         records = np.lib.format.open_memmap(path, "w+", np.dtype(kinds), (len(self.catalogue),))

@@ -14,13 +14,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
 from rgbench.errors import StoreError
 from rgbench.runs.engines import TORCH
 from rgbench.store.files import check_version, into_place, read_json, write_json
 from rgbench.survey.catalogue import Positions
 from rgbench.survey.mosaics import RANKS, Mosaic, covering
+from rgbench.survey.near import Near
 from rgbench.survey.sizes import unresolved
 from rgbench.survey.weights import Weights
 
@@ -61,6 +61,8 @@ class Asked:
         How maps of weight were given, file of each, and which unit of it; empty without.
     unresolved : float, optional
         Size, arcsec, below which the class follows from the catalogue; None if it never does.
+    alone_within : float, optional
+        Radius, arcsec, about a source within which the light of other rows is taken out; None if none is.
     """
 
     catalogue: str
@@ -73,6 +75,7 @@ class Asked:
     engine: str = TORCH
     weights: tuple[tuple[str, str, int], ...] = ()
     unresolved: float | None = None
+    alone_within: float | None = None
 
     @property
     def checksum(self) -> str:
@@ -132,7 +135,10 @@ class Plan:
         return int(self.facts["sizes"][shard])
 
     def rows_of(self, shard: int) -> pa.Table:
-        """Give the rows of a shard: row, ra, dec, and in `OTHERS` the mosaics that come after the best, -1 for none."""
+        """Give the rows of a shard: row, ra, dec, around, and in `OTHERS` the next best mosaics, -1 for none.
+
+        `around` has RA and Dec, in turns, of the other rows whose light is taken out.
+        """
         try:
             return pq.ParquetFile(self.rows_file).read_row_group(shard)
         except (OSError, pa.ArrowException) as error:
@@ -196,7 +202,8 @@ def make_plan(
     if asked.unresolved is not None:
         chosen[unresolved(positions, asked.unresolved)] = FROM_SIZE
     _write_sized(folder / SIZED, np.flatnonzero(chosen == FROM_SIZE), positions)
-    for name, values in ((CHOSEN, chosen), (NEAREST, nearest_other(positions.ra, positions.dec))):
+    near = Near(positions.ra, positions.dec)
+    for name, values in ((CHOSEN, chosen), (NEAREST, near.nearest())):
         with into_place(folder / name) as temporary, temporary.open("wb") as file:
             np.save(file, values)
     mosaic_of: list[int] = []
@@ -206,7 +213,8 @@ def make_plan(
         for number, mosaic in enumerate(mosaics):
             rows = np.flatnonzero(chosen == number)
             for part in _parts(mosaic, rows, positions):
-                columns = [part, positions.ra[part], positions.dec[part], *ranked[part, 1:].T]
+                around = _around(near, part, positions, asked.alone_within)
+                columns = [part, positions.ra[part], positions.dec[part], around, *ranked[part, 1:].T]
                 writer.write_table(pa.table(columns, schema=_SCHEMA), row_group_size=SHARD)
                 mosaic_of.append(number)
                 sizes.append(len(part))
@@ -219,29 +227,6 @@ def make_plan(
     return plan
 
 
-def nearest_other(ra: NDArray[np.float64], dec: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Give the distance of each position to the nearest other one, arcsec; NaN for those that are not known.
-
-    Examples
-    --------
-    >>> nearest_other(np.array([10.0, 10.0, np.nan]), np.array([0.0, 0.01, 0.0])).round(3).tolist()
-    [36.0, 36.0, nan]
-    """
-    found = np.full(len(ra), np.nan, dtype=np.float32)
-    known = np.flatnonzero(np.isfinite(ra) & np.isfinite(dec))
-    if len(known) < 2:
-        return found
-    lon, lat = np.radians(ra[known]), np.radians(dec[known])
-    tree = cKDTree(np.column_stack((np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat))))
-    for start in range(0, len(known), _TOGETHER):
-        part = slice(start, start + _TOGETHER)
-        chord = tree.query(tree.data[part], k=2)[0][:, 1]
-        found[known[part]] = np.degrees(2 * np.arcsin(np.minimum(chord / 2, 1))) * 3600
-    return found
-
-
-_TOGETHER = 500_000
-"""Positions whose neighbours are looked for together."""
 OTHERS = tuple(f"other_{rank}" for rank in range(1, RANKS))
 """Columns of the mosaics of a row that come after the best."""
 _SCHEMA = pa.schema(
@@ -249,9 +234,19 @@ _SCHEMA = pa.schema(
         ("row", pa.int64()),
         ("ra", pa.float64()),
         ("dec", pa.float64()),
+        ("around", pa.list_(pa.float64())),
         *((name, pa.int32()) for name in OTHERS),
     ]
 )
+
+
+def _around(
+    near: Near, rows: NDArray[np.int64], positions: Positions, radius: float | None
+) -> list[NDArray[np.float64]]:
+    if radius is None:
+        return [np.zeros(0)] * len(rows)
+    others = near.around(rows, radius)
+    return [np.column_stack((positions.ra[own], positions.dec[own])).ravel() for own in others]
 
 
 def _write_sized(path: Path, rows: NDArray[np.int64], positions: Positions) -> None:

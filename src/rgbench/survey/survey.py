@@ -6,7 +6,7 @@ import math
 import os
 import shutil
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import sha256
@@ -19,8 +19,10 @@ import pyarrow.parquet as pq
 from rgbench.data.own.files import SetAside
 from rgbench.errors import SpecError
 from rgbench.images.domain import Oddity, words
+from rgbench.images.fits import FitsImage
 from rgbench.measures.prior import complete_shares
 from rgbench.runs.classifier import Classifier, load_classifier
+from rgbench.runs.inputs import side_that_counts
 from rgbench.runs.seen import unlikely_pixels
 from rgbench.store.files import locked, remove_halves
 from rgbench.survey.catalogue import SurveyCatalogue
@@ -67,6 +69,9 @@ class SurveyChoice:
         that with the greatest weight, or the least noise, is taken. One of both at most.
     unresolved_below : float, optional
         Size in the catalogue, arcsec, below which a row gets the class Compact without a look at an image.
+    whole_sources : bool
+        Whether each row is a whole source, lobes included: the light of all other rows is then taken out of the picture
+        of each.
     """
 
     columns: Mapping[str, str] = field(default_factory=dict)
@@ -77,6 +82,7 @@ class SurveyChoice:
     weights: tuple[Path, ...] = ()
     noise_maps: tuple[Path, ...] = ()
     unresolved_below: float | None = None
+    whole_sources: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,6 +105,8 @@ class Survey:
         What classifies.
     aside : list of SetAside
         Images that cannot be used, and why.
+    choice : SurveyChoice
+        How it is classified.
     """
 
     out: Path
@@ -108,6 +116,12 @@ class Survey:
     job: Job
     classifier: Classifier
     aside: list[SetAside]
+    choice: SurveyChoice
+
+    @property
+    def half_field(self) -> float:
+        """How far from a source, in arcsec, its picture reaches to the sides."""
+        return _scale(self.classifier, self.mosaics) * self.classifier.card.spec.images.field / 2
 
     def run(
         self, jobs: int | None = None, told: Told = _nobody, share: tuple[int, int] = (0, 1)
@@ -248,17 +262,16 @@ def plan_survey(
     if choice.unresolved_below is not None:
         check_unresolved(choice.unresolved_below, rows, classifier.classes)
     folder = Path(out) / WORK
-    _make_folder(Path(out), folder)
+    make_folder(Path(out), folder)
     with locked(folder / ".lock"):
         remove_halves(folder)
         aside: list[SetAside] = []
-        domain = classifier.card.domain
         files = _map_files(images, choice)
         mosaics = find_mosaics(
             images,
             folder / UNPACKED,
             aside,
-            lambda face: unlikely_pixels(face, face.pixel_scale, domain),
+            unlikely_for(classifier),
             files,
         )
         option = which_option(choice.weights, choice.noise_maps)
@@ -271,7 +284,13 @@ def plan_survey(
             plan = make_plan(folder, asked, rows.positions(), mosaics, weights)
     how = (choice.views, tuple(choice.prior.items()), choice.device, classifier.engine)
     job = Job(folder.resolve(), *how, asked.checksum)
-    return Survey(Path(out), rows, mosaics, plan, job, classifier, aside)
+    return Survey(Path(out), rows, mosaics, plan, job, classifier, aside, choice)
+
+
+def unlikely_for(classifier: Classifier) -> Callable[[FitsImage], str]:
+    """Give what says why a classifier cannot look at an image, by its face; "" if it can."""
+    domain = classifier.card.domain
+    return lambda face: unlikely_pixels(face, face.pixel_scale, domain)
 
 
 def usable_cores() -> int:
@@ -279,7 +298,14 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _make_folder(out: Path, folder: Path) -> None:
+def make_folder(out: Path, folder: Path) -> None:
+    """Make the folder of the work within that of a survey.
+
+    Raises
+    ------
+    SpecError
+        If there is a file, or no folder above it, or it cannot be made.
+    """
     if out.exists() and not out.is_dir():
         raise SpecError(f"--out {out}: is a file; name a folder")
     if not out.parent.is_dir():
@@ -318,8 +344,20 @@ def _asked(
         prior=dict(choice.prior),
         engine=classifier.engine,
         unresolved=choice.unresolved_below,
+        alone_within=_seen_radius(classifier, mosaics) if choice.whole_sources else None,
         weights=tuple((option, str(each.path.resolve()), each.place) for each in maps),
     )
+
+
+def _seen_radius(classifier: Classifier, mosaics: Sequence[Mosaic]) -> float:
+    """Give how far from a source, in arcsec, light can reach its picture."""
+    side = side_that_counts(classifier.card.spec) * _scale(classifier, mosaics)
+    return round(side * math.sqrt(0.5), 1)
+
+
+def _scale(classifier: Classifier, mosaics: Sequence[Mosaic]) -> float:
+    """Give the pixels of a classifier, arcsec; of one that does not know them those of the mosaics."""
+    return classifier.card.domain.pixel_scale or max(each.face.pixel_scale for each in mosaics)
 
 
 def _checksum(classifier: Classifier) -> str:

@@ -19,12 +19,14 @@ from rgbench.cli.work.predict import SOME_SET_ASIDE, Choice, chosen_classifier
 from rgbench.errors import SpecError, Stopped
 from rgbench.measures.prior import parse_shares
 from rgbench.numbers import counted, duration
+from rgbench.runs.classifier import Classifier
 from rgbench.survey.estimate import estimate
+from rgbench.survey.find import AUTO, FindChoice, find_sources
 from rgbench.survey.outputs import Outputs, check_formats, write_outputs
 from rgbench.survey.plan import FROM_SIZE, NO_POSITION, NOT_COVERED
 from rgbench.survey.queues import SlurmChoice, Submit, job_script, on_ray, on_slurm
 from rgbench.survey.sizes import compact_class
-from rgbench.survey.survey import MOST_JOBS, Counts, Survey, SurveyChoice, plan_survey
+from rgbench.survey.survey import MOST_JOBS, Counts, Survey, SurveyChoice, plan_survey, unlikely_for
 
 _GIGABYTE = 1e9
 
@@ -33,7 +35,7 @@ _GIGABYTE = 1e9
 class Asked:
     """What was asked for on the command line."""
 
-    catalogue: Path
+    catalogue: Path | None
     images: Sequence[Path]
     out: Path
     columns: Sequence[str] = ()
@@ -49,11 +51,15 @@ class Asked:
     weights: Sequence[Path] = ()
     noise_maps: Sequence[Path] = ()
     unresolved_below: float | None = None
+    whole_sources: bool = False
+    find: bool = False
+    finder: str = AUTO
 
 
 def survey(asked: Asked, who: Choice) -> None:
     """Plan a survey, compute what is missing of it, and write the classes."""
     console = new_console(stderr=asked.job_script is not None)  # which alone goes where the output goes
+    _check_catalogue(asked)
     share = parse_share(asked.share)
     formats = None if asked.formats is None else check_formats(asked.formats)
     prior = {} if asked.prior is None else parse_shares(asked.prior)
@@ -67,8 +73,10 @@ def survey(asked: Asked, who: Choice) -> None:
         tuple(asked.weights),
         tuple(asked.noise_maps),
         asked.unresolved_below,
+        asked.whole_sources,
     )
-    work = plan_survey(asked.catalogue, asked.images, asked.out, classifier, choice)
+    catalogue = asked.catalogue or _find(asked, classifier, console)
+    work = plan_survey(catalogue, asked.images, asked.out, classifier, choice)
     _say_plan(work, console)
     if asked.job_script is not None:
         say(new_console(), *job_script(_without_job_script(sys.argv[1:]), asked.job_script).splitlines())
@@ -90,6 +98,36 @@ def survey(asked: Asked, who: Choice) -> None:
     with bar_of("writing"):
         outputs = write_outputs(work, formats)
     _say_result(work, outputs, console)
+
+
+def _check_catalogue(asked: Asked) -> None:
+    """Raise `SpecError` unless there is either a catalogue, or the wish to find one."""
+    if asked.find == (asked.catalogue is not None):
+        both = (
+            f"CATALOGUE {asked.catalogue} and --find are" if asked.find else "neither CATALOGUE nor --find is"
+        )
+        raise SpecError(f"{both} given; give one of them")
+    FindChoice(asked.finder)
+    if asked.finder != AUTO and not asked.find:
+        raise SpecError(f"--finder {asked.finder}: goes with --find alone")
+    if asked.find and asked.columns:
+        raise SpecError("--column: is of a CATALOGUE; with --find there is none")
+
+
+def _find(asked: Asked, classifier: Classifier, console: Console) -> Path:
+    """Find the sources of the images that the classifier can look at; give their catalogue."""
+    choice = FindChoice(asked.finder, overwrite=asked.overwrite)
+    try:
+        with bar_of("finding") as told:
+            found = find_sources(asked.images, asked.out, choice, unlikely_for(classifier), told)
+    except Stopped as stop:
+        stop.kept = "the parts of the images in which sources were found are kept; to go on"
+        raise
+    say(console, f"{found.path}: {counted(found.rows, 'source')}, found by {found.finder}")
+    warn(console, *(f"a part of an image could not be searched: {reason}" for reason in found.unread[:NAMED]))
+    if len(found.unread) > NAMED:
+        warn(console, f"and {counted(len(found.unread) - NAMED, 'more part')}")
+    return found.path
 
 
 def parse_share(word: str | None) -> tuple[int, int]:
@@ -192,10 +230,26 @@ def _say_plan(work: Survey, console: Console) -> None:
             console,
             f"{counted(sized, 'row')} are called {compact_class(work.classifier.classes)} by their sizes",
         )
+    _say_crowded(work, console)
     if not sized and not np.any(chosen >= 0):
         raise SpecError(
             f"no row of {work.catalogue.path} lies on an image; look at the columns of positions (--column ra=NAME "
             "--column dec=NAME) and at what the images cover"
+        )
+
+
+def _say_crowded(work: Survey, console: Console) -> None:
+    crowded = int((work.plan.nearest < work.half_field).sum())
+    if not crowded:
+        return
+    rows = f"{counted(crowded, 'row')} with another row within {work.half_field:.0f} arcsec"
+    if work.choice.whole_sources:
+        say(console, f"{rows}, whose light is taken out of the picture")
+    else:
+        warn(
+            console,
+            f"{rows}, which can look like a lobe there; if each row is a whole source with its lobes, give "
+            "--whole-sources",
         )
 
 
