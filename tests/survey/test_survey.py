@@ -15,6 +15,7 @@ from astropy.io import fits
 from astropy.table import Table
 from astropy.wcs import WCS
 
+from rgbench.cli.app import main
 from rgbench.errors import DataError, SpecError, StoreError
 from rgbench.runs.classifier import load_classifier
 from rgbench.runs.classify import classify_files
@@ -329,6 +330,41 @@ def test_a_survey_of_unresolved_sources_alone(sky, classifier):
     )
     assert survey.plan.shards == 0
     assert survey.counts().classes == {"Compact": 16}
+
+
+def test_the_command_takes_sizes_and_maps_of_noise(sky, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    (sky.folder / "w").mkdir()
+    fits.writeto(sky.folder / "w" / "mosaic.rms.fits", np.ones_like(sky.pixels))
+    options = [
+        "--noise-maps",
+        str(sky.folder / "w"),
+        "--unresolved-below",
+        "20",
+        "--views",
+        "1",
+        "--jobs",
+        "1",
+    ]
+    command = [
+        "survey",
+        str(sky.table("cat.fits")),
+        "--images",
+        str(sky.mosaic),
+        "--out",
+        str(sky.folder / "out"),
+    ]
+    small = int((np.array(sky.catalogue["Maj"]) * 3600 < 20).sum())
+    with pytest.raises(SystemExit) as stop:
+        main([*command, *options, "--format", "csv"])
+    assert stop.value.code == 0
+    said = capsys.readouterr().out
+    assert f"{small} rows are called Compact by their sizes" in said
+    assert f"{small} classes follow from sizes in the catalogue (flag from-size)" in said
+    with pytest.raises(SystemExit) as stop:
+        main([*command, *options, "--weights", str(sky.folder / "w")])
+    assert stop.value.code == 2
+    assert "--weights and --noise-maps: give one of them" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -149,7 +149,7 @@ class TextParts:
 
     def parts(self, rows: int, names: Sequence[str] | None = None) -> Iterator[dict[str, Column]]:
         """Give the rows in order, so many at a time or fewer; of the columns those that are asked for."""
-        rows = min(rows, max(1, _MOST_CELLS // len(self.names)))
+        rows = min(rows, max(1, _MOST_CELLS // max(1, len(self.names))))
         asked = {name: self.names.index(name) for name in (self.names if names is None else names)}
         for part in _grouped(self._rows(), rows):
             columns = list(zip(*part, strict=True))
