@@ -36,10 +36,13 @@ if TYPE_CHECKING:
     from rgbench.spec import Study as Study
     from rgbench.spec import read_study as read_study
     from rgbench.store.store import Store as Store
+    from rgbench.survey.find import FindChoice as FindChoice
+    from rgbench.survey.find import find_sources as find_sources
     from rgbench.survey.outputs import classify_survey as classify_survey
     from rgbench.survey.survey import SurveyChoice as SurveyChoice
 
 _HOMES = {
+    "FindChoice": "rgbench.survey.find",
     "FinetuneSpec": "rgbench.finetuning.spec",
     "ReportSpec": "rgbench.report.of_store",
     "RgbenchError": "rgbench.errors",
@@ -57,6 +60,7 @@ _HOMES = {
     "data_names": "rgbench.data.sets",
     "describe_data": "rgbench.data.sets",
     "describe_network": "rgbench.networks",
+    "find_sources": "rgbench.survey.find",
     "finetune": "rgbench.finetuning.finetune",
     "load_classifier": "rgbench.runs.classifier",
     "load_data": "rgbench.data.sets",

@@ -9,7 +9,9 @@ import pytest
 from astropy.coordinates import FK4, SkyCoord
 from astropy.table import MaskedColumn, Table
 
+from rgbench.data.own import parts
 from rgbench.errors import DataError, SpecError
+from rgbench.survey import catalogue as catalogue_module
 from rgbench.survey.catalogue import SurveyCatalogue, find_profile, profiles
 
 # Heads as the surveys publish them, shortened by columns that no rule looks at.
@@ -21,6 +23,7 @@ HEADS = {
     "VLASS or RACS by CIRADA": "Component_name,Component_id,Isl_id,RA,DEC,Total_flux,Maj,DC_Maj,S_Code,Duplicate_flag,"
     "Quality_flag",
     "RACS": "Gaussian_ID,Source_ID,Tile_ID,SBID,RA,Dec,E_RA,E_Dec,Total_flux_Gaussian,Maj_axis,Min_axis",
+    "rgbench survey --find": "Source_id,Image,RA,DEC,Total_flux,Peak_flux,Maj,Min,Isl_rms,RA_max,DEC_max",
     "FIRST": "RA,DEC,SIDEPROB,FPEAK,FINT,RMS,MAJOR,MINOR,POSANG,FITTED_MAJOR",
     "FIRST by VizieR": "recno,FIRST,RAJ2000,DEJ2000,p(S),Fpeak,Fint,Rms,Maj,Min,PA,fMaj,fMin",
     "NVSS by VizieR": "recno,NVSS,RAJ2000,DEJ2000,e_RAJ2000,S1.4,e_S1.4,MajAxis,MinAxis",
@@ -70,6 +73,44 @@ def test_all_kinds_of_tables_give_the_same_positions_and_rows(sky, name):
     assert rows.column_names == sky.catalogue.colnames
     for column in sky.catalogue.colnames:
         assert rows[column].to_pylist() == sky.catalogue[column].tolist()
+
+
+SEXAGESIMAL = "".join(f"s{i},{i}:00:00,+{i}:30:00,{i},{'' if i == 5 else i}\n" for i in range(9))
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.csv", ""), ("a.ecsv", ""), ("a.vot", ""), ("a.fits", ""),
+        ("a.csv", f"name,ra,dec,n,m (mJy)\n{SEXAGESIMAL}"),
+        ("a.tsv", f"name,RA (B1950),DEC (B1950),n,m\n{SEXAGESIMAL}s9,here,+1:0:0,,\ns10,1:0:0,+99:0:0,,"
+            .replace(",", "\t")),
+        ("a.csv", "name,position,Maj (arcmin)\na,12 30 49.4 +12 23 28,1\n\nb,,2\n\"c\nd\",1 2 3 -4 5 6,\n"),
+    ],
+)  # fmt: skip
+def test_catalogues_read_in_parts_are_those_read_as_a_whole(sky, monkeypatch, name, text):
+    """Rows, types, units, positions, sizes, faults and remarks."""
+    path = sky.folder / name
+    if text:
+        path.write_text(text)
+    else:
+        sky.table(name)
+    monkeypatch.setattr(parts, "_BLOCK", 64)
+    monkeypatch.setattr(parts, "_SCANNED", 3)
+    monkeypatch.setattr(catalogue_module, "BATCH", 4)
+    columns = {"size": "Maj"} if "Maj" in text else {}
+    found = []
+    for reader in (parts.open_table, parts.WholeTable):
+        monkeypatch.setattr(catalogue_module, "open_table", reader)
+        catalogue = SurveyCatalogue(path, columns)
+        places = catalogue.positions()
+        found.append((catalogue, pa.concat_tables(catalogue.batches(5)), places))
+    (one, rows, places), (other, whole, others) = found
+    assert rows.schema.equals(whole.schema, check_metadata=True)
+    assert str(rows.to_pydict()) == str(whole.to_pydict())
+    assert (len(one), one.remarks, places.faults) == (len(other), other.remarks, others.faults)
+    for key in ("ra", "dec", "size"):
+        np.testing.assert_array_equal(getattr(places, key), getattr(others, key))
 
 
 def test_one_bad_row_costs_no_other(tmp_path):

@@ -12,7 +12,7 @@ from astropy.wcs import WCS
 
 from rgbench.data.own.files import SetAside
 from rgbench.errors import DataError
-from rgbench.survey.mosaics import covering, edge_distance, find_mosaics
+from rgbench.survey.mosaics import RANKS, covering, edge_distance, find_mosaics
 
 
 def found(*paths, scratch):
@@ -28,7 +28,23 @@ def test_the_mosaic_in_which_a_source_lies_furthest_from_the_edge(tmp_path, sky_
     mosaics, _ = found(tmp_path, scratch=tmp_path / "w")
     ra = np.array([179.96, 180.02, 180.04, 180.1, 180.2, np.nan])
     dec = np.zeros(6)
-    assert covering(mosaics, ra, dec).tolist() == [0, 0, 1, 1, -1, -1]
+    assert covering(mosaics, ra, dec).tolist() == [
+        [0, -1, -1], [0, 1, -1], [1, 0, -1], [1, -1, -1], [-1] * 3, [-1] * 3
+    ]  # fmt: skip
+
+
+def test_mosaics_are_ranked_as_a_stable_sort_ranks_them(tmp_path, sky_header):
+    """Five of them, of which two are alike."""
+    rng = np.random.default_rng(5)
+    for number, ra in enumerate((180.0, 180.02, 180.02, 179.99, 180.05)):
+        header = sky_header((200, 200), ra, 0.0)
+        fits.writeto(tmp_path / f"m{number}.fits", np.zeros((200, 200), np.float32), header)
+    mosaics, _ = found(tmp_path, scratch=tmp_path / "w")
+    ra, dec = rng.uniform(179.9, 180.15, 500), rng.uniform(-0.06, 0.06, 500)
+    depth = np.array([edge_distance(mosaic, ra, dec) for mosaic in mosaics], dtype=np.float32)
+    order = np.argsort(-depth, axis=0, kind="stable")[:RANKS]
+    expected = np.where(np.take_along_axis(depth, order, axis=0) > 0, order, -1)
+    assert np.array_equal(covering(mosaics, ra, dec), expected.T)
 
 
 @pytest.mark.parametrize(
@@ -48,7 +64,7 @@ def test_distances_to_the_edge_are_those_of_astropy(tmp_path, sky_header, ra, de
     inside = expected > 0
     np.testing.assert_allclose(got[inside], expected[inside], rtol=1e-3, atol=0.01)
     assert (got[~inside] == -1).all()
-    assert np.array_equal(covering([mosaic], at.ra.deg, at.dec.deg) == 0, inside)
+    assert np.array_equal(covering([mosaic], at.ra.deg, at.dec.deg)[:, 0] == 0, inside)
 
 
 def test_all_kinds_of_files_give_the_same_pixels(tmp_path, sky):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,14 +15,17 @@ from astropy.io import fits
 from astropy.table import Table
 from astropy.wcs import WCS
 
+from rgbench.cli.app import main
 from rgbench.errors import DataError, SpecError, StoreError
 from rgbench.runs.classifier import load_classifier
 from rgbench.runs.classify import classify_files
 from rgbench.survey import plan as plans
+from rgbench.survey.catalogue import SurveyCatalogue
 from rgbench.survey.estimate import estimate
 from rgbench.survey.merge import described
 from rgbench.survey.mosaics import Mosaic
 from rgbench.survey.outputs import classify_survey
+from rgbench.survey.sizes import check_unresolved
 from rgbench.survey.survey import SurveyChoice, plan_survey
 
 
@@ -67,6 +71,8 @@ def test_a_survey_says_what_predict_says_of_cutouts_of_the_same_sources(sky, cla
     assert found["rg_flags"].to_pylist() == expected.columns()["flags"].tolist()
     assert found["rg_set"].to_pylist() == expected.columns()["set"].tolist()
     np.testing.assert_allclose(found["rg_unlike"], expected.unlike, atol=0.03)
+    np.testing.assert_allclose(found["rg_spread"], expected.spread, atol=2e-4)
+    assert np.isfinite(found["rg_spread"].to_numpy()[found["rg_class"].to_numpy() != ""]).all()
     assert set(found["rg_class"].to_pylist()) <= set(classifier.classes)
 
 
@@ -114,6 +120,32 @@ def test_measured_properties_are_those_of_made_up_sources(tmp_path, classifier, 
     np.testing.assert_allclose(found["rg_peak"], peaks, rtol=0.02)
     np.testing.assert_allclose(found["rg_flux"], peaks, rtol=0.05)  # of a point source both are the same
     np.testing.assert_allclose(found["rg_snr"], np.array(peaks) / 1e-4, rtol=0.05)
+
+
+def test_the_light_of_other_rows_is_taken_out_if_rows_are_whole_sources(tmp_path, classifier, sky_header):
+    """Two point sources 72 arcsec apart look like a double; where the catalogue is believed they are compact."""
+    rows, columns = np.mgrid[:500, :500]
+    pixels = np.random.default_rng(2).normal(0, 1e-4, (500, 500)).astype(np.float32)
+    places = (230, 270)
+    for x in places:
+        pixels += (0.02 * np.exp(-4 * np.log(2) * ((rows - 250) ** 2 + (columns - x) ** 2) / 9)).astype(
+            np.float32
+        )
+    header = sky_header((500, 500))
+    fits.writeto(tmp_path / "m.fits", pixels, header)
+    ra, dec = WCS(header).pixel_to_world_values(places, (250, 250))
+    Table({"ra": ra, "dec": dec}).write(tmp_path / "c.csv")
+    asked = tmp_path / "c.csv", [tmp_path / "m.fits"]
+    classify_survey(*asked, tmp_path / "as-is", classifier, QUICK, jobs=1)
+    classify_survey(*asked, tmp_path / "whole", classifier, replace(QUICK, whole_sources=True), jobs=1)
+    found, whole = (rows_of(tmp_path / name) for name in ("as-is", "whole"))
+    assert whole["rg_class"].to_pylist() == ["Compact", "Compact"]
+    assert "FRII" in found["rg_class"].to_pylist()
+    assert ["neighbour-out" in each for each in whole["rg_flags"].to_pylist()] == [True, True]
+    assert not any("neighbour-out" in each for each in found["rg_flags"].to_pylist())
+    np.testing.assert_allclose(whole["rg_nearest"], [72, 72], rtol=1e-3)
+    with pytest.raises(SpecError, match="holds the work of another survey"):
+        plan_survey(*asked, tmp_path / "whole", classifier, QUICK)
 
 
 def test_blanked_pixels_and_edges_are_flagged(sky, classifier):
@@ -203,6 +235,176 @@ def test_overlapping_mosaics_of_which_one_is_gone(sky, classifier):
     )
     assert survey.plan.chosen.tolist() == [0] * 16
     assert [mosaic.path.name for mosaic in survey.mosaics] == ["mosaic.fits", "second.fits"]
+
+
+def test_where_the_best_mosaic_is_blanked_or_damaged_the_next_is_looked_at(sky, classifier, monkeypatch):
+    """Three mosaics of one sky: what one lacks is seen in the next, as if that were the only one."""
+    table, images = sky.table("cat.fits"), [sky.folder / f"m{k}.fits" for k in range(3)]
+    for number, image in enumerate(images):
+        pixels = np.pad(sky.pixels, 10 * (2 - number))  # the first has the furthest edges
+        header = sky.header.copy()
+        for axis in (1, 2):
+            header[f"CRPIX{axis}"] += 10 * (2 - number)
+        header["BUNIT"] = ("Jy/beam", "Jy/beam", "mJy/beam")[number]
+        side = len(pixels)
+        if number < 2:
+            pixels[: side // 2, (0, side // 2)[number] :] = np.nan
+        fits.writeto(image, pixels, header)
+    read = Mosaic.pixels
+
+    def damaged(mosaic: Mosaic, rows: slice, columns: slice) -> np.ndarray:
+        if mosaic.path.name == "m0.fits" and rows.stop > 0.8 * mosaic.shape[0] and columns.start < 200:
+            raise DataError(f"{mosaic.name}: cannot be read: a tile is damaged")
+        return read(mosaic, rows, columns)
+
+    monkeypatch.setattr(Mosaic, "pixels", damaged)
+    monkeypatch.setattr(plans, "SHARD", 5)
+    classify_survey(table, images, sky.folder / "out", classifier, QUICK, jobs=1)
+    found = rows_of(sky.folder / "out")
+    names = [Path(each).name for each in found["rg_mosaic"].to_pylist()]
+    assert names[:8] == ["m1.fits", "m1.fits", "m2.fits", "m2.fits"] * 2
+    assert names[8:] == ["m0.fits"] * 4 + ["m1.fits"] + ["m0.fits"] * 3
+    assert found["rg_reason"].to_pylist() == [""] * 16
+    assert not any("blanked" in each for each in found["rg_flags"].to_pylist())
+    classify_survey(table, [sky.mosaic], sky.folder / "one", classifier, QUICK, jobs=1)
+    alone = rows_of(sky.folder / "one")
+    assert found["rg_class"].to_pylist() == alone["rg_class"].to_pylist()
+    milli = np.array([1e-3 if name == "m2.fits" else 1.0 for name in names])
+    np.testing.assert_allclose(found["rg_peak"], alone["rg_peak"].to_numpy() * milli, rtol=1e-3)
+
+
+def test_what_no_mosaic_shows_is_said_of_the_best(sky, classifier):
+    for number in range(2):
+        blank = np.full_like(sky.pixels, np.nan)
+        fits.writeto(sky.folder / f"blank{number}.fits", blank, sky.header)
+    images = [sky.folder / f"blank{number}.fits" for number in range(2)]
+    classify_survey(sky.table("cat.fits"), images, sky.folder / "out", classifier, QUICK, jobs=1)
+    found = rows_of(sky.folder / "out")
+    assert set(found["rg_flags"].to_pylist()) == {"blanked"}
+    assert {Path(each).name for each in found["rg_mosaic"].to_pylist()} == {"blank0.fits"}
+
+
+def test_unresolved_sources_get_their_class_from_their_size_if_asked(sky, classifier):
+    """Sizes of PyBDSF are degrees; rows without a size, or a position, are as they were."""
+    table = sky.catalogue
+    table["Maj"][3] = np.nan
+    table.add_row([98, 98, 200.0, 30.0, 0.001, "S"])  # on no image
+    table.add_row([99, 99, np.nan, np.nan, 0.001, "S"])
+    path, limit = sky.table("cat.fits"), 15.0
+    with np.errstate(invalid="ignore"):
+        small = np.array(table["Maj"] * 3600 < limit) & np.isfinite(table["RA"])
+    assert 3 < small.sum() < 14
+    choice = SurveyChoice(views=1, unresolved_below=limit)
+    formats = ["page", "csv", "regions", "inspect"]
+    survey = classify_survey(path, [sky.mosaic], sky.folder / "out", classifier, choice, 1, formats)
+    found = rows_of(sky.folder / "out")
+    flags = np.array(found["rg_flags"].to_pylist())
+    assert np.array_equal(flags == "from-size", small)
+    assert set(np.array(found["rg_class"].to_pylist())[small]) == {"Compact"}
+    assert set(np.array(found["rg_reason"].to_pylist())[small]) == {""}
+    assert set(np.array(found["rg_mosaic"].to_pylist())[small]) == {""}
+    chances = np.column_stack([found[f"rg_p_{name}"] for name in classifier.classes])
+    assert np.isnan(chances[small]).all()
+    np.testing.assert_allclose(found["rg_ra"].to_numpy()[small], table["RA"][small])
+    assert sum(survey.plan.size_of(shard) for shard in range(survey.plan.shards)) == 16 - small[:16].sum()
+    counts = survey.counts()
+    assert (counts.from_size, counts.failed) == (small.sum(), 1)
+    page = (sky.folder / "out" / "page.html").read_text()
+    assert f"{small.sum()} of 18 rows are called Compact by their sizes in the catalogue" in page
+    assert (sky.folder / "out" / "classes.reg").read_text().count("circle(") >= small.sum()
+    classify_survey(path, [sky.mosaic], sky.folder / "all", classifier, QUICK, jobs=1)
+    without = rows_of(sky.folder / "all")
+    assert np.array_equal(
+        without.filter(pa.array(~small))["rg_class"], found.filter(pa.array(~small))["rg_class"]
+    )
+    with pytest.raises(SpecError, match="holds the work of another survey"):
+        plan_survey(
+            path, [sky.mosaic], sky.folder / "out", classifier, SurveyChoice(views=1, unresolved_below=9)
+        )
+
+
+def test_a_survey_of_unresolved_sources_alone(sky, classifier):
+    choice = SurveyChoice(views=1, unresolved_below=1e4)
+    survey = classify_survey(
+        sky.table("cat.csv"), [sky.mosaic], sky.folder / "out", classifier, choice, jobs=1
+    )
+    assert survey.plan.shards == 0
+    assert survey.counts().classes == {"Compact": 16}
+
+
+def test_the_command_takes_sizes_and_maps_of_noise(sky, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    (sky.folder / "w").mkdir()
+    fits.writeto(sky.folder / "w" / "mosaic.rms.fits", np.ones_like(sky.pixels))
+    options = [
+        "--noise-maps",
+        str(sky.folder / "w"),
+        "--unresolved-below",
+        "20",
+        "--views",
+        "1",
+        "--jobs",
+        "1",
+    ]
+    command = [
+        "survey",
+        str(sky.table("cat.fits")),
+        "--images",
+        str(sky.mosaic),
+        "--out",
+        str(sky.folder / "out"),
+    ]
+    small = int((np.array(sky.catalogue["Maj"]) * 3600 < 20).sum())
+    with pytest.raises(SystemExit) as stop:
+        main([*command, *options, "--format", "csv"])
+    assert stop.value.code == 0
+    said = capsys.readouterr().out
+    assert f"{small} rows are called Compact by their sizes" in said
+    assert f"{small} classes follow from sizes in the catalogue (flag from-size)" in said
+    with pytest.raises(SystemExit) as stop:
+        main([*command, *options, "--weights", str(sky.folder / "w")])
+    assert stop.value.code == 2
+    assert "--weights and --noise-maps: give one of them" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("head", "size", "limit", "says"),
+    [
+        ("ra,dec,size", "2", 0.0, "found 0; a number of arcsec above 0 is legal"),
+        (
+            "ra,dec,flux",
+            "2",
+            5.0,
+            r"no column is known to be the size of the sources; say which it is: --column size=",
+        ),
+        (
+            "RA,DEC,FINT,FPEAK,MAJOR (mJy)",
+            "2",
+            5.0,
+            "MAJOR has the unit 'mJy'; one that becomes arcsec is needed",
+        ),
+        ("RA,DEC,FINT,FPEAK,MAJOR", "wide", 5.0, "MAJOR is no column of numbers"),
+    ],
+)
+def test_sizes_that_cannot_be_told_are_refused(sky, classifier, head, size, limit, says):
+    path = sky.folder / "c.csv"
+    cells = ["180", "30", *["1"] * (head.count(",") - 2), size]
+    path.write_text(f"{head}\n{','.join(cells)}\n")
+    with pytest.raises(SpecError, match=says):
+        plan_survey(path, [sky.mosaic], sky.folder / "out", classifier, SurveyChoice(unresolved_below=limit))
+
+
+def test_a_mapped_column_of_sizes_needs_a_unit_and_a_classifier_needs_the_class(sky, classifier):
+    path = sky.folder / "c.csv"
+    path.write_text("ra,dec,width\n180,30,2\n")
+    catalogue = SurveyCatalogue(path, {"size": "width"})
+    assert "width has no unit; one that becomes arcsec is needed" in catalogue.size_fault
+    path.write_text("ra,dec,width (arcmin)\n180,30,2\n")
+    catalogue = SurveyCatalogue(path, {"size": "width"})
+    assert not catalogue.size_fault
+    check_unresolved(5.0, catalogue, ("FRI", "compact"))
+    with pytest.raises(SpecError, match="the classifier has no class Compact; its classes are FRI, FRII"):
+        check_unresolved(5.0, catalogue, ("FRI", "FRII"))
 
 
 def test_the_estimate_is_of_what_is_missing(sky, classifier):

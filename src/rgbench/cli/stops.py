@@ -6,6 +6,7 @@ import os
 import shlex
 import signal
 import sys
+import time
 from _thread import interrupt_main
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,6 +21,8 @@ _SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP
 """Windows has no SIGHUP."""
 _SOON = 0.01
 """Seconds until a stop that was dropped is sent again."""
+_ECHO = 0.3
+"""Seconds after a stop in which another signal is the same one: ``timeout`` sends to the process and to its group."""
 _SHOW_CURSOR = b"\x1b[?25h"
 _IN_STORE = "runs and epochs that were finished are in the store; to go on from there"
 _KEPT: Mapping[str, str] = MappingProxyType(
@@ -43,7 +46,7 @@ _OTHERWISE = "files that were complete stay; to begin again"
 
 @contextmanager
 def stoppable() -> Iterator[None]:
-    """Make the first signal raise `Stopped`, and the second end the process at once.
+    """Make the first signal raise `Stopped`, and the second, unless it comes with the first, end the process at once.
 
     A stop that is lost on its way up is raised again: whatever caught it, or cleared it in C, would otherwise go on.
     An error that comes up in place of the stop is turned into it. A signal that the process was started to ignore, as
@@ -116,15 +119,17 @@ class _Stops:
     """
 
     def __init__(self) -> None:
-        self.number, self.over, self._raised = 0, False, False
+        self.number, self.over, self._raised, self._since = 0, False, False, 0.0
 
     def stop(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002
         """Handle a signal."""
         if self._raised:
+            if time.monotonic() < self._since + _ECHO:
+                return
             if os.isatty(1):
                 os.write(1, _SHOW_CURSOR)  # which progress bars hide
             os._exit(128 + number)
-        self.number, self._raised = number, True
+        self.number, self._raised, self._since = number, True, time.monotonic()
         # Held by no name here: it must go when whoever caught it lets it go.
         raise self._made(number)
 

@@ -33,14 +33,59 @@ from rgbench.cli.screen import starting
 def survey(
     context: typer.Context,
     catalogue: Annotated[
-        Path, typer.Argument(help="Table of sources: CSV, ECSV, VOTable, FITS or Parquet, by its ending.")
-    ],
+        Path | None,
+        typer.Argument(
+            help="Table of sources: CSV, ECSV, VOTable, FITS or Parquet, by its ending. None with --find."
+        ),
+    ] = None,
+    *,
     images: Annotated[
         list[Path], typer.Option("--images", help="A FITS mosaic, or a folder of them; may be given again.")
     ],
     out: Annotated[
         Path, typer.Option("--out", help="Folder for the result, and for what is needed to go on.")
     ],
+    find: Annotated[
+        bool,
+        typer.Option(
+            "--find", help="Without a catalogue: find the sources of the images, into DIR/found.parquet."
+        ),
+    ] = False,
+    finder: Annotated[
+        str,
+        typer.Option(
+            "--finder",
+            help="What finds: pybdsf or photutils (extra find); auto is the first of them that is installed.",
+        ),
+    ] = "auto",
+    weights: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--weights",
+            help="A FITS map of weight, or a folder of them, one for each mosaic: of several mosaics that cover a "
+            "source the one with the greatest weight there is taken. May be given again.",
+        ),
+    ] = None,
+    noise_maps: Annotated[
+        list[Path] | None,
+        typer.Option("--noise-maps", help="The same with maps of noise (rms): the least noise is taken."),
+    ] = None,
+    unresolved_below: Annotated[
+        float | None,
+        typer.Option(
+            "--unresolved-below",
+            help="Size in arcsec: rows whose size in the catalogue is below it get the class Compact, and no image "
+            "of them is looked at. By default all are looked at.",
+        ),
+    ] = None,
+    whole_sources: Annotated[
+        bool,
+        typer.Option(
+            "--whole-sources",
+            help="Each row of the catalogue is a whole source, with its lobes: the light of other rows is taken out of "
+            "the picture of each. Not for catalogues in which the lobes of a double are rows of their own.",
+        ),
+    ] = False,
     column: Annotated[
         list[str] | None,
         typer.Option(
@@ -69,7 +114,7 @@ def survey(
         ),
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say rows, shards, bytes and hours; compute nothing.")
+        bool, typer.Option("--dry-run", help="Say rows, shards, bytes and hours; classify nothing.")
     ] = False,
     model: ModelOption = "best",
     store: StoreOption = DEFAULT_STORE,
@@ -81,9 +126,10 @@ def survey(
 ) -> None:
     """Classify every source of a catalogue by what mosaics of the sky show there.
 
-    Every row comes back, in order, with its own columns and ours (they begin with rg_). A command that was stopped
-    goes on where it was. The exit code is 0 if every row has a class or a flag that says why there is none, 3 if the
-    result is written but some rows could not be looked at, 1 or 2 if there is no result.
+    Every row comes back, in order, with its own columns and ours (they begin with rg_). With --find there is no
+    catalogue: it is made of the images first. A command that was stopped goes on where it was. The exit code is 0 if
+    every row has a class or a flag that says why there is none, 3 if the result is written but some rows could not be
+    looked at, 1 or 2 if there is no result.
     """
     queue = QueueAsked.of(slurm, slurm_option, ray, shard, job_script)
     with starting():
@@ -103,5 +149,11 @@ def survey(
         dry_run,
         overwrite,
         formats,
+        weights or [],
+        noise_maps or [],
+        unresolved_below,
+        whole_sources,
+        find,
+        finder,
     )
     work.survey(asked, who)

@@ -20,7 +20,7 @@ from rgbench.images.flags import Flag
 from rgbench.images.geometry import central_crop, resample
 from rgbench.images.measure import OFF_CENTRE, measure_source
 from rgbench.images.noise import sky_and_noise
-from rgbench.images.segment import Segmentation, clump_mask, source_mask
+from rgbench.images.segment import Segmentation, central_source, clump_mask
 
 SCALE_TOLERANCE = 0.1
 """Largest difference of pixel scales, as a share, at which images are taken as they are."""
@@ -70,6 +70,10 @@ class Oddity(IntFlag):
     """The header tells no pixel scale; that which was given is taken."""
     NO_BEAM = 4096
     """The header of an image of another pixel scale tells no beam; that of training is assumed."""
+    FROM_SIZE = 8192
+    """The class follows from the size in the catalogue of a survey; no image was looked at."""
+    NEIGHBOUR_OUT = 16384
+    """The light of another source of the catalogue was taken out of the picture (a survey of whole sources)."""
 
 
 FORBIDDING = Oddity.NO_DETECTION | Oddity.BLANKED
@@ -238,14 +242,15 @@ def look(frame: NDArray[np.float32], field: int, domain: Domain) -> Looked:
     middle, noise = sky_and_noise(frame)
     sky = middle if noise > 0 else 0.0
     image = central_crop(frame, field) - np.float32(sky)
-    mask = source_mask(image, noise, DETECTION)
+    clumps = clump_mask(image, noise, DETECTION)
+    mask = central_source(clumps, DETECTION.gap)
     if not mask.any():
         nothing = noise > 0 or np.nanmin(image) == np.nanmax(image)
         odd |= Oddity.NO_DETECTION if nothing else Oddity(0)
         return Looked(odd, math.nan, math.nan, sky=middle, noise=noise)
     peak, total, extent, _, found = measure_source(image, mask)
     ratio = peak / noise if noise > 0 else math.nan
-    others = clump_mask(image, noise, DETECTION) & ~mask
+    others = clumps & ~mask
     if others.any() and image[others].max() > peak:
         odd |= Oddity.BRIGHT_NEIGHBOUR
     if domain.least_signal_to_noise is not None and ratio < domain.least_signal_to_noise:

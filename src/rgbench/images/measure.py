@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import binary_dilation
-from scipy.spatial import ConvexHull, QhullError
 from scipy.spatial.distance import pdist
 
 from rgbench.errors import DataError
@@ -260,16 +259,9 @@ def _touches_edge(mask: NDArray[np.bool_], blank: NDArray[np.bool_]) -> bool:
     return bool(blank.any() and (binary_dilation(mask, np.ones((3, 3), dtype=bool)) & blank).any())
 
 
-_FEW = 150
-"""Pixels of a source below which all distances are found sooner than its outline."""
-
-
 def _extent(places: NDArray[np.int64]) -> float:
-    """Give the largest distance between pixel centres, plus one pixel."""
-    if len(places) <= _FEW:
-        return float(pdist(places).max(initial=0.0)) + 1
-    try:
-        corners = places[ConvexHull(places).vertices]
-    except (QhullError, ValueError):  # fewer than three pixels, or all on one line
-        corners = places
-    return float(pdist(corners).max(initial=0.0)) + 1
+    """Give the largest distance between pixel centres, row by row as from `numpy.argwhere`, plus one pixel."""
+    turns = np.flatnonzero(np.diff(places[:, 0])) + 1
+    # The two that lie furthest apart are the first or last of their rows.
+    ends = np.unique(np.concatenate(([0], turns - 1, turns, [len(places) - 1])))
+    return float(pdist(places[ends]).max(initial=0.0)) + 1

@@ -85,8 +85,7 @@ def source_mask(image: NDArray[Any], noise: float, how: Segmentation) -> NDArray
     >>> int(source_mask(image, 0.1, Segmentation()).sum())
     18
     """
-    mask = clump_mask(image, noise, how)
-    return _central(mask, how.gap) if mask.any() else mask
+    return central_source(clump_mask(image, noise, how), how.gap)
 
 
 def clump_mask(image: NDArray[Any], noise: float, how: Segmentation) -> NDArray[np.bool_]:
@@ -118,9 +117,17 @@ def count_clumps(mask: NDArray[np.bool_]) -> int:
     return int(label(mask, _NEIGHBOURS)[1])
 
 
-def _central(mask: NDArray[np.bool_], gap: int) -> NDArray[np.bool_]:
-    """Keep what is linked, over gaps, to the marked pixel nearest to the centre."""
+def central_source(mask: NDArray[np.bool_], gap: int) -> NDArray[np.bool_]:
+    """Keep what is linked, over gaps of so many pixels, to the marked pixel nearest to the centre.
+
+    Examples
+    --------
+    >>> central_source(np.array([[1, 0, 0, 0, 1, 0, 1]], dtype=bool), gap=2).astype(int)
+    array([[0, 0, 0, 0, 1, 0, 1]])
+    """
     rows, columns = np.nonzero(mask)
+    if not len(rows):
+        return mask
     # Links lie between clumps: what is outside the box about them all cannot make or break one.
     top, left = rows.min(), columns.min()
     wide = mask[top : rows.max() + 1, left : columns.max() + 1].astype(np.uint8)

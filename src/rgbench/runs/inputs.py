@@ -192,11 +192,15 @@ def prepare_field(
     ndarray of float32, shape (n, side, side)
         `cut_to_field` of what `prepare` gives, to rounding.
     """
-    common = spec.images.beam
-    seen = central_crop(frames, kept_field(spec) + 2 * beam_reach(common))
+    common, seen = spec.images.beam, central_crop(frames, side_that_counts(spec))
     above = seen - levels.astype(np.float32)[:, None, None]
     flux = to_peak(np.where(above > 0, above, np.float32(0)))
     return cut_to_field(to_common_beam(flux, common, beams) if common > 1 else flux, spec)
+
+
+def side_that_counts(spec: RunSpec) -> int:
+    """Give the side, in pixels, of the central part of a raw image that `prepare_field` makes the field from."""
+    return kept_field(spec) + 2 * beam_reach(spec.images.beam)
 
 
 def _named(error: ImageError, row: int, names: Sequence[str] | None) -> DataError:

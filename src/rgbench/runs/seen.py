@@ -17,10 +17,11 @@ from rgbench.images.brightness import per_pixel
 from rgbench.images.domain import FORBIDDING, SCALE_TOLERANCE, Domain, Looked, Oddity, beam_after, bring, look
 from rgbench.images.fits import NO_BEAM, Beam, FitsImage
 from rgbench.images.limits import check_scale
+from rgbench.images.neighbours import without_others
 from rgbench.images.noise import ImageError
 from rgbench.images.preprocess import central_crop, find_preset, usable
 from rgbench.runs.classifier_card import ClassifierCard
-from rgbench.runs.inputs import cut_to_field, prepare, prepare_field
+from rgbench.runs.inputs import cut_to_field, prepare, prepare_field, side_that_counts
 from rgbench.spec import RunSpec
 
 ALL_BLANK = "all pixels are NaN"
@@ -30,6 +31,8 @@ MOSAIC = 6
 """Sides of the field from which on an image is no cutout about a source any more."""
 NOTHING_ODD = Oddity(0)
 NOWHERE = (float("nan"), float("nan"))
+NO_OTHERS = np.zeros((0, 2))
+"""No other source whose light is taken out of an image."""
 _CLIP = 3.0
 """Noises above the sky at which the preset "sky" cuts."""
 FURTHEST = 32
@@ -202,23 +205,27 @@ def see_pixels(pixels: NDArray[np.float32], facts: PixelFacts, card: ClassifierC
     DataError
         If they cannot be prepared, with the reason alone.
     """
-    spec = card.spec
     frame, looked = _look_at(pixels, facts, card)
     if looked.oddities & FORBIDDING:
         return SeenImage("", looked, NOWHERE)
-    ready = _prepared(frame, spec, beam_after(facts.beam, looked.oddities, card.domain))
-    return SeenImage("", looked, NOWHERE, ready, cut_to_field(ready[None], spec)[0])
+    return _seen(frame, looked, facts, card)
+
+
+def _seen(frame: NDArray[np.float32], looked: Looked, facts: PixelFacts, card: ClassifierCard) -> SeenImage:
+    ready = _prepared(frame, card.spec, beam_after(facts.beam, looked.oddities, card.domain))
+    return SeenImage("", looked, NOWHERE, ready, cut_to_field(ready[None], card.spec)[0])
 
 
 def see_fields(
-    images: Iterable[NDArray[np.float32]], facts: PixelFacts, card: ClassifierCard
+    images: Iterable[tuple[NDArray[np.float32], NDArray[np.float64]]], facts: PixelFacts, card: ClassifierCard
 ) -> list[SeenImage | str]:
     """See many images of one survey: what `see_pixels` gives of each without its `prepared`, several times as fast.
 
     Parameters
     ----------
-    images : iterable of ndarray of float32, shape (h, w)
-        The pixels of each, as of `see_pixels`.
+    images : iterable of (ndarray of float32, shape (h, w), ndarray of float64, shape (k, 2))
+        The pixels of each, as of `see_pixels`, and other sources whose light is taken out of it: rows and columns in
+        pixels from its middle (`rgbench.images.neighbours`).
     facts : PixelFacts
         What is known of all of them.
     card : ClassifierCard
@@ -232,16 +239,17 @@ def see_fields(
     found: list[SeenImage | str] = []
     waiting: list[tuple[int, NDArray[np.float32], Looked]] = []
     quick = find_preset(card.spec.images.preset).steps == find_preset("sky").steps
-    for image in images:
+    side = side_that_counts(card.spec)
+    for image, others in images:
         try:
-            frame, looked = _look_at(image, facts, card)
+            frame, looked = _look_at(image, facts, card, others)
             if looked.oddities & FORBIDDING:
                 found.append(SeenImage("", looked, NOWHERE))
             elif quick and looked.noise > 0 and not usable(frame):
-                waiting.append((len(found), frame, looked))
+                waiting.append((len(found), central_crop(frame, side), looked))
                 found.append("")
             else:
-                found.append(replace(see_pixels(image, facts, card), prepared=None))
+                found.append(replace(_seen(frame, looked, facts, card), prepared=None))
         except DataError as error:
             found.append(str(error))
     for at, seen in _prepared_together(waiting, facts, card):
@@ -252,7 +260,7 @@ def see_fields(
 def _prepared_together(
     waiting: Sequence[tuple[int, NDArray[np.float32], Looked]], facts: PixelFacts, card: ClassifierCard
 ) -> Iterator[tuple[int, SeenImage]]:
-    """Prepare frames of one shape together; give their places in a list, and what is seen."""
+    """Prepare the middles of frames, those of one shape together; give their places in a list, and what is seen."""
     shapes = dict.fromkeys(frame.shape for _, frame, _ in waiting)
     for shape in shapes:
         alike = [each for each in waiting if each[1].shape == shape]
@@ -264,7 +272,10 @@ def _prepared_together(
 
 
 def _look_at(
-    pixels: NDArray[np.float32], facts: PixelFacts, card: ClassifierCard
+    pixels: NDArray[np.float32],
+    facts: PixelFacts,
+    card: ClassifierCard,
+    others: NDArray[np.float64] = NO_OTHERS,
 ) -> tuple[NDArray[np.float32], Looked]:
     """Bring pixels to the domain, and look at them; `DataError` says that they show too little."""
     spec, domain, shape = card.spec, card.domain, pixels.shape
@@ -275,8 +286,22 @@ def _look_at(
         frame = central_crop(frame, spec.data.frame)
     if reason := _too_small(frame, spec.images.field, odd, shape):
         raise DataError(reason)
+    if len(others):
+        frame, out = _without_others(frame, others, facts, odd, domain)
+        odd |= out
     looked = look(frame, spec.images.field, domain)
     return frame, replace(looked, oddities=odd | looked.oddities)
+
+
+def _without_others(
+    frame: NDArray[np.float32], others: NDArray[np.float64], facts: PixelFacts, odd: Oddity, domain: Domain
+) -> tuple[NDArray[np.float32], Oddity]:
+    """Take the light of other sources out of a frame that was brought to the domain, and say whether there was any."""
+    scale = domain.pixel_scale if odd & Oddity.RESAMPLED and domain.pixel_scale else facts.scale
+    beam = beam_after(facts.beam, odd, domain) * (domain.beam or math.nan)
+    near = beam / scale / 2 if np.isfinite(beam) else 0.0
+    found = without_others(frame, others * (facts.scale / scale), near)
+    return found, Oddity(0) if found is frame else Oddity.NEIGHBOUR_OUT
 
 
 def about_position(image: FitsImage, position: tuple[float, float]) -> tuple[FitsImage, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -15,9 +16,10 @@ import pyarrow.parquet as pq
 from astropy import units
 from numpy.typing import NDArray
 
+from rgbench.data.own.parts import as_arrow, cut, open_table
 from rgbench.data.own.positions import read_positions
 from rgbench.data.own.sources import SourceColumns, find_columns
-from rgbench.data.own.tabular import Column, arrow_columns, listed_names, read_table
+from rgbench.data.own.tabular import Column, arrow_columns, listed_names
 from rgbench.errors import DataError, SpecError
 from rgbench.toml import read_toml
 
@@ -78,7 +80,7 @@ class Positions:
 class SurveyCatalogue:
     r"""A catalogue of sources: CSV, ECSV, VOTable, FITS table or Parquet, by its ending.
 
-    Parquet is read a part at a time, the others as a whole.
+    Parquet, CSV and FITS are read a part at a time, the others as a whole.
 
     Parameters
     ----------
@@ -113,9 +115,9 @@ class SurveyCatalogue:
                 raise SpecError(f"--column: unknown key {key!r}; legal are {', '.join(_KEYS)}")
         self._file = _open_parquet(self.path)
         if self._file is None:
-            content = read_table(self.path)
-            self._columns, self.remarks = content.columns, content.remarks
-            self.names = list(self._columns)
+            self._table = open_table(self.path)
+            self.remarks = self._table.remarks
+            self.names = list(self._table.names)
         else:
             self.names = [
                 name for name in self._file.schema_arrow.names if not name.startswith("__index_level_")
@@ -127,12 +129,29 @@ class SurveyCatalogue:
     def __len__(self) -> int:
         if self._file is not None:
             return int(self._file.metadata.num_rows)
-        return len(next(iter(self._columns.values())).values) if self._columns else 0
+        return self._table.rows
 
     @cached_property
     def schema(self) -> pa.Schema:
         """The columns of the rows that `batches` gives."""
         return next(iter(self.batches(1))).schema
+
+    @property
+    def size_fault(self) -> str:
+        """Why the sizes of sources cannot be told from the catalogue; "" if they can."""
+        name = self.profile.size
+        if not name:
+            return f"{self.path}: no column is known to be the size of the sources; say which it is: --column size=NAME"
+        field = self.schema.field(name)
+        if not (pa.types.is_floating(field.type) or pa.types.is_integer(field.type)):
+            return f"{self.path}: {name} is no column of numbers, so that no size can be told"
+        unit = (field.metadata or {}).get(b"unit", b"").decode().strip() or self.profile.size_unit
+        if not math.isfinite(_arcsec(unit)):
+            return (
+                f"{self.path}: {name} has {f'the unit {unit!r}' if unit else 'no unit'}; one that becomes arcsec is "
+                "needed, as deg"
+            )
+        return ""
 
     def batches(self, rows: int = BATCH) -> Iterator[pa.Table]:
         """Give the rows with all their columns, so many at a time, in order."""
@@ -140,11 +159,12 @@ class SurveyCatalogue:
             for batch in self._file.iter_batches(rows, columns=self.names):
                 yield pa.Table.from_batches([batch])
             return
-        for start in range(0, len(self), rows):
-            part = slice(start, start + rows)
+        types = self._table.types
+        for part in self._table.parts(rows):
+            units_ = {name: {"unit": column.unit} if column.unit else None for name, column in part.items()}
             yield pa.table(
-                [_as_arrow(column, part) for column in self._columns.values()],
-                schema=pa.schema([_field(name, column) for name, column in self._columns.items()]),
+                [as_arrow(column, types[name]) for name, column in part.items()],
+                schema=pa.schema([pa.field(name, types[name], metadata=units_[name]) for name in part]),
             )
 
     def positions(self) -> Positions:
@@ -164,9 +184,7 @@ class SurveyCatalogue:
     def _parts(self) -> Iterator[dict[str, Column]]:
         needed = [name for name in (*self.profile.placed, self.profile.size) if name]
         if self._file is None:
-            for start in range(0, len(self), BATCH):
-                part = slice(start, start + BATCH)
-                yield {name: _cut(self._columns[name], part) for name in needed}
+            yield from self._table.parts(BATCH, list(dict.fromkeys(needed)))
             return
         for batch in self._file.iter_batches(BATCH, columns=needed):
             yield arrow_columns(pa.Table.from_batches([batch]))
@@ -187,7 +205,7 @@ class SurveyCatalogue:
             parts = (slice(0, half), slice(half, n))
             found = [
                 self._placed(
-                    {key: _cut(column, own) for key, column in part.items()}, start + own.start, faults
+                    {key: cut(column, own) for key, column in part.items()}, start + own.start, faults
                 )
                 for own in parts
             ]
@@ -204,11 +222,7 @@ class SurveyCatalogue:
         if not name or part[name].values.dtype.kind not in "iuf":
             return np.full(n, np.nan)
         unit = part[name].unit.strip() or self.profile.size_unit
-        try:
-            factor = float(units.Unit(unit).to("arcsec")) if unit else np.nan
-        except (ValueError, units.UnitConversionError):
-            factor = np.nan
-        values = np.asarray(part[name].values, dtype=np.float64) * factor
+        values = np.asarray(part[name].values, dtype=np.float64) * _arcsec(unit)
         return np.where(values > 0, values, np.nan)
 
 
@@ -284,25 +298,9 @@ def _open_parquet(path: Path) -> pq.ParquetFile | None:
     return None if b"table_meta_yaml" in (file.schema_arrow.metadata or {}) else file
 
 
-def _cut(column: Column, part: slice) -> Column:
-    written = None if column.written is None else column.written[part]
-    return Column(column.values[part], column.unit, column.frame, written)
-
-
-def _as_arrow(column: Column, part: slice) -> pa.Array:
-    """Give a column's cells; whole numbers of which some are missing stay whole."""
-    kind = _field("", column).type
-    if column.written is not None and column.values.dtype.kind == "f" and pa.types.is_integer(kind):
-        return pa.array([int(word) if word else None for word in column.written[part].tolist()], kind)
-    return pa.array(column.values[part].tolist(), kind)
-
-
-def _field(name: str, column: Column) -> pa.Field:
-    values = column.values
-    kind = pa.string() if values.dtype.kind not in "biuf" else pa.from_numpy_dtype(values.dtype)
-    whole = column.written is not None and values.dtype.kind == "f"
-    if whole and all(word.lstrip("-").isdigit() or not word for word in column.written.tolist()):  # type: ignore[union-attr]
-        kind = pa.int64()
-    for _ in range(values.ndim - 1):
-        kind = pa.list_(kind)
-    return pa.field(name, kind, metadata={"unit": column.unit} if column.unit else None)
+def _arcsec(unit: str) -> float:
+    """Give the length of a unit of angles in arcsec; NaN if it is not known, or of another kind."""
+    try:
+        return float(units.Unit(unit).to("arcsec")) if unit else math.nan
+    except (ValueError, units.UnitConversionError):
+        return math.nan

@@ -18,6 +18,7 @@ from rgbench.store.files import into_place
 from rgbench.survey.catalogue import BATCH, SurveyCatalogue
 from rgbench.survey.formats.about import KEY, About
 from rgbench.survey.plan import NO_POSITION, NOT_COVERED, Plan
+from rgbench.survey.sizes import compact_class
 
 PREFIX = "rg_"
 """What the names of our columns begin with, so that none is that of a catalogue's own."""
@@ -55,6 +56,12 @@ def described(classes: Sequence[str]) -> list[Described]:
             f"{PREFIX}class", "", "src.morph.type;meta.main", "most probable class; empty where there is none"
         ),
         *chances,
+        Described(
+            f"{PREFIX}spread",
+            "",
+            "stat.stdev;stat.probability",
+            "standard deviation over the networks of the probability of the class",
+        ),
         Described(
             f"{PREFIX}set",
             "",
@@ -137,14 +144,20 @@ class Merged:
     def found(self) -> NDArray[np.void]:
         """One record a row, on disk and not in memory: what the shards say, in the order of the catalogue."""
         kinds = [
-            ("done", "?"), ("p", "<f4", (len(self.classes),)), ("set", "<u4"), ("unlike", "<f4"), ("flags", "<i4"),
-            ("peak", "<f4"), ("total", "<f4"), ("size", "<f4"), ("snr", "<f4"), ("ra", "<f8"), ("dec", "<f8"),
-            ("reason", "<i4"),
+            ("done", "?"), ("p", "<f4", (len(self.classes),)), ("spread", "<f4"), ("set", "<u4"),
+            ("unlike", "<f4"), ("flags", "<i4"), ("peak", "<f4"), ("total", "<f4"), ("size", "<f4"), ("snr", "<f4"),
+            ("ra", "<f8"), ("dec", "<f8"), ("mosaic", "<i4"), ("reason", "<i4"),
         ]  # fmt: skip
         path = self.plan.folder / "found.npy"
         records = np.lib.format.open_memmap(path, "w+", np.dtype(kinds), (len(self.catalogue),))
-        for name in ("p", "unlike", "peak", "total", "size", "snr", "ra", "dec"):
+        for name in ("p", "spread", "unlike", "peak", "total", "size", "snr", "ra", "dec"):
             records[name] = np.nan
+        records["mosaic"] = self.plan.chosen
+        for part in self.plan.sized():
+            rows = part["row"].to_numpy()
+            records["done"][rows], records["flags"][rows] = True, int(Oddity.FROM_SIZE)
+            for name in ("ra", "dec"):
+                records[name][rows] = part[name].to_numpy()
         for shard in range(self.plan.shards):
             self._fill(records, shard)
         return records
@@ -168,7 +181,7 @@ class Merged:
         records["done"][rows] = True
         for k, name in enumerate(self.classes):
             records["p"][rows, k] = part[f"p_{name}"].to_numpy()
-        for name in ("set", "unlike", "flags", "peak", "total", "size", "snr"):
+        for name in ("spread", "set", "unlike", "flags", "peak", "total", "size", "snr", "mosaic"):
             records[name][rows] = part[name].to_numpy()
         for name in ("ra", "dec"):
             records[name][rows] = at[name].to_numpy()
@@ -204,19 +217,22 @@ class Merged:
         names = np.array(self.classes, dtype=object)
         known = np.isfinite(found["p"]).all(axis=1)
         winners = np.where(known, names[np.nan_to_num(found["p"]).argmax(axis=1)], "")
+        sized = (found["flags"] & Oddity.FROM_SIZE) != 0
+        winners[sized] = compact_class(self.classes)
         flags = {value: words(Oddity(value)) for value in np.unique(found["flags"]).tolist()}
         sets = {
             value: "|".join(names[[bool(value >> k & 1) for k in range(len(names))]])
             for value in np.unique(found["set"]).tolist()
         }
-        files = ["" if at < 0 else self.mosaics[at] for at in chosen.tolist()]
+        files = ["" if at < 0 else self.mosaics[at] for at in found["mosaic"].tolist()]
         why = [
             "" if ok else self._why(start + i, found[i], int(chosen[i]), faults, reasons)
-            for i, ok in enumerate(known.tolist())
+            for i, ok in enumerate((known | sized).tolist())
         ]
         return [
             pa.array(winners.tolist(), pa.string()),
             *(pa.array(found["p"][:, k]) for k in range(len(self.classes))),
+            pa.array(found["spread"]),
             pa.array([sets[value] for value in found["set"].tolist()], pa.string()),
             pa.array(found["unlike"]),
             pa.array([flags[value] for value in found["flags"].tolist()], pa.string()),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import lzma
 import math
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
@@ -23,6 +23,10 @@ from rgbench.store.files import into_place
 
 _PACKED = (".gz", ".bz2", ".xz")
 _PART = 1 << 20
+IMAGES = "--images"
+"""The option of the mosaics, for messages."""
+RANKS = 3
+"""Mosaics that are kept of those that cover a position: the best, and those that are looked at if it is blanked."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,6 +129,7 @@ def find_mosaics(
     scratch: Path,
     aside: list[SetAside],
     unlikely: Callable[[FitsImage], str] = lambda face: "",
+    without: Collection[Path] = (),
 ) -> list[Mosaic]:
     """Find the images of files and folders that tell where they lie; what cannot be used goes to `aside`.
 
@@ -138,29 +143,24 @@ def find_mosaics(
         Is appended to, with the reason.
     unlikely : callable
         Says why an image cannot be looked at, by its face; "" if it can.
+    without : collection of path
+        Files that are no images of the sky: maps of their weight.
 
     Raises
     ------
     DataError
         If a path is not there, or no image can be used.
     """
-    files: list[Path] = []
-    for each in map(Path, paths):
-        if not each.exists():
-            raise DataError(f"--images {each}: there is no such file or folder")
-        inside = (
-            sorted(file for file in each.rglob("*") if file.name.lower().endswith(ENDINGS))
-            if each.is_dir()
-            else [each]
-        )
-        files += inside
+    maps = {file.resolve() for file in without}
+    files = [file for file in fits_files(paths, IMAGES) if not maps or file.resolve() not in maps]
     if not files:
-        named = ", ".join(map(str, paths))
-        raise DataError(f"--images {named}: no FITS file ({', '.join(ENDINGS)}) there")
+        raise DataError(
+            f"{IMAGES} {', '.join(map(str, paths))}: all FITS files there are maps of weight or noise"
+        )
     found: list[Mosaic] = []
-    for file in dict.fromkeys(files):
+    for file in files:
         try:
-            found += _usable(_plain(file, scratch), file, aside, unlikely)
+            found += _usable(plain_file(file, scratch), file, aside, unlikely)
         except (DataError, OSError) as error:
             aside.append(SetAside(str(file), one_line(error).removeprefix(f"{file}: ")))
     if not found:
@@ -170,8 +170,39 @@ def find_mosaics(
     return found
 
 
-def _plain(file: Path, scratch: Path) -> Path:
-    """Give a file that is not packed with the content of one that may be."""
+def fits_files(paths: Sequence[Path | str], option: str) -> list[Path]:
+    """Give FITS files, and those in folders, subfolders included; each once.
+
+    Parameters
+    ----------
+    paths : sequence of path
+        Files, which are taken whatever their names are, and folders.
+    option : str
+        What they were given by, for messages.
+
+    Raises
+    ------
+    DataError
+        If a path is not there, or there is no file.
+    """
+    files: list[Path] = []
+    for each in map(Path, paths):
+        if not each.exists():
+            raise DataError(f"{option} {each}: there is no such file or folder")
+        inside = (
+            sorted(file for file in each.rglob("*") if file.name.lower().endswith(ENDINGS))
+            if each.is_dir()
+            else [each]
+        )
+        files += inside
+    if not files:
+        named = ", ".join(map(str, paths))
+        raise DataError(f"{option} {named}: no FITS file ({', '.join(ENDINGS)}) there")
+    return list(dict.fromkeys(files))
+
+
+def plain_file(file: Path, scratch: Path) -> Path:
+    """Give a file that is not packed with the content of one that may be, unpacked into a folder if it is."""
     if not file.name.lower().endswith(_PACKED):
         return file
     check_regular(file)
@@ -258,21 +289,22 @@ def reopen_mosaic(path: Path, named: str, place: int) -> Mosaic:
 def covering(
     mosaics: Sequence[Mosaic], ra: NDArray[np.float64], dec: NDArray[np.float64]
 ) -> NDArray[np.int32]:
-    """Choose for each position the mosaic in which it lies furthest from the edge.
+    """Rank for each position the mosaics that cover it: first the one in which it lies furthest from the edge.
 
     Parameters
     ----------
     mosaics : sequence of Mosaic
-        Where to look; of two that are alike the first is taken.
+        Where to look; of two that are alike the one that is named first comes first.
     ra, dec : ndarray of float64, shape (n,)
         Degrees, ICRS; NaN is nowhere.
 
     Returns
     -------
-    ndarray of int32, shape (n,)
-        Place in `mosaics`; -1 where none covers the position.
+    ndarray of int32, shape (n, `RANKS`)
+        Places in `mosaics`, the best first; -1 where no more cover the position.
     """
-    chosen, depth = np.full(len(ra), -1, dtype=np.int32), np.zeros(len(ra), dtype=np.float32)
+    ranked = np.full((len(ra), RANKS), -1, dtype=np.int32)
+    depth = np.zeros((len(ra), RANKS), dtype=np.float32)
     order = np.argsort(dec)  # NaN last
     band = dec[order]
     for number, mosaic in enumerate(mosaics):
@@ -282,9 +314,24 @@ def covering(
         if not len(rows):
             continue
         found = edge_distance(mosaic, ra[rows], dec[rows]).astype(np.float32)
-        better = found > depth[rows]
-        chosen[rows[better]], depth[rows[better]] = number, found[better]
-    return chosen
+        _insert(ranked, depth, rows[found > 0], number, found[found > 0])
+    return ranked
+
+
+def _insert(
+    ranked: NDArray[np.int32],
+    depth: NDArray[np.float32],
+    rows: NDArray[np.int64],
+    number: int,
+    found: NDArray[np.float32],
+) -> None:
+    """Put one mosaic where it belongs among those that cover some rows; what falls off the end is forgotten."""
+    mosaic, better = np.full(len(rows), number, dtype=np.int32), np.zeros(len(rows), dtype=bool)
+    for rank in range(RANKS):
+        here, deep = ranked[rows, rank], depth[rows, rank]
+        better |= found > deep  # what it takes the place of, moves on
+        ranked[rows, rank], depth[rows, rank] = np.where(better, mosaic, here), np.where(better, found, deep)
+        mosaic, found = np.where(better, here, mosaic), np.where(better, deep, found)
 
 
 def edge_distance(mosaic: Mosaic, ra: NDArray[np.float64], dec: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -12,8 +12,9 @@ from rgbench.data.own.files import SetAside
 from rgbench.errors import SpecError
 from rgbench.numbers import counted
 from rgbench.registry import Registry
-from rgbench.runs.classifier import Classifier
+from rgbench.runs.classifier import Classifier, load_classifier
 from rgbench.store.files import locked, remove_halves
+from rgbench.survey.find import FindChoice, find_sources
 from rgbench.survey.formats import coverage, hats
 from rgbench.survey.formats.binary import write_fits
 from rgbench.survey.formats.comma import write_csv
@@ -24,7 +25,7 @@ from rgbench.survey.formats.written import Written
 from rgbench.survey.mosaics import Mosaic
 from rgbench.survey.page.build import write_page
 from rgbench.survey.page.sections import Shown
-from rgbench.survey.survey import CLASSES, Survey, SurveyChoice, plan_survey
+from rgbench.survey.survey import CLASSES, Survey, SurveyChoice, plan_survey, unlikely_for
 
 PARQUET, PAGE, REGIONS, MOC = "parquet", "page", "regions", "moc"
 FEW = 100_000
@@ -207,7 +208,7 @@ def write_outputs(survey: Survey, names: Sequence[str] | None = None, inspected:
 
 
 def classify_survey(
-    catalogue: Path | str,
+    catalogue: Path | str | None,
     images: Sequence[Path | str],
     out: Path | str,
     classifier: Classifier | None = None,
@@ -217,8 +218,8 @@ def classify_survey(
 ) -> Survey:
     """Classify every row of a catalogue by what mosaics show there, and write the classes; ``rgbench survey``.
 
-    Parameters as of `plan_survey`; `jobs` is the number of processes, by default one for each core; `formats` what is
-    written, by default `default_formats`.
+    Parameters as of `plan_survey`; where `catalogue` is None, it is found as `rgbench.find_sources` does. `jobs` is the
+    number of processes, by default one for each core; `formats` what is written, by default `default_formats`.
 
     Returns
     -------
@@ -233,6 +234,11 @@ def classify_survey(
         survey.counts().classes      # {"Compact": 913_004, "FRII": 40_112, ...}
     """
     wanted = None if formats is None else check_formats(formats)
+    if catalogue is None:
+        choice = choice or SurveyChoice()
+        classifier = classifier or load_classifier(device=choice.device)
+        how = FindChoice(overwrite=choice.overwrite)
+        catalogue = find_sources(images, out, how, unlikely_for(classifier)).path
     survey = plan_survey(catalogue, images, out, classifier, choice)
     survey.run(jobs)
     write_outputs(survey, wanted)

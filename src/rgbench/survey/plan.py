@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from hashlib import sha256
@@ -14,21 +14,24 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
 from rgbench.errors import StoreError
 from rgbench.runs.engines import TORCH
 from rgbench.store.files import check_version, into_place, read_json, write_json
 from rgbench.survey.catalogue import Positions
-from rgbench.survey.mosaics import Mosaic, covering
+from rgbench.survey.mosaics import RANKS, Mosaic, covering
+from rgbench.survey.near import Near
+from rgbench.survey.sizes import unresolved
+from rgbench.survey.weights import Weights
 
-VERSION = 1
+VERSION = 2
 TILE = 2048
 """Side, in pixels, of the part of a mosaic whose sources are seen together."""
 SHARD = 2_000
 """Rows that a shard has at most."""
+SIZED = "sized.parquet"
 CHOSEN, NEAREST = "chosen.npy", "nearest.npy"
-NO_POSITION, NOT_COVERED = -2, -1
+FROM_SIZE, NO_POSITION, NOT_COVERED = -3, -2, -1
 """What stands in place of a mosaic for rows that no shard has."""
 
 
@@ -45,7 +48,7 @@ class Asked:
     mosaics : tuple of (str, str, int)
         File of each, what it is called, and which unit of it.
     stamps : tuple of (int, int)
-        Size and time of change, ns, of the catalogue and each mosaic.
+        Size and time of change, ns, of the catalogue, each mosaic and each map of weight.
     classifier : str
         Checksum of the classifier's tensors and card.
     views : int
@@ -54,6 +57,12 @@ class Asked:
         Shares of the classes in the survey; empty for those of training.
     engine : str
         What computes the networks.
+    weights : tuple of (str, str, int)
+        How maps of weight were given, file of each, and which unit of it; empty without.
+    unresolved : float, optional
+        Size, arcsec, below which the class follows from the catalogue; None if it never does.
+    alone_within : float, optional
+        Radius, arcsec, about a source within which the light of other rows is taken out; None if none is.
     """
 
     catalogue: str
@@ -64,11 +73,14 @@ class Asked:
     views: int
     prior: Mapping[str, float]
     engine: str = TORCH
+    weights: tuple[tuple[str, str, int], ...] = ()
+    unresolved: float | None = None
+    alone_within: float | None = None
 
     @property
     def checksum(self) -> str:
         """What tells it from another."""
-        told = asdict(self)
+        told = asdict(self) | {"version": VERSION}
         if self.engine == TORCH:  # of which work that was begun before there were others says nothing
             del told["engine"]
         return sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
@@ -101,7 +113,7 @@ class Plan:
 
     @property
     def chosen(self) -> NDArray[np.int32]:
-        """The mosaic of each row, on disk and not in memory; `NO_POSITION` and `NOT_COVERED` for those without."""
+        """The best mosaic of each row, on disk and not in memory; for those that no shard has, the reason."""
         return np.asarray(np.load(self.folder / CHOSEN, mmap_mode="r", allow_pickle=False))
 
     @property
@@ -123,11 +135,21 @@ class Plan:
         return int(self.facts["sizes"][shard])
 
     def rows_of(self, shard: int) -> pa.Table:
-        """Give the rows of a shard: row, ra, dec."""
+        """Give the rows of a shard: row, ra, dec, around, and in `OTHERS` the next best mosaics, -1 for none.
+
+        `around` has RA and Dec, in turns, of the other rows whose light is taken out.
+        """
         try:
             return pq.ParquetFile(self.rows_file).read_row_group(shard)
         except (OSError, pa.ArrowException) as error:
             raise StoreError(f"{self.rows_file}: cannot be read: {error}") from error
+
+    def sized(self) -> Iterator[pa.RecordBatch]:
+        """Give the rows whose class follows from their size, a part at a time: row, ra, dec."""
+        try:
+            yield from pq.ParquetFile(self.folder / SIZED).iter_batches()
+        except (OSError, pa.ArrowException) as error:
+            raise StoreError(f"{self.folder / SIZED}: cannot be read: {error}") from error
 
     def done_file(self, shard: int) -> Path:
         """The file that is there when a shard is finished."""
@@ -143,7 +165,13 @@ class Plan:
         return [shard for shard in range(self.shards) if f"{shard:06d}" not in done]
 
 
-def make_plan(folder: Path, asked: Asked, positions: Positions, mosaics: Sequence[Mosaic]) -> Plan:
+def make_plan(
+    folder: Path,
+    asked: Asked,
+    positions: Positions,
+    mosaics: Sequence[Mosaic],
+    weights: Weights | None = None,
+) -> Plan:
     """Cut the work, and write it to a folder.
 
     Parameters
@@ -156,12 +184,26 @@ def make_plan(folder: Path, asked: Asked, positions: Positions, mosaics: Sequenc
         Of the rows of the catalogue.
     mosaics : sequence of Mosaic
         In the order of `asked`.
+    weights : Weights, optional
+        By which of several mosaics one is taken; None for the distance to the edge.
+
+    Raises
+    ------
+    DataError
+        If a map of weight cannot be read.
     """
     for name in ("done", "claims"):
         (folder / name).mkdir(parents=True, exist_ok=True)
-    chosen = covering(mosaics, positions.ra, positions.dec)
+    ranked = covering(mosaics, positions.ra, positions.dec)
+    if weights is not None:
+        weights.order(ranked, positions.ra, positions.dec)
+    chosen = np.ascontiguousarray(ranked[:, 0])
     chosen[~np.isfinite(positions.ra)] = NO_POSITION
-    for name, values in ((CHOSEN, chosen), (NEAREST, nearest_other(positions.ra, positions.dec))):
+    if asked.unresolved is not None:
+        chosen[unresolved(positions, asked.unresolved)] = FROM_SIZE
+    _write_sized(folder / SIZED, np.flatnonzero(chosen == FROM_SIZE), positions)
+    near = Near(positions.ra, positions.dec)
+    for name, values in ((CHOSEN, chosen), (NEAREST, near.nearest())):
         with into_place(folder / name) as temporary, temporary.open("wb") as file:
             np.save(file, values)
     mosaic_of: list[int] = []
@@ -171,7 +213,8 @@ def make_plan(folder: Path, asked: Asked, positions: Positions, mosaics: Sequenc
         for number, mosaic in enumerate(mosaics):
             rows = np.flatnonzero(chosen == number)
             for part in _parts(mosaic, rows, positions):
-                columns = [part, positions.ra[part], positions.dec[part]]
+                around = _around(near, part, positions, asked.alone_within)
+                columns = [part, positions.ra[part], positions.dec[part], around, *ranked[part, 1:].T]
                 writer.write_table(pa.table(columns, schema=_SCHEMA), row_group_size=SHARD)
                 mosaic_of.append(number)
                 sizes.append(len(part))
@@ -184,30 +227,32 @@ def make_plan(folder: Path, asked: Asked, positions: Positions, mosaics: Sequenc
     return plan
 
 
-def nearest_other(ra: NDArray[np.float64], dec: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Give the distance of each position to the nearest other one, arcsec; NaN for those that are not known.
-
-    Examples
-    --------
-    >>> nearest_other(np.array([10.0, 10.0, np.nan]), np.array([0.0, 0.01, 0.0])).round(3).tolist()
-    [36.0, 36.0, nan]
-    """
-    found = np.full(len(ra), np.nan, dtype=np.float32)
-    known = np.flatnonzero(np.isfinite(ra) & np.isfinite(dec))
-    if len(known) < 2:
-        return found
-    lon, lat = np.radians(ra[known]), np.radians(dec[known])
-    tree = cKDTree(np.column_stack((np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat))))
-    for start in range(0, len(known), _TOGETHER):
-        part = slice(start, start + _TOGETHER)
-        chord = tree.query(tree.data[part], k=2)[0][:, 1]
-        found[known[part]] = np.degrees(2 * np.arcsin(np.minimum(chord / 2, 1))) * 3600
-    return found
+OTHERS = tuple(f"other_{rank}" for rank in range(1, RANKS))
+"""Columns of the mosaics of a row that come after the best."""
+_SCHEMA = pa.schema(
+    [
+        ("row", pa.int64()),
+        ("ra", pa.float64()),
+        ("dec", pa.float64()),
+        ("around", pa.list_(pa.float64())),
+        *((name, pa.int32()) for name in OTHERS),
+    ]
+)
 
 
-_TOGETHER = 500_000
-"""Positions whose neighbours are looked for together."""
-_SCHEMA = pa.schema([("row", pa.int64()), ("ra", pa.float64()), ("dec", pa.float64())])
+def _around(
+    near: Near, rows: NDArray[np.int64], positions: Positions, radius: float | None
+) -> list[NDArray[np.float64]]:
+    if radius is None:
+        return [np.zeros(0)] * len(rows)
+    others = near.around(rows, radius)
+    return [np.column_stack((positions.ra[own], positions.dec[own])).ravel() for own in others]
+
+
+def _write_sized(path: Path, rows: NDArray[np.int64], positions: Positions) -> None:
+    schema = pa.schema([_SCHEMA.field(name) for name in ("row", "ra", "dec")])
+    with into_place(path) as temporary:
+        pq.write_table(pa.table([rows, positions.ra[rows], positions.dec[rows]], schema=schema), temporary)
 
 
 def _parts(mosaic: Mosaic, rows: NDArray[np.int64], positions: Positions) -> list[NDArray[np.int64]]:

@@ -22,7 +22,7 @@ from rgbench.runs.classify import answer
 from rgbench.runs.seen import UNKNOWN_PIXELS, PixelFacts, SeenImage, pixel_facts, see_fields
 from rgbench.store.files import write_parquet
 from rgbench.survey.mosaics import Mosaic
-from rgbench.survey.plan import TILE, Plan
+from rgbench.survey.plan import OTHERS, TILE, Plan
 
 CHUNK = 128
 """Sources that the networks are asked about together."""
@@ -64,6 +64,7 @@ def schema(classes: Sequence[str]) -> pa.Schema:
         [
             ("row", pa.int64()),
             *((f"p_{name}", pa.float32()) for name in classes),
+            ("spread", pa.float32()),
             ("set", pa.uint32()),
             ("unlike", pa.float32()),
             ("flags", pa.int32()),
@@ -71,6 +72,7 @@ def schema(classes: Sequence[str]) -> pa.Schema:
             ("total", pa.float32()),
             ("size", pa.float32()),
             ("snr", pa.float32()),
+            ("mosaic", pa.int32()),
             ("reason", pa.string()),
         ]
     )
@@ -103,9 +105,12 @@ def _chunks(rows: pa.Table) -> Iterator[pa.Table]:
 
 
 def _chunk(work: Work, shard: int, rows: pa.Table) -> pa.Table:
-    mosaic, classifier = work.mosaics[work.plan.mosaic_of(shard)], work.classifier
-    ra, dec = (rows[name].to_numpy() for name in ("ra", "dec"))
-    seen, facts = _see(mosaic, ra, dec, classifier)
+    classifier, best = work.classifier, work.plan.mosaic_of(shard)
+    sources = _sources(rows)
+    seen, facts = _see(work.mosaics[best], sources, classifier)
+    mosaic = np.full(len(seen), best, dtype=np.int32)
+    for name in OTHERS:
+        _see_instead(work, sources, rows[name].to_numpy(), (seen, facts, mosaic))
     there = [each for each in seen if isinstance(each, SeenImage)]
     said = answer(there, classifier, work.shares)
     n, at = len(seen), np.array([isinstance(each, SeenImage) for each in seen], dtype=bool)
@@ -113,26 +118,44 @@ def _chunk(work: Work, shard: int, rows: pa.Table) -> pa.Table:
     sets = np.zeros(n, dtype=np.uint32)
     if said.sets is not None:
         sets[at] = said.sets @ (1 << np.arange(said.sets.shape[1], dtype=np.uint32))
-    old = near_any(ra, dec, np.array(classifier.card.seen, dtype=np.float64).reshape(-1, 2))
+    old = near_any(sources.ra, sources.dec, np.array(classifier.card.seen, dtype=np.float64).reshape(-1, 2))
     flags = [
         0 if isinstance(one, str) else int(one.oddities | (Oddity.IN_TRAINING if known else Oddity(0)))
         for one, known in zip(seen, old, strict=True)
     ]
-    unit, domain = mosaic.face.unit.strip(), classifier.card.domain
-    pairs = zip(seen, facts, strict=True)
-    measured = np.array([_measured(one, own, unit, domain) for one, own in pairs], dtype=np.float32).reshape(
-        -1, 4
-    )
+    units, domain = [work.mosaics[at].face.unit.strip() for at in mosaic.tolist()], classifier.card.domain
+    measured = np.array(
+        [_measured(*each, domain) for each in zip(seen, facts, units, strict=True)], dtype=np.float32
+    ).reshape(-1, 4)
     columns = [
         rows["row"],
         *probabilities.astype(np.float32).T,
+        _spread(said.spread, at, np.nan).astype(np.float32),
         sets,
         _spread(said.unlike, at, np.nan).astype(np.float32),
         np.array(flags, dtype=np.int32),
         *measured.T,
+        mosaic,
         pa.array([each if isinstance(each, str) else "" for each in seen], pa.string()),
     ]
     return pa.table(columns, schema=schema(classifier.classes))
+
+
+@dataclass(frozen=True, eq=False)
+class _Sources:
+    """Where sources are: RA and Dec in degrees, (n,) each; `around` has those (k, 2) of others that are taken out."""
+
+    ra: NDArray[np.float64]
+    dec: NDArray[np.float64]
+    around: list[NDArray[np.float64]]
+
+    def take(self, rows: NDArray[np.int64]) -> _Sources:
+        return _Sources(self.ra[rows], self.dec[rows], [self.around[row] for row in rows.tolist()])
+
+
+def _sources(rows: pa.Table) -> _Sources:
+    around = [np.array(each, dtype=np.float64).reshape(-1, 2) for each in rows["around"].to_pylist()]
+    return _Sources(rows["ra"].to_numpy(), rows["dec"].to_numpy(), around)
 
 
 def _spread(values: NDArray[np.float64], at: NDArray[np.bool_], other: float) -> NDArray[np.float64]:
@@ -141,36 +164,84 @@ def _spread(values: NDArray[np.float64], at: NDArray[np.bool_], other: float) ->
     return whole
 
 
+def _see_instead(
+    work: Work,
+    sources: _Sources,
+    other: NDArray[np.int32],
+    found: tuple[list[SeenImage | str], list[PixelFacts], NDArray[np.int32]],
+) -> None:
+    """Look at other mosaics where the first shows nothing; what they show is put into `found`, if it is more.
+
+    Parameters
+    ----------
+    work : Work
+        The mosaics.
+    sources : _Sources
+        All of them.
+    other : ndarray of int32, shape (n,)
+        Which mosaic is to be looked at, -1 for none.
+    found : (list, list, ndarray of int32)
+        What was seen of each source, what is known of its pixels, and in which mosaic.
+    """
+    seen, facts, mosaic = found
+    lacking = np.array([_shows_nothing(each) for each in seen], dtype=bool) & (other >= 0)
+    for number in np.unique(other[lacking]).tolist():
+        rows = np.flatnonzero(lacking & (other == number))
+        again, known = _see(work.mosaics[number], sources.take(rows), work.classifier)
+        for row, one, own in zip(rows.tolist(), again, known, strict=True):
+            if not _shows_nothing(one):
+                seen[row], facts[row], mosaic[row] = one, own, number
+
+
+def _shows_nothing(one: SeenImage | str) -> bool:
+    """Tell whether the pixels about a source are blanked or cannot be read, so that another mosaic may show more."""
+    return isinstance(one, str) or bool(one.oddities & Oddity.BLANKED)
+
+
 def _see(
-    mosaic: Mosaic, ra: NDArray[np.float64], dec: NDArray[np.float64], classifier: Classifier
+    mosaic: Mosaic, sources: _Sources, classifier: Classifier
 ) -> tuple[list[SeenImage | str], list[PixelFacts]]:
     """See each source in the middle of its own field, or say why it cannot be seen; and what is known of its pixels."""
-    rows, columns = mosaic.face.places(ra, dec)
-    found: list[SeenImage | str] = [""] * len(ra)
-    known: list[PixelFacts] = [UNKNOWN_PIXELS] * len(ra)
-    tiles = np.column_stack((rows // TILE, columns // TILE))
+    places = np.column_stack(mosaic.face.places(sources.ra, sources.dec))
+    found: list[SeenImage | str] = [""] * len(places)
+    known: list[PixelFacts] = [UNKNOWN_PIXELS] * len(places)
+    tiles = places // TILE
     for down, across in np.unique(tiles, axis=0).tolist():
         own = np.flatnonzero((tiles == (down, across)).all(axis=1))
         # Scale and beam are those of the tile: far from the reference pixel they are others.
         face = mosaic.face_at((down + 0.5) * TILE, (across + 0.5) * TILE, TILE)
         facts = pixel_facts(face, face.pixel_scale, classifier.card.domain)
-        for at, each in zip(own, _see_tile(mosaic, rows[own], columns[own], facts, classifier), strict=True):
+        others = _places_of_others(mosaic, [sources.around[row] for row in own.tolist()])
+        for at, each in zip(own, _see_tile(mosaic, places[own], others, facts, classifier), strict=True):
             found[at], known[at] = each, facts
     return found, known
 
 
+def _places_of_others(mosaic: Mosaic, around: list[NDArray[np.float64]]) -> list[NDArray[np.float64]]:
+    """Give rows and columns (k, 2) of the others about each source, from their RA and Dec (k, 2)."""
+    whole = np.concatenate(around)
+    places = np.column_stack(mosaic.face.places(*whole.T)) if len(whole) else whole
+    return np.split(places, np.cumsum([len(each) for each in around])[:-1])
+
+
 def _see_tile(
     mosaic: Mosaic,
-    rows: NDArray[np.float64],
-    columns: NDArray[np.float64],
+    places: NDArray[np.float64],
+    others: list[NDArray[np.float64]],
     facts: PixelFacts,
     classifier: Classifier,
 ) -> list[SeenImage | str]:
     """See sources of one tile; the reason alone of those that cannot be seen."""
     side = _side(facts, classifier)
-    first = np.column_stack([np.rint(places - (side - 1) / 2) for places in (rows, columns)]).astype(int)
+    first = np.rint(places - (side - 1) / 2).astype(int)
     cut = _cutouts(mosaic, first, side)
-    seen = iter(see_fields((each for each in cut if not isinstance(each, str)), facts, classifier.card))
+    middles = first + (side - 1) / 2
+    pairs = [
+        (pixels, own - middle)
+        for pixels, own, middle in zip(cut, others, middles, strict=True)
+        if not isinstance(pixels, str)
+    ]
+    seen = iter(see_fields(pairs, facts, classifier.card))
     return [each if isinstance(each, str) else next(seen) for each in cut]
 
 

@@ -7,7 +7,7 @@ import os
 import shutil
 import warnings
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from hashlib import sha256
@@ -19,9 +19,12 @@ import pyarrow.parquet as pq
 
 from rgbench.data.own.files import SetAside
 from rgbench.errors import SpecError
+from rgbench.images.domain import Oddity, words
+from rgbench.images.fits import FitsImage
 from rgbench.measures.prior import complete_shares
 from rgbench.queues.hand_on import MOST_JOBS, Bundles, Submit, Work, run_queue
 from rgbench.runs.classifier import Classifier, load_classifier
+from rgbench.runs.inputs import side_that_counts
 from rgbench.runs.seen import unlikely_pixels
 from rgbench.store.files import locked, remove_halves
 from rgbench.survey.catalogue import SurveyCatalogue
@@ -29,13 +32,15 @@ from rgbench.survey.executors import Told, run_here, run_processes
 from rgbench.survey.formats.about import About
 from rgbench.survey.job import CLASSIFIER, Job, compute
 from rgbench.survey.merge import PREFIX, Merged, write_partitions
-from rgbench.survey.mosaics import Mosaic, find_mosaics
+from rgbench.survey.mosaics import IMAGES, Mosaic, find_mosaics, fits_files
 from rgbench.survey.plan import Asked, Plan, make_plan
+from rgbench.survey.sizes import check_unresolved
+from rgbench.survey.weights import Weights, find_weights, map_files, which_option
 
 PARTITION = 1_000_000
 """Rows of a file of classes."""
-WORK, CLASSES = "work", "classes"
-"""Folders of a survey: what is needed to go on, and the result."""
+WORK, CLASSES, UNPACKED = "work", "classes", "unpacked"
+"""Folders of a survey: what is needed to go on, and the result; of the work, what was packed."""
 
 
 def _nobody(shard: int) -> None:
@@ -58,6 +63,14 @@ class SurveyChoice:
         A torch device.
     overwrite : bool
         Whether the work of another survey in the folder may be replaced.
+    weights, noise_maps : tuple of path
+        Maps of weight or of noise, or folders of them, one for each mosaic: of several mosaics that cover a source
+        that with the greatest weight, or the least noise, is taken. One of both at most.
+    unresolved_below : float, optional
+        Size in the catalogue, arcsec, below which a row gets the class Compact without a look at an image.
+    whole_sources : bool
+        Whether each row is a whole source, lobes included: the light of all other rows is then taken out of the picture
+        of each.
     """
 
     columns: Mapping[str, str] = field(default_factory=dict)
@@ -65,6 +78,10 @@ class SurveyChoice:
     prior: Mapping[str, float] = field(default_factory=dict)
     device: str = "cpu"
     overwrite: bool = False
+    weights: tuple[Path, ...] = ()
+    noise_maps: tuple[Path, ...] = ()
+    unresolved_below: float | None = None
+    whole_sources: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,6 +104,8 @@ class Survey:
         What classifies.
     aside : list of SetAside
         Images that cannot be used, and why.
+    choice : SurveyChoice
+        How it is classified.
     """
 
     out: Path
@@ -96,6 +115,12 @@ class Survey:
     job: Job
     classifier: Classifier
     aside: list[SetAside]
+    choice: SurveyChoice
+
+    @property
+    def half_field(self) -> float:
+        """How far from a source, in arcsec, its picture reaches to the sides."""
+        return _scale(self.classifier, self.mosaics) * self.classifier.card.spec.images.field / 2
 
     def run(
         self, jobs: int | None = None, told: Told = _nobody, share: tuple[int, int] = (0, 1)
@@ -177,13 +202,14 @@ class Survey:
     def counts(self) -> Counts:
         """Count the classes of what was written, and the rows that could not be looked at."""
         classes: Counter[str] = Counter()
-        failed = 0
+        failed = sized = 0
         for path in sorted((self.out / CLASSES).glob("part-*.parquet")):
             part = pq.read_table(path, columns=[f"{PREFIX}class", f"{PREFIX}flags"])
             own, flags = part.columns
             classes.update({each["values"]: each["counts"] for each in own.value_counts().to_pylist()})
             failed += pc.sum(pc.and_(pc.equal(own, ""), pc.equal(flags, ""))).as_py() or 0
-        return Counts(classes, failed)
+            sized += pc.sum(pc.equal(flags, words(Oddity.FROM_SIZE))).as_py() or 0
+        return Counts(classes, failed, sized)
 
 
 @dataclass(frozen=True)
@@ -196,10 +222,13 @@ class Counts:
         "" counts those without one.
     failed : int
         Those that could not be looked at: no position, no image there, or one that cannot be read.
+    from_size : int
+        Those whose class follows from their size in the catalogue.
     """
 
     classes: Mapping[str, int]
     failed: int
+    from_size: int = 0
 
 
 def plan_survey(
@@ -240,24 +269,38 @@ def plan_survey(
     if choice.prior:
         complete_shares(choice.prior, classifier.classes, classifier.prior)
     rows = SurveyCatalogue(catalogue, choice.columns)
+    if choice.unresolved_below is not None:
+        check_unresolved(choice.unresolved_below, rows, classifier.classes)
     folder = Path(out) / WORK
-    _make_folder(Path(out), folder)
+    make_folder(Path(out), folder)
     with locked(folder / ".lock"):
         remove_halves(folder)
         aside: list[SetAside] = []
-        domain = classifier.card.domain
+        files = _map_files(images, choice)
         mosaics = find_mosaics(
-            images, folder / "unpacked", aside, lambda face: unlikely_pixels(face, face.pixel_scale, domain)
+            images,
+            folder / UNPACKED,
+            aside,
+            unlikely_for(classifier),
+            files,
         )
-        asked = _asked(rows, mosaics, classifier, choice)
+        option = which_option(choice.weights, choice.noise_maps)
+        weights = find_weights(files, mosaics, option, folder / UNPACKED) if option else None
+        asked = _asked(rows, mosaics, classifier, choice, weights)
         plan = Plan(folder)
         if not _goes_on(plan, asked, choice.overwrite):
             shutil.rmtree(folder / "done", ignore_errors=True)
             classifier.save(folder / CLASSIFIER)
-            plan = make_plan(folder, asked, rows.positions(), mosaics)
+            plan = make_plan(folder, asked, rows.positions(), mosaics, weights)
     how = (choice.views, tuple(choice.prior.items()), choice.device, classifier.engine)
     job = Job(folder.resolve(), *how, asked.checksum)
-    return Survey(Path(out), rows, mosaics, plan, job, classifier, aside)
+    return Survey(Path(out), rows, mosaics, plan, job, classifier, aside, choice)
+
+
+def unlikely_for(classifier: Classifier) -> Callable[[FitsImage], str]:
+    """Give what says why a classifier cannot look at an image, by its face; "" if it can."""
+    domain = classifier.card.domain
+    return lambda face: unlikely_pixels(face, face.pixel_scale, domain)
 
 
 def usable_cores() -> int:
@@ -265,7 +308,14 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _make_folder(out: Path, folder: Path) -> None:
+def make_folder(out: Path, folder: Path) -> None:
+    """Make the folder of the work within that of a survey.
+
+    Raises
+    ------
+    SpecError
+        If there is a file, or no folder above it, or it cannot be made.
+    """
     if out.exists() and not out.is_dir():
         raise SpecError(f"--out {out}: is a file; name a folder")
     if not out.parent.is_dir():
@@ -276,10 +326,24 @@ def _make_folder(out: Path, folder: Path) -> None:
         raise SpecError(f"--out {out}: cannot be written: {error.strerror or error}") from error
 
 
+def _map_files(images: Sequence[Path | str], choice: SurveyChoice) -> list[Path]:
+    """Give the files that are maps of weight or noise."""
+    option = which_option(choice.weights, choice.noise_maps)
+    if not option:
+        return []
+    return map_files([*choice.weights, *choice.noise_maps], fits_files(images, IMAGES), option)
+
+
 def _asked(
-    rows: SurveyCatalogue, mosaics: Sequence[Mosaic], classifier: Classifier, choice: SurveyChoice
+    rows: SurveyCatalogue,
+    mosaics: Sequence[Mosaic],
+    classifier: Classifier,
+    choice: SurveyChoice,
+    weights: Weights | None,
 ) -> Asked:
-    files = [rows.path, *(each.path for each in mosaics)]
+    maps = [each.image for each in weights.maps] if weights else []
+    files = [rows.path, *(each.path for each in (*mosaics, *maps))]
+    option = which_option(choice.weights, choice.noise_maps)
     return Asked(
         catalogue=str(rows.path.resolve()),
         columns=tuple(rows.profile.placed),
@@ -289,7 +353,21 @@ def _asked(
         views=choice.views or classifier.members[0].spec.recipe.views,
         prior=dict(choice.prior),
         engine=classifier.engine,
+        unresolved=choice.unresolved_below,
+        alone_within=_seen_radius(classifier, mosaics) if choice.whole_sources else None,
+        weights=tuple((option, str(each.path.resolve()), each.place) for each in maps),
     )
+
+
+def _seen_radius(classifier: Classifier, mosaics: Sequence[Mosaic]) -> float:
+    """Give how far from a source, in arcsec, light can reach its picture."""
+    side = side_that_counts(classifier.card.spec) * _scale(classifier, mosaics)
+    return round(side * math.sqrt(0.5), 1)
+
+
+def _scale(classifier: Classifier, mosaics: Sequence[Mosaic]) -> float:
+    """Give the pixels of a classifier, arcsec; of one that does not know them those of the mosaics."""
+    return classifier.card.domain.pixel_scale or max(each.face.pixel_scale for each in mosaics)
 
 
 def _checksum(classifier: Classifier) -> str:

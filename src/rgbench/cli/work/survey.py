@@ -21,10 +21,13 @@ from rgbench.errors import SpecError, Stopped
 from rgbench.measures.prior import parse_shares
 from rgbench.numbers import counted, duration
 from rgbench.queues.hand_on import MOST_JOBS
+from rgbench.runs.classifier import Classifier
 from rgbench.survey.estimate import estimate
+from rgbench.survey.find import AUTO, FindChoice, find_sources
 from rgbench.survey.outputs import Outputs, check_formats, write_outputs
-from rgbench.survey.plan import NO_POSITION, NOT_COVERED
-from rgbench.survey.survey import Survey, SurveyChoice, plan_survey
+from rgbench.survey.plan import FROM_SIZE, NO_POSITION, NOT_COVERED
+from rgbench.survey.sizes import compact_class
+from rgbench.survey.survey import Counts, Survey, SurveyChoice, plan_survey, unlikely_for
 
 _GIGABYTE = 1e9
 
@@ -33,7 +36,7 @@ _GIGABYTE = 1e9
 class Asked:
     """What was asked for on the command line."""
 
-    catalogue: Path
+    catalogue: Path | None
     images: Sequence[Path]
     out: Path
     columns: Sequence[str] = ()
@@ -43,20 +46,36 @@ class Asked:
     dry_run: bool = False
     overwrite: bool = False
     formats: Sequence[str] | None = None
+    weights: Sequence[Path] = ()
+    noise_maps: Sequence[Path] = ()
+    unresolved_below: float | None = None
+    whole_sources: bool = False
+    find: bool = False
+    finder: str = AUTO
 
 
 def survey(asked: Asked, who: Choice) -> None:
     """Plan a survey, compute what is missing of it, and write the classes."""
     queue = asked.queue
     console = new_console(stderr=queue.job_script is not None)  # which alone goes where the output goes
+    _check_catalogue(asked)
     share = parse_share(queue.share)
     formats = None if asked.formats is None else check_formats(asked.formats)
     prior = {} if asked.prior is None else parse_shares(asked.prior)
     classifier = chosen_classifier(who, bool(prior), console)
     choice = SurveyChoice(
-        pairs("--column", asked.columns), who.views, prior, classifier.members[0].device, asked.overwrite
+        pairs("--column", asked.columns),
+        who.views,
+        prior,
+        classifier.members[0].device,
+        asked.overwrite,
+        tuple(asked.weights),
+        tuple(asked.noise_maps),
+        asked.unresolved_below,
+        asked.whole_sources,
     )
-    work = plan_survey(asked.catalogue, asked.images, asked.out, classifier, choice)
+    catalogue = asked.catalogue or _find(asked, classifier, console)
+    work = plan_survey(catalogue, asked.images, asked.out, classifier, choice)
     _say_plan(work, console)
     if queue.job_script is not None:
         print_job_script(queue.job_script)
@@ -78,6 +97,36 @@ def survey(asked: Asked, who: Choice) -> None:
     with bar_of("writing"):
         outputs = write_outputs(work, formats)
     _say_result(work, outputs, console)
+
+
+def _check_catalogue(asked: Asked) -> None:
+    """Raise `SpecError` unless there is either a catalogue, or the wish to find one."""
+    if asked.find == (asked.catalogue is not None):
+        both = (
+            f"CATALOGUE {asked.catalogue} and --find are" if asked.find else "neither CATALOGUE nor --find is"
+        )
+        raise SpecError(f"{both} given; give one of them")
+    FindChoice(asked.finder)
+    if asked.finder != AUTO and not asked.find:
+        raise SpecError(f"--finder {asked.finder}: goes with --find alone")
+    if asked.find and asked.columns:
+        raise SpecError("--column: is of a CATALOGUE; with --find there is none")
+
+
+def _find(asked: Asked, classifier: Classifier, console: Console) -> Path:
+    """Find the sources of the images that the classifier can look at; give their catalogue."""
+    choice = FindChoice(asked.finder, overwrite=asked.overwrite)
+    try:
+        with bar_of("finding") as told:
+            found = find_sources(asked.images, asked.out, choice, unlikely_for(classifier), told)
+    except Stopped as stop:
+        stop.kept = "the parts of the images in which sources were found are kept; to go on"
+        raise
+    say(console, f"{found.path}: {counted(found.rows, 'source')}, found by {found.finder}")
+    warn(console, *(f"a part of an image could not be searched: {reason}" for reason in found.unread[:NAMED]))
+    if len(found.unread) > NAMED:
+        warn(console, f"and {counted(len(found.unread) - NAMED, 'more part')}")
+    return found.path
 
 
 def lost_words(parts: int, rows: int) -> str:
@@ -133,10 +182,32 @@ def _say_plan(work: Survey, console: Console) -> None:
         warn(console, f"{counted(nowhere, 'row')} without a position that can be read")
     if uncovered:
         warn(console, f"{counted(uncovered, 'row')} that no image covers")
-    if not np.any(chosen >= 0):
+    sized = int((chosen == FROM_SIZE).sum())
+    if sized:
+        say(
+            console,
+            f"{counted(sized, 'row')} are called {compact_class(work.classifier.classes)} by their sizes",
+        )
+    _say_crowded(work, console)
+    if not sized and not np.any(chosen >= 0):
         raise SpecError(
             f"no row of {work.catalogue.path} lies on an image; look at the columns of positions (--column ra=NAME "
             "--column dec=NAME) and at what the images cover"
+        )
+
+
+def _say_crowded(work: Survey, console: Console) -> None:
+    crowded = int((work.plan.nearest < work.half_field).sum())
+    if not crowded:
+        return
+    rows = f"{counted(crowded, 'row')} with another row within {work.half_field:.0f} arcsec"
+    if work.choice.whole_sources:
+        say(console, f"{rows}, whose light is taken out of the picture")
+    else:
+        warn(
+            console,
+            f"{rows}, which can look like a lobe there; if each row is a whole source with its lobes, give "
+            "--whole-sources",
         )
 
 
@@ -151,12 +222,21 @@ def _say_estimate(work: Survey, asked: Asked, console: Console) -> None:
     )
 
 
+def _sized_words(counts: Counts) -> list[str]:
+    if not counts.from_size:
+        return []
+    return [
+        f"{counted(counts.from_size, 'class', 'classes')} follow from sizes in the catalogue (flag from-size)"
+    ]
+
+
 def _say_result(work: Survey, outputs: Outputs, console: Console) -> None:
     counts = work.counts()
     known = [f"{counts.classes.get(name, 0)} {name}" for name in work.classifier.classes]
     say(
         console,
         f"{counted(len(work.catalogue), 'row')}: {', '.join(known)}, {counts.classes.get('', 0)} without a class",
+        *_sized_words(counts),
         *(f"{name}: {_where(files)}" for name, files in outputs.files.items()),
         *outputs.remarks,
         "What the columns and the flags say: docs/survey.md",

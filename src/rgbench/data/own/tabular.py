@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import codecs
-import csv
 import gzip
 import io
-import re
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,18 +20,21 @@ from astropy.io.votable.tree import FieldRef
 from astropy.table import Table
 from numpy.typing import NDArray
 
-from rgbench.data.own.frames import Frame, frame_of_head, frame_of_keys
+from rgbench.data.own.comma import (
+    ECSV,
+    cells_of,
+    check_heads,
+    check_row,
+    check_text,
+    decoded,
+    head_of,
+    heads,
+    typed,
+)
+from rgbench.data.own.frames import Frame, frame_of_keys
 from rgbench.errors import DataError, check_regular, one_line, raise_stop
-from rgbench.escapes import from_csv
 from rgbench.images.limits import unpacked
 from rgbench.images.units import units_of
-
-_IN_BRACKETS = re.compile(r"^(.*?\S)\s*[\[(]([^\])]*)[\])]$")
-_DELIMITERS = ",\t;|"
-_UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-_EXACT_DIGITS = 15
-"""Digits of a whole number that a float64 always holds."""
-
 
 LISTED = 30
 """Columns that a message lists at most."""
@@ -126,144 +126,49 @@ def read_table(path: Path | str) -> TableContent:
 
 def _csv(path: Path) -> TableContent:
     raw = gzip.decompress(path.read_bytes()) if path.name.lower().endswith(".gz") else path.read_bytes()
-    text = _decoded(path, raw)
-    if text.startswith("# %ECSV"):
-        return TableContent(_from_astropy(path, Table.read(text, format="ascii.ecsv")))
-    lines = [line for line in io.StringIO(text, newline="") if line.strip()]
-    while lines and lines[0].startswith("#"):
-        lines.pop(0)
-    if not lines:
+    text = decoded(path, raw)
+    check_text(path, text)
+    if text.startswith(ECSV):
+        return TableContent(columns_of(path, Table.read(text, format="ascii.ecsv")))
+    all_rows = list(cells_of(path, io.StringIO(text, newline="")))
+    if not all_rows:
         return TableContent({})
-    head, *rows = _cells(path, lines)
-    while head and not head[-1]:
-        head.pop()
-    rows = [row for row in rows if any(row)]
+    head, rows = head_of(all_rows[0]), [row for row in all_rows[1:] if any(row)]
     for number, row in enumerate(rows, start=1):
-        while len(row) > len(head) and not row[-1]:
-            row.pop()
-        if len(row) != len(head):
-            raise DataError(
-                f"{path}, row {number}: has {len(row)} cells, the head has {len(head)}: {row[:20]}"
-            )
+        check_row(path, number, row, len(head))
     columns: dict[str, Column] = {}
     for name, cells in zip(
-        _heads(path, head), zip(*rows, strict=True) if rows else [()] * len(head), strict=True
+        heads(path, head), zip(*rows, strict=True) if rows else [()] * len(head), strict=True
     ):
         words = list(cells)
         columns[name.text] = Column(typed(words), name.unit, name.frame, np.array(words, dtype=str))
     return TableContent(columns)
 
 
-def _decoded(path: Path, raw: bytes) -> str:
-    """Give the text of a file; `DataError` names the line that is in no encoding known here, or no text."""
-    try:
-        text = raw.decode("utf-16" if raw.startswith(_UTF16) else "utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = raw[: error.start].count(b"\n") + 1
-        raise DataError(
-            f"{path}: cannot be read as a table: line {line} holds the byte 0x{raw[error.start]:02x}, which is no "
-            "UTF-8; save the table in UTF-8"
-        ) from error
-    if "\0" in text:
-        line = text.count("\n", 0, text.index("\0")) + 1
-        raise DataError(
-            f"{path}: cannot be read as a table: line {line} holds a NUL byte; text, or UTF-16 with its mark, is needed"
-        )
-    return text
-
-
-def _cells(path: Path, lines: list[str]) -> list[list[str]]:
-    delimiter = max(_DELIMITERS, key=lines[0].count)
-    reader = csv.reader(lines, delimiter=delimiter, strict=True)
-    try:
-        return [[from_csv(cell.strip()) for cell in row] for row in reader]
-    except csv.Error as error:
-        raise DataError(f"{path}: cannot be read as a table: line {reader.line_num}: {error}") from error
-
-
-class _Head(NamedTuple):
-    """Name of a column, and the unit and frame that stand in brackets after it."""
-
-    text: str
-    unit: str = ""
-    frame: Frame | None = None
-
-
-def _heads(path: Path, head: list[str]) -> list[_Head]:
-    """Part names from units and frames; where two names would then be one, they stay whole."""
-    parted = [_head(name) for name in head]
-    counts: dict[str, int] = {}
-    for each in parted:
-        counts[each.text] = counts.get(each.text, 0) + 1
-    found = [
-        each._replace(text=name) if counts[each.text] > 1 else each
-        for name, each in zip(head, parted, strict=True)
-    ]
-    _check_heads(path, [each.text for each in found])
-    return found
-
-
-def _head(name: str) -> _Head:
-    found = _Head(name)
-    while match := _IN_BRACKETS.match(found.text):
-        frame = frame_of_head(match[2])
-        if frame is not None and found.frame is None:
-            found = found._replace(text=match[1], frame=frame)
-        elif frame is None and not found.unit:
-            found = found._replace(text=match[1], unit=match[2])
-        else:
-            break
-    return found
-
-
-def _check_heads(path: Path, names: list[str]) -> None:
-    """Raise `DataError` if a column has no name, or that of another one."""
-    seen: set[str] = set()
-    for number, name in enumerate(names, start=1):
-        if not name or name in seen:
-            raise DataError(f"{path}: column {number} of the head, {name!r}, is empty or stands there twice")
-        seen.add(name)
-
-
-def typed(words: list[str]) -> NDArray[Any]:
-    """Give text as whole numbers or numbers if all of it is; a name as 007 stays text.
-
-    So do whole numbers of more than 15 digits where they would become floats, which would change them.
-
-    Examples
-    --------
-    >>> typed(["1", "20"]).dtype.kind, typed(["1.5", ""]).dtype.kind, typed(["007"]).dtype.kind
-    ('i', 'f', 'U')
-    >>> typed(["1237648720693755918", ""]).tolist()
-    ['1237648720693755918', '']
-    """
-    if all(re.fullmatch(r"-?(?:0|[1-9]\d{0,17})", word) for word in words):
-        return np.array([int(word) for word in words], dtype=np.int64)
-    if any(word.lstrip("+-").isdigit() and len(word.lstrip("+-")) > _EXACT_DIGITS for word in words):
-        return np.array(words, dtype=str)
-    number = r"[+-]?(?:\d+\.\d*|\.\d+|(?:0|[1-9]\d*))(?:[eE][+-]?\d+)?|nan|NaN|"
-    if any(words) and all(re.fullmatch(number, word) for word in words):
-        return np.array([float(word or "nan") for word in words], dtype=np.float64)
-    return np.array(words, dtype=str)
-
-
 def _ecsv(path: Path) -> TableContent:
-    return TableContent(_from_astropy(path, Table.read(path, format="ascii.ecsv")))
+    return TableContent(columns_of(path, Table.read(path, format="ascii.ecsv")))
 
 
 def _fits(path: Path) -> TableContent:
     # astropy leaves a file open that it cannot make out, and believes all that its headers promise.
-    with unpacked(path) or path.open("rb") as file, _checked(path, file) as units_:
-        kinds = (fits.BinTableHDU, fits.TableHDU)
-        tables = [u for u in units_ if isinstance(u, kinds) and not isinstance(u, fits.CompImageHDU)]
-        if not tables:
-            raise DataError(f"{path}: cannot be read as a table: holds no table")
-        _check_heads(path, tables[0].columns.names)
-        columns = _from_astropy(path, Table.read(tables[0], format="fits"))
-        return TableContent(columns, _more_tables(path, [u.name for u in tables]))
+    with unpacked(path) or path.open("rb") as file, fits_units(path, file) as units_:
+        tables = tables_of(path, units_)
+        columns = columns_of(path, Table.read(tables[0], format="fits"))
+        return TableContent(columns, more_tables(path, [u.name for u in tables]))
 
 
-def _checked(path: Path, file: IO[bytes]) -> Any:
+def tables_of(path: Path, units_: Any) -> list[Any]:
+    """Give the tables among the units of a FITS file; `DataError` if there is none, or the first has no good head."""
+    kinds = (fits.BinTableHDU, fits.TableHDU)
+    tables = [u for u in units_ if isinstance(u, kinds) and not isinstance(u, fits.CompImageHDU)]
+    if not tables:
+        raise DataError(f"{path}: cannot be read as a table: holds no table")
+    check_heads(path, tables[0].columns.names)
+    return tables
+
+
+def fits_units(path: Path, file: IO[bytes]) -> Any:
+    """Open the units of a FITS file; `DataError` if one of them promises what the file does not hold."""
     try:
         for _ in units_of(file):
             pass
@@ -279,16 +184,17 @@ def _votable(path: Path) -> TableContent:
     if not tables:
         raise DataError(f"{path}: cannot be read as a table: holds no table")
     first = tables[0]
-    columns = _from_astropy(path, first.to_table(use_names_over_ids=True))
+    columns = columns_of(path, first.to_table(use_names_over_ids=True))
     frames = _coosys(content, first)
     framed = {
         name: Column(column.values, column.unit, frame, column.written)
         for (name, column), frame in zip(columns.items(), frames, strict=True)
     }
-    return TableContent(framed, _more_tables(path, [t.name or t.ID or "" for t in tables]))
+    return TableContent(framed, more_tables(path, [t.name or t.ID or "" for t in tables]))
 
 
-def _more_tables(path: Path, names: list[str]) -> tuple[str, ...]:
+def more_tables(path: Path, names: list[str]) -> tuple[str, ...]:
+    """Give the remark that a file holds more tables than the one that is read, if it does."""
     if len(names) == 1:
         return ()
     return (f"{path}: holds {len(names)} tables; the first{f', {names[0]},' if names[0] else ''} is read",)
@@ -315,7 +221,8 @@ def _coosys(content: Any, table: Any) -> list[Frame | None]:
     return [systems.get(ref, other) for ref in refs]
 
 
-def _from_astropy(path: Path, table: Any) -> dict[str, Column]:
+def columns_of(path: Path, table: Any) -> dict[str, Column]:
+    """Give the columns of a table of astropy; `DataError` if two of them are positions."""
     columns: dict[str, Column] = {}
     keys = {str(key).upper(): str(value).strip() for key, value in table.meta.items()}
     frame = frame_of_keys(keys.get("RADESYS", "") or keys.get("RADECSYS", ""), keys.get("EQUINOX", ""))
@@ -369,13 +276,13 @@ def _native(values: Any, mask: NDArray[np.bool_]) -> NDArray[Any]:
 
 def _parquet(path: Path) -> TableContent:
     with pyarrow.parquet.ParquetFile(path) as file:
-        _check_heads(path, file.schema_arrow.names)
+        check_heads(path, file.schema_arrow.names)
         table = file.read()
     if table.num_rows == 0:
         return TableContent({})
     if b"table_meta_yaml" in (table.schema.metadata or {}):
         # Masks, units, frames and positions are columns and words of astropy's own there.
-        return TableContent(_from_astropy(path, Table.read(path, format="parquet")))
+        return TableContent(columns_of(path, Table.read(path, format="parquet")))
     return TableContent(arrow_columns(table))
 
 

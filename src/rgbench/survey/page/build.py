@@ -20,6 +20,7 @@ from rgbench.survey.page.sections import (
     odd_section,
 )
 from rgbench.survey.page.summary import Summary, summarise
+from rgbench.survey.sizes import compact_class
 
 OF_CLASS, OF_DOUBT = 6, 12
 """Sources of a gallery: of each class, and of the doubtful and the unlike ones."""
@@ -52,7 +53,7 @@ def write_page(path: Path, written: Written, shown: Shown) -> None:
     page = Page(
         f"Classes of {shown.title}",
         _facts(found, written, shown),
-        _answer(found, expected),
+        _answer(found, expected, about.classes),
         _problems(shown),
         (),
         sections,
@@ -65,7 +66,7 @@ def _facts(found: Summary, written: Written, shown: Shown) -> tuple[tuple[str, s
     prior = ", ".join(f"{name} {share:g}" for name, share in written.about.prior.items())
     return (
         ("rows", f"{found.rows:,}"),
-        ("with a class", f"{found.classed:,}"),
+        ("with a class", f"{found.classed + found.from_size:,}"),
         ("images", f"{len(shown.mosaics):,}"),
         ("classifier", written.about.classifier),
         ("views", str(written.about.views)),
@@ -73,15 +74,25 @@ def _facts(found: Summary, written: Written, shown: Shown) -> tuple[tuple[str, s
     )
 
 
-def _answer(found: Summary, expected: Sequence[Expected]) -> tuple[str, ...]:
+def _answer(found: Summary, expected: Sequence[Expected], classes: Sequence[str]) -> tuple[str, ...]:
+    sized = (
+        (
+            f"{found.from_size:,} of {counted(found.rows, 'row')} are called {compact_class(classes)} by their sizes "
+            "in the catalogue; no image of them was looked at, and the table of classes does not count them.",
+        )
+        if found.from_size
+        else ()
+    )
     if not found.classed:
-        return (f"None of {counted(found.rows, 'row')} has a class.",)
+        return sized or (f"None of {counted(found.rows, 'row')} has a class.",)
     called = ", ".join(f"{each.rows:,} {each.name}" for each in expected)
     right = ", ".join(
         f"{numbers.percent(each.purity.value, 0)} % of {each.name}" for each in expected if each.rows
     )
+    seen = " by what an image shows" if sized else ""
     return (
-        f"{found.classed:,} of {counted(found.rows, 'row')} have a class: {called}.",
+        f"{found.classed:,} of {counted(found.rows, 'row')} have a class{seen}: {called}.",
+        *sized,
         f"Expected to be right, if the probabilities are calibrated for this survey: {right}.",
     )
 

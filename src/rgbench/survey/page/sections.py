@@ -117,7 +117,7 @@ def odd_section(found: Summary) -> Section:
     flags = _counts("survey-flags", "Flags", "flag", found.flags.most_common(), found.rows)
     title = "Why rows have no class"
     reasons = _counts("survey-reasons", title, "reason", found.reasons.most_common(_NAMED), found.rows)
-    without, more = found.rows - found.classed, len(found.reasons) - _NAMED
+    without, more = found.rows - found.classed - found.from_size, len(found.reasons) - _NAMED
     notes = ["docs/predict.md says what each flag means, and what to do."]
     if more > 0:
         notes.append(f"{counted(more, 'further reason')}: see the column rg_reason.")

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from rgbench.images.domain import Oddity, words
 from rgbench.survey.formats.written import Written
 from rgbench.survey.merge import PREFIX
 from rgbench.survey.page.chosen import ROW, Leading, Thinned
@@ -33,7 +34,7 @@ class Summary:
     rows : int
         All of them.
     sums : Sums
-        Of the rows that have a class.
+        Of the rows that have a class by what an image shows.
     flags, reasons : Counter of str
         How many rows have each flag, and have no class for each reason.
     on_map : list of Thinned
@@ -55,8 +56,13 @@ class Summary:
 
     @property
     def classed(self) -> int:
-        """How many rows have a class."""
+        """How many rows have a class by what an image shows."""
         return int(self.sums.rows.sum())
+
+    @property
+    def from_size(self) -> int:
+        """How many rows have a class by their size in the catalogue."""
+        return self.flags[words(Oddity.FROM_SIZE)]
 
 
 def summarise(written: Written, of_class: int, of_doubt: int) -> Summary:
@@ -94,13 +100,14 @@ def _add(found: Summary, written: Written, table: pa.Table) -> None:
     chances = np.stack([table[name].to_numpy() for name in written.chances], axis=1).astype(np.float64)
     known = np.isfinite(chances).all(axis=1)
     called = np.where(known, np.nan_to_num(chances).argmax(axis=1), -1)
+    names = np.array(table[_CLASS].to_pylist(), dtype=object)
     places = np.stack([table[_RA].to_numpy(), table[_DEC].to_numpy()], axis=1)
     for c in range(chances.shape[1]):
         own = called == c
         found.sums.rows[c] += int(own.sum())
         found.sums.chances[c] += chances[own].sum(axis=0)
         found.sums.squares[c] += (chances[own] ** 2).sum(axis=0)
-        found.on_map[c].add(places[own])
+        found.on_map[c].add(places[names == written.about.classes[c]])
         found.certain[c].add(table, np.where(own, chances[:, c], np.nan))
     found.doubtful.add(table, doubt(chances))
     found.unlike.add(table, np.where(known, table[_UNLIKE].to_numpy().astype(np.float64), np.nan))
