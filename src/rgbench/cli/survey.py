@@ -105,6 +105,14 @@ def survey(
     slurm: SlurmOption = False,
     slurm_option: SlurmSettingOption = None,
     ray: RayOption = None,
+    gpus_per_job: Annotated[
+        float | None,
+        typer.Option(
+            "--gpus-per-job",
+            help="With --ray and --device cuda: the share of a GPU that a job takes, 1 by default. With 0.1 ten jobs, "
+            "each on a core of its own, read images for one GPU, which then waits less.",
+        ),
+    ] = None,
     formats: Annotated[
         list[str] | None,
         typer.Option(
@@ -155,5 +163,6 @@ def survey(
         whole_sources,
         find,
         finder,
+        gpus_per_job,
     )
     work.survey(asked, who)

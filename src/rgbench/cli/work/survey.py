@@ -52,6 +52,7 @@ class Asked:
     whole_sources: bool = False
     find: bool = False
     finder: str = AUTO
+    gpus_per_job: float | None = None
 
 
 def survey(asked: Asked, who: Choice) -> None:
@@ -74,6 +75,7 @@ def survey(asked: Asked, who: Choice) -> None:
         asked.unresolved_below,
         asked.whole_sources,
     )
+    _gpus_of_job(asked, choice.device)
     catalogue = asked.catalogue or _find(asked, classifier, console)
     work = plan_survey(catalogue, asked.images, asked.out, classifier, choice)
     _say_plan(work, console)
@@ -97,6 +99,20 @@ def survey(asked: Asked, who: Choice) -> None:
     with bar_of("writing"):
         outputs = write_outputs(work, formats)
     _say_result(work, outputs, console)
+
+
+def _gpus_of_job(asked: Asked, device: str) -> float:
+    """Give the GPUs that a job of Ray takes; `SpecError` if they are not legal."""
+    on_gpu = device.startswith("cuda") and asked.queue.ray is not None
+    if asked.gpus_per_job is None:
+        return float(on_gpu)
+    if not on_gpu:
+        raise SpecError(f"--gpus-per-job: goes with --ray and --device cuda, found {device}")
+    if not 0 < asked.gpus_per_job <= 1:
+        raise SpecError(
+            f"--gpus-per-job: found {asked.gpus_per_job:g}; legal are shares of a GPU above 0 up to 1"
+        )
+    return asked.gpus_per_job
 
 
 def _check_catalogue(asked: Asked) -> None:
@@ -148,7 +164,7 @@ def _compute(work: Survey, asked: Asked, share: tuple[int, int]) -> list[int]:
                 done.append(work.plan.size_of(shard))
                 told(sum(done), total)
 
-            gpus = int(work.job.device.startswith("cuda") and asked.queue.ray is not None)
+            gpus = _gpus_of_job(asked, work.job.device)
             with queue_of(asked.queue, work.plan.folder, gpus=gpus) as submit:
                 if submit is not None:
                     return work.run_on(submit, finished, asked.jobs or MOST_JOBS)
