@@ -12,13 +12,15 @@ from typing import Any
 
 from rgbench.errors import SpecError, one_line, raise_stop
 from rgbench.queues.extras import extra
-from rgbench.queues.hand_on import PATIENCE, Bundle, Compute, Submit, Waiting, compute_bundle
+from rgbench.queues.hand_on import Bundle, Compute, Submit, Waiting, compute_bundle
 
 LOOK = 20.0
 """Seconds between two questions to Slurm which jobs it has."""
 SQUEUE = ("squeue", "--me", "--noheader", "--array", "--format=%i")
 SCANCEL = ("scancel", "--quiet")
 """The two programs of Slurm that are called: what waits or is at work, and an end to it."""
+ENDING = 30.0
+"""Seconds that jobs of this machine have to end after they were cancelled: a busy one takes long to load a program."""
 
 
 @dataclass(frozen=True)
@@ -138,9 +140,9 @@ def _cancel(jobs: Sequence[Any], cluster: str) -> None:
     open_ = [job for job in jobs if not job.done()]
     for job in open_:
         job.cancel()
-    end = time.monotonic() + 10 * PATIENCE
+    end = time.monotonic() + ENDING
     while time.monotonic() < end and not all(job.done() for job in open_):
-        time.sleep(PATIENCE / 10)
+        time.sleep(0.05)
 
 
 def _typed(options: Mapping[str, str]) -> dict[str, Any]:

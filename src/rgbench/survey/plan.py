@@ -81,8 +81,6 @@ class Asked:
     def checksum(self) -> str:
         """What tells it from another."""
         told = asdict(self) | {"version": VERSION}
-        if self.engine == TORCH:  # of which work that was begun before there were others says nothing
-            del told["engine"]
         return sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
 
