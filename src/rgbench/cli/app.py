@@ -21,7 +21,7 @@ import typer
 
 from rgbench.cli import classify, data, diagnostics, finetune, networks, runs
 from rgbench.cli import survey as surveys
-from rgbench.cli.help import HeadedGroup
+from rgbench.cli.help import HeadedCommand, HeadedGroup
 from rgbench.cli.names import NAMING
 from rgbench.cli.screen import complain
 from rgbench.cli.stops import say_stopped, stoppable
@@ -46,7 +46,7 @@ TRAIN, LOOK, BRING = "Train, compare, classify", "Look closer at stored runs", "
 def _add(heading: str, *commands: Callable[..., None]) -> None:
     """Add commands to the end of the help, under a heading; some end their own help with the names they take."""
     for command in commands:
-        app.command(cls=NAMING.get(command.__name__), rich_help_panel=heading)(command)
+        app.command(cls=NAMING.get(command.__name__, HeadedCommand), rich_help_panel=heading)(command)
 
 
 _add(TRAIN, runs.quickstart, runs.run, runs.runs, runs.report)

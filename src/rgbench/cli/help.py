@@ -1,4 +1,4 @@
-"""How ``rgbench --help`` lists the commands: whole sentences, under headings."""
+"""How ``rgbench --help`` lists the commands, and a command its options: whole sentences, under headings."""
 
 from __future__ import annotations
 
@@ -21,6 +21,28 @@ class _Formatter(Protocol):
 
     def write_dl(self, rows: Sequence[tuple[str, str]]) -> None:
         """Write names with their explanations beside them."""
+
+
+MACHINES = "On more machines"
+"""Heading of the options for queues of a cluster."""
+
+
+class HeadedCommand(TyperCommand):
+    """A command whose options stand under the headings that they were given; those without come first."""
+
+    # The context is of click, or of typer's own copy of it, by the version of typer.
+    def format_options(self, ctx: Any, formatter: _Formatter) -> None:
+        """Write arguments and options; those that are hidden are left out."""
+        sections: dict[str, list[tuple[str, str]]] = {"Arguments": [], "Options": []}
+        for each in self.get_params(ctx):
+            record = each.get_help_record(ctx)
+            plain = "Arguments" if each.param_type_name == "argument" else "Options"
+            if record is not None:
+                sections.setdefault(getattr(each, "rich_help_panel", None) or plain, []).append(record)
+        for heading, own in sections.items():
+            if own:
+                with formatter.section(heading):
+                    formatter.write_dl(own)
 
 
 class HeadedGroup(TyperGroup):

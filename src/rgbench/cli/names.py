@@ -6,12 +6,11 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from typer.core import TyperCommand
-
+from rgbench.cli.help import HeadedCommand
 from rgbench.extensions import names
 
 
-class _NamingCommand(TyperCommand):
+class _NamingCommand(HeadedCommand):
     """A command whose help ends in the names of `kinds`, looked up when the help is shown."""
 
     kinds: tuple[str, ...] = ()
@@ -67,7 +66,7 @@ class StressCommand(_NamingCommand):
     heads = MappingProxyType({"disturbance": "What is done to the images, at several strengths"})
 
 
-NAMING: Mapping[str, type[TyperCommand]] = MappingProxyType(
+NAMING: Mapping[str, type[HeadedCommand]] = MappingProxyType(
     {
         "run": RunCommand,
         "report": ReportCommand,

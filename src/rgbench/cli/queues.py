@@ -8,10 +8,13 @@ from typing import Annotated
 
 import typer
 
+from rgbench.cli.help import MACHINES
+
 ShardOption = Annotated[
     str | None,
     typer.Option(
         "--shard",
+        rich_help_panel=MACHINES,
         help="K/N: compute only the K-th of N shares of the work, K from 1, as one job of a queue; the command "
         "without it, when all are done, writes the result.",
     ),
@@ -19,20 +22,35 @@ ShardOption = Annotated[
 JobScriptOption = Annotated[
     int | None,
     typer.Option(
-        "--job-script", min=1, help="Print a job script for a queue (Slurm, PBS, LSF) of so many jobs."
+        "--job-script",
+        rich_help_panel=MACHINES,
+        min=1,
+        help="Print a job script for a queue (Slurm, PBS, LSF) of so many jobs.",
     ),
 ]
 SlurmOption = Annotated[
     bool,
-    typer.Option("--slurm", help="Compute as an array of Slurm jobs, --jobs of them at most (extra slurm)."),
+    typer.Option(
+        "--slurm",
+        rich_help_panel=MACHINES,
+        help="Compute as an array of Slurm jobs, --jobs of them at most (extra slurm).",
+    ),
 ]
 SlurmSettingOption = Annotated[
     list[str] | None,
-    typer.Option("--slurm-option", help="KEY=VALUE of submitit, as slurm_partition=cpu or timeout_min=60."),
+    typer.Option(
+        "--slurm-option",
+        rich_help_panel=MACHINES,
+        help="KEY=VALUE of submitit, as slurm_partition=cpu or timeout_min=60.",
+    ),
 ]
 RayOption = Annotated[
     str | None,
-    typer.Option("--ray", help="Compute on Ray: an address, auto, or local to start it here (extra ray)."),
+    typer.Option(
+        "--ray",
+        rich_help_panel=MACHINES,
+        help="Compute on Ray: an address, auto, or local to start it here (extra ray).",
+    ),
 ]
 
 

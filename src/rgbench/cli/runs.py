@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from rgbench.cli.help import MACHINES
 from rgbench.cli.options import (
     DEFAULT_STORE,
     ClassifierOption,
@@ -144,13 +145,17 @@ def run(
     cpus_per_run: Annotated[
         int | None,
         typer.Option(
-            "--cpus-per-run", min=1, help="Cores of each run in a job of a queue or in a share, by default 1."
+            "--cpus-per-run",
+            rich_help_panel=MACHINES,
+            min=1,
+            help="Cores of each run in a job of a queue or in a share, by default 1.",
         ),
     ] = None,
     gpus_per_run: Annotated[
         float | None,
         typer.Option(
             "--gpus-per-run",
+            rich_help_panel=MACHINES,
             min=0,
             help="GPUs of each run on a queue; with --ray also a part of one, as 0.25 for four runs on each GPU. "
             "With --device cuda one by default.",

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from rgbench.cli.help import MACHINES
 from rgbench.cli.options import (
     DEFAULT_STORE,
     ClassifierOption,
@@ -29,6 +30,9 @@ from rgbench.cli.queues import (
 )
 from rgbench.cli.screen import starting
 
+SKY = "The catalogue and the images"
+"""Heading of what is said of them."""
+
 
 def survey(
     context: typer.Context,
@@ -48,13 +52,16 @@ def survey(
     find: Annotated[
         bool,
         typer.Option(
-            "--find", help="Without a catalogue: find the sources of the images, into DIR/found.parquet."
+            "--find",
+            rich_help_panel=SKY,
+            help="Without a catalogue: find the sources of the images, into DIR/found.parquet.",
         ),
     ] = False,
     finder: Annotated[
         str,
         typer.Option(
             "--finder",
+            rich_help_panel=SKY,
             help="What finds: pybdsf or photutils (extra find); auto is the first of them that is installed.",
         ),
     ] = "auto",
@@ -62,18 +69,24 @@ def survey(
         list[Path] | None,
         typer.Option(
             "--weights",
+            rich_help_panel=SKY,
             help="A FITS map of weight, or a folder of them, one for each mosaic: of several mosaics that cover a "
             "source the one with the greatest weight there is taken. May be given again.",
         ),
     ] = None,
     noise_maps: Annotated[
         list[Path] | None,
-        typer.Option("--noise-maps", help="The same with maps of noise (rms): the least noise is taken."),
+        typer.Option(
+            "--noise-maps",
+            rich_help_panel=SKY,
+            help="The same with maps of noise (rms): the least noise is taken.",
+        ),
     ] = None,
     unresolved_below: Annotated[
         float | None,
         typer.Option(
             "--unresolved-below",
+            rich_help_panel=SKY,
             help="Size in arcsec: rows whose size in the catalogue is below it get the class Compact, and no image "
             "of them is looked at. By default all are looked at.",
         ),
@@ -82,6 +95,7 @@ def survey(
         bool,
         typer.Option(
             "--whole-sources",
+            rich_help_panel=SKY,
             help="Each row of the catalogue is a whole source, with its lobes: the light of other rows is taken out of "
             "the picture of each. Not for catalogues in which the lobes of a double are rows of their own.",
         ),
@@ -90,6 +104,7 @@ def survey(
         list[str] | None,
         typer.Option(
             "--column",
+            rich_help_panel=SKY,
             help="KEY=NAME where a column is not recognised; keys are name, position, ra, dec, size.",
         ),
     ] = None,
@@ -109,6 +124,7 @@ def survey(
         float | None,
         typer.Option(
             "--gpus-per-job",
+            rich_help_panel=MACHINES,
             help="With --ray and --device cuda: the share of a GPU that a job takes, 1 by default. With 0.1 ten jobs, "
             "each on a core of its own, read images for one GPU, which then waits less.",
         ),
