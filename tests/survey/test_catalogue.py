@@ -164,3 +164,19 @@ def test_what_is_no_catalogue(tmp_path):
     (tmp_path / "b.csv").write_text("ra,dec\n")
     with pytest.raises(DataError, match="holds no source"):
         SurveyCatalogue(tmp_path / "b.csv")
+
+
+def test_what_was_read_of_a_parquet_file_does_not_stay_in_memory(tmp_path):
+    """pyarrow keeps what it has read of a file until the end, unless it is told to read on in pieces."""
+    rows, groups = 200_000, 10
+    schema = pa.schema([("RA", pa.float64()), ("DEC", pa.float64())])
+    with pq.ParquetWriter(tmp_path / "a.parquet", schema) as writer:
+        for seed in range(groups):
+            rng = np.random.default_rng(seed)
+            writer.write_table(
+                pa.table([rng.uniform(0, 360, rows), rng.uniform(-90, 90, rows)], schema=schema)
+            )
+    before, held = pa.total_allocated_bytes(), []
+    for _ in SurveyCatalogue(tmp_path / "a.parquet").batches(50_000):
+        held.append(pa.total_allocated_bytes() - before)
+    assert max(held) < (tmp_path / "a.parquet").stat().st_size / 2

@@ -25,6 +25,8 @@ from rgbench.toml import read_toml
 
 BATCH = 50_000
 """Rows that are looked at together."""
+READ_AHEAD = 1 << 20
+"""Bytes of each column of a Parquet file that are read together; without it what was read stays in memory."""
 _KEYS = ("name", "position", "ra", "dec", "size")
 """What columns of a catalogue can be mapped to."""
 
@@ -291,7 +293,7 @@ def _open_parquet(path: Path) -> pq.ParquetFile | None:
     if not path.name.lower().endswith((".parquet", ".pq")):
         return None
     try:
-        file = pq.ParquetFile(path)
+        file = pq.ParquetFile(path, buffer_size=READ_AHEAD, pre_buffer=False)
     except (OSError, pa.ArrowException) as error:
         raise DataError(f"{path}: cannot be read as a table: {error}") from error
     # Masks, units and positions are columns and words of astropy's own there.

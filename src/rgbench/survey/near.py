@@ -34,7 +34,7 @@ class Near:
         self._n = len(ra)
         self._known = np.flatnonzero(np.isfinite(ra) & np.isfinite(dec))
         self._ra, self._dec = ra, dec
-        self._tree = cKDTree(_on_sphere(ra[self._known], dec[self._known])) if len(self._known) else None
+        self._tree = cKDTree(_on_sphere(ra, dec, self._known)) if len(self._known) else None
 
     def nearest(self) -> NDArray[np.float32]:
         """Give the distance of each row to the nearest other one, arcsec; NaN for those that are not known."""
@@ -52,11 +52,18 @@ class Near:
         if self._tree is None or not len(rows):
             return []
         chord = 2 * math.sin(math.radians(radius / 3600) / 2)
-        found = self._tree.query_ball_point(_on_sphere(self._ra[rows], self._dec[rows]), chord)
+        found = self._tree.query_ball_point(_on_sphere(self._ra, self._dec, rows), chord)
         others = (np.sort(self._known[places]) for places in found)
         return [own[own != row] for own, row in zip(others, rows.tolist(), strict=True)]
 
 
-def _on_sphere(ra: NDArray[np.float64], dec: NDArray[np.float64]) -> NDArray[np.float64]:
-    lon, lat = np.radians(ra), np.radians(dec)
-    return np.column_stack((np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)))
+def _on_sphere(
+    ra: NDArray[np.float64], dec: NDArray[np.float64], rows: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Give unit vectors (n, 3) of some rows; a part at a time, as what is needed on the way is larger than they."""
+    found = np.empty((len(rows), 3))
+    for start in range(0, len(rows), _TOGETHER):
+        part = slice(start, start + _TOGETHER)
+        lon, lat = np.radians(ra[rows[part]]), np.radians(dec[rows[part]])
+        found[part] = np.column_stack((np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)))
+    return found
