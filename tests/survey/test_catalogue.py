@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from astropy.coordinates import FK4, SkyCoord
+from astropy.io import fits
 from astropy.table import MaskedColumn, Table
 
 from rgbench.data.own import parts
@@ -180,3 +181,42 @@ def test_what_was_read_of_a_parquet_file_does_not_stay_in_memory(tmp_path):
     for _ in SurveyCatalogue(tmp_path / "a.parquet").batches(50_000):
         held.append(pa.total_allocated_bytes() - before)
     assert max(held) < (tmp_path / "a.parquet").stat().st_size / 2
+
+
+def test_of_names_that_differ_in_capitals_the_exact_one_is_taken(tmp_path):
+    """A table of PyBDSF with the positions of hosts beside its own."""
+    table = tmp_path / "a.csv"
+    table.write_text("Source_id,Isl_id,RA,DEC,S_Code,ra,dec\n1,1,10.5,20.5,S,99.0,-9.0\n")
+    assert SurveyCatalogue(table).positions().ra.tolist() == [10.5]
+    assert find_profile(table, ["Source_id", "Isl_id", "ra", "Dec", "S_Code"], {}).placed == ["ra", "Dec"]
+
+
+def test_a_column_of_complex_numbers_is_refused_by_name_before_the_work(tmp_path):
+    table = Table({"RA": [10.5], "DEC": [20.5], "pol": np.array([1 + 2j], dtype=np.complex64)})
+    table.write(tmp_path / "a.fits")
+    with pytest.raises(DataError, match="column pol holds complex numbers, which Parquet does not know"):
+        SurveyCatalogue(tmp_path / "a.fits")
+
+
+def test_a_fits_table_without_rows_holds_no_source(tmp_path):
+    Table({"RA": np.zeros(0), "DEC": np.zeros(0), "n": np.zeros(0, "U5")}).write(tmp_path / "a.fits")
+    with pytest.raises(DataError, match="holds no source"):
+        SurveyCatalogue(tmp_path / "a.fits")
+
+
+def test_missing_values_of_scaled_columns_are_said_to_be_read_as_numbers(tmp_path):
+    flux = fits.Column(name="flux", format="I", array=np.array([1, 2], dtype=np.int16))
+    places = [fits.Column(name=name, format="D", array=np.array([10.5, 11.5])) for name in ("RA", "DEC")]
+    unit = fits.BinTableHDU.from_columns([*places, flux])
+    unit.header["TNULL3"], unit.header["TSCAL3"] = -99, 0.5
+    unit.writeto(tmp_path / "a.fits")
+    assert any(
+        "column flux has TNULL and TSCAL" in each for each in SurveyCatalogue(tmp_path / "a.fits").remarks
+    )
+
+
+def test_the_reason_of_a_row_has_no_number_of_another_row(tmp_path):
+    (tmp_path / "a.csv").write_text("RA,DEC\n1,2\n3,95\n4,x\n")
+    found = SurveyCatalogue(tmp_path / "a.csv").positions().faults
+    assert set(found) == {1, 2}
+    assert not any("row 1" in each or "a.csv" in each for each in found.values())

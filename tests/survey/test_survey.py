@@ -220,6 +220,14 @@ def test_a_folder_of_other_work_is_refused(sky, classifier):
         plan_survey(table, [sky.mosaic], table, classifier, QUICK)
 
 
+def test_work_of_which_nothing_is_done_yet_may_be_asked_for_otherwise(sky, classifier):
+    """A dry run plans, and the option that it recommends is given then."""
+    asked = sky.table("c.csv"), [sky.mosaic], sky.folder / "out", classifier
+    plan_survey(*asked, QUICK)
+    again = plan_survey(*asked, replace(QUICK, whole_sources=True))
+    assert again.plan.missing() == list(range(again.plan.shards))
+
+
 def test_a_damaged_part_of_the_work_is_told(sky, classifier):
     table, out = sky.table("cat.fits"), sky.folder / "out"
     survey = classify_survey(table, [sky.mosaic], out, classifier, QUICK, jobs=1)

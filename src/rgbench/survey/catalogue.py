@@ -199,9 +199,10 @@ class SurveyCatalogue:
             ra, dec, remark = read_positions(self.path, part, names, n)
         except DataError as error:
             if n == 1:
-                faults[start] = (
-                    str(error).removeprefix(f"{self.path}: ").removeprefix(f"{self.path}, row 1: ")
-                )
+                told = str(error).removeprefix(f"{self.path}").removeprefix(": ")
+                faults[start] = told.replace(", row 1: ", ": ", 1).removeprefix(
+                    ": "
+                )  # it was looked at alone
                 return np.full(1, np.nan), np.full(1, np.nan)
             half = n // 2
             parts = (slice(0, half), slice(half, n))
@@ -276,17 +277,25 @@ def find_profile(path: Path, names: Sequence[str], columns: Mapping[str, str]) -
 
 
 def _known(names: Sequence[str]) -> Profile | None:
-    there = {name.casefold(): name for name in names}
+    there = {name.casefold() for name in names}
 
     def first(wanted: Sequence[str]) -> str:
-        return next((there[word.casefold()] for word in wanted if word.casefold() in there), "")
+        return next((found for word in wanted if (found := _spelt(word, names))), "")
 
     for each in profiles().values():
         if all(word.casefold() in there for word in each["needs"]):
             name, size = first(each["name"]), first(each["size"])
             ra, dec = first([each["ra"]]), first([each["dec"]])
+            if not (ra and dec):
+                continue
             return Profile(each["title"], name, "", ra, dec, size, each["size_unit"])
     return None
+
+
+def _spelt(word: str, names: Sequence[str]) -> str:
+    """Give the name that a word is: spelt alike, or the only one that differs in capitals alone; "" for none."""
+    alike = [name for name in names if name.casefold() == word.casefold()]
+    return word if word in alike else alike[0] if len(alike) == 1 else ""
 
 
 def _open_parquet(path: Path) -> pq.ParquetFile | None:

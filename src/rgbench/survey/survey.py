@@ -118,9 +118,10 @@ class Survey:
     choice: SurveyChoice
 
     @property
-    def half_field(self) -> float:
-        """How far from a source, in arcsec, its picture reaches to the sides."""
-        return _scale(self.classifier, self.mosaics) * self.classifier.card.spec.images.field / 2
+    def corner(self) -> float:
+        """How far from a source, in arcsec, its picture reaches: half its diagonal."""
+        side = _scale(self.classifier, self.mosaics) * self.classifier.card.spec.images.field
+        return side * math.sqrt(0.5)
 
     def run(
         self, jobs: int | None = None, told: Told = _nobody, share: tuple[int, int] = (0, 1)
@@ -379,12 +380,12 @@ def _checksum(classifier: Classifier) -> str:
 
 
 def _goes_on(plan: Plan, asked: Asked, overwrite: bool) -> bool:
-    """Tell whether a folder holds the work that is asked for; `SpecError` if it holds another."""
+    """Tell whether a folder holds the work that is asked for; `SpecError` if it holds another, begun already."""
     if not (plan.folder / "plan.json").exists():
         return False
     if plan.facts.get("asked") == asked.checksum:
         return True
-    if overwrite:
+    if overwrite or not any((plan.folder / "done").glob("*.parquet")):
         return False
     raise SpecError(
         f"--out {plan.folder.parent}: holds the work of another survey, or the catalogue, an image, the classifier or "

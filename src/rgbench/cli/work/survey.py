@@ -213,10 +213,10 @@ def _say_plan(work: Survey, console: Console) -> None:
 
 
 def _say_crowded(work: Survey, console: Console) -> None:
-    crowded = int((work.plan.nearest < work.half_field).sum())
+    crowded = int((work.plan.nearest < work.corner).sum())
     if not crowded:
         return
-    rows = f"{counted(crowded, 'row')} with another row within {work.half_field:.0f} arcsec"
+    rows = f"{counted(crowded, 'row')} with another row within {work.corner:.0f} arcsec"
     if work.choice.whole_sources:
         say(console, f"{rows}, whose light is taken out of the picture")
     else:

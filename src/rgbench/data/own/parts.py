@@ -36,7 +36,7 @@ from rgbench.data.own.comma import (
     heads,
     is_count,
 )
-from rgbench.data.own.tabular import Column, columns_of, fits_units, more_tables, read_table, tables_of
+from rgbench.data.own.tabular import Column, columns_of, fits_remarks, fits_units, read_table, tables_of
 from rgbench.errors import DataError, check_regular, raise_stop
 
 _BLOCK = 1 << 22
@@ -118,7 +118,8 @@ class WholeTable:
         self.names: Sequence[str] = list(columns)
         self.rows = len(next(iter(columns.values())).values) if columns else 0
         self.types: Mapping[str, pa.DataType] = {
-            name: _arrow_type(column.values, column.written) for name, column in columns.items()
+            name: _arrow_type(column.values, column.written, f"{path}: column {name}")
+            for name, column in columns.items()
         }
 
     def parts(self, rows: int, names: Sequence[str] | None = None) -> Iterator[dict[str, Column]]:
@@ -299,7 +300,7 @@ class FitsParts:
             if type(first) is not fits.BinTableHDU or not _by_rows(first, self._header):
                 raise DataError(f"{path}: its table is read as a whole")
             self._begin = int(first.fileinfo()["datLoc"])
-            self.remarks = more_tables(path, [u.name for u in tables])
+            self.remarks = fits_remarks(path, tables)
         self._width, self.rows = int(self._header["NAXIS1"]), int(self._header["NAXIS2"])
         first_rows = next(self._tables(1))
         self.names: Sequence[str] = list(first_rows.colnames)
@@ -307,7 +308,9 @@ class FitsParts:
             raise DataError(f"{path}: its table is read as a whole")
         self._values, self._written = self._scan(first_rows)
         self.types: Mapping[str, pa.DataType] = {
-            name: _arrow_type(values, np.array([""]) if name in self._written else None)
+            name: _arrow_type(
+                values, np.array([""]) if name in self._written else None, f"{path}: column {name}"
+            )
             for name, values in self._values.items()
         }
 
@@ -389,7 +392,10 @@ def as_arrow(column: Column, kind: pa.DataType) -> pa.Array:
     return pa.array(column.values.tolist(), kind)
 
 
-def _arrow_type(values: NDArray[Any], written: NDArray[Any] | None) -> pa.DataType:
+def _arrow_type(values: NDArray[Any], written: NDArray[Any] | None, named: str) -> pa.DataType:
+    """Give the type of a column in Arrow; `DataError` if it has none."""
+    if values.dtype.kind == "c":
+        raise DataError(f"{named} holds complex numbers, which Parquet does not know; leave it out")
     kind = pa.string() if values.dtype.kind not in "biuf" else pa.from_numpy_dtype(values.dtype)
     if written is not None and values.dtype.kind == "f" and all(map(is_count, written.tolist())):
         kind = pa.int64()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -154,7 +154,7 @@ def _fits(path: Path) -> TableContent:
     with unpacked(path) or path.open("rb") as file, fits_units(path, file) as units_:
         tables = tables_of(path, units_)
         columns = columns_of(path, Table.read(tables[0], format="fits"))
-        return TableContent(columns, more_tables(path, [u.name for u in tables]))
+        return TableContent(columns, fits_remarks(path, tables))
 
 
 def tables_of(path: Path, units_: Any) -> list[Any]:
@@ -191,6 +191,23 @@ def _votable(path: Path) -> TableContent:
         for (name, column), frame in zip(columns.items(), frames, strict=True)
     }
     return TableContent(framed, more_tables(path, [t.name or t.ID or "" for t in tables]))
+
+
+def fits_remarks(path: Path, tables: Sequence[Any]) -> tuple[str, ...]:
+    """Give what a reader should know of the tables of a FITS file, of which the first is read."""
+    return (*more_tables(path, [unit.name for unit in tables]), *_misread(path, tables[0].header))
+
+
+def _misread(path: Path, header: Any) -> list[str]:
+    """Name columns of whole numbers that are scaled, of which astropy takes missing values for numbers."""
+    names = [
+        header.get(f"TTYPE{n}", str(n))
+        for n in range(1, int(header["TFIELDS"]) + 1)
+        if f"TNULL{n}" in header and header.get(f"TSCAL{n}", 1) != 1
+    ]
+    return [
+        f"{path}: column {name} has TNULL and TSCAL: its missing values are read as numbers" for name in names
+    ]
 
 
 def more_tables(path: Path, names: list[str]) -> tuple[str, ...]:
@@ -268,7 +285,7 @@ def _native(values: Any, mask: NDArray[np.bool_]) -> NDArray[Any]:
         if isinstance(value, bytes)
         else str(value)
         for value, hidden in zip(
-            values.tolist(), np.atleast_1d(mask.reshape(len(values), -1).all(axis=1)), strict=True
+            values.tolist(), np.atleast_1d(mask.all(axis=tuple(range(1, mask.ndim)))), strict=True
         )
     ]
     return np.array([word.strip() for word in words], dtype=str)
