@@ -208,7 +208,7 @@ def test_the_parts_of_the_result_hold_so_many_rows(sky, classifier):
 
 def test_a_folder_of_other_work_is_refused(sky, classifier):
     table = sky.table("cat.fits")
-    plan_survey(table, [sky.mosaic], sky.folder / "out", classifier, QUICK)
+    plan_survey(table, [sky.mosaic], sky.folder / "out", classifier, QUICK).run(1)
     for other in (SurveyChoice(views=2), SurveyChoice(views=1, prior={"Compact": 0.9})):
         with pytest.raises(SpecError, match="holds the work of another survey"):
             plan_survey(table, [sky.mosaic], sky.folder / "out", classifier, other)

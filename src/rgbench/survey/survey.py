@@ -385,7 +385,8 @@ def _goes_on(plan: Plan, asked: Asked, overwrite: bool) -> bool:
         return False
     if plan.facts.get("asked") == asked.checksum:
         return True
-    if overwrite or not any((plan.folder / "done").glob("*.parquet")):
+    written = (plan.folder.parent / CLASSES).exists() or any((plan.folder / "done").glob("*.parquet"))
+    if overwrite or not written:
         return False
     raise SpecError(
         f"--out {plan.folder.parent}: holds the work of another survey, or the catalogue, an image, the classifier or "
