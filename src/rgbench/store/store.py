@@ -20,7 +20,7 @@ from functools import partial
 from importlib import metadata
 from pathlib import Path
 from types import MappingProxyType, UnionType
-from typing import Any, Generic, NamedTuple, TypeVar, overload
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from rgbench.errors import SpecError, StoreError, one_line, raise_stop, shown
 from rgbench.spec import RunSpec
 from rgbench.store.files import check_version, locked, read_json, write_json
+from rgbench.store.lazy import LazyField
 from rgbench.store.named import a_few
 from rgbench.store.tables import (
     Answers,
@@ -60,46 +61,6 @@ _COST_KINDS: Mapping[str, type | UnionType] = MappingProxyType(
 """What in ``cost.json`` is not any number."""
 _LARGEST = 10**300
 """Above it a whole number is no float64."""
-T = TypeVar("T")
-
-
-class LazyField(Generic[T]):
-    """A field of a frozen dataclass that is given as a value, or as a function that gives it at first use.
-
-    Parameters
-    ----------
-    default : callable
-        Gives the value where none is given.
-    """
-
-    def __init__(self, default: Callable[[], T]) -> None:
-        self._default = default
-
-    def __set_name__(self, owner: type, name: str) -> None:
-        self._name = f"_{name}"
-
-    @overload
-    def __get__(self, instance: None, owner: type) -> Callable[[], T]: ...
-    @overload
-    def __get__(self, instance: object, owner: type) -> T: ...
-    def __get__(self, instance: object | None, owner: type) -> T | Callable[[], T]:
-        if instance is None:  # dataclasses ask the class for the default
-            return self._default
-        value = vars(instance)[self._name]
-        if callable(value):
-            value = vars(instance)[self._name] = value()
-        return value  # type: ignore[no-any-return]
-
-    def __set__(self, instance: object, value: T | Callable[[], T]) -> None:
-        vars(instance)[self._name] = value
-
-
-def _no_predictions() -> Predictions | None:
-    return None
-
-
-def _no_history() -> dict[str, NDArray[np.float64]]:
-    return {}
 
 
 @dataclass(frozen=True)
@@ -136,8 +97,8 @@ class RunRecord:
     spec: RunSpec
     status: str
     error: str | None = None
-    predictions: LazyField[Predictions | None] = LazyField(_no_predictions)
-    history: LazyField[dict[str, NDArray[np.float64]]] = LazyField(_no_history)
+    predictions: LazyField[Predictions | None] = LazyField(lambda: None)
+    history: LazyField[dict[str, NDArray[np.float64]]] = LazyField(dict)
     cost: dict[str, Any] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()

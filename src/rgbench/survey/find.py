@@ -28,7 +28,8 @@ from rgbench.survey.finders.islands import Find, Islands, Thresholds, Tile, scal
 from rgbench.survey.finders.mesh import PHOTUTILS
 from rgbench.survey.finders.segments import find_segments
 from rgbench.survey.mosaics import Mosaic, edge_distance, find_mosaics
-from rgbench.survey.survey import WORK, make_folder
+from rgbench.survey.near import on_sphere
+from rgbench.survey.survey import WORK, has_result, make_folder
 
 FOUND = "found.parquet"
 """The catalogue, in the folder of a survey."""
@@ -163,7 +164,7 @@ def find_sources(
     Raises
     ------
     SpecError
-        If no finder is installed, or the folder holds a catalogue of other images.
+        If no finder is installed, or the folder holds a catalogue of other images, or a survey of another catalogue.
     DataError
         If no image can be used, or no source is found.
     StoreError
@@ -185,6 +186,11 @@ def find_sources(
         mosaics = find_mosaics(images, folder / "unpacked", aside, unlikely)
         asked = _asked(mosaics, choice.thresholds)
         there = read_found(path, asked, choice)
+        if there is None and has_result(Path(out)) and not choice.overwrite:
+            raise SpecError(
+                f"--out {out}: holds a survey whose catalogue is none of these images; choose another folder, or give "
+                "--overwrite"
+            )
         return there or _find(mosaics, path, asked, choice, told)
 
 
@@ -355,17 +361,12 @@ def _pairs(values: dict[str, NDArray[Any]], group: NDArray[np.int64]) -> NDArray
     found = [np.zeros((0, 2), dtype=np.int64)]
     if len(group):
         for suffix in ("", "_max"):
-            tree = cKDTree(_unit_vectors(values[f"RA{suffix}"], values[f"DEC{suffix}"]))
+            tree = cKDTree(on_sphere(values[f"RA{suffix}"], values[f"DEC{suffix}"], np.arange(len(group))))
             pairs = tree.query_pairs(np.radians(values["beam"].max() / 3600), output_type="ndarray")
             apart = np.linalg.norm(tree.data[pairs[:, 0]] - tree.data[pairs[:, 1]], axis=1)
             within = apart <= np.radians(values["beam"][pairs].max(axis=1) / 3600)
             found.append(pairs[within & (group[pairs[:, 0]] != group[pairs[:, 1]]).any(axis=1)])
     return np.unique(np.concatenate(found), axis=0)
-
-
-def _unit_vectors(ra: NDArray[np.float64], dec: NDArray[np.float64]) -> NDArray[np.float64]:
-    lon, lat = np.radians(ra), np.radians(dec)
-    return np.column_stack((np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)))
 
 
 _COLUMNS = {

@@ -34,7 +34,7 @@ class Near:
         self._n = len(ra)
         self._known = np.flatnonzero(np.isfinite(ra) & np.isfinite(dec))
         self._ra, self._dec = ra, dec
-        self._tree = cKDTree(_on_sphere(ra, dec, self._known)) if len(self._known) else None
+        self._tree = cKDTree(on_sphere(ra, dec, self._known)) if len(self._known) else None
 
     def nearest(self) -> NDArray[np.float32]:
         """Give the distance of each row to the nearest other one, arcsec; NaN for those that are not known."""
@@ -52,15 +52,21 @@ class Near:
         if self._tree is None or not len(rows):
             return []
         chord = 2 * math.sin(math.radians(radius / 3600) / 2)
-        found = self._tree.query_ball_point(_on_sphere(self._ra, self._dec, rows), chord)
+        found = self._tree.query_ball_point(on_sphere(self._ra, self._dec, rows), chord)
         others = (np.sort(self._known[places]) for places in found)
         return [own[own != row] for own, row in zip(others, rows.tolist(), strict=True)]
 
 
-def _on_sphere(
+def on_sphere(
     ra: NDArray[np.float64], dec: NDArray[np.float64], rows: NDArray[np.int64]
 ) -> NDArray[np.float64]:
-    """Give unit vectors (n, 3) of some rows; a part at a time, as what is needed on the way is larger than they."""
+    """Give unit vectors (n, 3) of some rows' positions in degrees; a part at a time, as the way there takes more room.
+
+    Examples
+    --------
+    >>> on_sphere(np.array([0.0, 90.0]), np.array([0.0, 0.0]), np.array([1])).round(3).tolist()
+    [[0.0, 1.0, 0.0]]
+    """
     found = np.empty((len(rows), 3))
     for start in range(0, len(rows), _TOGETHER):
         part = slice(start, start + _TOGETHER)

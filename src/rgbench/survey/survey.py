@@ -379,14 +379,18 @@ def _checksum(classifier: Classifier) -> str:
     return found.hexdigest()
 
 
+def has_result(out: Path) -> bool:
+    """Tell whether the folder of a survey holds classes, or parts of the work that are done."""
+    return (out / CLASSES).exists() or any((out / WORK / "done").glob("*.parquet"))
+
+
 def _goes_on(plan: Plan, asked: Asked, overwrite: bool) -> bool:
     """Tell whether a folder holds the work that is asked for; `SpecError` if it holds another, begun already."""
     if not (plan.folder / "plan.json").exists():
         return False
     if plan.facts.get("asked") == asked.checksum:
         return True
-    written = (plan.folder.parent / CLASSES).exists() or any((plan.folder / "done").glob("*.parquet"))
-    if overwrite or not written:
+    if overwrite or not has_result(plan.folder.parent):
         return False
     raise SpecError(
         f"--out {plan.folder.parent}: holds the work of another survey, or the catalogue, an image, the classifier or "
