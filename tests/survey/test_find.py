@@ -386,3 +386,12 @@ def test_an_island_belongs_to_the_tile_of_its_brightest_pixel(tmp_path, sky_head
     fits.writeto(tmp_path / "m.fits", points([(99.8, 200)], [0.02]), sky_header((400, 400)))
     find = find_segments(next(open_mosaics(tmp_path / "m.fits")), Thresholds())
     assert [len(find(Tile(rows, (0, 400)))) for rows in ((0, 100), (100, 400))] == [0, 1]
+
+
+@needs_photutils
+def test_a_folder_of_another_survey_is_refused_before_the_search(sky):
+    asked = [sky.mosaic], sky.folder / "out"
+    classify_survey(sky.table("cat.fits"), *asked, choice=SurveyChoice(views=1), jobs=1, formats=["parquet"])
+    with pytest.raises(SpecError, match="holds a survey whose catalogue is none of these images"):
+        find_sources(*asked, PHOTUTILS)
+    assert not (sky.folder / "out" / "found.parquet").exists()

@@ -114,6 +114,8 @@ def test_a_weight_that_is_none_comes_last(tmp_path, sky_header):
         table, images, tmp_path / "out", choice=SurveyChoice(noise_maps=(tmp_path / "w",), views=1)
     )
     assert survey.plan.chosen.tolist()[:3] == [1, 1, 1]
+    silent = tmp_path / "w" / "m0-rms.fits"
+    assert survey.plan.remarks == [f"{silent}: no number above 0 at 3 of the 3 rows for which it counts"]
     survey.run(1)
     with pytest.raises(SpecError, match="holds the work of another survey"):
         plan_survey(table, images, tmp_path / "out", choice=SurveyChoice(weights=(tmp_path / "w",), views=1))

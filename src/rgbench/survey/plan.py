@@ -24,7 +24,7 @@ from rgbench.survey.near import Near
 from rgbench.survey.sizes import unresolved
 from rgbench.survey.weights import Weights
 
-VERSION = 2
+VERSION = 3
 TILE = 2048
 """Side, in pixels, of the part of a mosaic whose sources are seen together."""
 SHARD = 2_000
@@ -120,6 +120,11 @@ class Plan:
         return np.asarray(np.load(self.folder / NEAREST, mmap_mode="r", allow_pickle=False))
 
     @property
+    def remarks(self) -> list[str]:
+        """What a reader should know of how the work was cut."""
+        return list(self.facts["remarks"])
+
+    @property
     def shards(self) -> int:
         """Number of shards."""
         return int(self.facts["shards"])
@@ -193,8 +198,7 @@ def make_plan(
     for name in ("done", "claims"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     ranked = covering(mosaics, positions.ra, positions.dec)
-    if weights is not None:
-        weights.order(ranked, positions.ra, positions.dec)
+    remarks = [] if weights is None else weights.order(ranked, positions.ra, positions.dec)
     chosen = np.ascontiguousarray(ranked[:, 0])
     chosen[~np.isfinite(positions.ra)] = NO_POSITION
     if asked.unresolved is not None:
@@ -220,7 +224,14 @@ def make_plan(
     counts = {"rows": len(chosen), "shards": len(mosaic_of), "mosaic_of": mosaic_of, "sizes": sizes}
     write_json(
         folder / "plan.json",
-        {"version": VERSION, "asked": asked.checksum, "faults": faults, "mosaics": asked.mosaics, **counts},
+        {
+            "version": VERSION,
+            "asked": asked.checksum,
+            "faults": faults,
+            "remarks": remarks,
+            "mosaics": asked.mosaics,
+            **counts,
+        },
     )
     return plan
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from rgbench.errors import DataError, SpecError, one_line
 from rgbench.images.fits import ENDINGS, FitsImage
+from rgbench.numbers import counted
 from rgbench.survey.mosaics import Mosaic, fits_files, open_mosaics, plain_file
 
 WEIGHTS, NOISE = "--weights", "--noise-maps"
@@ -55,7 +56,9 @@ class Weights:
     maps: Sequence[Map]
     noise: bool
 
-    def order(self, ranked: NDArray[np.int32], ra: NDArray[np.float64], dec: NDArray[np.float64]) -> None:
+    def order(
+        self, ranked: NDArray[np.int32], ra: NDArray[np.float64], dec: NDArray[np.float64]
+    ) -> list[str]:
         """Put the mosaics of each position into the order of their maps there, in place; the best first.
 
         A value that is NaN, or not above 0, comes last; those that are alike stay as they are. The maps are read at
@@ -68,12 +71,17 @@ class Weights:
         ra, dec : ndarray of float64, shape (n,)
             Degrees, ICRS.
 
+        Returns
+        -------
+        list of str
+            Of each map that says nothing of some of these positions, of how many.
+
         Raises
         ------
         DataError
             If a map cannot be read.
         """
-        several = np.flatnonzero(ranked[:, 1] >= 0)
+        several, remarks = np.flatnonzero(ranked[:, 1] >= 0), list[str]()
         own = ranked[several]
         score = np.full(own.shape, -1.0, dtype=np.float32)
         by_mosaic = np.argsort(own, axis=None, kind="stable")
@@ -81,9 +89,15 @@ class Weights:
         for number, one in enumerate(self.maps):
             places = by_mosaic[ends[number] : ends[number + 1]]
             rows = several[places // own.shape[1]]
-            score.ravel()[places] = self._score(values_at(one, ra[rows], dec[rows]))
+            score.ravel()[places] = found = self._score(values_at(one, ra[rows], dec[rows]))
+            if silent := int((found <= 0).sum()):
+                asked = counted(len(rows), "row")
+                remarks.append(
+                    f"{one.image.name}: no number above 0 at {silent} of the {asked} for which it counts"
+                )
         best = np.argsort(-score, axis=1, kind="stable")
         ranked[several] = np.take_along_axis(own, best, axis=1)
+        return remarks
 
     def _score(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
         known = np.isfinite(values) & (values > 0)

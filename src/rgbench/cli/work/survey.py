@@ -65,15 +65,15 @@ def survey(asked: Asked, who: Choice) -> None:
     prior = {} if asked.prior is None else parse_shares(asked.prior)
     classifier = chosen_classifier(who, bool(prior), console)
     choice = SurveyChoice(
-        pairs("--column", asked.columns),
-        who.views,
-        prior,
-        classifier.members[0].device,
-        asked.overwrite,
-        tuple(asked.weights),
-        tuple(asked.noise_maps),
-        asked.unresolved_below,
-        asked.whole_sources,
+        columns=pairs("--column", asked.columns),
+        views=who.views,
+        prior=prior,
+        device=classifier.members[0].device,
+        overwrite=asked.overwrite,
+        weights=tuple(asked.weights),
+        noise_maps=tuple(asked.noise_maps),
+        unresolved_below=asked.unresolved_below,
+        whole_sources=asked.whole_sources,
     )
     _gpus_of_job(asked, choice.device)
     catalogue = asked.catalogue or _find(asked, classifier, console)
@@ -187,7 +187,7 @@ def _say_plan(work: Survey, console: Console) -> None:
     kind = f" ({profile.title})" if profile.title else ""
     rows = counted(len(work.catalogue), "row")
     say(console, f"{work.catalogue.path}{kind}: {rows}; positions from {' and '.join(profile.placed)}")
-    warn(console, *work.catalogue.remarks)
+    warn(console, *work.catalogue.remarks, *work.plan.remarks)
     warn(console, *(f"set aside: {path}: {reason}" for path, reason in work.aside[:NAMED]))
     if len(work.aside) > NAMED:
         warn(console, f"and {counted(len(work.aside) - NAMED, 'more image')}")
