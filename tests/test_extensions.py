@@ -234,7 +234,8 @@ def file(tmp_path):
     return tmp_path / "mine.py"
 
 
-@pytest.mark.parametrize("when", ["before", pytest.param("after", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("when", ["before", "after"])
 def test_one_call_does_what_an_entry_point_does(file, when):
     """Before or after the first look at the registries, from a file that the study names."""
     script = f"""

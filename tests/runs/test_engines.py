@@ -191,6 +191,7 @@ def test_bfloat16_is_refused_where_the_processor_has_none(monkeypatch):
         choose_engine("openvino-bf16")
 
 
+@pytest.mark.slow
 def test_no_engine_is_imported_unless_it_is_asked_for():
     code = (
         "import sys; import rgbench.runs.classifier, rgbench.survey.survey, rgbench.cli.work.predict;"

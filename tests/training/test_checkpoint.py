@@ -21,6 +21,7 @@ write_tensors(Path(sys.argv[1]), {"w": torch.arange(6.0).reshape(2, 3)}, {k: k f
 """
 
 
+@pytest.mark.slow
 def test_the_same_tensors_are_the_same_bytes_in_every_process(tmp_path):
     """The library writes metadata in another order in every process: with nine keys never twice in the same."""
     for name in "ab":

@@ -148,6 +148,7 @@ print(json.dumps({
 """
 
 
+@pytest.mark.slow
 @needs_lsdb
 @needs_healpix
 def test_lsdb_opens_the_hats_catalogue(survey, outputs, rows, tmp_path):
