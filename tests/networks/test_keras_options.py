@@ -53,7 +53,8 @@ def test_small_files_give_what_keras_predicts(name: str, tmp_path: Path) -> None
         path = Path(archive.extract(name, tmp_path))
         golden = np.load(io.BytesIO(archive.read(f"{path.stem}.npz")))
     outputs = _outputs(read_keras_file(path), golden["images"])
-    np.testing.assert_allclose(outputs, golden["outputs"], rtol=0, atol=1e-6)
+    # Processors sum in another order: 1.02e-6 was seen. An option that is not obeyed changes the third digit.
+    np.testing.assert_allclose(outputs, golden["outputs"], rtol=0, atol=5e-6)
 
 
 CONV = {"filters": 2, "kernel_size": [3, 3], "strides": [1, 1], "padding": "same"}
