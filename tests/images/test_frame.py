@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
 
-from rgbench.images.frame import centre_of_flux, into_frame
+from rgbench.images.frame import centre_of_flux, into_frame, into_turned_frame
 from rgbench.images.noise import FWHM_TO_SIGMA, subtract_clip
 from rgbench.images.preprocess import preprocess_batch
 from rgbench.images.reobserve import CLIP, Views, blur, reobserve, to_common_beam
@@ -47,6 +47,45 @@ def test_gain_and_grey_levels_change_nothing_but_rounding():
     one, other, third = into_frame(stack(image, 1e-4 * image, bytes_), 96)
     assert torch.allclose(one, other, atol=1e-5)
     assert float((one**2 - third**2).abs().max()) < 1 / 255
+
+
+def bent(angle: float = 0.0) -> np.ndarray:
+    """Three unequal lobes in the shape of a tick, turned about the middle by an angle in degrees."""
+    y, x = np.indices((128, 128)) - 63.5
+    cos, sin = np.cos(np.radians(angle)), np.sin(np.radians(angle))
+    u, v = x * cos + y * sin, y * cos - x * sin
+    lobes = ((1.0, -16, -3), (0.7, 2, -6), (0.5, 22, 9))
+    image = sum(flux * np.exp(-((u - a) ** 2 + (v - b) ** 2) / 9) for flux, a, b in lobes)
+    return np.maximum(image - 0.02, 0)
+
+
+def test_the_turned_frame_is_one_for_all_ways_in_which_a_source_can_lie():
+    image = bent()
+    exact = [np.rot90(each, n) for each in (image, image[::-1]) for n in range(4)]
+    framed = into_turned_frame(stack(*exact), 96)
+    assert float((framed - framed[:1]).abs().max()) < 1e-3
+    between = into_turned_frame(stack(*(bent(angle) for angle in (33, 160, 201, 290))), 96)
+    # Interpolated anew: the flux, of which the frame holds the root.
+    assert float((between**2 - framed[:1] ** 2).abs().max()) < 0.1
+    assert all(
+        float((between**2 - each**2).abs().max()) > 0.5 for each in (framed[:1].flip(2), framed[:1].flip(3))
+    )
+
+
+def test_the_tails_lie_right_and_up():
+    framed = into_turned_frame(stack(bent(140)), 96)[0, 0].numpy() ** 2
+    place = np.arange(96) - 47.5
+    share = framed / framed.sum()
+    for along in (share.sum(axis=0), share.sum(axis=1)):
+        middle = (along * place).sum()
+        assert (along * (place - middle) ** 3).sum() > 0
+
+
+def test_in_training_no_end_is_chosen():
+    image, nothing = stack(bent(), bent()[:, ::-1]), torch.zeros(2)
+    framed = into_turned_frame(image, 96, nothing)
+    assert torch.allclose(framed[0], framed[1].flip(2), atol=1e-3)
+    assert not torch.allclose(framed[0], framed[1], atol=0.1)
 
 
 def test_a_quarter_turn_turns_the_frame():

@@ -51,11 +51,16 @@ def test_it_is_that_of_torch(frame, side, beam):
     found, expected = network_input(images, Preparation.of(spec), beams), with_torch(images, spec, beams)
     assert found.shape == expected.shape
     assert found.dtype == np.float32
-    # In flux; the root of what is a millionth of the peak differs by more. A round source has no long axis, and what is
-    # taken for one turns with the rounding of the convolution.
+    # In flux; the root of what is a millionth of the peak differs by more. A round source has no long axis and no tail:
+    # what is taken for them turns with the rounding of the convolution.
     flux = 1 if frame == "none" else 2
     turned = frame == "sky-axis" and beam > 1
-    np.testing.assert_allclose(found**flux, expected**flux, atol=3e-3 if turned else 1e-5)
+    off = np.abs(found**flux - expected**flux).max(axis=(1, 2, 3))
+    odd = off > (1e-2 if turned else 1e-5)
+    assert odd.sum() <= turned
+    for one, other in zip(found[odd, 0], expected[odd, 0], strict=True):
+        mirrored = (other[::-1], other[:, ::-1], other[::-1, ::-1])
+        assert min(np.abs(one**2 - each**2).max() for each in mirrored) < 1e-2
 
 
 @pytest.mark.parametrize("size", [64, 32])

@@ -24,8 +24,9 @@ def source(side=300):
     """A double source in noise; a smaller image is the middle of the larger one."""
     y, x = np.indices((300, 300)) - 150
     image = np.random.default_rng(1).normal(0, 1e-4, (300, 300))
-    for flux, off in ((1e-2, 0), (6e-3, 14)):
-        image = image + flux * np.exp(-((x - off) ** 2 + y**2) / 3.4)
+    # The third lobe tells up from down, which noise would do else.
+    for flux, off, up in ((1e-2, 0, 0), (6e-3, 14, 0), (4e-3, 20, 5)):
+        image = image + flux * np.exp(-((x - off) ** 2 + (y - up) ** 2) / 3.4)
     return central_crop(image[None].astype(np.float32), side)
 
 

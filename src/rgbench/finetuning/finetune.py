@@ -20,10 +20,9 @@ from rgbench.finetuning.verdict import BeforeAfter, HeldOut, compare
 from rgbench.finetuning.words import answer, basis, recalibrated, result
 from rgbench.images.domain import Domain
 from rgbench.measures.calibration import Floats
-from rgbench.measures.unlike import fit_unlikeness
 from rgbench.runs.classifier import Classifier, calibrate, check_name, load_classifier
 from rgbench.runs.classifier_card import OWN, ClassifierCard, MemberCard
-from rgbench.runs.export import positions_seen, share_rows, unlike_views, with_limits, without
+from rgbench.runs.export import positions_seen, share_rows, with_limits, with_unlikeness, without
 from rgbench.runs.trained import Trained
 from rgbench.spec import DataSpec, NetworkSpec
 
@@ -240,7 +239,4 @@ def _recipe(tuner: Tuner, said: str) -> str:
 
 def _with_unlikeness(made: Classifier, own: OwnSources, fold: NDArray[np.int64]) -> Classifier:
     """Learn what one's own sources look like: one fold is measured by its distance to the others."""
-    views = unlike_views(made.card.spec)
-    card = made.card.model_copy(update={"unlike_views": views})
-    seen = made.members[0].embeddings(own.fields, prepared=True, n_views=views)
-    return replace(made, card=card, unlikeness=fit_unlikeness(seen[fold != 0], seen[fold == 0]))
+    return with_unlikeness(made, own.fields[fold != 0], own.fields[fold == 0], prepared=True)

@@ -255,7 +255,7 @@ def look(frame: NDArray[np.float32], field: int, domain: Domain) -> Looked:
         odd |= Oddity.BRIGHT_NEIGHBOUR
     if domain.least_signal_to_noise is not None and ratio < domain.least_signal_to_noise:
         odd |= Oddity.LOW_SNR
-    if _reaches_edge(mask) or _larger(extent, domain):
+    if (found & Flag.TRUNCATED and _reaches_edge(mask)) or _larger(extent, domain):
         odd |= Oddity.LARGE
     if found & Flag.OFF_CENTRE and _middle_off(mask):
         odd |= Oddity.OFF_CENTRE

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from rgbench.images.augment import sample
-from rgbench.images.network_input import ROUNDS, WINDOW
+from rgbench.images.network_input import ROUNDS, SYMMETRIC, WINDOW
 
 
 def centre_of_flux(images: Tensor, reach: float, window: float = WINDOW) -> Tensor:
@@ -87,17 +87,19 @@ def into_turned_frame(images: Tensor, field: int, turn: Tensor | None = None) ->
     field : int
         Side of the result, and diameter of the disc outside which all is 0, in pixels.
     turn : Tensor, shape (n,), optional
-        Angles in radians by which the axis is turned off the rows; left out, 0.
+        Angles in radians by which the axis is turned off the rows. Left out, it is 0, and the image is mirrored so that
+        the tails of the source are right and up.
 
     Returns
     -------
     Tensor of float32, shape (n, 1, field, field)
-        Centred and turned in one interpolation. Which of the two ends of the axis is right is not settled.
+        Centred, turned and mirrored in one interpolation.
 
     Notes
     -----
     The axis is that of the second moments (Brand et al. 2023, MNRAS 522, 292, who take it from a principal component
-    analysis of the bright pixels), of the square root of the flux, in the window in which the centre is found.
+    analysis of the bright pixels), of the square root of the flux, in the window in which the centre is found. Right
+    and up are settled by the third moments, so that an image that is turned by 90 degrees or mirrored gives the same.
 
     Examples
     --------
@@ -108,27 +110,52 @@ def into_turned_frame(images: Tensor, field: int, turn: Tensor | None = None) ->
     """
     root = _root(images)
     centre = _centre(root, max(0.0, (min(images.shape[2:]) - field) / 2), WINDOW)
-    angle = _axis(root, centre, WINDOW) + (0.0 if turn is None else turn)
+    angle, right, up = _pose(root, centre, WINDOW)
+    if turn is not None:
+        angle, right, up = angle + turn, torch.ones_like(right), torch.ones_like(up)
     cos, sin = angle.cos(), angle.sin()
     matrices = torch.stack(
-        (torch.stack((cos, -sin, centre[:, 0]), -1), torch.stack((sin, cos, centre[:, 1]), -1)), -2
+        (
+            torch.stack((right * cos, -up * sin, centre[:, 0]), -1),
+            torch.stack((right * sin, up * cos, centre[:, 1]), -1),
+        ),
+        -2,
     )
     cut = sample(root[:, None], matrices, (field, field))[:, 0] * _disc(field, images.device)
     return (cut / cut.amax(dim=(1, 2), keepdim=True).clamp(min=1e-6))[:, None]
 
 
-def _axis(root: Tensor, centre: Tensor, window: float) -> Tensor:
-    """Find the direction of the long axis, from x towards y in radians, shape (n,); 0 of a round or empty image."""
+def _pose(root: Tensor, centre: Tensor, window: float) -> tuple[Tensor, Tensor, Tensor]:
+    """Find how sources lie.
+
+    Returns
+    -------
+    angle : Tensor, shape (n,)
+        Direction of the long axis, from x towards y in radians; 0 of a round or empty image.
+    right, up : Tensor, shape (n,)
+        -1 where the tail of the flux is at the other end along the axis, or across it; else 1.
+    """
     rows, columns = (torch.arange(n, device=root.device) - (n - 1) / 2 for n in root.shape[1:])
     x, y = columns - centre[:, :1], rows - centre[:, 1:]
     along, down = (torch.exp(-0.5 * (place / window) ** 2) for place in (x, y))
-    of_x = torch.stack((along, along * x, along * x * x), dim=2)
-    of_y = torch.stack((down, down * y, down * y * y), dim=1)
+    of_x = torch.stack((along, along * x, along * x**2, along * x**3), dim=2)
+    of_y = torch.stack((down, down * y, down * y**2, down * y**3), dim=1)
     moments = torch.bmm(of_y, torch.bmm(root, of_x))
-    total = moments[:, 0, 0].clamp(min=1e-12)
-    mean_x, mean_y = moments[:, 0, 1] / total, moments[:, 1, 0] / total
-    xx, yy, xy = (moments[:, i, j] / total for i, j in ((0, 2), (2, 0), (1, 1)))
-    return 0.5 * torch.atan2(2 * (xy - mean_x * mean_y), (xx - mean_x**2) - (yy - mean_y**2))
+    moments = moments / moments[:, :1, :1].clamp(min=1e-12)
+    mean_x, mean_y = moments[:, 0, 1], moments[:, 1, 0]
+    xx, yy, xy = (
+        moments[:, 0, 2] - mean_x**2,
+        moments[:, 2, 0] - mean_y**2,
+        moments[:, 1, 1] - mean_x * mean_y,
+    )
+    angle = 0.5 * torch.atan2(2 * xy, xx - yy)
+    c, s = angle.cos(), angle.sin()
+    xxx, xxy, xyy, yyy = (moments[:, i, 3 - i] for i in range(4))
+    ahead = c**3 * xxx + 3 * c**2 * s * xxy + 3 * c * s**2 * xyy + s**3 * yyy
+    aside = -(s**3) * xxx + 3 * s**2 * c * xxy - 3 * s * c**2 * xyy + c**3 * yyy
+    least = -SYMMETRIC * (xx + yy).clamp(min=0) ** 1.5
+    right, up = (torch.where(third < least, -1.0, 1.0) for third in (ahead, aside))
+    return angle, right, up
 
 
 def _root(images: Tensor) -> Tensor:

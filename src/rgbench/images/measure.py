@@ -17,12 +17,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import binary_dilation
-from scipy.spatial.distance import pdist
 
 from rgbench.errors import DataError
 from rgbench.images.brightness import LEGAL, read_brightness
 from rgbench.images.flags import Flag
-from rgbench.images.segment import Segmentation, count_clumps, source_mask
+from rgbench.images.segment import Segmentation, count_clumps, marked, source_mask
 
 MEASURED = {
     "noise": "Jy/beam",
@@ -237,31 +236,36 @@ def measure_source(image: NDArray[Any], mask: NDArray[np.bool_]) -> tuple[float,
         constant = blank.all() or np.nanmin(image) == np.nanmax(image)
         flags |= Flag.EMPTY | (Flag.UNUSABLE if constant else Flag(0))
         return math.nan, math.nan, math.nan, math.nan, int(flags)
-    pixels, places = image[mask], np.argwhere(mask)
+    rows, columns = marked(mask)
+    pixels = image[rows, columns]
     peak = pixels.max()
-    middle = (np.array(mask.shape) - 1) / 2
-    if _touches_edge(mask, blank):
+    box = slice(rows[0], rows[-1] + 1), slice(columns.min(), columns.max() + 1)
+    if _at_edge(box, mask.shape) or (Flag.BLANKED in flags and _touches(mask, blank)):
         flags |= Flag.TRUNCATED
-    if np.hypot(*(places - middle).T).min() > OFF_CENTRE * min(mask.shape):
+    down, across = rows - (mask.shape[0] - 1) / 2, columns - (mask.shape[1] - 1) / 2
+    if np.hypot(down, across).min() > OFF_CENTRE * min(mask.shape):
         flags |= Flag.OFF_CENTRE
     if np.count_nonzero(pixels == peak) >= PLATEAU:
         flags |= Flag.SATURATED
     total = float(pixels.sum(dtype=np.float64))
-    (top, left), (bottom, right) = places.min(axis=0), places.max(axis=0) + 1
-    components = count_clumps(mask[top:bottom, left:right])
-    return float(peak), total, _extent(places), components, int(flags)
+    return float(peak), total, _extent(rows, columns), count_clumps(mask[box]), int(flags)
 
 
-def _touches_edge(mask: NDArray[np.bool_], blank: NDArray[np.bool_]) -> bool:
-    """Tell whether a source reaches the outermost rows or columns, or a blanked pixel."""
-    if mask[[0, -1]].any() or mask[:, [0, -1]].any():
-        return True
-    return bool(blank.any() and (binary_dilation(mask, np.ones((3, 3), dtype=bool)) & blank).any())
+def _at_edge(box: tuple[slice, slice], shape: tuple[int, ...]) -> bool:
+    """Tell whether a box reaches the outermost rows or columns."""
+    return any(own.start == 0 or own.stop == side for own, side in zip(box, shape, strict=True))
 
 
-def _extent(places: NDArray[np.int64]) -> float:
-    """Give the largest distance between pixel centres, row by row as from `numpy.argwhere`, plus one pixel."""
-    turns = np.flatnonzero(np.diff(places[:, 0])) + 1
-    # The two that lie furthest apart are the first or last of their rows.
-    ends = np.unique(np.concatenate(([0], turns - 1, turns, [len(places) - 1])))
-    return float(pdist(places[ends]).max(initial=0.0)) + 1
+def _touches(mask: NDArray[np.bool_], blank: NDArray[np.bool_]) -> bool:
+    """Tell whether a source touches a blanked pixel."""
+    return bool((binary_dilation(mask, np.ones((3, 3), dtype=bool)) & blank).any())
+
+
+def _extent(rows: NDArray[np.int64], columns: NDArray[np.int64]) -> float:
+    """Give the largest distance between pixel centres, row by row as from `marked`, plus one pixel."""
+    turns = np.flatnonzero(np.diff(rows)) + 1
+    # Of the two that lie furthest apart, one is the first of its row and the other the last.
+    down = rows[np.concatenate(([0], turns))]
+    first, last = columns[np.concatenate(([0], turns))], columns[np.concatenate((turns - 1, [len(rows) - 1]))]
+    square = np.subtract.outer(down, down) ** 2 + np.subtract.outer(last, first) ** 2
+    return math.sqrt(square.max()) + 1

@@ -31,6 +31,8 @@ WINDOW = 24.0
 ROUNDS = 6
 """Steps towards the centre of flux; after so many it moves by less than a pixel. All but the last two are on bins of
 2 x 2 pixels, a quarter of the work."""
+SYMMETRIC = 1e-3
+"""Skewness up to which a source counts as symmetric, so that rounding does not decide how it is mirrored."""
 BEAM_PIXELS = 3.0
 """Full width at half maximum of a beam in pixels, where it is sampled as surveys do."""
 EMPTY = 1e-6
@@ -277,9 +279,10 @@ def _turned_frame(images: Floats, field: int) -> Floats:
     """Bring images to the standard frame "sky-axis", in one interpolation."""
     root = np.sqrt(images)
     centre = _centre(root, max(0.0, (min(images.shape[1:]) - field) / 2))
-    angle = _axis(root, centre)
+    angle, right, up = _pose(root, centre)
     turns = zip(root, angle.tolist(), centre, strict=True)
     cut = [_sampled(one, turn, where, field) for one, turn, where in turns]
+    cut = [one[:: int(b), :: int(a)] for one, a, b in zip(cut, right, up, strict=True)]
     return _in_disc(np.stack(cut) if cut else np.zeros((0, field, field), dtype=np.float32))
 
 
@@ -327,18 +330,26 @@ def _window(place: NDArray[np.float64], centre: NDArray[np.float64]) -> NDArray[
     return np.asarray(np.exp(-0.5 * ((place - centre) / WINDOW) ** 2))
 
 
-def _axis(root: Floats, centre: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Find the direction of the long axis, from x towards y in radians, shape (n,); 0 of a round or empty image."""
+def _pose(root: Floats, centre: NDArray[np.float64]) -> tuple[NDArray[np.float64], ...]:
+    """Find how sources lie: angle of the long axis, 0 of a round one; -1 where the tail is left, or down; (n,) each."""
     rows, columns = (np.arange(n) - (n - 1) / 2 for n in root.shape[1:])
     x, y = columns - centre[:, :1], rows - centre[:, 1:]
     along, down = (np.exp(-0.5 * (place / WINDOW) ** 2) for place in (x, y))
-    of_x = np.stack((along, along * x, along * x * x), axis=2)
-    of_y = np.stack((down, down * y, down * y * y), axis=1)
-    moments = of_y @ (root.astype(np.float64) @ of_x)
-    total = np.maximum(moments[:, 0, 0], 1e-12)
-    mean_x, mean_y = moments[:, 0, 1] / total, moments[:, 1, 0] / total
-    xx, yy, xy = (moments[:, i, j] / total for i, j in ((0, 2), (2, 0), (1, 1)))
-    return np.asarray(0.5 * np.arctan2(2 * (xy - mean_x * mean_y), (xx - mean_x**2) - (yy - mean_y**2)))
+    weights = down[:, :, None] * along[:, None, :] * root
+    total = np.maximum(weights.sum(axis=(1, 2)), 1e-12)
+
+    def mean(of_x: int, of_y: int) -> NDArray[np.float64]:
+        return np.asarray(np.einsum("nrc,nr,nc->n", weights, y**of_y, x**of_x, optimize=True) / total)
+
+    mean_x, mean_y = mean(1, 0), mean(0, 1)
+    xx, yy, xy = mean(2, 0) - mean_x**2, mean(0, 2) - mean_y**2, mean(1, 1) - mean_x * mean_y
+    angle = 0.5 * np.arctan2(2 * xy, xx - yy)
+    c, s = np.cos(angle), np.sin(angle)
+    xxx, xxy, xyy, yyy = (mean(3 - i, i) for i in range(4))
+    ahead = c**3 * xxx + 3 * c**2 * s * xxy + 3 * c * s**2 * xyy + s**3 * yyy
+    aside = -(s**3) * xxx + 3 * s**2 * c * xxy - 3 * s * c**2 * xyy + c**3 * yyy
+    least = -SYMMETRIC * np.maximum(xx + yy, 0) ** 1.5
+    return angle, *(np.where(third < least, -1.0, 1.0) for third in (ahead, aside))
 
 
 def _rotated(images: Floats, degrees: float) -> Floats:

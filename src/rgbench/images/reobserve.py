@@ -14,7 +14,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional
 
 from rgbench.images.network_input import BEAM_PIXELS, EMPTY
 from rgbench.images.noise import FWHM_TO_SIGMA
@@ -104,6 +103,8 @@ def blur(images: Tensor, sigma: Tensor) -> Tensor:
     down = torch.fft.fftfreq(rows, device=images.device)
     across = torch.fft.rfftfreq(columns, device=images.device)
     square = down[:, None] ** 2 + across[None, :] ** 2
+    if len(sigma) and (sigma == sigma[0]).all():
+        sigma = sigma[:1]
     gain = torch.exp(-2 * math.pi**2 * sigma[:, None, None] ** 2 * square)[:, None]
     blurred: Tensor = torch.fft.irfft2(torch.fft.rfft2(images) * gain, s=(rows, columns))
     return blurred
@@ -143,15 +144,24 @@ def to_common_beam(
     """
     sigma = BEAM_PIXELS * FWHM_TO_SIGMA * np.sqrt(np.maximum(wanted**2 - beams**2, 0))
     ready = images.copy()
-    rows = np.flatnonzero(sigma > 0)
-    if len(rows):
-        margin = math.ceil(5 * float(sigma.max()))
-        wide = functional.pad(torch.from_numpy(images[rows])[:, None], (margin,) * 4)
-        blurred = blur(wide, torch.from_numpy(sigma[rows].astype(np.float32)))
-        least = EMPTY * blurred.amax(dim=(1, 2, 3), keepdim=True)
-        blurred = torch.where(blurred > least, blurred, 0.0)
-        ready[rows] = blurred[:, 0, margin:-margin, margin:-margin].numpy()
+    for width in np.unique(sigma[sigma > 0]).tolist():
+        rows = np.flatnonzero(sigma == width)
+        down, across = (torch.from_numpy(_smearing(side, width)) for side in images.shape[1:])
+        # Along the rows, then along the columns: a Gaussian is a product of two.
+        blurred = torch.matmul(torch.from_numpy(images[rows]), across)
+        blurred = torch.bmm(down.expand(len(rows), -1, -1), blurred)
+        least = EMPTY * blurred.amax(dim=(1, 2), keepdim=True)
+        ready[rows] = torch.where(blurred > least, blurred, 0.0).numpy()
     return ready
+
+
+def _smearing(side: int, sigma: float) -> NDArray[np.float32]:
+    """Give the matrix (side, side) that convolves a line of pixels as `blur` does, with nothing beyond its ends."""
+    length = side + 2 * math.ceil(5 * sigma)
+    gain = np.exp(-2 * math.pi**2 * sigma**2 * np.fft.rfftfreq(length) ** 2)
+    line = np.arange(side)
+    kernel = np.fft.irfft(gain, length).astype(np.float32)
+    return np.asarray(kernel[np.subtract.outer(line, line) % length])
 
 
 def _to_peak(images: Tensor) -> Tensor:

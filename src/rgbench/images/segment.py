@@ -103,7 +103,21 @@ def clump_mask(image: NDArray[Any], noise: float, how: Segmentation) -> NDArray[
     numbers, brightness = clumps.ravel()[places], image.ravel()[places]
     counts = np.bincount(numbers, minlength=count + 1) >= how.smallest
     counts &= np.bincount(numbers[brightness > detect], minlength=count + 1) > 0
-    return np.asarray(counts[clumps])
+    mask = np.zeros(image.shape, dtype=bool)
+    mask.ravel()[places] = counts[numbers]
+    return mask
+
+
+def marked(mask: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Give rows and columns of the marked pixels of a mask (h, w), row by row: `numpy.nonzero`, faster for few.
+
+    Examples
+    --------
+    >>> [found.tolist() for found in marked(np.array([[False, True], [True, False]]))]
+    [[0, 1], [1, 0]]
+    """
+    rows, columns = np.divmod(np.flatnonzero(mask), mask.shape[1])
+    return rows, columns
 
 
 def count_clumps(mask: NDArray[np.bool_]) -> int:
@@ -125,14 +139,17 @@ def central_source(mask: NDArray[np.bool_], gap: int) -> NDArray[np.bool_]:
     >>> central_source(np.array([[1, 0, 0, 0, 1, 0, 1]], dtype=bool), gap=2).astype(int)
     array([[0, 0, 0, 0, 1, 0, 1]])
     """
-    rows, columns = np.nonzero(mask)
+    rows, columns = marked(mask)
     if not len(rows):
         return mask
     # Links lie between clumps: what is outside the box about them all cannot make or break one.
-    top, left = rows.min(), columns.min()
-    wide = mask[top : rows.max() + 1, left : columns.max() + 1].astype(np.uint8)
+    top, left, bottom, right = rows[0], columns.min(), rows[-1], columns.max()
+    reach = 2 * (gap // 2) + 1
+    if max(bottom - top, right - left) <= reach:
+        return mask
+    wide = mask[top : bottom + 1, left : right + 1].astype(np.uint8)
     for axis in (0, 1):
-        wide = maximum_filter1d(wide, 2 * (gap // 2) + 1, axis=axis, mode="constant")
+        wide = maximum_filter1d(wide, reach, axis=axis, mode="constant")
     linked, count = label(wide, _NEIGHBOURS)
     if count == 1:
         return mask

@@ -49,7 +49,7 @@ class Classifier:
     members : tuple of Trained
         The networks; their log-probabilities are averaged.
     unlikeness : Unlikeness or None
-        What training sources look like to the first of them.
+        What training sources look like to them, or to the first of them.
 
     Examples
     --------
@@ -144,7 +144,14 @@ class Classifier:
         """
         if self.unlikeness is None:
             return np.full(len(images), np.nan)
-        return self.unlikeness.shares(self.members[0].embeddings(images, prepared, self._unlike_views))
+        return self.unlikeness.shares(self.embeddings(images, prepared))
+
+    def embeddings(self, images: NDArray[np.generic], prepared: bool = False) -> NDArray[np.float32]:
+        """Give what `unlike` compares, shape (n, d): what the last layers of its networks read, side by side.
+
+        Arguments as of `logits`.
+        """
+        return self._hidden(self._ask(images, prepared, self._unlike_views, logits=False))
 
     def logits_and_unlike(self, images: NDArray[np.generic], prepared: bool = False) -> tuple[Floats, Floats]:
         """Give what `logits` and `unlike` give, with fewer passes of the networks. Arguments as of `logits`."""
@@ -161,20 +168,28 @@ class Classifier:
         if self.unlikeness is None:
             return self._scores(self._ask(images, prepared, 0)), np.full(len(images), np.nan)
         said = self._ask(images, prepared, self._unlike_views)
-        seen = np.zeros((0, len(self.unlikeness.mean))) if said.hidden is None else said.hidden
-        return self._scores(said), self.unlikeness.shares(seen)
+        return self._scores(said), self.unlikeness.shares(self._hidden(said))
+
+    def _hidden(self, said: Said) -> NDArray[np.float32]:
+        if said.hidden is not None:
+            return said.hidden
+        return np.zeros((0, 0 if self.unlikeness is None else len(self.unlikeness.mean)), dtype=np.float32)
 
     @property
     def _unlike_views(self) -> int:
         # As many views as the training sources were seen in, whatever `with_views` says: fewer lie further off.
         return self.card.unlike_views or self.card.spec.recipe.views
 
-    def _ask(self, images: NDArray[np.generic], prepared: bool, hidden_views: int) -> Said:
-        pixels = prepared_images(images, self.card.spec, prepared)
+    def _ask(
+        self, images: NDArray[np.generic], prepared: bool, hidden_views: int, logits: bool = True
+    ) -> Said:
+        pixels, deep = prepared_images(images, self.card.spec, prepared), self.card.unlike_members
         if len({m.spec.images for m in self.members}) == 1:
-            return ask(self.members, pixels, hidden_views)
-        first = ask(self.members[:1], pixels, hidden_views)
-        return Said(first.logits + [m.logits(pixels, True) for m in self.members[1:]], first.hidden)
+            return ask(self.members, pixels, hidden_views, logits, deep)
+        inner = [hidden_views if number < deep else 0 for number in range(len(self.members))]
+        said = [ask((m,), pixels, n, logits) for m, n in zip(self.members, inner, strict=True) if n or logits]
+        hidden = [each.hidden for each in said if each.hidden is not None]
+        return Said([each for own in said for each in own.logits], np.hstack(hidden) if hidden else None)
 
     def _scores(self, said: Said) -> Floats:
         """Give the log-probabilities of each member, shape (m, n, k); `DataError` if their mean is not finite."""

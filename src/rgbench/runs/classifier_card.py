@@ -76,9 +76,10 @@ class ScoreCard(_Part):
 class ClassifierCard(_Part):
     """What a classifier is, was trained on, and may be used for.
 
-    `unlike_views` is the number of views in which `unlike` is measured; None for those of the recipe. `prior` holds the
-    shares of the classes that its probabilities assume: those of the training sources, or equal
-    ones where classes were weighted. `seen` holds RA and Dec, degrees, of the sources that it was trained or tuned on.
+    `unlike_views` is the number of views in which `unlike` is measured, None for those of the recipe; `unlike_members`
+    says by how many networks, from the first. `prior` holds the shares of the classes that its probabilities assume:
+    those of the training sources, or equal ones where classes were weighted. `seen` holds RA and Dec, degrees, of the
+    sources that it was trained or tuned on.
     """
 
     version: Literal[1] = 1
@@ -91,6 +92,7 @@ class ClassifierCard(_Part):
     domain: Domain = Domain()
     seen: tuple[tuple[float, float], ...] = ()
     unlike_views: Literal[1, 2, 4, 8, 16, 24, 48] | None = None
+    unlike_members: int = Field(1, ge=1)
     scores: tuple[ScoreCard, ...] = ()
     data: str = ""
     licence: str = ""
@@ -115,6 +117,8 @@ class ClassifierCard(_Part):
                 raise ValueError(f"domain.{name} is {value}; above 0 is legal")
         if any(sight(member.spec) != sight(self.members[0].spec) for member in self.members):
             raise ValueError("the members' fields, presets or pixel scales differ")
+        if self.unlike_members > len(self.members):
+            raise ValueError(f"unlike_members is {self.unlike_members}; 1 to {len(self.members)} are legal")
         return self
 
     @property

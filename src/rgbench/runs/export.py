@@ -17,7 +17,7 @@ from rgbench.measures.best import validation_rows
 from rgbench.measures.calibration import Floats, apply_temperature, wilson_intervals
 from rgbench.measures.combine import combine
 from rgbench.measures.conformal import conformal_sets
-from rgbench.measures.unlike import Unlikeness, fit_unlikeness
+from rgbench.measures.unlike import fit_unlikeness
 from rgbench.numbers import listed
 from rgbench.runs.classifier import Classifier, calibrate, check_name
 from rgbench.runs.classifier_card import ClassifierCard, MemberCard, ScoreCard, sight
@@ -39,12 +39,38 @@ NOT_FOR = (
 )
 
 
-def unlike_views(spec: RunSpec) -> int:
-    """Give the views in which sources are measured for `unlike`: a mirrored and a turned image have the same then.
+def with_unlikeness(
+    classifier: Classifier,
+    training: NDArray[np.generic],
+    validation: NDArray[np.generic],
+    prepared: bool = False,
+) -> Classifier:
+    """Give the same classifier, which knows what sources are unlike those of training.
 
-    Where images lie along their long axis, it is the half turn and the mirror images of both that are left.
+    A mirrored and a turned image have the same `unlike`. Where the frame sees to that, all networks look at one view;
+    else the first looks at those of the recipe, which cost less than those of all.
+
+    Parameters
+    ----------
+    classifier : Classifier
+        Of networks that are trained.
+    training, validation : ndarray, shape (n, h, w)
+        Images of both sides, as `Classifier.logits` takes them.
+    prepared : bool
+        Whether they are prepared already.
+
+    Returns
+    -------
+    Classifier
     """
-    return 4 if spec.images.frame == "sky-axis" else spec.recipe.views
+    posed = classifier.card.spec.images.frame == "sky-axis"
+    how = {
+        "unlike_views": 1 if posed else classifier.card.spec.recipe.views,
+        "unlike_members": len(classifier.members) if posed else 1,
+    }
+    made = replace(classifier, card=classifier.card.model_copy(update=how))
+    fit = fit_unlikeness(*(made.embeddings(images, prepared) for images in (training, validation)))
+    return replace(made, unlikeness=fit)
 
 
 @dataclass(frozen=True)
@@ -114,7 +140,6 @@ def make_classifier(
         update={
             "prior": training_shares(first),
             "domain": domain,
-            "unlike_views": unlike_views(first.spec),
             "seen": positions_seen(dataset.catalogue.take(np.concatenate((train, validation)))),
             "scores": _scores(runs, choice.model, card),
             "data": f"{_title(first)} (checksum {dataset.checksum[:16]}): {len(train)} training and "
@@ -126,7 +151,8 @@ def make_classifier(
             "made_with": f"rgbench {metadata.version('rgbench')}",
         }
     )
-    return Classifier(card, tuple(run.trained for run in runs), _unlikeness(first, train, validation))
+    made = Classifier(card, tuple(run.trained for run in runs))
+    return with_unlikeness(made, dataset.images[train], dataset.images[validation])
 
 
 def classifier_of_run(run: StoredRun, with_shares: bool = False) -> Classifier:
@@ -321,12 +347,6 @@ def _pooled(
         )
     scores = [own.log_probabilities() for own in found]
     return first.label, scores[0] if len(scores) == 1 else combine(np.stack(scores), "logit")
-
-
-def _unlikeness(run: StoredRun, train: NDArray[np.int64], validation: NDArray[np.int64]) -> Unlikeness:
-    views, images = unlike_views(run.spec), run.dataset.images
-    sides = (run.trained.embeddings(images[rows], n_views=views) for rows in (train, validation))
-    return fit_unlikeness(*sides)
 
 
 def positions_seen(catalogue: Catalogue) -> tuple[tuple[float, float], ...]:

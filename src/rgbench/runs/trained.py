@@ -87,7 +87,7 @@ class Said:
     logits : list of ndarray of float32, each of shape (n, n_classes)
         Of each network, the mean over the views of its recipe.
     hidden : ndarray of float32, shape (n, d), optional
-        What the last layer of the first network reads, the mean over as many views as were asked for.
+        What the last layers of the first networks read, side by side, the mean over as many views as were asked for.
     """
 
     logits: list[NDArray[np.float32]]
@@ -95,7 +95,11 @@ class Said:
 
 
 def ask(
-    members: Sequence[Trained], pixels: NDArray[np.float32], hidden_views: int = 0, logits: bool = True
+    members: Sequence[Trained],
+    pixels: NDArray[np.float32],
+    hidden_views: int = 0,
+    logits: bool = True,
+    deep: int = 1,
 ) -> Said:
     """Ask several networks that take the same prepared images; each image is framed, and each view made, once.
 
@@ -106,10 +110,12 @@ def ask(
     pixels : ndarray of float32, shape (n, h, w)
         Prepared images.
     hidden_views : {0, 1, 2, 4, 8, 16, 24, 48}
-        Views over which the hidden layer of the first network is averaged; 0 leaves it out. Where they are among those
-        that its logits need, or the other way round, one pass of the network gives both.
+        Views over which hidden layers are averaged; 0 leaves them out. Where they are among those that the logits of
+        a network need, or the other way round, one pass of it gives both.
     logits : bool
         Whether logits are wanted.
+    deep : int
+        Of how many networks, from the first, the hidden layer is wanted.
 
     Returns
     -------
@@ -120,9 +126,10 @@ def ask(
     most = max(*counts, hidden_views)
     if any(n and view_places(n, most) is None for n in (*counts, hidden_views)):
         found = [ask((member,), pixels).logits[0] for member in members]
-        alone = ask(members[:1], pixels, hidden_views, logits=False) if hidden_views else None
+        alone = ask(members, pixels, hidden_views, logits=False, deep=deep) if hidden_views else None
         return Said(found, alone.hidden if alone else None)
-    parts = [_ask_batch(members, batch, most, counts, hidden_views) for batch in members[0].framed(pixels)]
+    inner = [hidden_views if number < deep else 0 for number in range(len(members))]
+    parts = [_ask_batch(members, batch, most, counts, inner) for batch in members[0].framed(pixels)]
     if not parts:
         return Said([np.zeros((0, member.network.n_classes), dtype=np.float32) for member in members])
     hidden = (
@@ -134,28 +141,31 @@ def ask(
 
 
 def _ask_batch(
-    members: Sequence[Trained], batch: Tensor, most: int, counts: Sequence[int], hidden_views: int
+    members: Sequence[Trained], batch: Tensor, most: int, counts: Sequence[int], inner: Sequence[int]
 ) -> Said:
-    """Ask networks about one batch: `most` views are made, of which each network needs some."""
-    wanted = [frozenset(view_places(n, most) or ()) if n else frozenset() for n in counts]
-    inner = frozenset(view_places(hidden_views, most) or ()) if hidden_views else frozenset()
+    """Ask networks about one batch: of `most` views each network answers some, and tells what is within it of some."""
+    wanted, deep = (
+        [frozenset(view_places(n, most) or ()) if n else frozenset() for n in own] for own in (counts, inner)
+    )
     engines = [member.compute for member in members]
     seen: list[list[Tensor]] = [[] for _ in members]
-    hidden: list[Tensor] = []
+    hidden: list[list[Tensor]] = [[] for _ in members]
     with torch.inference_mode():
         for place, view in enumerate(views(batch, most)):
             for number, engine in enumerate(engines):
-                deep = number == 0 and place in inner
-                if not (deep or place in wanted[number]):
+                if not (place in deep[number] or place in wanted[number]):
                     continue
-                found, read = engine(view, deep)
+                found, read = engine(view, place in deep[number])
                 if place in wanted[number]:
                     seen[number].append(found)
                 if read is not None:
-                    hidden.append(read)
+                    hidden[number].append(read)
         totals = [sum(own) / len(own) for own in seen if own]
-        mean = torch.stack(hidden).mean(dim=0).numpy() if hidden else None
-    return Said([torch.as_tensor(total).cpu().numpy() for total in totals], mean)
+        means = [torch.stack(own).mean(dim=0) for own in hidden if own]
+    return Said(
+        [torch.as_tensor(total).cpu().numpy() for total in totals],
+        torch.cat(means, dim=1).numpy() if means else None,
+    )
 
 
 def logits_of(members: Sequence[Trained], pixels: NDArray[np.float32]) -> list[NDArray[np.float32]]:
