@@ -29,7 +29,6 @@ from rgbench.errors import DataError, DeviceError, SpecError, StoreError
 from rgbench.queues import hand_on
 from rgbench.queues.hand_on import Compute, Submit, compute_bundle, on_executor
 from rgbench.queues.ray_tasks import RayChoice, on_ray
-from rgbench.queues.slurm import SlurmChoice, on_slurm
 from rgbench.runs import queued
 from rgbench.runs.execute import execute
 from rgbench.runs.listeners import Silence
@@ -39,6 +38,7 @@ from rgbench.runs.threads import in_threads
 from rgbench.store.files import locked
 from rgbench.store.store import RunRecord, Store
 from rgbench.training.checkpoint import read_tensors
+from tests.fixtures.queues import foreign, in_time, needs_slurm, processes_with, ray, slurm, submitit
 
 SOURCE = Path(queued.__file__).parents[2]
 STUDY = """
@@ -78,11 +78,6 @@ def poisoned(network, data, recipe, seed, files, on_step):
 work.fit = poisoned
 """
 """What each job imports: a file named as a seed kills, once, the run of the seed after an epoch."""
-# What Ray and submitit leave open when they end is theirs.
-foreign = pytest.mark.filterwarnings(
-    "ignore:.*subprocess .* is still running:ResourceWarning",
-    "ignore:unclosed (file|socket|<socket|<ssl):ResourceWarning",
-)
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +96,7 @@ def place(tmp_path_factory) -> Path:
             image = (spots + rng.normal(0, 0.01, spots.shape)).astype(np.float32)
             fits.writeto(root / "sky" / name / f"J{apart:02d}{i:02d}00.0+{10 + i}0000.fits", image, header)
     (root / "study.toml").write_text(STUDY.format(seeds=[1, 2, 3], epochs=3))
-    (root / "long.toml").write_text(STUDY.format(seeds=[1, 2], epochs=400))
+    (root / "long.toml").write_text(STUDY.format(seeds=[1, 2], epochs=2000))
     with there(root), in_threads(1):
         run_study(find_study("study.toml"), Store(root / "here"))
     return root
@@ -448,34 +443,9 @@ def test_the_job_script_has_the_command_of_a_share(study, tmp_path, capsys, monk
 # --- submitit and Ray -------------------------------------------------------------------------------------
 
 
-@contextmanager
-def submitit(folder: Path) -> Iterator[Submit]:
-    pytest.importorskip("submitit", reason="needs submitit")
-    with on_slurm(folder, SlurmChoice({"timeout_min": "5"}, "local")) as submit:
-        yield submit
-
-
-@contextmanager
-def ray(folder: Path) -> Iterator[Submit]:
-    pytest.importorskip("ray", reason="needs Ray")
-    with in_time(), on_ray(RayChoice()) as submit:
-        yield submit
-
-
-@contextmanager
-def in_time() -> Iterator[None]:
-    """Skip where Ray gives up starting: on a busy machine it does not wait for itself."""
-    try:
-        yield
-    except Exception as error:
-        if "timed out during startup" in str(error):
-            pytest.skip("Ray takes too long to start on this machine")
-        raise
-
-
 @foreign
 @pytest.mark.slow
-@pytest.mark.parametrize("queue", [submitit, ray])
+@pytest.mark.parametrize("queue", [submitit, ray, slurm], ids=lambda each: each.__name__)
 def test_a_killed_job_is_submitted_again_and_goes_on_from_its_last_epoch(
     queue, place, study, tmp_path, poison
 ):
@@ -491,7 +461,7 @@ def test_a_killed_job_is_submitted_again_and_goes_on_from_its_last_epoch(
 @foreign
 @pytest.mark.slow
 def test_a_node_of_ray_that_is_killed_costs_nothing(place, study, tmp_path, poison):
-    ray = pytest.importorskip("ray", reason="needs Ray")
+    own = pytest.importorskip("ray", reason="needs Ray")
     utils = pytest.importorskip("ray.cluster_utils", reason="needs the cluster for tests of Ray")
     with in_time():
         head = {"num_cpus": 1, "include_dashboard": False}
@@ -510,7 +480,7 @@ def test_a_node_of_ray_that_is_killed_costs_nothing(place, study, tmp_path, pois
             run_study(study, store, listener=Killer(), queue=Queue(submit))
         assert len(cluster.list_all_nodes()) == 1
     finally:
-        ray.shutdown()
+        own.shutdown()
         cluster.shutdown()
     alike(Store(place / "here"), store)
 
@@ -533,18 +503,6 @@ def start(*arguments: object) -> subprocess.Popen[str]:
     )
 
 
-def processes_with(word: str) -> list[int]:
-    """Give the processes with a word in their command line."""
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            if word.encode() in (folder / "cmdline").read_bytes():
-                found.append(int(folder.name))
-        except OSError:
-            continue
-    return found
-
-
 @foreign
 @pytest.mark.slow
 def test_two_commands_at_once_and_a_killed_job(place, study, tmp_path, poison):
@@ -565,11 +523,18 @@ def test_two_commands_at_once_and_a_killed_job(place, study, tmp_path, poison):
 @foreign
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds processes by /proc")
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_stop_cancels_the_jobs_and_leaves_a_store_that_goes_on(place, study, tmp_path, poison, number):
+@pytest.mark.parametrize(
+    ("number", "cluster"), [(signal.SIGINT, "local"), (signal.SIGTERM, "local"), (signal.SIGTERM, "slurm")]
+)
+def test_a_stop_cancels_the_jobs_and_leaves_a_store_that_goes_on(
+    place, study, tmp_path, poison, number, cluster
+):
     pytest.importorskip("submitit", reason="needs submitit")
+    if cluster == "slurm":
+        needs_slurm()
     store = tmp_path / "store"
-    asked = ["long.toml", "--store", store, *LOCAL]
+    asked = ["long.toml", "--store", store, "--slurm-option", f"cluster={cluster}"]
+    asked += ["--slurm-option", "timeout_min=10"]
     process, end = start(*asked), time.monotonic() + 120
     while not list(store.glob("runs/*/checkpoint.safetensors")):
         assert time.monotonic() < end

@@ -22,7 +22,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from rgbench.errors import SpecError, StoreError
-from rgbench.queues import hand_on, slurm
+from rgbench.queues import hand_on
+from rgbench.queues import slurm as slurm_jobs
 from rgbench.queues.hand_on import (
     Bundles,
     Compute,
@@ -41,6 +42,7 @@ from rgbench.survey.executors import run_processes
 from rgbench.survey.job import compute
 from rgbench.survey.outputs import classify_survey
 from rgbench.survey.survey import Survey, SurveyChoice, plan_survey
+from tests.fixtures.queues import foreign, in_time, processes_with, ray, slurm, submitit, until
 
 QUICK = SurveyChoice(views=1)
 ROWS = 3
@@ -59,11 +61,6 @@ if "resource_tracker" not in " ".join(sys.orig_argv):
     rgbench.survey.job.classify_shard = poisoned
 """
 """What each new process of Python begins with: small shards, and shards that kill whoever reads them."""
-# What Ray and submitit leave open when they end is theirs.
-foreign = pytest.mark.filterwarnings(
-    "ignore:.*subprocess .* is still running:ResourceWarning",
-    "ignore:unclosed (file|socket|<socket|<ssl):ResourceWarning",
-)
 
 
 @pytest.fixture(scope="module")
@@ -212,34 +209,9 @@ def threads() -> Iterator[Submit]:
 
 
 @contextmanager
-def processes() -> Iterator[Submit]:
+def processes(folder: Path) -> Iterator[Submit]:
     with ProcessPoolExecutor(2, get_context("spawn")) as pool:
         yield on_executor(pool)
-
-
-@contextmanager
-def submitit(folder: Path) -> Iterator[Submit]:
-    pytest.importorskip("submitit", reason="needs submitit")
-    with on_slurm(folder, SlurmChoice({"timeout_min": "5"}, "local")) as submit:
-        yield submit
-
-
-@contextmanager
-def ray() -> Iterator[Submit]:
-    pytest.importorskip("ray", reason="needs Ray")
-    with in_time(), on_ray(RayChoice()) as submit:
-        yield submit
-
-
-@contextmanager
-def in_time() -> Iterator[None]:
-    """Skip where Ray gives up starting: on a busy machine it does not wait for itself."""
-    try:
-        yield
-    except Exception as error:
-        if "timed out during startup" in str(error):
-            pytest.skip("Ray takes too long to start on this machine")
-        raise
 
 
 def test_threads_give_the_same_bytes(survey, whole):
@@ -250,11 +222,10 @@ def test_threads_give_the_same_bytes(survey, whole):
 
 @foreign
 @pytest.mark.slow
-@pytest.mark.parametrize("queue", ["processes", "submitit", "ray"])
+@pytest.mark.parametrize("queue", [processes, submitit, ray, slurm], ids=lambda each: each.__name__)
 def test_each_queue_gives_the_same_bytes(queue, survey, whole, poison):
-    made = {"processes": processes, "ray": ray, "submitit": lambda: submitit(survey.plan.folder)}[queue]
     before, told = signal.getsignal(signal.SIGTERM), list[int]()
-    with made() as submit:
+    with queue(survey.plan.folder) as submit:
         assert signal.getsignal(signal.SIGTERM) == before
         assert survey.run_on(submit, told.append, most=2) == []
     assert sorted(told) == list(range(6))
@@ -279,7 +250,7 @@ def test_a_stop_leaves_no_job_of_submitit_behind(survey, poison):
 @foreign
 @pytest.mark.slow
 def test_a_node_of_ray_that_is_killed_costs_nothing(survey, whole, poison):
-    ray = pytest.importorskip("ray", reason="needs Ray")
+    own = pytest.importorskip("ray", reason="needs Ray")
     utils = pytest.importorskip("ray.cluster_utils", reason="needs the cluster for tests of Ray")
     with in_time():
         head = {"num_cpus": 1, "include_dashboard": False}
@@ -295,21 +266,21 @@ def test_a_node_of_ray_that_is_killed_costs_nothing(survey, whole, poison):
             assert survey.run_on(submit, told, most=6) == []
         assert len(cluster.list_all_nodes()) == 1
     finally:
-        ray.shutdown()
+        own.shutdown()
         cluster.shutdown()
     assert written(survey) == whole
 
 
 def test_a_job_that_slurm_lists_no_more_has_ended(tmp_path, monkeypatch):
-    monkeypatch.setattr(slurm, "LOOK", 0.05)
+    monkeypatch.setattr(slurm_jobs, "LOOK", 0.05)
     (tmp_path / "squeue").write_text(f"#!/bin/sh\nread all < {tmp_path}/listed && echo $all")
     (tmp_path / "squeue").chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     (tmp_path / "listed").write_text("7_1\n")
-    listed, kinds = slurm._Listed(), {}
+    listed, kinds = slurm_jobs._Listed(), {}
     for number in ("7_0", "7_1"):
         paths = SimpleNamespace(result_pickle=tmp_path / f"{number}.pkl", stderr=tmp_path / f"{number}.err")
-        kinds[number] = slurm._SlurmFuture(SimpleNamespace(job_id=number, paths=paths), listed)
+        kinds[number] = slurm_jobs._SlurmFuture(SimpleNamespace(job_id=number, paths=paths), listed)
     assert not any(future.done() for future in kinds.values())  # Slurm may not list yet what is new
     until(kinds["7_0"].done)
     assert not kinds["7_1"].done()
@@ -353,25 +324,6 @@ def children_of(pid: int) -> list[int]:
         if parent == pid and spawned:
             found.append(int(folder.name))
     return found
-
-
-def processes_with(word: str) -> list[int]:
-    """Give the processes with a word in their command line."""
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            if word.encode() in (folder / "cmdline").read_bytes():
-                found.append(int(folder.name))
-        except OSError:
-            continue
-    return found
-
-
-def until(true: Callable[[], object], seconds: float = 60) -> None:
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end
-        time.sleep(0.02)
 
 
 needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds processes by /proc")
