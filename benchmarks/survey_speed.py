@@ -25,7 +25,7 @@ from rgbench.survey.survey import SurveyChoice, plan_survey, usable_cores
 
 PIXELS_OF_A_SOURCE = 9_000
 """So that 444 sources lie on a square degree of pixels of 1.8 arcsec."""
-WAYS = (("torch", 1), ("onnx", 1), ("torch", 8))
+WAYS = (("torch", 1), ("onnx", 1), ("openvino-bf16", 1), ("torch", 8), ("openvino-bf16", 8))
 
 
 def measure(catalogue: Path, mosaic: Path, out: Path, engine: str, views: int) -> dict[str, float]:
@@ -53,6 +53,7 @@ def main() -> None:
     )
     parser.add_argument("--sources", type=int, default=12_000)
     parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--without-bfloat16", action="store_true", help="on a processor that has no instructions for it")
     parser.add_argument("--out", type=Path, required=True, help="JSON file for the times")
     asked = parser.parse_args()
     found: list[dict[str, Any]] = []
@@ -62,6 +63,8 @@ def main() -> None:
         mosaic, catalogue = write_mosaic(MosaicSpec(asked.sources, side), folder)
         for turn in range(asked.rounds):
             for engine, views in WAYS:
+                if engine == "openvino-bf16" and asked.without_bfloat16:
+                    continue
                 took = measure(catalogue, mosaic, folder / f"{turn}-{engine}-{views}", engine, views)
                 found.append({"engine": engine, "views": views, **took})
                 print(json.dumps(found[-1]), flush=True)

@@ -248,7 +248,7 @@ def look(frame: NDArray[np.float32], field: int, domain: Domain) -> Looked:
         nothing = noise > 0 or np.nanmin(image) == np.nanmax(image)
         odd |= Oddity.NO_DETECTION if nothing else Oddity(0)
         return Looked(odd, math.nan, math.nan, sky=middle, noise=noise)
-    peak, total, extent, _, found = measure_source(image, mask)
+    peak, total, extent, found = measure_source(image, mask)
     ratio = peak / noise if noise > 0 else math.nan
     others = clumps & ~mask
     if others.any() and image[others].max() > peak:

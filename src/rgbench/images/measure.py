@@ -136,9 +136,10 @@ def measure_sources(
     scaling = _scaling(scales, beam, [unit] * len(images) if isinstance(unit, str) else unit)
     how = segmentation or Segmentation()
     noise = how.estimate_noise(images)
-    masks = (source_mask(image, level, how) for image, level in zip(images, noise, strict=True))
+    masks = [source_mask(image, level, how) for image, level in zip(images, noise, strict=True)]
     rows = [measure_source(image, mask) for image, mask in zip(images, masks, strict=True)]
-    peak, total, extent, components, flags = np.array(rows, dtype=np.float64).reshape(-1, 5).T
+    peak, total, extent, flags = np.array(rows, dtype=np.float64).reshape(-1, 4).T
+    components = np.array([count_clumps(mask) or math.nan for mask in masks], dtype=np.float64)
     with np.errstate(divide="ignore"):
         signal_to_noise = np.where(noise > 0, peak / noise, np.nan)
     return Measures(
@@ -205,7 +206,7 @@ def _to_jansky(unit: str, area: float) -> tuple[float, float]:
     )
 
 
-def measure_source(image: NDArray[Any], mask: NDArray[np.bool_]) -> tuple[float, float, float, float, int]:
+def measure_source(image: NDArray[Any], mask: NDArray[np.bool_]) -> tuple[float, float, float, int]:
     """Measure one source that has been told from its image.
 
     Parameters
@@ -219,23 +220,23 @@ def measure_source(image: NDArray[Any], mask: NDArray[np.bool_]) -> tuple[float,
     -------
     peak, total : float
         Highest pixel and sum, in the unit of the image.
-    extent, components : float
-        Largest distance between two of its pixels, from edge to edge, in pixels; number of its clumps.
+    extent : float
+        Largest distance between two of its pixels, from edge to edge, in pixels.
     flags : int
-        Bits of `Flag`. The four numbers before are NaN for an empty mask.
+        Bits of `Flag`. The three numbers before are NaN for an empty mask.
 
     Examples
     --------
     >>> image = np.zeros((9, 9)); image[4, 2:7] = 1
-    >>> measure_source(image, image > 0)[:4]
-    (1.0, 5.0, 5.0, 1)
+    >>> measure_source(image, image > 0)[:3]
+    (1.0, 5.0, 5.0)
     """
     blank = np.isnan(image)
     flags = Flag.BLANKED if blank.any() else Flag(0)
     if not mask.any():
         constant = blank.all() or np.nanmin(image) == np.nanmax(image)
         flags |= Flag.EMPTY | (Flag.UNUSABLE if constant else Flag(0))
-        return math.nan, math.nan, math.nan, math.nan, int(flags)
+        return math.nan, math.nan, math.nan, int(flags)
     rows, columns = marked(mask)
     pixels = image[rows, columns]
     peak = pixels.max()
@@ -248,7 +249,7 @@ def measure_source(image: NDArray[Any], mask: NDArray[np.bool_]) -> tuple[float,
     if np.count_nonzero(pixels == peak) >= PLATEAU:
         flags |= Flag.SATURATED
     total = float(pixels.sum(dtype=np.float64))
-    return float(peak), total, _extent(rows, columns), count_clumps(mask[box]), int(flags)
+    return float(peak), total, _extent(rows, columns), int(flags)
 
 
 def _at_edge(box: tuple[slice, slice], shape: tuple[int, ...]) -> bool:

@@ -291,7 +291,7 @@ def _middle(pixels: NDArray[Any]) -> Any:
     middle = len(pixels) // 2
     pixels.partition(middle)
     below = pixels[middle] if len(pixels) % 2 else pixels[:middle].max()
-    return below / 2 + pixels[middle] / 2
+    return np.mean((below, pixels[middle]))
 
 
 def _finite(image: NDArray[Any]) -> NDArray[Any]:

@@ -143,16 +143,25 @@ def to_common_beam(
     [0.078, 1.0]
     """
     sigma = BEAM_PIXELS * FWHM_TO_SIGMA * np.sqrt(np.maximum(wanted**2 - beams**2, 0))
-    ready = images.copy()
-    for width in np.unique(sigma[sigma > 0]).tolist():
+    if len(sigma) and (sigma == sigma[0]).all():
+        return _smeared(images, float(sigma[0]))
+    ready = np.empty_like(images)
+    for width in np.unique(sigma).tolist():
         rows = np.flatnonzero(sigma == width)
-        down, across = (torch.from_numpy(_smearing(side, width)) for side in images.shape[1:])
-        # Along the rows, then along the columns: a Gaussian is a product of two.
-        blurred = torch.matmul(torch.from_numpy(images[rows]), across)
-        blurred = torch.bmm(down.expand(len(rows), -1, -1), blurred)
-        least = EMPTY * blurred.amax(dim=(1, 2), keepdim=True)
-        ready[rows] = torch.where(blurred > least, blurred, 0.0).numpy()
+        ready[rows] = _smeared(images[rows], width)
     return ready
+
+
+def _smeared(images: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
+    """Convolve images (n, h, w) with one Gaussian; what falls below `EMPTY` of the peak is 0."""
+    if not sigma:
+        return images.copy()
+    down, across = (torch.from_numpy(_smearing(side, sigma)) for side in images.shape[1:])
+    # Along the rows, then along the columns: a Gaussian is a product of two.
+    blurred = torch.matmul(torch.from_numpy(images), across)
+    blurred = torch.bmm(down.expand(len(images), -1, -1), blurred)
+    least = EMPTY * blurred.amax(dim=(1, 2), keepdim=True)
+    return torch.where(blurred > least, blurred, 0.0).numpy()
 
 
 def _smearing(side: int, sigma: float) -> NDArray[np.float32]:

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
 from rgbench.errors import DataError
 from rgbench.measures.calibration import Floats
@@ -16,6 +15,8 @@ COMPONENTS = 32
 """Principal components of the embeddings that distances are measured in, at most."""
 NEIGHBOURS = 10
 """The distance is that to the training source of this rank."""
+_PART = 1024
+"""Embeddings whose distances to all training sources are held at once."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,9 +47,14 @@ class Unlikeness:
 
     def distances(self, embeddings: NDArray[np.floating[Any]]) -> Floats:
         """Give the distance of embeddings (n, d) to the training source of rank `NEIGHBOURS`, shape (n,)."""
-        rank = min(NEIGHBOURS, len(self.training))
-        places = _places(embeddings, self.mean, self.components)
-        return np.asarray(cKDTree(self.training).query(places, k=[rank])[0][:, 0], dtype=np.float64)
+        rank = min(NEIGHBOURS, len(self.training)) - 1
+        places, theirs = _places(embeddings, self.mean, self.components), (self.training**2).sum(axis=1)
+        found = np.empty(len(places))
+        for start in range(0, len(places), _PART):
+            part = places[start : start + _PART]
+            square = (part**2).sum(axis=1)[:, None] + theirs - 2 * part @ self.training.T
+            found[start : start + _PART] = np.partition(square, rank, axis=1)[:, rank]
+        return np.sqrt(np.maximum(found, 0.0))
 
     def shares(self, embeddings: NDArray[np.floating[Any]]) -> Floats:
         """Give the share of the validation sources that are less unlike than each embedding, shape (n,), 0 to 1."""
