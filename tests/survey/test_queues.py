@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from rgbench.errors import SpecError, StoreError
-from rgbench.queues import hand_on
+from rgbench.queues import hand_on, ray_tasks
 from rgbench.queues import slurm as slurm_jobs
 from rgbench.queues.hand_on import (
     Bundles,
@@ -39,7 +39,7 @@ from rgbench.runs.classifier import load_classifier
 from rgbench.survey import executors
 from rgbench.survey import plan as plans
 from rgbench.survey.executors import run_processes
-from rgbench.survey.job import compute
+from rgbench.survey.job import asker, compute
 from rgbench.survey.outputs import classify_survey
 from rgbench.survey.survey import Survey, SurveyChoice, plan_survey
 from tests.fixtures.queues import foreign, in_time, processes_with, ray, slurm, submitit, until
@@ -269,6 +269,45 @@ def test_a_node_of_ray_that_is_killed_costs_nothing(survey, whole, poison):
         own.shutdown()
         cluster.shutdown()
     assert written(survey) == whole
+
+
+@foreign
+@pytest.mark.slow
+def test_networks_that_actors_of_ray_hold_give_the_same_bytes(survey, whole, monkeypatch):
+    """One of the two is killed in the middle: it is started anew."""
+    ray = pytest.importorskip("ray", reason="needs Ray")
+    held, begin = [], ray_tasks._holders
+    monkeypatch.setattr(ray_tasks, "_holders", lambda *asked: held.extend(begin(*asked)) or held)
+    asked = []
+
+    def told(shard: int) -> None:
+        asked.append(shard)
+        if len(asked) == 1:
+            for each in held:
+                ray.kill(each, no_restart=False)
+
+    with in_time(), on_ray(RayChoice(gpus=0, holders=2), partial(asker, survey.job)) as submit:
+        assert survey.run_on(submit, told, most=2) == []
+        assert len(held) == 2
+    assert sorted(asked) == list(range(6))
+    assert written(survey) == whole
+
+
+@foreign
+@pytest.mark.slow
+def test_a_cluster_without_a_gpu_or_a_classifier_is_told(survey):
+    pytest.importorskip("ray", reason="needs Ray")
+    gone = replace(survey.job, folder=survey.out / "nowhere")
+    for choice, job, says in (
+        (
+            RayChoice(gpus=1),
+            survey.job,
+            "--ray local: the cluster has no GPU; --device cpu computes on its processors",
+        ),
+        (RayChoice(holders=1), gone, "--ray local: the networks cannot be loaded there: .*nowhere"),
+    ):
+        with in_time(), pytest.raises(SpecError, match=says), on_ray(choice, partial(asker, job)):
+            pass
 
 
 def test_a_job_that_slurm_lists_no_more_has_ended(tmp_path, monkeypatch):

@@ -452,23 +452,3 @@ def test_a_mosaic_whose_pixels_are_not_square_is_set_aside(sky, classifier):
     survey = plan_survey(sky.table("cat.fits"), images, sky.folder / "out", classifier, QUICK)
     assert [mosaic.path.name for mosaic in survey.mosaics] == ["mosaic.fits"]
     assert "square ones are needed" in survey.aside[0].reason
-
-
-@pytest.mark.parametrize(
-    ("share", "says"),
-    [("0.5", "goes with --ray and --device cuda, found cpu"), ("7", "goes with --ray and --device cuda")],
-)
-def test_a_share_of_a_gpu_needs_ray_and_a_gpu(sky, capsys, share, says):
-    command = [
-        "survey",
-        str(sky.table("c.csv")),
-        "--images",
-        str(sky.mosaic),
-        "--out",
-        str(sky.folder / "out"),
-    ]
-    with pytest.raises(SystemExit) as ended:
-        main([*command, "--ray", "local", "--gpus-per-job", share])
-    assert ended.value.code == 2
-    assert says in capsys.readouterr().err
-    assert not (sky.folder / "out").exists()

@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from rgbench.cli.help import MACHINES
 from rgbench.cli.options import (
     DEFAULT_STORE,
     ClassifierOption,
@@ -120,15 +119,6 @@ def survey(
     slurm: SlurmOption = False,
     slurm_option: SlurmSettingOption = None,
     ray: RayOption = None,
-    gpus_per_job: Annotated[
-        float | None,
-        typer.Option(
-            "--gpus-per-job",
-            rich_help_panel=MACHINES,
-            help="With --ray and --device cuda: the share of a GPU that a job takes, 1 by default. With 0.1 ten jobs, "
-            "each on a core of its own, read images for one GPU, which then waits less.",
-        ),
-    ] = None,
     formats: Annotated[
         list[str] | None,
         typer.Option(
@@ -179,6 +169,5 @@ def survey(
         whole_sources=whole_sources,
         find=find,
         finder=finder,
-        gpus_per_job=gpus_per_job,
     )
     work.survey(asked, who)

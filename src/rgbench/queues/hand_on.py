@@ -189,11 +189,11 @@ def _failure_of(future: Waiting) -> str:
         future.result()
     except Exception as error:
         raise_stop(error)
-        return _last_line(error)
+        return last_line(error)
     return ""
 
 
-def _last_line(error: Exception) -> str:
+def last_line(error: Exception) -> str:
     """Give the last line of an error: there stands what happened on another machine, below where it did."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip(" -")]
     return one_line(lines[-1] if lines else error)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
+from importlib import import_module
 from typing import Any
 
 from rgbench.errors import SpecError, one_line, raise_stop
 from rgbench.queues.extras import extra
-from rgbench.queues.hand_on import Bundle, Compute, Submit, Waiting, compute_bundle
+from rgbench.queues.hand_on import Bundle, Compute, Submit, Waiting, compute_bundle, last_line
 
 OURS = "RGBENCH_"
 """What the names of our environment variables begin with: tasks have those of the command."""
@@ -19,7 +21,7 @@ OURS = "RGBENCH_"
 
 @dataclass(frozen=True)
 class RayChoice:
-    """What Ray is asked for, for each task.
+    """What Ray is asked for.
 
     Attributes
     ----------
@@ -28,12 +30,15 @@ class RayChoice:
     cores : int
         Cores of a task.
     gpus : float
-        GPUs of a task; below 1 so many tasks share one as fit. Ray hides the others.
+        GPUs of a task, or of a holder if there are any; below 1 so many share one as fit. Ray hides the others.
+    holders : int, optional
+        How many holders there are, if any are wanted; None for one for each GPU of the cluster.
     """
 
     address: str | None = None
     cores: int = 1
     gpus: float = 0.0
+    holders: int | None = None
 
 
 class _RayFuture:
@@ -49,17 +54,51 @@ class _RayFuture:
         return self._ray.get(self._task)
 
 
+class _Holder:
+    """An actor of Ray that holds what is costly to load, as networks beside a GPU, and answers tasks."""
+
+    def __init__(self, load: Callable[[], Callable[..., Any]]) -> None:
+        self._answer = load()
+
+    def ready(self) -> bool:
+        return True
+
+    def ask(self, *asked: Any) -> Any:
+        return self._answer(*asked)
+
+
+@dataclass(frozen=True)
+class Held:
+    """What a task calls to have something computed by a holder."""
+
+    holders: tuple[Any, ...]
+
+    def __call__(self, *asked: Any) -> Any:
+        """Give what a holder answers; it is waited for while it is started anew on another node."""
+        holder = self.holders[os.getpid() % len(self.holders)]
+        return import_module("ray").get(holder.ask.remote(*asked))
+
+
 @contextmanager
-def on_ray(choice: RayChoice) -> Iterator[Submit]:
+def on_ray(choice: RayChoice, load: Callable[[], Callable[..., Any]] | None = None) -> Iterator[Submit]:
     """Hand bundles to Ray, each as a task; stops stay those of the command.
 
-    Ray tries nothing again by itself: whoever waits does. Where an error or a stop ends the waiting, the tasks that
+    Ray tries no task again by itself: whoever waits does. Where an error or a stop ends the waiting, the tasks that
     have not ended are cancelled.
+
+    Parameters
+    ----------
+    choice : RayChoice
+        What is asked for.
+    load : callable, optional
+        Loads what answers. It is called once in each holder, beside a GPU; tasks then take no GPU, and `compute` gets
+        another argument, ``ask``, which calls what was loaded. A holder that dies is started anew.
 
     Raises
     ------
     SpecError
-        If Ray is not installed, or there is no cluster at the address.
+        If Ray is not installed, there is no cluster at the address, it has no GPU for a holder, or a holder cannot
+        load.
     """
     ray = extra("ray", "--ray", "ray")
     mine = not ray.is_initialized()
@@ -70,17 +109,22 @@ def on_ray(choice: RayChoice) -> Iterator[Submit]:
         raise_stop(error)
         raise SpecError(f"--ray {choice.address or 'local'}: {one_line(error)}") from error
     told = {name: value for name, value in os.environ.items() if name.startswith(OURS)}
-    asked = ray.remote(compute_bundle).options(
-        num_cpus=choice.cores, num_gpus=choice.gpus, max_retries=0, runtime_env={"env_vars": told}
-    )
-    tasks = list[Any]()
-
-    def submit(compute: Compute, bundles: Sequence[Bundle]) -> Sequence[Waiting]:
-        new = [asked.remote(compute, each) for each in bundles]
-        tasks.extend(new)
-        return [_RayFuture(ray, each) for each in new]
-
+    how = {"max_retries": 0, "runtime_env": {"env_vars": told}}
+    tasks, holders = list[Any](), list[Any]()
     try:
+        if load is not None:
+            holders.extend(_holders(ray, choice, load, told))
+        gpus = 0.0 if holders else choice.gpus
+        asked = ray.remote(compute_bundle).options(num_cpus=choice.cores, num_gpus=gpus, **how)
+
+        def submit(compute: Compute, bundles: Sequence[Bundle]) -> Sequence[Waiting]:
+            own: Callable[..., object] = compute
+            if holders:
+                own = partial(own, ask=Held(tuple(holders)))
+            new = [asked.remote(own, each) for each in bundles]
+            tasks.extend(new)
+            return [_RayFuture(ray, each) for each in new]
+
         yield submit
     except BaseException:
         if not mine:  # those of a cluster that we leave end with it
@@ -88,8 +132,36 @@ def on_ray(choice: RayChoice) -> Iterator[Submit]:
                 ray.cancel(task, force=True)
         raise
     finally:
+        for holder in holders:
+            ray.kill(holder)
         if mine:
             ray.shutdown()
+
+
+def _holders(
+    ray: Any, choice: RayChoice, load: Callable[[], Callable[..., Any]], told: dict[str, str]
+) -> list[Any]:
+    """Start holders, and wait until each has loaded."""
+    where = f"--ray {choice.address or 'local'}"
+    n = int(ray.cluster_resources().get("GPU", 0)) if choice.holders is None else choice.holders
+    if not n:
+        raise SpecError(f"{where}: the cluster has no GPU; --device cpu computes on its processors")
+    kind = ray.remote(_Holder).options(
+        num_cpus=0,
+        num_gpus=choice.gpus,
+        max_restarts=-1,
+        max_task_retries=-1,
+        runtime_env={"env_vars": told},
+    )
+    made = [kind.remote(load) for _ in range(n)]
+    try:
+        ray.get([each.ready.remote() for each in made])
+    except Exception as error:  # Ray has kinds of its own for what went wrong there
+        raise_stop(error)
+        for each in made:
+            ray.kill(each)
+        raise SpecError(f"{where}: the networks cannot be loaded there: {last_line(error)}") from None
+    return made
 
 
 def _begin_ray(ray: Any, address: str | None) -> None:

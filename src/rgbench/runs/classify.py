@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -352,8 +353,18 @@ class Answers:
     unlike: Floats
 
 
-def answer(rows: Sequence[SeenImage], classifier: Classifier, shares: Floats | None) -> Answers:
-    """Ask a classifier about what was seen; with shares of classes in a survey, correct for them."""
+Ask = Callable[[NDArray[np.float32]], tuple[Floats, Floats]]
+"""Gives what `Classifier.members_and_unlike` gives of prepared images."""
+
+
+def answer(
+    rows: Sequence[SeenImage], classifier: Classifier, shares: Floats | None, ask: Ask | None = None
+) -> Answers:
+    """Ask a classifier about what was seen; with shares of classes in a survey, correct for them.
+
+    With `ask` the networks are elsewhere: the classifier itself gives calibration and classes alone.
+    """
+    ask = ask or partial(classifier.members_and_unlike, prepared=True)
     n, k = len(rows), len(classifier.classes)
     asked = np.array([row.field is not None for row in rows], dtype=bool)
     found = np.full((n, k), np.nan)
@@ -361,7 +372,7 @@ def answer(rows: Sequence[SeenImage], classifier: Classifier, shares: Floats | N
     sets = None if classifier.card.conformal is None else np.zeros((n, k), dtype=bool)
     if asked.any():
         fields = np.stack([row.field for row in rows if row.field is not None])
-        each, unlike[asked] = classifier.members_and_unlike(fields, prepared=True)
+        each, unlike[asked] = ask(fields)
         scores = classifier.calibrated(classifier.joined(each))
         own = classifier.sets(scores)
         if sets is not None and own is not None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
+import numpy as np
 from filelock import FileLock, Timeout
+from numpy.typing import NDArray
 
 from rgbench.errors import StoreError
-from rgbench.runs.classifier import load_classifier
+from rgbench.measures.calibration import Floats
+from rgbench.runs.classifier import Classifier, load_classifier
+from rgbench.runs.classify import Ask
 from rgbench.runs.engines import TORCH
 from rgbench.runs.threads import in_threads
 from rgbench.survey.mosaics import reopen_mosaic
@@ -48,8 +52,10 @@ class Job:
     asked: str = ""
 
 
-def compute(job: Job, shard: int, wait: bool = True) -> bool:
+def compute(job: Job, shard: int, wait: bool = True, ask: Ask | None = None) -> bool:
     """Classify one shard and write it into place; tell whether it is done.
+
+    With `ask` the networks are held elsewhere, beside a GPU, and all else is computed on the processor.
 
     A shard that another process is at is waited for, or left to it. The lock spares work and no more: on a file system
     where it does not hold, two processes write the same bytes, one after the other.
@@ -64,7 +70,8 @@ def compute(job: Job, shard: int, wait: bool = True) -> bool:
     claim = Plan(job.folder).claim(shard)
     try:
         with in_threads(1), FileLock(claim, timeout=-1 if wait else 0):
-            classify_shard(work_of(job), shard)
+            work = work_of(job) if ask is None else replace(work_of(replace(job, device="cpu")), ask=ask)
+            classify_shard(work, shard)
             claim.unlink(missing_ok=True)
     except Timeout:
         return False
@@ -77,8 +84,21 @@ def work_of(job: Job) -> Work:
     plan = Plan(job.folder)
     if plan.facts["asked"] != job.asked:
         raise StoreError(f"{job.folder}: holds the work of another survey by now")
-    classifier = load_classifier(job.folder / CLASSIFIER, job.device).with_engine(job.engine)
-    if job.views is not None:
-        classifier = classifier.with_views(job.views)
     mosaics = [reopen_mosaic(Path(path), named, place) for path, named, place in plan.facts["mosaics"]]
-    return Work(plan, mosaics, classifier, dict(job.prior))
+    return Work(plan, mosaics, _classifier(job), dict(job.prior))
+
+
+def asker(job: Job) -> Ask:
+    """Load the networks of a job, and give what asks them: what a holder beside a GPU does."""
+    classifier = _classifier(job)
+
+    def ask(fields: NDArray[np.float32]) -> tuple[Floats, Floats]:
+        with in_threads(1):
+            return classifier.members_and_unlike(fields, prepared=True)
+
+    return ask
+
+
+def _classifier(job: Job) -> Classifier:
+    classifier = load_classifier(job.folder / CLASSIFIER, job.device).with_engine(job.engine)
+    return classifier if job.views is None else classifier.with_views(job.views)

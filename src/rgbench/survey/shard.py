@@ -18,7 +18,7 @@ from rgbench.images.domain import Domain, Oddity, beam_after
 from rgbench.images.measure import beam_area
 from rgbench.measures.prior import complete_shares
 from rgbench.runs.classifier import Classifier
-from rgbench.runs.classify import answer
+from rgbench.runs.classify import Ask, answer
 from rgbench.runs.seen import UNKNOWN_PIXELS, PixelFacts, SeenImage, pixel_facts, see_fields
 from rgbench.store.files import write_parquet
 from rgbench.survey.mosaics import Mosaic
@@ -44,12 +44,15 @@ class Work:
         With the views that were asked for.
     prior : mapping of str to float
         Shares of classes in the survey; empty for those of training.
+    ask : callable, optional
+        Asks the networks, where they are held elsewhere.
     """
 
     plan: Plan
     mosaics: Sequence[Mosaic]
     classifier: Classifier
     prior: Mapping[str, float]
+    ask: Ask | None = None
 
     @cached_property
     def shares(self) -> NDArray[np.float64] | None:
@@ -112,7 +115,7 @@ def _chunk(work: Work, shard: int, rows: pa.Table) -> pa.Table:
     for name in OTHERS:
         _see_instead(work, sources, rows[name].to_numpy(), (seen, facts, mosaic))
     there = [each for each in seen if isinstance(each, SeenImage)]
-    said = answer(there, classifier, work.shares)
+    said = answer(there, classifier, work.shares, work.ask)
     n, at = len(seen), np.array([isinstance(each, SeenImage) for each in seen], dtype=bool)
     probabilities = _spread(said.probabilities, at, np.nan)
     sets = np.zeros(n, dtype=np.uint32)

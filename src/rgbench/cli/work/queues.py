@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from rgbench.cli.queues import QueueAsked
 from rgbench.cli.screen import console, say
@@ -60,7 +61,13 @@ def without(arguments: Sequence[str], options: Sequence[str]) -> list[str]:
 
 
 @contextmanager
-def queue_of(asked: QueueAsked, folder: Path, cores: int = 1, gpus: float = 0.0) -> Iterator[Submit | None]:
+def queue_of(
+    asked: QueueAsked,
+    folder: Path,
+    cores: int = 1,
+    gpus: float = 0.0,
+    load: Callable[[], Callable[..., Any]] | None = None,
+) -> Iterator[Submit | None]:
     """Give what hands work to the queue that was asked for, None for this machine.
 
     Parameters
@@ -73,9 +80,11 @@ def queue_of(asked: QueueAsked, folder: Path, cores: int = 1, gpus: float = 0.0)
         Cores of a job.
     gpus : float
         GPUs of a job; for Slurm a whole number, and 0 where the settings say it.
+    load : callable, optional
+        What holders of Ray load, beside a GPU each (see `rgbench.queues.ray_tasks.on_ray`).
     """
     if asked.ray is not None:
-        with on_ray(RayChoice(None if asked.ray == "local" else asked.ray, cores, gpus)) as submit:
+        with on_ray(RayChoice(None if asked.ray == "local" else asked.ray, cores, gpus), load) as submit:
             yield submit
     elif asked.slurm is not None:
         options = slurm_settings(asked)

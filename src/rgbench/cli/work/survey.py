@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,7 @@ from rgbench.queues.hand_on import MOST_JOBS
 from rgbench.runs.classifier import Classifier
 from rgbench.survey.estimate import estimate
 from rgbench.survey.find import AUTO, FindChoice, find_sources
+from rgbench.survey.job import asker
 from rgbench.survey.outputs import Outputs, check_formats, write_outputs
 from rgbench.survey.plan import FROM_SIZE, NO_POSITION, NOT_COVERED
 from rgbench.survey.sizes import compact_class
@@ -52,7 +54,6 @@ class Asked:
     whole_sources: bool = False
     find: bool = False
     finder: str = AUTO
-    gpus_per_job: float | None = None
 
 
 def survey(asked: Asked, who: Choice) -> None:
@@ -63,19 +64,21 @@ def survey(asked: Asked, who: Choice) -> None:
     share = parse_share(queue.share)
     formats = None if asked.formats is None else check_formats(asked.formats)
     prior = {} if asked.prior is None else parse_shares(asked.prior)
-    classifier = chosen_classifier(who, bool(prior), console)
+    held = queue.ray is not None and who.device.startswith(
+        "cuda"
+    )  # by Ray, beside GPUs that need not be here
+    classifier = chosen_classifier(replace(who, device="cpu") if held else who, bool(prior), console)
     choice = SurveyChoice(
         columns=pairs("--column", asked.columns),
         views=who.views,
         prior=prior,
-        device=classifier.members[0].device,
+        device=who.device if held else classifier.members[0].device,
         overwrite=asked.overwrite,
         weights=tuple(asked.weights),
         noise_maps=tuple(asked.noise_maps),
         unresolved_below=asked.unresolved_below,
         whole_sources=asked.whole_sources,
     )
-    _gpus_of_job(asked, choice.device)
     catalogue = asked.catalogue or _find(asked, classifier, console)
     work = plan_survey(catalogue, asked.images, asked.out, classifier, choice)
     _say_plan(work, console)
@@ -99,20 +102,6 @@ def survey(asked: Asked, who: Choice) -> None:
     with bar_of("writing"):
         outputs = write_outputs(work, formats)
     _say_result(work, outputs, console)
-
-
-def _gpus_of_job(asked: Asked, device: str) -> float:
-    """Give the GPUs that a job of Ray takes; `SpecError` if they are not legal."""
-    on_gpu = device.startswith("cuda") and asked.queue.ray is not None
-    if asked.gpus_per_job is None:
-        return float(on_gpu)
-    if not on_gpu:
-        raise SpecError(f"--gpus-per-job: goes with --ray and --device cuda, found {device}")
-    if not 0 < asked.gpus_per_job <= 1:
-        raise SpecError(
-            f"--gpus-per-job: found {asked.gpus_per_job:g}; legal are shares of a GPU above 0 up to 1"
-        )
-    return asked.gpus_per_job
 
 
 def _check_catalogue(asked: Asked) -> None:
@@ -164,8 +153,9 @@ def _compute(work: Survey, asked: Asked, share: tuple[int, int]) -> list[int]:
                 done.append(work.plan.size_of(shard))
                 told(sum(done), total)
 
-            gpus = _gpus_of_job(asked, work.job.device)
-            with queue_of(asked.queue, work.plan.folder, gpus=gpus) as submit:
+            held = asked.queue.ray is not None and work.job.device.startswith("cuda")
+            load = partial(asker, work.job) if held else None
+            with queue_of(asked.queue, work.plan.folder, gpus=float(held), load=load) as submit:
                 if submit is not None:
                     return work.run_on(submit, finished, asked.jobs or MOST_JOBS)
             return work.run(asked.jobs, finished, share)
