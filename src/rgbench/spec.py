@@ -193,7 +193,7 @@ class RecipeSpec(Frozen):
     early_stopping: Whole = Field(-1, ge=-1)
     l2: Flag = True
     dropout: Literal["all", "dense", "none"] = "all"
-    precision: Literal["float32", "bfloat16"] = "float32"
+    precision: Literal["float32", "bfloat16", "auto"] = "float32"
     views: Literal[1, 2, 4, 8, 16, 24, 48] = 1
     pretraining: Literal["none", "autoencoder"] = "none"
     pretraining_epochs: Whole = Field(10, ge=1, le=MOST_EPOCHS)

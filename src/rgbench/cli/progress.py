@@ -58,6 +58,7 @@ class _Bars:
         """Say how many runs there are, and how many are done."""
         done = len(plan.runs) - len(plan.missing)
         say(self.console, f"{counted(len(plan.runs), 'run')}, {done} of them in the store already")
+        say(self.console, *(f"  {word}" for word in plan.words), style="dim")
 
     def _say_end(self, record: RunRecord) -> None:
         """Leave one line about a run."""

@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 
 from rgbench.data.catalogue import DataSet, Flag
 from rgbench.data.split import Split
-from rgbench.errors import RgbenchError, StoreError, raise_stop
+from rgbench.errors import RgbenchError, SpecError, StoreError, raise_stop
 from rgbench.networks import describe_network
 from rgbench.networks.modules.build import Network
 from rgbench.runs.device import _device_name, _peak_memory, check_device
 from rgbench.runs.inputs import ImageSource, kept_side, prepare
 from rgbench.runs.logits import RowLabels, inference_rate, predict_logits
+from rgbench.runs.precision import AUTO, FAST, SLOW
 from rgbench.runs.prepare import make_network, make_split, make_targets
 from rgbench.runs.reopen import TIMING_BATCH
 from rgbench.seeds import derive_seed, numpy_generator
@@ -103,6 +104,10 @@ def execute(spec: RunSpec, bench: Bench, on_step: OnStep = _ignore) -> RunRecord
         If the store cannot be written.
     """
     check_device(bench.device)
+    if spec.recipe.precision == AUTO:
+        raise SpecError(
+            f'recipe.precision: "{AUTO}" is settled by `plan_study`; one run has {SLOW} or {FAST}'
+        )
     store = bench.store
     with store.claim(spec) as directory:
         if store.is_complete(spec.run_id):

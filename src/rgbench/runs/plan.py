@@ -22,12 +22,15 @@ class Plan:
         Training images of one epoch, by run id.
     work : dict of str to float
         Work of one training step in arbitrary units, by run id: the same unit for all runs.
+    words : tuple of str
+        What there is to say of it: in which precision networks train, where that was found out.
     """
 
     runs: tuple[RunSpec, ...]
     done: frozenset[str]
     images: dict[str, int]
     work: dict[str, float]
+    words: tuple[str, ...] = ()
 
     def share(self, number: int, of: int) -> Plan:
         """Give a share of the runs, from 0: always the same runs, whatever is done of them."""

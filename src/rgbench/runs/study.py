@@ -18,6 +18,7 @@ from rgbench.runs.device import check_device
 from rgbench.runs.execute import Bench, execute
 from rgbench.runs.listeners import Listener, Silence
 from rgbench.runs.plan import Plan
+from rgbench.runs.precision import settle
 from rgbench.runs.prepare import make_split, make_targets
 from rgbench.runs.queued import Place, Queue, run_on_queue
 from rgbench.runs.side_by_side import Work, check_jobs, choose_team, run_side_by_side
@@ -49,8 +50,19 @@ def find_study(name: str) -> Study:
         return read_study(path)
 
 
-def plan_study(study: Study, dataset: DataSet, store: Store) -> Plan:
+def plan_study(study: Study, dataset: DataSet, store: Store, device: str | None = None) -> Plan:
     """Resolve a study to its runs, and find out which are in the store.
+
+    Parameters
+    ----------
+    study : Study
+        The study.
+    dataset : DataSet
+        Its data.
+    store : Store
+        Where runs are kept.
+    device : str, optional
+        Where runs will be computed: what is faster there is tried. Left out, they are only looked for.
 
     Raises
     ------
@@ -70,6 +82,7 @@ def plan_study(study: Study, dataset: DataSet, store: Store) -> Plan:
     runs = resolve(canonical, dataset.checksum, (int(rows), int(columns)), known)
     if study.same_steps:
         runs = [_with_same_steps(spec, dataset) for spec in runs]
+    runs, words = settle(runs, len(dataset.classes), store, device)
     runs = list({spec.run_id: spec for spec in runs}.values())
     check_images(runs[0], dataset)
     images, work = {}, {}
@@ -81,7 +94,7 @@ def plan_study(study: Study, dataset: DataSet, store: Store) -> Plan:
         images[spec.run_id] = len(split.indices("train")) * _views(spec)
         work[spec.run_id] = (facts["macs"] + _OVERHEAD_MACS) * spec.recipe.batch_size
     done = frozenset(spec.run_id for spec in runs if _is_complete(store, spec.run_id))
-    return Plan(tuple(runs), done, images, work)
+    return Plan(tuple(runs), done, images, work, words)
 
 
 def _is_complete(store: Store, run_id: str) -> bool:
@@ -163,7 +176,7 @@ def run_study(
     check_study(study, data=dataset is None)
     listener = listener or Silence()
     dataset = dataset or load_dataset(study.data)
-    plan = plan_study(study, dataset, store).share(*share)
+    plan = plan_study(study, dataset, store, device).share(*share)
     listener.starts(plan)
     longest_first = sorted(plan.missing, key=lambda spec: -plan.total_work([spec]))
     if queue is not None:
