@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import platform
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -158,3 +162,25 @@ def test_one_run_is_in_one_precision(tmp_path):
     (spec, *_) = resolve(study_of(), "x")
     with pytest.raises(SpecError, match="one run has float32 or bfloat16"):
         execute(spec, Bench(toy(), Store(tmp_path), "cpu"))
+
+
+OLD = """
+import torch
+from rgbench.networks.modules.build import build_network
+from rgbench.runs.precision import try_both
+torch.set_num_threads(1)
+network = build_network("convxpress", 96, 4, seed=1).to(memory_format=torch.channels_last)
+images = torch.rand(16, 1, 96, 96).contiguous(memory_format=torch.channels_last)
+print(try_both(network, images, torch.arange(16) % 4).precision)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="has another instruction set")
+def test_a_processor_without_bfloat16_computes_in_float32():
+    """oneDNN is told to do without newer instructions: bfloat16 is ten times slower then."""
+    environment = os.environ | {"ONEDNN_MAX_CPU_ISA": "AVX2", "OMP_NUM_THREADS": "1"}
+    found = subprocess.run(
+        [sys.executable, "-c", OLD], env=environment, capture_output=True, text=True, timeout=300, check=True
+    )
+    assert found.stdout.strip() == "float32"
