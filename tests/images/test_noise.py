@@ -159,6 +159,7 @@ def test_median_of_noise_is_that_of_numpy(kind, count):
         assert median(row) == np.median(row)
     pixels[5] = np.nan
     assert np.isnan(median(pixels))
+    assert median(np.array([3e38, 3e38, 3e38], dtype=np.float32)) == np.float32(3e38)
 
 
 def test_rms_clip_does_not_add_the_median():

@@ -245,6 +245,14 @@ DAMAGE = {
     ),
     "unlike": (lambda t, c: t.pop("unlike.mean") is None or None, "tensors unlike"),
     "shape": (lambda t, c: t.update({"unlike.mean": torch.zeros(3)}), "which do not fit"),
+    "width": (
+        lambda t, c: t.update({k: t[k][:9] for k in ("unlike.mean", "unlike.components")}),
+        "the tensor unlike.mean has 9 numbers; the last layers of 1 of its networks read",
+    ),
+    "more members": (
+        lambda t, c: {KEY: json.dumps({**c, "unlike_members": 2})},
+        "unlike_members is 2; 1 to 1 are legal",
+    ),
 }
 
 

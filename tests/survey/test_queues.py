@@ -310,6 +310,34 @@ def test_a_cluster_without_a_gpu_or_a_classifier_is_told(survey):
             pass
 
 
+def dies() -> Callable[[], object]:
+    os._exit(3)
+
+
+def dies_of_work() -> Callable[[object], object]:
+    return lambda fields: os._exit(3)
+
+
+@foreign
+@pytest.mark.slow
+def test_a_holder_that_dies_each_time_is_given_up(survey, monkeypatch):
+    pytest.importorskip("ray", reason="needs Ray")
+    monkeypatch.setattr(ray_tasks, "RESTARTS", 2)
+    choice = RayChoice(gpus=0, holders=1)
+    with (
+        in_time(),
+        pytest.raises(SpecError, match="the networks cannot be loaded there"),
+        on_ray(choice, dies),
+    ):
+        pass
+    with in_time(), on_ray(choice, dies_of_work) as submit:
+        (job,) = submit(partial(compute, survey.job), [(0,)])
+        until(job.done, 120)
+        with pytest.raises(Exception, match="[Aa]ctor"):
+            job.result()
+    assert 0 in survey.plan.missing()
+
+
 def test_a_job_that_slurm_lists_no_more_has_ended(tmp_path, monkeypatch):
     monkeypatch.setattr(slurm_jobs, "LOOK", 0.05)
     (tmp_path / "squeue").write_text(f"#!/bin/sh\nread all < {tmp_path}/listed && echo $all")

@@ -31,7 +31,7 @@ WINDOW = 24.0
 ROUNDS = 6
 """Steps towards the centre of flux; after so many it moves by less than a pixel. All but the last two are on bins of
 2 x 2 pixels, a quarter of the work."""
-SYMMETRIC = 1e-3
+SYMMETRIC = 1e-5
 """Skewness up to which a source counts as symmetric, so that rounding does not decide how it is mirrored."""
 BEAM_PIXELS = 3.0
 """Full width at half maximum of a beam in pixels, where it is sampled as surveys do."""

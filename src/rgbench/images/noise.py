@@ -290,8 +290,7 @@ def _middle(pixels: NDArray[Any]) -> Any:
     """Give the median of pixels, of which there is one, and none is NaN; they are put in another order."""
     middle = len(pixels) // 2
     pixels.partition(middle)
-    below = pixels[middle] if len(pixels) % 2 else pixels[:middle].max()
-    return np.mean((below, pixels[middle]))
+    return pixels[middle] if len(pixels) % 2 else np.mean((pixels[:middle].max(), pixels[middle]))
 
 
 def _finite(image: NDArray[Any]) -> NDArray[Any]:

@@ -127,7 +127,7 @@ def to_common_beam(
     wanted : float
         Width of the common beam, in units of that of the training images, which is `BEAM_PIXELS` wide.
     beams : ndarray of float64, shape (n,)
-        Widths of the images' own beams, in the same unit. A wider one than `wanted` stays.
+        Widths of the images' own beams, in the same unit. A wider one than `wanted` stays, and so does an unknown one.
 
     Returns
     -------
@@ -142,7 +142,12 @@ def to_common_beam(
     >>> [round(float(peak), 3) for peak in found.max(axis=(1, 2))]
     [0.078, 1.0]
     """
-    sigma = BEAM_PIXELS * FWHM_TO_SIGMA * np.sqrt(np.maximum(wanted**2 - beams**2, 0))
+    images = np.require(images, np.float32, ["C", "W"])
+    sigma = (
+        BEAM_PIXELS
+        * FWHM_TO_SIGMA
+        * np.sqrt(np.maximum(wanted**2 - np.nan_to_num(beams, nan=wanted) ** 2, 0))
+    )
     if len(sigma) and (sigma == sigma[0]).all():
         return _smeared(images, float(sigma[0]))
     ready = np.empty_like(images)

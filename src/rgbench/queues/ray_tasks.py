@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -15,6 +16,10 @@ from rgbench.errors import SpecError, one_line, raise_stop
 from rgbench.queues.extras import extra
 from rgbench.queues.hand_on import Bundle, Compute, Submit, Waiting, compute_bundle, last_line
 
+RESTARTS = 10
+"""How often a holder that dies is started anew, as on a node that was taken away; what kills it each time ends so."""
+PATIENCE = 30.0
+"""Seconds after which it is said that holders are waited for."""
 OURS = "RGBENCH_"
 """What the names of our environment variables begin with: tasks have those of the command."""
 
@@ -69,7 +74,7 @@ class _Holder:
 
 @dataclass(frozen=True)
 class Held:
-    """What a task calls to have something computed by a holder."""
+    """What a task calls to have something computed by a holder; if that kills it twice, the task fails."""
 
     holders: tuple[Any, ...]
 
@@ -149,13 +154,19 @@ def _holders(
     kind = ray.remote(_Holder).options(
         num_cpus=0,
         num_gpus=choice.gpus,
-        max_restarts=-1,
-        max_task_retries=-1,
+        max_restarts=RESTARTS,
+        max_task_retries=1,
         runtime_env={"env_vars": told},
     )
     made = [kind.remote(load) for _ in range(n)]
+    told_ready = [each.ready.remote() for each in made]
     try:
-        ray.get([each.ready.remote() for each in made])
+        waiting = ray.wait(told_ready, num_returns=n, timeout=PATIENCE)[1]
+        if waiting:
+            warnings.warn(
+                f"{where}: {len(waiting)} of {n} GPUs are not free yet; they are waited for", stacklevel=2
+            )
+        ray.get(told_ready)
     except Exception as error:  # Ray has kinds of its own for what went wrong there
         raise_stop(error)
         for each in made:

@@ -21,6 +21,7 @@ from rgbench.measures.conformal import ConformalRule, conformal_sets, conformal_
 from rgbench.measures.unlike import Unlikeness
 from rgbench.runs.classifier_card import ClassifierCard, ConformalCard, MemberCard, read_card, write_card
 from rgbench.runs.device import check_device
+from rgbench.runs.embedding import with_hidden
 from rgbench.runs.engines import choose_engine
 from rgbench.runs.prepare import make_network
 from rgbench.runs.trained import Said, Trained, ask, finite, prepared_images
@@ -300,7 +301,26 @@ def load_classifier(path_or_name: Path | str | None = None, device: str = "cpu")
         if not torch.isfinite(values).all():
             raise StoreError(f"{path}: is damaged: the tensor {key} has values that are not finite")
     members = tuple(_member(path, number, card, tensors, device) for number in range(len(card.members)))
-    return Classifier(card, members, _unlikeness(path, tensors))
+    made = Classifier(card, members, _unlikeness(path, tensors))
+    if made.unlikeness is not None and _widths(made) != len(made.unlikeness.mean):
+        raise StoreError(
+            f"{path}: is damaged: the tensor unlike.mean has {len(made.unlikeness.mean)} numbers; the last layers of "
+            f"{card.unlike_members} of its networks read {_widths(made)}"
+        )
+    return made
+
+
+def _widths(classifier: Classifier) -> int:
+    """Count what the last layers of the networks read that tell what is unlike training."""
+    first, size = classifier.members[: classifier.card.unlike_members], classifier.card.spec.images.size
+    rows, columns = (size, size) if isinstance(size, int) else size
+    with torch.inference_mode():
+        nothing = [
+            torch.zeros(1, each.spec.network.channels, rows, columns, device=each.device) for each in first
+        ]
+        return sum(
+            with_hidden(each.network, image)[1].shape[1] for each, image in zip(first, nothing, strict=True)
+        )
 
 
 def names_classifier(wanted: str) -> bool:

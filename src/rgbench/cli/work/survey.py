@@ -23,6 +23,7 @@ from rgbench.measures.prior import parse_shares
 from rgbench.numbers import counted, duration
 from rgbench.queues.hand_on import MOST_JOBS
 from rgbench.runs.classifier import Classifier
+from rgbench.runs.device import device_kind
 from rgbench.survey.estimate import estimate
 from rgbench.survey.find import AUTO, FindChoice, find_sources
 from rgbench.survey.job import asker
@@ -64,9 +65,8 @@ def survey(asked: Asked, who: Choice) -> None:
     share = parse_share(queue.share)
     formats = None if asked.formats is None else check_formats(asked.formats)
     prior = {} if asked.prior is None else parse_shares(asked.prior)
-    held = queue.ray is not None and who.device.startswith(
-        "cuda"
-    )  # by Ray, beside GPUs that need not be here
+    # Held by Ray, beside GPUs that need not be here.
+    held = queue.ray is not None and who.device != "auto" and device_kind(who.device) == "cuda"
     classifier = chosen_classifier(replace(who, device="cpu") if held else who, bool(prior), console)
     choice = SurveyChoice(
         columns=pairs("--column", asked.columns),
