@@ -112,17 +112,17 @@ class Subject:
     n_classes : int
         Length of its output.
     parameters : int
-        All weights, running statistics of batch normalisation among them.
+        All weights, running statistics of batch normalisation among them; 0 of a network that cannot be built.
     macs : int
-        Multiply-accumulates for an image.
+        Multiply-accumulates for an image; 0 likewise.
     """
 
     name: str
     rows: int
     columns: int
     n_classes: int
-    parameters: int
-    macs: int
+    parameters: int = 0
+    macs: int = 0
 
     @property
     def weight_bytes(self) -> int:
@@ -204,7 +204,9 @@ class Cost:
 
 
 def cost(
-    names: Sequence[str], spec: CostSpec = DEFAULT, told: Callable[[int, int], None] = lambda done, total: None
+    names: Sequence[str],
+    spec: CostSpec = DEFAULT,
+    told: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[Cost]:
     """Measure what networks cost, in each mode and each in a process of its own.
 
@@ -225,7 +227,7 @@ def cost(
     Raises
     ------
     SpecError
-        If a name is unknown, or a network cannot be built at this image size.
+        If a name is unknown, or the only network cannot be built at this image size.
     DeviceError
         If the device is not there.
 
@@ -238,18 +240,40 @@ def cost(
     """
     device = choose_device(spec.device)
     check_device(device)
-    subjects = {subject.name: subject for subject in (describe(name, spec) for name in names)}
+    subjects = _described(names, spec)
     refused = {mode: _refused(mode, device) for mode in spec.modes}
-    pairs = [(subject, mode) for subject in subjects.values() for mode in dict.fromkeys(spec.modes)]
+    pairs = [(*subject, mode) for subject in subjects for mode in dict.fromkeys(spec.modes)]
     found = []
     told(0, len(pairs))
-    for subject, mode in pairs:
-        if refused[mode]:
-            found.append(Cost(subject, mode, LEFT_OUT, refused[mode], spec.threads))
+    for subject, reason, mode in pairs:
+        if why := reason or refused[mode]:
+            found.append(Cost(subject, mode, LEFT_OUT, why, spec.threads))
         else:
             found.append(_measured(subject, mode, device, spec))
         told(len(found), len(pairs))
     return found
+
+
+def _described(names: Sequence[str], spec: CostSpec) -> list[tuple[Subject, str]]:
+    """Describe networks, each once; one of several that cannot be built goes with the reason."""
+    canonical = dict.fromkeys(map(_canonical, names))
+    found: dict[str, tuple[Subject, str]] = {}
+    for name in canonical:
+        try:
+            found[name] = describe(name, spec), ""
+        except SpecError as error:
+            if len(canonical) == 1:
+                raise
+            found[name] = Subject(name, spec.image_size, spec.image_size, spec.n_classes), one_line(error)
+    return list(found.values())
+
+
+def _canonical(name: str) -> str:
+    """Give the name that an alias stands for; `SpecError` if there is no such network."""
+    if ":" in name or names_classifier(name):
+        return name
+    networks().get(name)
+    return networks().canonical(name)
 
 
 def describe(name: str, spec: CostSpec = DEFAULT) -> Subject:
@@ -262,10 +286,9 @@ def describe(name: str, spec: CostSpec = DEFAULT) -> Subject:
     """
     if names_classifier(name):
         return _of_classifier(name)
-    canonical = name if ":" in name else networks().canonical(name)
     facts = describe_network(name, spec.image_size, spec.n_classes)
     rows, columns = facts["image_size"]
-    return Subject(canonical, rows, columns, spec.n_classes, facts["parameters"], facts["macs"])
+    return Subject(_canonical(name), rows, columns, spec.n_classes, facts["parameters"], facts["macs"])
 
 
 def _of_classifier(name: str) -> Subject:
@@ -419,21 +442,20 @@ def columns(costs: Sequence[Cost]) -> dict[str, NDArray[Any]]:
 
 def plain(found: Cost) -> dict[str, Any]:
     """Give a cost as JSON has it: null where something was not measured, and all batch sizes."""
-    row = found.row()
-    if found.measured is None:
-        unknown = [key for key in row if key in _OF_A_MEASUREMENT]
-        return {**row, **dict.fromkeys(unknown), "rates": []}
-    rates = [
-        {key: _or_null(value) for key, value in asdict(rate).items()} for rate in found.measured.rates
-    ]
-    return {**{key: _or_null(value) for key, value in row.items()}, "rates": rates}
+    row = {key: _or_null(value) for key, value in found.row().items()}
+    unknown = [] if found.measured else list(_OF_A_MEASUREMENT)
+    unknown += [] if found.subject.parameters else ["parameters", "macs", "weight_bytes"]
+    rates = found.measured.rates if found.measured else ()
+    listed = [{key: _or_null(value) for key, value in asdict(rate).items()} for rate in rates]
+    return {**row, **dict.fromkeys(unknown), "rates": listed}
 
 
-_OF_A_MEASUREMENT = frozenset(
-    """latency_ms latency_p95_ms latency_passes warm_up_passes images_per_second images_per_second_low
-    images_per_second_high repeats batch ready_s memory_mb device_memory_mb joules_per_image energy device torch
-    engine""".split()
+_OF_A_MEASUREMENT = (
+    *("latency_ms", "latency_p95_ms", "latency_passes", "warm_up_passes", "images_per_second"),
+    *("images_per_second_low", "images_per_second_high", "repeats", "batch", "ready_s", "memory_mb"),
+    *("device_memory_mb", "joules_per_image", "energy", "device", "torch", "engine"),
 )
+"""Keys of what is not known before anything is measured."""
 
 
 def _or_null(value: Any) -> Any:

@@ -235,7 +235,7 @@ def _by_engine(job: Job, networks: Sequence[Network], images: Tensor) -> Work:
 
 def _compiled(networks: Sequence[Network], images: Tensor) -> Work:
     # The compiler keeps what it made for other sizes, and gives up at the eighth without a word.
-    torch._dynamo.reset()  # type: ignore[no-untyped-call]
+    torch._dynamo.reset()
     torch._inductor.config.freezing = True
     compiled = [torch.compile(network, dynamic=False) for network in networks]
     return lambda: [each(images).cpu() for each in compiled]
