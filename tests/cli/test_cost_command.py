@@ -10,6 +10,7 @@ import math
 import pytest
 
 from rgbench.cli.app import main
+from rgbench.errors import Stopped
 from rgbench.runs import cost as costs
 from rgbench.runs import engines
 from rgbench.runs.cost import FAILED, LEFT_OUT, MEASURED, MODES
@@ -109,6 +110,26 @@ def test_a_table_is_written_and_replaced_only_when_told(capsys, processes, tmp_p
     code, _, error = rgbench(capsys, "lenet", "--out", str(out))
     assert code == 2
     assert "is there already" in error
+
+
+def test_a_stop_tells_what_was_measured(capsys, processes, monkeypatch, tmp_path):
+    ask = costs._ask
+
+    def stopped(job, spec, folder):
+        if job.mode == "onnx":
+            raise Stopped(2)
+        return ask(job, spec, folder)
+
+    monkeypatch.setattr(costs, "_ask", stopped)
+    out = tmp_path / "t.csv"
+    code, said, error = rgbench(capsys, "lenet", *of_modes("eager", "onnx"), "--out", str(out))
+    assert code == 130
+    assert said.startswith("lenet: fastest with eager, 100 images/s in batches of 8;")
+    assert len(out.read_text().splitlines()) == 2
+    assert "what was measured before that is told; to begin again: rgbench cost lenet" in " ".join(
+        error.split()
+    )
+    assert error.rstrip().endswith("--overwrite")
 
 
 @pytest.mark.parametrize(

@@ -64,6 +64,10 @@ def test_the_facts_are_those_of_the_network(name):
     assert subject.weight_bytes == sum(each.numel() * each.element_size() for each in state)
 
 
+def test_an_alias_is_listed_by_the_name_that_it_stands_for():
+    assert describe("convXpress").name == "convxpress"
+
+
 def test_a_classifier_costs_what_its_networks_cost_together():
     subject = describe("first-1")
     members = load_classifier("first-1").members
@@ -142,7 +146,7 @@ def test_each_network_and_mode_has_a_process_of_its_own():
     told: list[tuple[int, int]] = []
     modes = [mode for mode in MODES if mode in ("eager", "onnx")]
     spec = dataclasses.replace(SMALL, modes=tuple(modes))
-    result = costs.cost(["lenet", "LeNet"], spec, lambda *now: told.append(now))
+    result = costs.cost(["lenet", "lenet"], spec, lambda found, total: told.append((len(found), total)))
     assert [(each.subject.name, each.mode) for each in result] == [("lenet", mode) for mode in modes]
     assert told == [(done, len(modes)) for done in range(len(modes) + 1)]
     for each in result:

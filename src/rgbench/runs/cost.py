@@ -203,10 +203,12 @@ class Cost:
         }
 
 
+Told = Callable[[Sequence["Cost"], int], None]
+"""Is told what was measured so far, and how many there are in all."""
+
+
 def cost(
-    names: Sequence[str],
-    spec: CostSpec = DEFAULT,
-    told: Callable[[int, int], None] = lambda done, total: None,
+    names: Sequence[str], spec: CostSpec = DEFAULT, told: Told = lambda so_far, total: None
 ) -> list[Cost]:
     """Measure what networks cost, in each mode and each in a process of its own.
 
@@ -217,7 +219,7 @@ def cost(
     spec : CostSpec
         How they are measured.
     told : callable, optional
-        Is told how many are done, and how many there are in all.
+        Is told what was measured so far, and how many there are in all.
 
     Returns
     -------
@@ -243,14 +245,14 @@ def cost(
     subjects = _described(names, spec)
     refused = {mode: _refused(mode, device) for mode in spec.modes}
     pairs = [(*subject, mode) for subject in subjects for mode in dict.fromkeys(spec.modes)]
-    found = []
-    told(0, len(pairs))
+    found: list[Cost] = []
+    told(found, len(pairs))
     for subject, reason, mode in pairs:
         if why := reason or refused[mode]:
             found.append(Cost(subject, mode, LEFT_OUT, why, spec.threads))
         else:
             found.append(_measured(subject, mode, device, spec))
-        told(len(found), len(pairs))
+        told(found, len(pairs))
     return found
 
 
@@ -272,7 +274,6 @@ def _canonical(name: str) -> str:
     """Give the name that an alias stands for; `SpecError` if there is no such network."""
     if ":" in name or names_classifier(name):
         return name
-    networks().get(name)
     return networks().canonical(name)
 
 

@@ -15,6 +15,7 @@ from rgbench import numbers
 from rgbench.cli.bars import bar_of
 from rgbench.cli.screen import say, warn
 from rgbench.cli.work.predict import SOME_SET_ASIDE
+from rgbench.errors import Stopped
 from rgbench.numbers import significant
 from rgbench.runs import cost as measuring
 from rgbench.runs.classify import check_table_path, write_columns
@@ -52,18 +53,41 @@ def cost(names: Sequence[str], spec: CostSpec, wanted: Wanted, console: Console)
     """
     if wanted.out is not None:
         check_table_path(wanted.out, wanted.overwrite)
-    with bar_of("measuring") as told:
-        costs = measuring.cost(names, spec, told)
+    costs = _run(names, spec, wanted, console)
+    _give(costs, wanted, console)
+    if any(each.status == FAILED for each in costs):
+        sys.exit(SOME_SET_ASIDE)
+
+
+def _run(names: Sequence[str], spec: CostSpec, wanted: Wanted, console: Console) -> list[Cost]:
+    """Measure with a bar; where it is stopped, what was measured is given."""
+    so_far: list[Cost] = []
+    try:
+        with bar_of("measuring") as told:
+
+            def listen(found: Sequence[Cost], total: int) -> None:
+                so_far[:] = found
+                told(len(found), total)
+
+            return measuring.cost(names, spec, listen)
+    except Stopped as stop:
+        if so_far:
+            _give(so_far, wanted, console)
+            stop.kept = "what was measured before that is told; to begin again"
+            stop.again = () if wanted.out is None else ("--overwrite",)
+        raise
+
+
+def _give(costs: Sequence[Cost], wanted: Wanted, console: Console) -> None:
+    """Write the table that was asked for, and print."""
     if wanted.out is not None:
         write_columns(wanted.out, measuring.columns(costs), wanted.overwrite)
     if wanted.as_json:
         say(console, *json.dumps([measuring.plain(each) for each in costs], indent=1).split("\n"))
-    else:
-        _show(costs, console)
-        if wanted.out is not None:
-            say(console, f"{wanted.out}: {numbers.counted(len(costs), 'row')}")
-    if any(each.status == FAILED for each in costs):
-        sys.exit(SOME_SET_ASIDE)
+        return
+    _show(costs, console)
+    if wanted.out is not None:
+        say(console, f"{wanted.out}: {numbers.counted(len(costs), 'row')}")
 
 
 def _show(costs: Sequence[Cost], console: Console) -> None:
