@@ -213,6 +213,8 @@ def test_one_module_reads_pickles_and_none_starts_foreign_programs_or_runs_text(
         # Readers of their own, which start this interpreter on a module of rgbench and nothing else.
         "images/apart.py": {"subprocess"},
         "networks/keras/contents.py": {"subprocess"},
+        # And what measures a network, likewise.
+        "runs/cost.py": {"subprocess"},
         # Slurm's own programs, by fixed names.
         "queues/slurm.py": {"subprocess"},
     }

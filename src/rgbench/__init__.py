@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from rgbench.runs.classifier import load_classifier as load_classifier
     from rgbench.runs.classify import classify as classify
     from rgbench.runs.classify import classify_files as classify_files
+    from rgbench.runs.cost import CostSpec as CostSpec
+    from rgbench.runs.cost import cost as cost
     from rgbench.runs.positions import classify_positions as classify_positions
     from rgbench.runs.reopen import StoredRun as StoredRun
     from rgbench.runs.study import run_study as run_study
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
     from rgbench.survey.survey import SurveyChoice as SurveyChoice
 
 _HOMES = {
+    "CostSpec": "rgbench.runs.cost",
     "FindChoice": "rgbench.survey.find",
     "FinetuneSpec": "rgbench.finetuning.spec",
     "ReportSpec": "rgbench.report.of_store",
@@ -57,6 +60,7 @@ _HOMES = {
     "classify_positions": "rgbench.runs.positions",
     "classify_survey": "rgbench.survey.outputs",
     "compare": "rgbench.comparison.summary",
+    "cost": "rgbench.runs.cost",
     "data_names": "rgbench.data.sets",
     "describe_data": "rgbench.data.sets",
     "describe_network": "rgbench.networks",

@@ -37,7 +37,7 @@ COMMANDS = (
         "data/build",
         "data/consensus",
     ),
-    *("simulate", "import-keras"),
+    *("cost", "simulate", "import-keras"),
 )
 
 

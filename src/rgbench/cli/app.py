@@ -19,7 +19,7 @@ from typing import Annotated, Any
 
 import typer
 
-from rgbench.cli import classify, data, diagnostics, finetune, networks, runs
+from rgbench.cli import classify, cost, data, diagnostics, finetune, networks, runs
 from rgbench.cli import survey as surveys
 from rgbench.cli.help import HeadedCommand, HeadedGroup
 from rgbench.cli.names import NAMING
@@ -57,7 +57,7 @@ _add(LOOK, diagnostics.uncertainty, diagnostics.stress, diagnostics.explain, dia
 app.command("doubt", hidden=True)(diagnostics.uncertainty)
 app.add_typer(networks.app, name="networks", rich_help_panel=BRING)
 app.add_typer(data.app, name="data", rich_help_panel=BRING)
-_add(BRING, data.simulate)
+_add(BRING, cost.cost, data.simulate)
 app.command("import-keras", rich_help_panel=BRING)(networks.import_keras)
 
 
