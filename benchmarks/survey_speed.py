@@ -53,7 +53,9 @@ def main() -> None:
     )
     parser.add_argument("--sources", type=int, default=12_000)
     parser.add_argument("--rounds", type=int, default=2)
-    parser.add_argument("--without-bfloat16", action="store_true", help="on a processor that has no instructions for it")
+    parser.add_argument(
+        "--without-bfloat16", action="store_true", help="on a processor that has no instructions for it"
+    )
     parser.add_argument("--out", type=Path, required=True, help="JSON file for the times")
     asked = parser.parse_args()
     found: list[dict[str, Any]] = []
