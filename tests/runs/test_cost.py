@@ -21,7 +21,8 @@ from rgbench.runs import cost as costs
 from rgbench.runs import cost_process, energy, engines
 from rgbench.runs.classifier import load_classifier
 from rgbench.runs.cost import FAILED, LEFT_OUT, MEASURED, MODES, Cost, CostSpec, Subject, columns, describe
-from rgbench.runs.cost_process import Job, Measured, Rate, measure, process_memory
+from rgbench.runs.cost_process import Job, Measured, Rate, measure
+from rgbench.runs.device import process_memory
 from rgbench.runs.energy import Counter, Meter, energy_meter
 from rgbench.runs.output_tables import table_writer
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import resource
 import sys
 import time
 import warnings
@@ -16,7 +15,6 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from importlib import import_module
-from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
@@ -27,7 +25,7 @@ from rgbench.errors import DataError, one_line
 from rgbench.extensions import load_extensions, named_in_environment
 from rgbench.networks.modules.build import Network, build_network
 from rgbench.runs.classifier import load_classifier, names_classifier
-from rgbench.runs.device import _device_name, check_device
+from rgbench.runs.device import _device_name, check_device, process_memory
 from rgbench.runs.energy import Meter, energy_meter
 from rgbench.runs.engines import TORCH, choose_engine, engine_of
 
@@ -195,17 +193,6 @@ def networks_of(job: Job) -> list[Network]:
         return [member.network.eval() for member in members]
     network = build_network(job.name, job.image_size, job.n_classes, job.channels, seed=1)
     return [network.to(job.device).eval()]
-
-
-def process_memory(status: Path = Path("/proc/self/status")) -> float:
-    """Give the peak memory of this process, in MB."""
-    # What getrusage gives begins, on Linux, with the memory of the process that started this one.
-    if status.exists():
-        for line in status.read_text(encoding="ascii", errors="replace").splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024 / 1e6
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
 
 
 def _ready(job: Job, networks: Sequence[Network], batch: int) -> tuple[Work, float]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import resource
 import sys
+from pathlib import Path
 
 import torch
 
@@ -55,6 +56,16 @@ def _peak_memory(device: torch.device) -> float:
     """Give the peak memory in MB: of the device, or of the whole process on a CPU."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 1e6
+    return process_memory()
+
+
+def process_memory(status: Path = Path("/proc/self/status")) -> float:
+    """Give the peak memory of this process, in MB."""
+    # What getrusage gives begins, on Linux, with the memory of the process that started this one.
+    if status.exists():
+        for line in status.read_text(encoding="ascii", errors="replace").splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024 / 1e6
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
 
