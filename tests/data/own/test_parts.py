@@ -145,8 +145,9 @@ def test_columns_of_numbers(tmp_path, cells):
         ("a.csv", b""),
         ("a.csv", b"\n\n"),
         ("a.csv", b"a,a\n1,2\n"),
-        ("a.csv.gz", gzip.compress(b"a,b\n1,2\n3,x\n")),
-        ("a.csv.gz", gzip.compress(b"a,b\n1,2\n" * 9)[:-9]),
+        # Without a time: the processes that share the tests must call them alike.
+        ("a.csv.gz", gzip.compress(b"a,b\n1,2\n3,x\n", mtime=0)),
+        ("a.csv.gz", gzip.compress(b"a,b\n1,2\n" * 9, mtime=0)[:-9]),
         ("a.csv.gz", b"a,b\n1,2\n"),
         ("a.dat", b"a,b\n1,2\n"),
         ("a.fits", b"no table"),
