@@ -223,7 +223,7 @@ CHANGES: list[tuple[Change, str]] = [
     ),
     (
         lambda model, at: at[1]["inbound_nodes"][0][0][3].update(training=True),
-        "called with training = True",
+        "called with 'training' = True",
     ),
     (lambda model, at: model["config"].update(output_layers=[["flat", 0, 0]]), "output_layers is"),
     (

@@ -126,7 +126,7 @@ def _check_call(name: str, arguments: Config) -> None:
     for key, value in arguments.items():
         if value not in {"training": (None, False), "mask": (None,)}.get(key, ()):
             raise ValueError(
-                f"layer {name!r} is called with {key} = {shown(value)}; calls without it are legal"
+                f"layer {name!r} is called with {shown(key)} = {shown(value)}; calls without it are legal"
             )
 
 
