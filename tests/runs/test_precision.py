@@ -121,6 +121,18 @@ def test_where_nothing_may_be_tried_nothing_is(tried, tmp_path):
     assert not (tmp_path / FILE).exists()
 
 
+@pytest.mark.parametrize("error", [RuntimeError("can't allocate memory"), MemoryError("none left")])
+def test_a_network_that_cannot_be_tried_is_left_to_its_run(error, monkeypatch, tmp_path):
+    def fail(spec, n_classes, device):
+        raise error
+
+    monkeypatch.setattr(precision, "_try", fail)
+    found, (line,) = settle(resolve(study_of(), "x"), 4, Store(tmp_path), "cpu")
+    assert found[0].recipe.precision == "float32"
+    assert line.endswith(f"float32; bfloat16 cannot be tried ({error})")
+    assert not (tmp_path / FILE).exists()
+
+
 def test_what_a_study_says_itself_stands(tried, tmp_path):
     specs = resolve(study_of(recipe={"precision": "float32"}), "x")
     assert settle(specs, 4, Store(tmp_path), "cpu") == (specs, ())

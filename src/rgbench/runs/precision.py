@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rgbench.errors import DeviceError, StoreError
+from rgbench.errors import DeviceError, RgbenchError, StoreError, one_line, raise_stop
 from rgbench.networks.modules.build import Network
 from rgbench.runs.device import check_device, device_kind
 from rgbench.runs.prepare import make_network
@@ -170,10 +170,14 @@ def _chosen(spec: RunSpec, n_classes: int, store: Store, device: str | None) -> 
     if device is None:
         return SLOW, ""
     if not _is_here(device):
-        return (
-            FAST if device_kind(device) == "cuda" else SLOW
-        ), f"not tried, as {device} is not on this machine"
-    trial = _try(spec, n_classes, device)
+        likely = FAST if device_kind(device) == "cuda" else SLOW
+        return likely, f"not tried, as {device} is not on this machine"
+    try:
+        trial = _try(spec, n_classes, device)
+    # A network that cannot train at all, for want of memory for one, fails in its own run: the others go on.
+    except (RgbenchError, RuntimeError, MemoryError) as error:
+        raise_stop(error)
+        return SLOW, f"bfloat16 cannot be tried ({one_line(error)})"
     store.root.mkdir(parents=True, exist_ok=True)
     with locked(store.root / f".{FILE}.lock"):
         known = _read(store.root / FILE)
