@@ -43,6 +43,7 @@ class _Bars:
             speed_estimate_period=120,
         )
         self._all: TaskID | None = None
+        self._trial: TaskID | None = None
         self._finished = 0
 
     def __enter__(self) -> Self:
@@ -54,8 +55,19 @@ class _Bars:
     ) -> None:
         self._bars.stop()
 
+    def tries(self, network: str) -> None:
+        """Show that the arithmetic of a network is tried, which takes minutes for the largest."""
+        self._end_trial()
+        self._trial = self._bars.add_task(f"{visible(network)}: trying bfloat16", total=None, state="")
+
+    def _end_trial(self) -> None:
+        if self._trial is not None:
+            self._bars.remove_task(self._trial)
+        self._trial = None
+
     def _say_plan(self, plan: Plan) -> None:
         """Say how many runs there are, and how many are done."""
+        self._end_trial()
         done = len(plan.runs) - len(plan.missing)
         say(self.console, f"{counted(len(plan.runs), 'run')}, {done} of them in the store already")
         say(self.console, *(f"  {word}" for word in plan.words), style="dim")

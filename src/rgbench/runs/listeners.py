@@ -14,7 +14,11 @@ from rgbench.store.store import RunRecord
 
 
 class Listener(Protocol):
-    """Who is told how a study goes."""
+    """Who is told how a study goes.
+
+    One that also has a method ``tries(network)`` is told, before the study starts, of each network whose arithmetic is
+    tried.
+    """
 
     def starts(self, plan: Plan) -> None:
         """Called once, before the first run."""
@@ -45,6 +49,12 @@ class Silence:
         """Do nothing."""
 
 
+def hear_of_trials(listener: Listener) -> Callable[[str], None]:
+    """Give what tells a listener of a network whose arithmetic is tried; nothing is done if it does not hear of it."""
+    heard: Callable[[str], None] = getattr(listener, "tries", lambda network: None)
+    return heard
+
+
 class Several:
     """A listener that tells others, in their order.
 
@@ -61,6 +71,10 @@ class Several:
     def __init__(self, *listeners: Listener) -> None:
         self._listeners = list(listeners)
         self.dropped: list[str] = []
+
+    def tries(self, network: str) -> None:
+        """Tell those who want to hear it that the arithmetic of a network is tried."""
+        self._tell(lambda listener: hear_of_trials(listener)(network))
 
     def starts(self, plan: Plan) -> None:
         """Tell all that the study starts."""

@@ -11,10 +11,9 @@ import hashlib
 import math
 import statistics
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -70,7 +69,11 @@ class Trial:
 
 
 def settle(
-    specs: Sequence[RunSpec], n_classes: int, store: Store, device: str | None
+    specs: Sequence[RunSpec],
+    n_classes: int,
+    store: Store,
+    device: str | None,
+    told: Callable[[str], None] = lambda network: None,
 ) -> tuple[list[RunSpec], tuple[str, ...]]:
     """Give runs whose precision is "auto" the one that they are computed in.
 
@@ -84,6 +87,8 @@ def settle(
         It remembers what was found. A network of which it holds runs in one precision keeps it.
     device : str or None
         Where runs are computed; None where nothing may be tried, as where runs are only looked for.
+    told : callable
+        Is told the name of each network that is tried, before it is.
 
     Returns
     -------
@@ -92,12 +97,15 @@ def settle(
     words : tuple of str
         What was taken for each network, and why; empty where nothing was to be settled.
     """
-    found: dict[str, tuple[str, str]] = {}
+    open_, found = dict[str, list[RunSpec]](), dict[str, tuple[str, str]]()
     for spec in specs:
-        key = _key(spec, device)
-        if spec.recipe.precision == AUTO and key not in found:
-            alike = [each for each in specs if each.recipe.precision == AUTO and _key(each, device) == key]
-            found[key] = _stored(alike, store) or _chosen(spec, n_classes, store, device)
+        if spec.recipe.precision == AUTO:
+            open_.setdefault(_key(spec, device), []).append(spec)
+    for key, alike in open_.items():
+        known = _stored(alike, store) or _remembered(alike[0], store, device)
+        if known is None:
+            told(alike[0].network.name)
+        found[key] = known or _found(alike[0], n_classes, store, str(device))
     words = [f"{key}: {precision}; {why}" for key, (precision, why) in found.items() if why]
     settled = [
         _in(spec, found[_key(spec, device)][0]) if spec.recipe.precision == AUTO else spec for spec in specs
@@ -162,16 +170,20 @@ def _stored(specs: Sequence[RunSpec], store: Store) -> tuple[str, str] | None:
     return None
 
 
-def _chosen(spec: RunSpec, n_classes: int, store: Store, device: str | None) -> tuple[str, str]:
-    """Give what was found for a network before, or is found now."""
-    known, key = _read(store.root / FILE), _key(spec, device)
-    if key in known:
-        return Trial(**known[key]).precision, Trial(**known[key]).why
+def _remembered(spec: RunSpec, store: Store, device: str | None) -> tuple[str, str] | None:
+    """Give what was found for a network before, or what is taken where nothing can be tried; None else."""
+    known = _read(store.root / FILE).get(_key(spec, device))
+    if known is not None:
+        return known.precision, known.why
     if device is None:
         return SLOW, ""
-    if not _is_here(device):
-        likely = FAST if device_kind(device) == "cuda" else SLOW
-        return likely, f"not tried, as {device} is not on this machine"
+    if _is_here(device):
+        return None
+    return (FAST if device_kind(device) == "cuda" else SLOW), f"not tried, as {device} is not on this machine"
+
+
+def _found(spec: RunSpec, n_classes: int, store: Store, device: str) -> tuple[str, str]:
+    """Try a network, and keep what was found, unless another process has kept what it found meanwhile."""
     try:
         trial = _try(spec, n_classes, device)
     # A network that cannot train at all, for want of memory for one, fails in its own run: the others go on.
@@ -181,9 +193,8 @@ def _chosen(spec: RunSpec, n_classes: int, store: Store, device: str | None) -> 
     store.root.mkdir(parents=True, exist_ok=True)
     with locked(store.root / f".{FILE}.lock"):
         known = _read(store.root / FILE)
-        known.setdefault(key, {"times": trial.times, "agreement": trial.agreement})
-        write_json(store.root / FILE, known)
-    kept = Trial(**known[key])
+        kept = known.setdefault(_key(spec, device), trial)
+        write_json(store.root / FILE, {key: asdict(each) for key, each in known.items()})
     return kept.precision, kept.why
 
 
@@ -223,16 +234,13 @@ def _is_here(device: str) -> bool:
     return True
 
 
-def _read(path: Path) -> dict[str, Mapping[str, Any]]:
+def _read(path: Path) -> dict[str, Trial]:
     """Read what was found before; `StoreError` says how a damaged file is mended."""
     if not path.exists():
         return {}
     try:
         known = read_json(path)
-        return {
-            str(key): {"times": float(v["times"]), "agreement": float(v["agreement"])}
-            for key, v in known.items()
-        }
+        return {str(key): Trial(float(v["times"]), float(v["agreement"])) for key, v in known.items()}
     except (StoreError, AttributeError, KeyError, TypeError, ValueError) as error:
         raise StoreError(
             f"{path}: is damaged ({type(error).__name__}); without the file it is measured anew"

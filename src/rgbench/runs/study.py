@@ -16,7 +16,7 @@ from rgbench.errors import SpecError, StoreError
 from rgbench.runs.check import canonical_study, check_images, check_sides, check_study, describe_run
 from rgbench.runs.device import check_device
 from rgbench.runs.execute import Bench, execute
-from rgbench.runs.listeners import Listener, Silence
+from rgbench.runs.listeners import Listener, Silence, hear_of_trials
 from rgbench.runs.plan import Plan
 from rgbench.runs.precision import settle
 from rgbench.runs.prepare import make_split, make_targets
@@ -50,7 +50,13 @@ def find_study(name: str) -> Study:
         return read_study(path)
 
 
-def plan_study(study: Study, dataset: DataSet, store: Store, device: str | None = None) -> Plan:
+def plan_study(
+    study: Study,
+    dataset: DataSet,
+    store: Store,
+    device: str | None = None,
+    told: Callable[[str], None] = lambda network: None,
+) -> Plan:
     """Resolve a study to its runs, and find out which are in the store.
 
     Parameters
@@ -63,6 +69,8 @@ def plan_study(study: Study, dataset: DataSet, store: Store, device: str | None 
         Where runs are kept.
     device : str, optional
         Where runs will be computed: what is faster there is tried. Left out, they are only looked for.
+    told : callable
+        Is told the name of each network that is tried, before it is.
 
     Raises
     ------
@@ -82,7 +90,7 @@ def plan_study(study: Study, dataset: DataSet, store: Store, device: str | None 
     runs = resolve(canonical, dataset.checksum, (int(rows), int(columns)), known)
     if study.same_steps:
         runs = [_with_same_steps(spec, dataset) for spec in runs]
-    runs, words = settle(runs, len(dataset.classes), store, device)
+    runs, words = settle(runs, len(dataset.classes), store, device, told)
     runs = list({spec.run_id: spec for spec in runs}.values())
     check_images(runs[0], dataset)
     images, work = {}, {}
@@ -176,7 +184,7 @@ def run_study(
     check_study(study, data=dataset is None)
     listener = listener or Silence()
     dataset = dataset or load_dataset(study.data)
-    plan = plan_study(study, dataset, store, device).share(*share)
+    plan = plan_study(study, dataset, store, device, hear_of_trials(listener)).share(*share)
     listener.starts(plan)
     longest_first = sorted(plan.missing, key=lambda spec: -plan.total_work([spec]))
     if queue is not None:
