@@ -18,6 +18,7 @@ from rgbench.errors import SpecError, StoreError
 from rgbench.networks.modules.build import build_network
 from rgbench.runs import precision
 from rgbench.runs.execute import Bench, execute
+from rgbench.runs.listeners import Several, Silence
 from rgbench.runs.precision import FILE, Trial, settle, try_both
 from rgbench.runs.study import plan_study, run_study, stored_records
 from rgbench.spec import Study, resolve
@@ -154,11 +155,22 @@ def toy() -> DataSet:
     return DataSet(data.card, catalogue, data.images[rows], {})
 
 
+class Hears(Silence):
+    """A listener that hears of trials; others need not."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def tries(self, network: str) -> None:
+        self.told.append(network)
+
+
 def test_a_study_goes_on_in_the_precision_of_its_first_runs(tried, tmp_path):
     """Also where the memory is lost, or the machine is another one."""
-    data, store = toy(), Store(tmp_path)
+    data, store, hears = toy(), Store(tmp_path), Hears()
     first = study_of(data={"split": "becker2021", "train_size": 6, "validation_size": 3})
-    (one, two) = run_study(first, store, dataset=data)
+    (one, two) = run_study(first, store, listener=Several(Silence(), hears), dataset=data)
+    assert hears.told == ["lenet"]
     assert {one.spec.recipe.precision, two.spec.recipe.precision} == {"bfloat16"}
     assert one.cost["precision"] == "bfloat16"
     (tmp_path / FILE).unlink()
