@@ -13,10 +13,11 @@ PYTEST_ARGS ?=
 
 INSTALLED     := $(VENV)/.installed
 DEV_INSTALLED := $(VENV)/.installed-dev
+DOCS_INSTALLED := $(VENV)/.installed-docs
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install dev quickstart test test-all lint format types contract check bench campaign hooks clean
+.PHONY: help install dev quickstart test test-all lint format types contract check docs docs-links bench campaign hooks clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -66,6 +67,17 @@ contract: $(DEV_INSTALLED) ## check that imports go down the house only
 
 check: lint types contract test ## all that a change must pass
 
+$(DOCS_INSTALLED): $(INSTALLED)
+	$(PIP) install -c constraints.txt -e '.[docs]'
+	@touch $@
+
+# Every warning is an error. GALLERY=0 leaves out what the examples print and draw: a minute in place of some minutes.
+docs: $(DOCS_INSTALLED) ## make the site, build/site/index.html, and run its examples
+	OMP_NUM_THREADS=1 MPLBACKEND=agg $(BIN)/python -m sphinx -W --keep-going -q -j auto -b html docs build/site
+
+docs-links: $(DOCS_INSTALLED) ## ask the network whether the site's external links lead somewhere
+	GALLERY=0 $(BIN)/python -m sphinx -q -b linkcheck docs build/links
+
 bench: $(DEV_INSTALLED) ## measure speed beside plain PyTorch (benchmarks/)
 	$(BIN)/python benchmarks/speed.py
 
@@ -76,5 +88,5 @@ hooks: $(DEV_INSTALLED) ## check every commit from now on
 	$(BIN)/pre-commit install
 
 clean: ## remove the environment, builds and caches; results stay
-	rm -rf $(VENV) build dist src/*.egg-info .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) build dist docs/api/generated docs/examples src/*.egg-info .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -29,8 +29,9 @@ from rgbench.report.material import Beside, Runs, Setting
 from rgbench.report.sections import sections
 from rgbench.spec import Study, resolve
 from rgbench.store.attributions import Looks
-from rgbench.store.store import MC_DROPOUT, SIDES, RunRecord
-from rgbench.store.tables import MODELS, Predictions, concatenate
+from rgbench.store.doubt import MC_DROPOUT
+from rgbench.store.store import RunRecord
+from rgbench.store.tables import MODELS, SIDES, Predictions, concatenate
 
 NETWORKS = (
     *("convxpress", "mcrgnet", "radio-galaxy-zoo", "first-class", "fr-deep"),
@@ -101,6 +102,9 @@ def make_cost(number: int, sources: int) -> dict[str, float]:
     return {
         "parameters": 1e5 * (number + 1),
         "macs": 1e8 / (number + 1),
+        "receptive_field": 20.0 * (number + 1),
+        "stride": 2.0 ** (number % 4 + 1),
+        "coverage": 0.2 * (number + 1),
         "training_seconds": 60.0 * (number + 1),
         "training_images_per_second": 500.0 * (number + 1),
         "inference_images_per_second": 2000.0 * (number + 1),

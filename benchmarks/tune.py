@@ -5,7 +5,8 @@
 A trial is a run of the study with other values, in a store, so a search that is stopped goes on where it was: the same
 seed draws the same values again. A trial is judged by the negative log-likelihood (nats) of the validation sources,
 the mean of that in their images and in second views of them. Test sources are never looked at. Optuna draws the values
-(in the extra `dev`); the first trial of each network has those of the study itself.
+(in the extra `dev`); the first trial of each network has those of the study itself. The file has a table for the study
+that takes what was found, `choices`: with it rgbench refuses test sources that judged here.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from rgbench.data.load import load_dataset
 from rgbench.diagnostics.stress import views_of
 from rgbench.errors import SpecError
 from rgbench.measures.classification import accuracy, macro_f1, nll
+from rgbench.protocols.choices import Choice
 from rgbench.runs.reopen import StoredRun
 from rgbench.runs.study import find_study, run_study
 from rgbench.spec import Study
@@ -111,6 +113,19 @@ def search(
     return found
 
 
+def as_choice(study: Study, trials: int) -> dict[str, Any]:
+    """Give the table ``[[choices]]`` for a study that takes what was found: docs/choices.md."""
+    places = {"data": study.data.name, "splits": (study.data.split,)}
+    choice = Choice(
+        what="values in a search",
+        networks=study.networks,
+        trials=trials,
+        seeds=1,
+        **({} if study.data.split == "becker2021" else places),
+    )
+    return choice.model_dump(mode="json", exclude_defaults=True)
+
+
 def main() -> None:
     """Search as the command line says."""
     parser = argparse.ArgumentParser(
@@ -136,6 +151,7 @@ def main() -> None:
         "study": study.model_dump(mode="json"),
         "space": read_toml(asked.space),
         "machine": platform.machine(),
+        "choices": [as_choice(study, asked.trials)],
     }
     asked.out.write_text(
         json.dumps({**facts, "optuna": optuna.__version__, "trials": found}, indent=1) + "\n"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import configparser
 import importlib
+import inspect
 import json
 import re
 from pathlib import Path
@@ -11,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import rgbench
 from rgbench.data.own.labels import CLASS_WORDS
 from rgbench.data.own.sources import ALIASES, LESS_USUAL
 from rgbench.extensions import ENTRY_POINTS
@@ -127,3 +130,63 @@ def test_every_flag_and_column_of_predict_is_explained():
     told = [name for head in heads for name in re.findall(r"`(\w+)`", head)]
     empty = np.zeros((0, 2))
     assert told == list(Classified([], ("Compact", "FRI"), empty, []).columns())
+
+
+def test_every_page_is_on_the_site():
+    index = (ROOT / "docs" / "index.md").read_text(encoding="utf8")
+    trees = re.findall(r"```\{toctree\}\n(.*?)```", index, flags=re.DOTALL)
+    listed = [line for tree in trees for line in tree.splitlines() if line and not line.startswith(":")]
+    pages = [path.stem for path in ROOT.glob("docs/*.md") if path.stem != "index"]
+    assert sorted(name for name in listed if "/" not in name) == sorted(pages)
+
+
+def test_every_example_has_its_place():
+    conf = (ROOT / "docs" / "conf.py").read_text(encoding="utf8")
+    order = re.search(r"^EXAMPLES = (\[.*?\])$", conf, flags=re.MULTILINE | re.DOTALL)
+    assert order is not None
+    left = re.search(r'^ +"ignore_pattern": r"(\w+)",$', conf, flags=re.MULTILINE)
+    assert left is not None
+    shown = [*ast.literal_eval(order[1]), left[1]]
+    assert sorted(shown) == sorted(path.stem for path in ROOT.glob("examples/*.py"))
+
+
+def runnable(text: str) -> list[str]:
+    """Give the blocks of Python below the comment that marks them."""
+    return re.findall(r"^<!-- runnable -->\n```python\n(.*?)^```", text, flags=re.DOTALL | re.MULTILINE)
+
+
+MARKED = [path for path in DOCUMENTS if runnable(path.read_text(encoding="utf8"))]
+
+
+def test_there_are_blocks_that_run():
+    assert {path.name for path in MARKED} >= {"data.md", "extending.md", "networks.md", "predict.md"}
+
+
+@pytest.mark.parametrize("path", MARKED, ids=ids)
+def test_marked_blocks_run_in_their_order(path, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {"__name__": "__main__"}
+    for block in runnable(path.read_text(encoding="utf8")):
+        exec(compile(block, str(path), "exec"), names)
+
+
+@pytest.mark.parametrize("name", rgbench.__all__)
+def test_public_names_say_all_that_they_take_and_give(name):
+    validate = pytest.importorskip("numpydoc.validate").validate
+    public = getattr(rgbench, name)
+    found = validate(f"{public.__module__}.{public.__qualname__}")
+    wrong = {code: said for code, said in found["errors"] if code[:2] in ("GL", "PR", "RT", "SS")}
+    if inspect.isclass(public) and _parameters(public) <= _attributes(public):
+        wrong.pop("PR01", None)  # the attributes of a dataclass are what it takes
+    assert wrong == {}
+
+
+def _parameters(public: type) -> set[str]:
+    return set(inspect.signature(public).parameters)
+
+
+def _attributes(public: type) -> set[str]:
+    text = inspect.getdoc(public) or ""
+    part = re.search(r"^Attributes\n-+\n(.*?)(?:^\w+\n-+\n|\Z)", text, flags=re.DOTALL | re.MULTILINE)
+    heads = re.findall(r"^(\w[\w, ]*) : ", part[1], flags=re.MULTILINE) if part else []
+    return {each for head in heads for each in head.split(", ")}

@@ -28,6 +28,7 @@ TOYS = {
     "listener": "toy-listener",
     "metric": "toy_hits",
     "report section": "toy-section",
+    "task": "toy/toy-task@1",
 }
 """What the package brings, by kind."""
 STUDY = """
@@ -105,6 +106,7 @@ for words in (("run", "--help"), ("predict", "--help"), ("stress", "--help"), ("
     assert "torch" not in sys.modules and "toy" not in sys.modules, words
 rgbench("networks")
 rgbench("data")
+rgbench("tasks")
 """
     shown = python(script)
     for kind, name in TOYS.items():
@@ -149,6 +151,7 @@ rgbench("predict", str(folder / "a.fits"), "--store", str(folder / "store"), "--
 def test_a_study_uses_them(place):
     _, printed = place
     assert "the toy hears that tiny is complete" in printed
+    assert "the toy hears of epoch 15 of tiny" in printed
     assert "the toy hears that toy-network is complete" in printed
 
 
@@ -170,7 +173,7 @@ def test_the_report_shows_the_disturbance(place):
 def test_the_report_has_the_section_and_the_metric(place):
     page = (place[0] / "store" / "report.html").read_text()
     assert '<section id="toys"' in page
-    assert '<a href="#toys">Toys</a>' in page
+    assert 'id="toys-title"' in page
     assert "The toy counts 2 networks." in page
     heads, first = (place[0] / "table.csv").read_text().splitlines()[:2]
     told = dict(zip(heads.split(","), first.split(","), strict=True))
@@ -225,6 +228,7 @@ def file(tmp_path):
         "    ('protocol', 'toy-protocol', toy.PROTOCOL), ('network', 'toy-network', toy.network),",
         "    ('disturbance', 'toyfog', toy.FOG), ('table', 'toy', toy.write),",
         "    ('listener', 'toy-listener', toy.Listener), ('report section', 'toy-section', toy.SECTION),",
+        "    ('task', 'toy/toy-task@1', toy.TASK),",
         "):",
         "    rgbench.register(kind, name, item)",
     ]
@@ -336,7 +340,10 @@ def test_a_listener_that_raises_is_told_nothing_more_and_stops_no_run():
             heard.append(step)
 
     told = Several(Deaf(), Ear())
-    told.step(None, 1, 1)
+    with pytest.warns(
+        UserWarning, match="listener Deaf raised RuntimeError: no ear; it was told nothing more"
+    ):
+        told.step(None, 1, 1)
     told.step(None, 1, 2)
     assert heard == [1, 2]
     assert told.dropped == ["listener Deaf raised RuntimeError: no ear; it was told nothing more"]

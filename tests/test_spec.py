@@ -153,7 +153,7 @@ def test_a_protocol_that_is_wrong_says_what_is_legal(monkeypatch, item, message)
 def test_extensions_of_a_study_are_imported_once_and_change_no_id(tmp_path, monkeypatch):
     anew = cache(protocols.__wrapped__)
     monkeypatch.setattr("rgbench.protocols.protocols", anew)
-    monkeypatch.setattr("rgbench.spec.protocols", anew)
+    monkeypatch.setattr("rgbench.spec.study.protocols", anew)
     (tmp_path / "mine.py").write_text(
         "import rgbench\n"
         "rgbench.register('protocol', 'test-spec', {'extends': 'modern', 'recipe': dict(epochs=3, batch_size=8,"

@@ -16,6 +16,11 @@ class RgbenchError(Exception):
     Messages quote what files hold. What cannot be seen in them is written as `rgbench.escapes.visible` does, and a line
     that is too long to read loses its middle.
 
+    Parameters
+    ----------
+    message : object
+        What is wrong, with the file, row or key, what was found there, and what is legal.
+
     Examples
     --------
     >>> print(RgbenchError("unknown key '\x1b[2J'"))

@@ -29,6 +29,7 @@ REGISTRIES = {
     "report section": "rgbench.report.sections:sections",
     "table": "rgbench.runs.output_tables:tables",
     "listener": "rgbench.runs.listeners:listeners",
+    "task": "rgbench.tasks.catalogue:tasks",
 }
 """Each kind, and the function without arguments that gives its registry."""
 ENTRY_POINTS = {
@@ -42,6 +43,7 @@ ENTRY_POINTS = {
     "report section": "rgbench.sections",
     "table": "rgbench.tables",
     "listener": "rgbench.listeners",
+    "task": "rgbench.tasks",
 }
 """Each kind, and the group of entry points by which a package brings it."""
 EXTENSIONS = "RGBENCH_EXTENSIONS"
@@ -56,7 +58,7 @@ def registry(kind: str) -> Registry[Any]:
     ----------
     kind : str
         One of `REGISTRIES`: "network", "layer", "data set", "preset", "protocol", "metric", "disturbance",
-        "report section", "table" or "listener".
+        "report section", "table", "listener" or "task".
 
     Raises
     ------
@@ -86,7 +88,7 @@ def register(kind: str, name: str, item: Any, aliases: Iterable[str] = ()) -> No
     name : str
         Its name; one that is taken is refused.
     item : object
-        For each kind what its registry takes:
+        For each kind what its registry takes.
 
         ==================  =====================================================================
         ``network``         `rgbench.networks.NetworkCard`, or a callable that makes a module
@@ -99,7 +101,10 @@ def register(kind: str, name: str, item: Any, aliases: Iterable[str] = ()) -> No
         ``report section``  see `rgbench.report.sections`
         ``table``           a function that writes columns to a path; the name is the file's ending
         ``listener``        a callable without arguments that makes a `rgbench.runs.listeners.Listener`
+        ``task``            the path of a TOML file, or what it holds; see `rgbench.tasks.catalogue`
         ==================  =====================================================================
+
+        Anything else is refused.
     aliases : iterable of str
         Other names.
 
@@ -113,7 +118,7 @@ def register(kind: str, name: str, item: Any, aliases: Iterable[str] = ()) -> No
     --------
     >>> register("tables", "txt", print)
     Traceback (most recent call last):
-    rgbench.errors.SpecError: unknown kind 'tables'; did you mean table? The kinds are network, layer, ...
+    rgbench.errors.SpecError: unknown kind 'tables'; did you mean table or task? The kinds are network, layer, ...
     """
     registry(kind).register(name, item, aliases)
 

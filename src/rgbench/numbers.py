@@ -202,8 +202,17 @@ def listed(names: Sequence[str]) -> str:
     >>> listed(["a"]), listed(["a", "b", "c"]), listed(list("abcdefg"))
     ('a', 'a, b and c', 'a, b, c, d and 3 others')
     """
-    if len(names) > NAMED + 1:
-        names = [*names[:NAMED], f"{len(names) - NAMED} others"]
+    return joined([*names[:NAMED], f"{len(names) - NAMED} others"] if len(names) > NAMED + 1 else names)
+
+
+def joined(names: Sequence[str]) -> str:
+    """Join names, all of them however many.
+
+    Examples
+    --------
+    >>> joined(["a"]), joined(list("abcdefg"))
+    ('a', 'a, b, c, d, e, f and g')
+    """
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 

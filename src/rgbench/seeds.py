@@ -11,8 +11,8 @@ import json
 
 import numpy as np
 
-ROLES = ("split", "init", "order", "augmentation", "dropout", "bootstrap")
-"""Every role that may ask for a seed."""
+ROLES = ("split", "init", "order", "augmentation", "dropout", "bootstrap", "seeds")
+"""Every role that may ask for a seed; "seeds" are those that are added to a study (``--until-decided``)."""
 
 
 def derive_seed(study_seed: int, role: str, **parts: int | str) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, StrictBool, StrictFloat, StrictInt, ValidationError
 
@@ -57,6 +57,8 @@ def _explain(model: type[BaseModel], error: Any) -> str:
 def _keys_at(model: type[BaseModel], location: list[str]) -> list[str]:
     for part in location:
         annotation = model.model_fields[part].annotation if part in model.model_fields else None
-        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-            model = annotation
+        # Of a list of tables, the kind of one.
+        for each in (annotation, *get_args(annotation)):
+            if isinstance(each, type) and issubclass(each, BaseModel):
+                model = each
     return list(model.model_fields)

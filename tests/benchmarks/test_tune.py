@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,9 @@ import pytest
 
 from benchmarks import tune
 from rgbench.data.catalogue import Card, Catalogue, DataSet
-from rgbench.errors import SpecError
+from rgbench.errors import LeakageError, SpecError
+from rgbench.protocols.choices import read_choices
+from rgbench.runs.study import plan_study
 from rgbench.spec import DataSpec, Study
 from rgbench.store.store import Store
 
@@ -111,3 +114,25 @@ def test_the_command_writes_every_trial(tmp_path, monkeypatch):
     found = json.loads((tmp_path / "o.json").read_text())
     assert [row["trial"] for row in found["trials"]] == [0, 1]
     assert found["study"]["name"] == "toy"
+    (choice,) = read_choices(found["choices"], "o.json")
+    assert (choice.data, choice.splits, choice.trials) == ("toy", ("published",), 2)
+    turned = np.array(["train"] * 20 + ["test"] * 10 + ["validation"] * 10)
+    elsewhere = replace(data, splits={**data.splits, "fold-0": turned})
+    study = STUDY.model_copy(update={"splits": ("fold-0",), "choices": (choice,)})
+    with pytest.raises(
+        LeakageError, match="10 of the 10 test sources judged the choice of values in a search"
+    ):
+        plan_study(study, elsewhere, Store(tmp_path / "t"), "cpu")
+
+
+def test_labels_of_test_sources_change_no_trial(tmp_path):
+    data = dataset()
+    label = np.where(data.splits["published"] == "test", 1 - data.catalogue.label, data.catalogue.label)
+    other = replace(data, catalogue=replace(data.catalogue, label=label))
+    wide, names = space(tmp_path, WIDE), ("nll", "accuracy", "view_nll", "view_kept")
+    found = [
+        tune.search(STUDY, "lenet", wide, 2, Store(tmp_path / str(number)), own)
+        for number, own in enumerate((data, other))
+    ]
+    scores = [[(row["values"], *(row[name] for name in names)) for row in rows] for rows in found]
+    assert scores[0] == scores[1]

@@ -154,6 +154,11 @@ def test_one_source_is_told_by_name_with_its_probability(server, places, tmp_pat
     assert code == 2
     assert "page.html: is there already; choose another name, or give --overwrite" in said
     assert run(capsys, server, places[0], "--out", "page.html", "--overwrite")[0] == 0
+    assert run(capsys, server, places[0], "--out", "page.html", "--overwrite", "--views", "auto")[0] == 0
+    assert "views auto" in (tmp_path / "page.html").read_text()
+    code, _, said = run(capsys, server, places[0], "--views", "many")
+    assert code == 2
+    assert "views: found 'many'; legal are 1, 2, 4, 8, 16, 24, 48 and auto" in said
 
 
 @pytest.mark.parametrize(

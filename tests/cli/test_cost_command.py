@@ -6,6 +6,8 @@ import csv
 import dataclasses
 import json
 import math
+import shutil
+from pathlib import Path
 
 import pytest
 
@@ -16,7 +18,10 @@ from rgbench.runs import engines
 from rgbench.runs.cost import FAILED, LEFT_OUT, MEASURED, MODES
 from rgbench.runs.cost_process import Measured, Rate
 from rgbench.runs.engines import lacking
+from rgbench.store.costs import key_of, read_costs
+from rgbench.store.store import Store
 
+FORMATS = Path(__file__).parents[1] / "fixtures" / "formats-1"
 SPEEDS = {"eager": 100.0, "compiled": 150.0, "onnx": 250.0}
 
 
@@ -143,7 +148,7 @@ def test_a_stop_tells_what_was_measured(capsys, processes, monkeypatch, tmp_path
         (["nowhere.safetensors"], 2, "nowhere.safetensors"),
         (["lenet", "--out", "t.txt"], 2, "the ending is none of .csv, .parquet"),
         (["lenet", "--device", "cuda:77"], 1, "device 'cuda:77' is not available"),
-        ([], 2, "Missing argument"),
+        ([], 2, "give networks, or --store FOLDER"),
     ],
 )
 def test_wrong_options_are_one_line_with_their_code(capsys, processes, arguments, code, message):
@@ -168,3 +173,55 @@ def test_a_network_and_a_classifier_are_measured(capsys):
             assert (row["batch"], row["repeats"], row["threads"]) == (2, 2, 1)
             assert 0 < row["latency_ms"] <= row["latency_p95_ms"]
             assert row["images_per_second_low"] <= row["images_per_second"] <= row["images_per_second_high"]
+
+
+@pytest.fixture
+def stored(tmp_path):
+    shutil.copytree(FORMATS / "runs", tmp_path / "runs")
+    return Store(tmp_path)
+
+
+def test_the_networks_of_a_store_are_measured_and_kept_there(capsys, processes, stored):
+    (record,) = stored.records()
+    code, said, _ = rgbench(capsys, "--store", str(stored.root))
+    assert code == 0
+    assert said.startswith(f"{record.spec.network.label}: fastest with eager, 100 images/s")
+    assert said.rstrip().endswith(f"(rgbench report {stored.root})")
+    assert read_costs(stored.root)[key_of(record)].images_per_second == 100.0
+    assert rgbench(capsys, record.spec.network.name, "--store", str(stored.root), "--mode", "onnx")[0] == 0
+    assert read_costs(stored.root)[key_of(record)].mode == "onnx"
+
+
+def test_what_a_store_cannot_do_is_told(capsys, processes, stored):
+    code, _, wrong = rgbench(capsys, "convxpress", "--store", str(stored.root))
+    assert code == 2
+    assert "no complete run of convxpress; there are tiny" in " ".join(wrong.split())
+    code, _, wrong = rgbench(capsys, "--store", str(stored.root), *of_modes("eager", "onnx"))
+    assert code == 2
+    assert "only rates of one mode can be compared" in " ".join(wrong.split())
+    assert not read_costs(stored.root)
+
+
+def test_what_was_measured_before_a_stop_is_kept_in_the_store(capsys, processes, stored, monkeypatch):
+    (record,) = stored.records()
+    small = record.spec.model_copy(update={"images": record.spec.images.model_copy(update={"size": 24})})
+    both = [record, dataclasses.replace(record, spec=small)]
+    monkeypatch.setattr(Store, "records", lambda *rest, **more: both)
+    ask, asked = costs._ask, []
+
+    def stopped(job, *rest):
+        asked.append(job.image_size)
+        if len(asked) > 1:
+            raise Stopped(2)
+        return ask(job, *rest)
+
+    monkeypatch.setattr(costs, "_ask", stopped)
+    with pytest.raises((SystemExit, Stopped)):
+        main(["cost", "--store", str(stored.root)])
+    assert list(read_costs(stored.root)) == [key_of(record)]
+
+
+def test_without_networks_or_a_store_it_says_what_to_give(capsys):
+    code, _, said = rgbench(capsys)
+    assert code == 2
+    assert "give networks, or --store FOLDER" in said

@@ -23,21 +23,25 @@ COMMANDS = (
         "survey",
         "finetune",
         "export",
+        "score",
         "replicate",
     ),
     *("uncertainty", "doubt", "stress", "explain", "suspects"),
+    *("tasks", "bundle", "board"),
     *("networks", "networks/list", "networks/show"),
     *(
         "data",
         "data/list",
         "data/show",
         "data/fetch",
+        "data/split",
         "data/check",
+        "data/croissant",
         "data/overlap",
         "data/build",
         "data/consensus",
     ),
-    *("cost", "simulate", "import-keras"),
+    *("cost", "simulate", "import-keras", "about"),
 )
 
 
@@ -105,9 +109,8 @@ def test_commands_stand_under_headings_in_whole_sentences(capsys, monkeypatch):
     with pytest.raises(SystemExit):
         main(["--help"])
     said = capsys.readouterr().out
-    places = [
-        said.index(f"{text}\n") for text in ("classify:", "Look closer at stored runs:", "Networks and data:")
-    ]
+    headings = ("classify:", "Look closer at stored runs:", "Share results:", "Networks and data:")
+    places = [said.index(f"{text}\n") for text in headings]
     assert places == sorted(places)
     order = [
         "quickstart",

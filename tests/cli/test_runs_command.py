@@ -17,11 +17,11 @@ from astropy.io import fits
 from astropy.table import Table
 from scipy.special import log_softmax, softmax
 
-from rgbench.cli.app import main
 from rgbench.runs.export import classifier_of_runs
 from rgbench.runs.listing import SCORES
 from rgbench.runs.reopen import StoredRun
 from rgbench.store.store import Store
+from tests.fixtures.command import said
 
 FIXTURE = Path(__file__).parents[1] / "fixtures" / "store-0.1"
 TINY, TINIER = ("e0130ebd8966ba08", "a272e5c30b239213"), ("5ea7dbee727b144a", "56f1b059efb43921")
@@ -47,16 +47,6 @@ def images(tmp_path) -> Path:
         image = rng.normal(0, 0.01, (SIDE, SIDE)) + np.exp(-((abs(x) - 2 * number) ** 2 + y**2) / 8)
         fits.writeto(folder / f"{number}.fits", image.astype(np.float32), header)
     return folder
-
-
-def said(capsys, *arguments: str) -> tuple[int, str, str]:
-    code: object = 0
-    try:
-        main(list(arguments))
-    except SystemExit as ended:
-        code = ended.code
-    told = capsys.readouterr()
-    return int(code or 0), told.out, told.err
 
 
 def test_every_run_is_a_line_and_the_damaged_one_is_named(store, capsys):

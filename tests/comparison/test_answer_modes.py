@@ -16,8 +16,9 @@ from rgbench.measures.calibration import ece_equal_mass, fit_temperature
 from rgbench.measures.catalogue import metrics
 from rgbench.measures.uncertainty import member_doubt, with_members
 from rgbench.statistics.significance import mpca_interval
-from rgbench.store.store import SIDES, Store, read_doubt
-from rgbench.store.tables import Predictions, concatenate, write_predictions
+from rgbench.store.doubt import read_doubt
+from rgbench.store.store import Store
+from rgbench.store.tables import SIDES, Predictions, concatenate, write_predictions
 
 
 def both_sides(record, n: int = 200):

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from rgbench.comparison.overfitting import LASTING, opening_epoch, over_seeds, overfitting
+from rgbench.comparison.overfitting import LASTING, opening_epoch, over_seeds, overfitting, rotated
 from rgbench.errors import DataError
 from rgbench.store.tables import HISTORY_COLUMNS, read_history, write_history
 
@@ -154,3 +154,14 @@ def test_histories_that_cannot_be_read_are_refused():
         overfitting(broken)
     with pytest.raises(DataError, match="found none"):
         over_seeds([])
+
+
+def test_rotated_sets_are_read_as_a_run_keeps_them():
+    """The names are those that `rgbench.runs.execute` writes after training on fixed rotations."""
+    kept = {"train_loss": 0.3, "train_accuracy": 0.9, "validation_loss": 0.6, "validation_accuracy": 0.8}
+    cost = {"evaluation": {"best": kept, "final": {**kept, "validation_loss": 0.0}}}
+    assert rotated(cost, "best").loss_ratio == pytest.approx(0.5)
+    assert rotated(cost, "best").validation_accuracy == 0.8
+    assert np.isnan(rotated(cost, "final").loss_ratio)
+    for other in ({}, {"evaluation": {}}, {"evaluation": {"best": {"train_loss": 1.0}}}):
+        assert rotated(other, "best") is None

@@ -21,6 +21,7 @@ data = "first-galaxy-data"
 split = "folds"
 protocol = "theirs"
 our_splits = ["fold-0"]
+kind = "replication"
 [[tests.values]]
 network = "mcrgnet"
 metric = "accuracy"
@@ -65,6 +66,17 @@ def test_the_numbers_to_beat_are_there_and_none_of_2021():
     assert {("accuracy", 0.8135, 0.008), ("macro_f1", 0.813, None), ("brier", 0.293, 0.0266)} <= best
     assert max(v.value for v in test.values if v.metric == "accuracy") == 0.8135
     assert all(not test.values for test in find_paper("becker2021").tests)
+
+
+def test_what_an_abstract_does_not_say_is_no_number_of_ours():
+    """The abstract of Slijepcevic et al. says "by up to half", and an error of 7.79 % for 145 labels."""
+    paper = find_paper("slijepcevic2024")
+    assert sorted(value.value for test in paper.tests for value in test.values) == [0.9221, 0.98]
+    assert "by up to half" in paper.note
+    assert {value.where for test in paper.tests for value in test.values} == {
+        "README",
+        "abstract (error 7.79 %)",
+    }
 
 
 @pytest.mark.slow
@@ -117,6 +129,12 @@ def test_a_good_file_is_read(tmp_path):
         ('network = "mcrgnet"', "", r"network .* or method .* is needed"),
         ('"first-galaxy-data"', '"first-galaxy"', r"tests 1: key 'data': unknown data set .*did you mean"),
         ('our_splits = ["fold-0"]', "", "our_splits .* or differs .* is needed"),
+        ('kind = "replication"', "", 'our_splits goes with kind: "replication" or "comparison"'),
+        (
+            "value = 0.8",
+            'value = 0.8\nagainst = ["convxpress"]',
+            'kind must be "comparison": other networks are set against mcrgnet',
+        ),
         ("value = 0.8", "valu = 0.8", "unknown key 'valu'; did you mean 'value'"),
         ("value = 0.8", "value = 0.8\nuncertainty = 0.1", "uncertainty and uncertainty_is go together"),
         ('where = "table 1"', "", "key 'where' is missing"),

@@ -1,4 +1,4 @@
-"""rgbench replicate: lists papers, runs the study of one, says of each number whether ours agrees."""
+"""rgbench replicate: lists papers, runs the study of one, says of each number whether ours contradicts it."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ split = "the published one"
 protocol = "one pass"
 n_test = 200
 our_splits = ["published"]
+kind = "replication"
 values = [
     { network = "mcrgnet", metric = "accuracy", value = 0.999, where = "table 1", confidence = "C" },
     { method = "a network of theirs", metric = "accuracy", value = 0.5, where = "table 2", confidence = "C" },
@@ -55,8 +56,8 @@ def test_papers_are_listed_with_what_there_is_to_run(console):
     list_papers(console)
     said = printed(console)
     assert all(name in said for name in paper_names())
-    assert "15 runs on first-galaxy-data" in said
-    assert "12 runs on fr-deep-first, 12 runs on mirabest-two-class" in said
+    assert "15 runs on first-galaxy-data (comparison)" in said
+    assert "12 runs on fr-deep-first (comparison and replication), 12 runs on mirabest-two-class" in said
     assert "its test sets cannot be had" in said
 
 
@@ -70,7 +71,7 @@ def test_a_paper_is_run_and_judged(tmp_path, console):
     assert "published 0.999; ours (mcrgnet)" in said
     assert "200 sources, one run): below, i.e. worse, by" in said
     assert "cannot be said because this network is not registered here (table 2)" in said
-    assert "1 of 2 numbers can be compared, of which 0 agree" in said
+    assert "1 of 2 numbers can be compared, of which 1 is below; this is a replication" in said
 
 
 def test_a_paper_without_a_study_says_so_and_one_that_is_not_there_too(tmp_path, console):

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from statsmodels.stats.proportion import confint_proportions_2indep
+from statsmodels.stats.proportion import confint_proportions_2indep, tost_proportions_2indep
 
-from rgbench.comparison.published import Paper, Test, Value, find_paper
+from rgbench.comparison.published import Paper, Test, Value, find_paper, paper_names
 from rgbench.comparison.replication import Found, _difference, compare_with, found_in
 from rgbench.comparison.words.replication import summary
 from rgbench.comparison.words.replication import verdict as sentence
@@ -24,6 +24,7 @@ def value(**more):
 
 def paper(*values, **more):
     fields = {"data": "first-galaxy-data", "split": "w", "protocol": "w", "n_test": 400, "our_splits": FOLDS}
+    fields["kind"] = "replication" if more.get("our_splits", FOLDS) else None
     test = Test(**{**fields, **more, "values": values})
     return Paper(name="p", citation="x", read="x", tests=(test,))
 
@@ -56,12 +57,12 @@ def test_a_test_source_that_is_set_aside_widens_the_interval_by_all_that_it_coul
 
 
 @pytest.mark.parametrize(
-    ("mean", "kind"), [(0.8, "agrees"), (0.76, "agrees"), (0.7, "below"), (0.9, "above")]
+    ("mean", "kind"), [(0.8, "not contradicted"), (0.76, "not contradicted"), (0.7, "below"), (0.9, "above")]
 )
 def test_kinds(mean, kind):
     verdict = one(paper(value()), ours(mean))
     assert verdict.kind == kind
-    assert (verdict.p_value < 0.05) == (kind != "agrees")
+    assert (verdict.p_value < 0.05) == (kind != "not contradicted")
     assert f"): {kind}" in sentence(verdict)
     assert "400 sources, one run" in sentence(verdict)
 
@@ -129,7 +130,82 @@ def test_without_runs_nothing_is_said_and_the_sum_of_it_all():
     assert summary(verdicts) == f"none of {len(verdicts)} numbers can be compared"
     found = {"convxpress": [ours(0.79)], "mcrgnet": [ours(0.6)]}
     assert summary(compare_with(find_paper("rustige2023"), found)).endswith(
-        "2 of 29 numbers can be compared, of which 1 agrees"
+        "2 of 29 numbers can be compared, of which 1 is not contradicted and 1 is below; this sets other methods "
+        "beside it, and replicates nothing"
+    )
+
+
+SPREAD = {"uncertainty": 0.002, "uncertainty_is": "standard deviation over seeds", "repeats": 5}
+
+
+def test_equivalent_is_said_only_where_two_one_sided_tests_show_it():
+    """Against statsmodels, whose two tests of a difference of 5 points know of sources alone."""
+    runs, splits = (0.899, 0.9, 0.901), ("published",)
+    more = {"n_test": 3000, "our_splits": splits}
+    published = value(value=0.9, **SPREAD)
+    close = one(paper(published, **more), ours(0.9, runs, 3000, splits=splits))
+    assert close.kind == "equivalent"
+    assert sentence(close).endswith("3 runs): equivalent within 5 points")
+    assert tost_proportions_2indep(2700, 3000, 2700, 3000, -0.05, 0.05).pvalue < 0.05
+    few = one(paper(published, n_test=100, our_splits=splits), ours(0.9, runs, 100, splits=splits))
+    assert few.kind == "not contradicted"
+    assert tost_proportions_2indep(90, 100, 90, 100, -0.05, 0.05).pvalue > 0.05
+    far = one(paper(published, **more), ours(0.86, (0.859, 0.86, 0.861), 3000, splits=splits))
+    assert far.kind == "below", "a difference that was found, within the margin or not"
+
+
+@pytest.mark.parametrize(
+    ("published", "more", "runs"),
+    [
+        ({"uncertainty": None, "uncertainty_is": None}, {}, 3),
+        ({"relation": "about"}, {}, 3),
+        ({}, {"n_test": None}, 3),
+        ({}, {}, 1),
+    ],
+)
+def test_what_is_not_known_of_a_paper_shows_no_equivalence(published, more, runs):
+    splits = ("published",)
+    there = value(value=0.9, **{**SPREAD, **published})
+    setting = {"n_test": 3000, "our_splits": splits, **more}
+    found = ours(0.9, [0.899, 0.9, 0.901][:runs], 3000, splits=splits)
+    assert one(paper(there, **setting), found).kind == "not contradicted"
+
+
+@pytest.mark.slow
+def test_of_differences_as_large_as_the_margin_few_are_called_equivalent():
+    rng, rounds, called = np.random.default_rng(2), 400, 0
+    splits = ("published",)
+    for _ in range(rounds):
+        theirs, mine = (
+            (rng.random(2000)[None] < np.clip(p + rng.normal(0, 0.005, 5), 0, 1)[:, None]).mean(axis=1)
+            for p in (0.85, 0.90)
+        )
+        spread = {**SPREAD, "uncertainty": float(theirs.std(ddof=1))}
+        there = paper(value(value=float(theirs.mean()), **spread), n_test=2000, our_splits=splits)
+        called += one(there, ours(float(mine.mean()), mine, 2000, splits=splits)).kind == "equivalent"
+    assert called / rounds <= 0.075, f"{called} of {rounds}"
+
+
+def test_what_replicates_and_what_sets_other_methods_beside_it():
+    """Every paper that ships and has a study, as a list: who adds one decides what it is."""
+    kinds = {
+        (name, test.data, number): test.kind
+        for name in paper_names()
+        for number, test in enumerate(find_paper(name).tests)
+        if test.kind
+    }
+    assert kinds == {
+        ("bowles2021", "fr-deep-first", 2): "comparison",
+        ("rustige2023", "first-galaxy-data", 0): "comparison",
+        ("shabih2024", "mirabest-two-class", 0): "comparison",
+        ("shabih2024", "mirabest-two-class", 1): "replication",
+        ("shabih2024", "fr-deep-first", 2): "comparison",
+        ("shabih2024", "fr-deep-first", 3): "replication",
+        ("slijepcevic2024", "mirabest-confident", 0): "comparison",
+    }
+    found = {"convxpress": [ours(0.9, n=50, data="fr-deep-first", splits=("published",))]}
+    assert summary(compare_with(find_paper("shabih2024"), found)).endswith(
+        "of which 2 are not contradicted; 1 of them is a replication, the others set other methods beside it"
     )
 
 

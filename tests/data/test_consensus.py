@@ -15,7 +15,6 @@ from astropy import units as u
 from astropy.coordinates import SkyCoord
 
 from rgbench.comparison.label_consensus import (
-    APART,
     agreements,
     on_consensus,
     published_labels,
@@ -282,9 +281,11 @@ def test_the_known_sources_stay_whatever_is_believed(shipped):
         both = shipped.sharp & other.sharp
         assert (other.label == shipped.label)[both].all()
         assert both.sum() > 500
-    apart = reach_consensus(shipped.votes, origins=APART).consensus
-    both = shipped.sharp & apart.sharp
-    assert (apart.label == shipped.label)[both].all()
+    # Proctor's bent sources as an annotator of their own, who only ever says Bent: it is worth nothing.
+    apart = (("CoNFIG",), ("FRCAT",), ("Proctor",), ("MiraBest",), ("unLRG",))
+    other = reach_consensus(shipped.votes, origins=apart).consensus
+    both = shipped.sharp & other.sharp
+    assert (other.label == shipped.label)[both].all()
 
 
 def test_trust_is_as_documented(shipped, first):

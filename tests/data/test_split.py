@@ -23,6 +23,7 @@ from rgbench.data.split import (
     grouped_stratified_folds,
     limit_training,
     published_split,
+    source_columns,
 )
 from rgbench.errors import DataError, LeakageError, SpecError
 
@@ -218,3 +219,21 @@ def test_sets_without_a_validation_side_get_one_from_training(name):
     published = np.flatnonzero(dataset.splits["published"] == "test")
     assert set(split.indices("test")) <= set(published)
     assert (published_split(dataset).assignment == split.assignment).all(), "the same every time"
+
+
+def test_sources_as_columns_have_the_names_of_their_classes_and_sides():
+    label, sides = np.array([1, -1, 0]), np.array(["test", "", "train"])
+    ra, dec, group = np.array([10.5, np.nan, 12]), np.array([-1.25, np.nan, 2]), np.array([7, 8, 9])
+    names, paths = np.array(["a", "b", "c"]), np.array(["a.fits", "b.fits", ""])
+    catalogue = Catalogue(names, ra, dec, label, group, paths, np.zeros(3, dtype=np.int64))
+    dataset = DataSet(Card("toy", "A toy", classes=("A", "B")), catalogue, np.zeros((3, 4, 4)))
+    columns = source_columns(dataset, Split("own", sides, np.arange(3)))
+    assert list(columns) == ["source_id", "ra", "dec", "label", "split", "group", "path"]
+    rows = list(zip(*(columns[name].tolist() for name in columns if name not in ("ra", "dec")), strict=True))
+    assert rows == [
+        ("a", "B", "test", 7, "a.fits"),
+        ("b", "", "", 8, "b.fits"),
+        ("c", "A", "train", 9, ""),
+    ]
+    np.testing.assert_array_equal((columns["ra"], columns["dec"]), (ra, dec))
+    assert "split" not in source_columns(dataset)

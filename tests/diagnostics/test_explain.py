@@ -94,7 +94,10 @@ def test_one_run_of_each_network_is_looked_at_once(store, tmp_path):
     text = page.read_text(encoding="utf8")
     assert 'id="looks"' in text
     assert text.count("<image ") == 16
-    assert "What the middle of the last feature map sees, its effective receptive field: " in text
+    assert (
+        "The middle of the last feature map sees this much of the sky (its effective receptive field): "
+        in text
+    )
 
 
 @pytest.mark.slow

@@ -27,7 +27,8 @@ from rgbench.runs.study import run_study
 from rgbench.spec import DataSpec, RecipeSpec, Study
 from rgbench.store.attributions import LOOKS_FILE
 from rgbench.store.conditions import CONDITIONS_FILE, Condition
-from rgbench.store.store import DOUBT_FILE, MC_DROPOUT, RunRecord, Store, read_doubt
+from rgbench.store.doubt import DOUBT_FILE, MC_DROPOUT, read_doubt
+from rgbench.store.store import RunRecord, Store
 
 SIDE = 32
 RECIPE = RecipeSpec(epochs=1, batch_size=8, learning_rate=1e-3)

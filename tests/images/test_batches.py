@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from rgbench.errors import DataError, SpecError
 from rgbench.images.batches import (
     ImageStore,
+    KeptBatches,
     fits_in_memory,
     sequential_batches,
     shuffled_batches,
@@ -99,3 +100,47 @@ def test_store_checks_what_it_is_given():
         ImageStore(np.zeros((2, 4, 4), np.float32), np.zeros(3, np.int64))
     with pytest.raises(DataError, match="float64"):
         ImageStore(np.zeros((2, 4, 4)), np.zeros(2, np.int64))
+
+
+@pytest.mark.parametrize("stride", [(400, 400, 20, 1), (400, 1, 20, 1)])
+def test_kept_batches_are_made_once_and_are_the_same_bits(stride):
+    """One channel has two descriptions of the same order in memory."""
+    dense = torch.zeros(4, 1, 20, 20).as_strided((4, 1, 20, 20), stride)
+    dense[1, 0, 3, 4], dense[3, 0, 19, 19], dense[0, 0, 0, 0] = 0.1, float("nan"), 1e-40
+    dense[2, 0, 5, 5] = -0.0
+    kept, made = KeptBatches(10**6), []
+
+    def make(number):
+        made.append(number)
+        return dense * (number + 1)
+
+    for number in (0, 1, 1, 0):
+        found, expected = kept.get(number, lambda number=number: make(number)), (dense * (number + 1))
+        assert found.stride() == expected.stride()
+        assert torch.equal(found.view(torch.int32), expected.view(torch.int32))
+        found += 1  # what was given is not what is kept
+    assert made == [0, 1]
+
+
+@pytest.mark.parametrize(
+    "batch",
+    [
+        torch.ones(2, 1, 8, 8),
+        -torch.zeros(2, 1, 8, 8),
+        torch.zeros(2, 1, 8, 8)[..., ::2],
+        torch.zeros(2, 1, 8, 8).bfloat16(),
+    ],
+)
+def test_batches_that_would_not_come_back_alike_are_made_anew(batch):
+    kept, made = KeptBatches(10**6), []
+    for _ in range(2):
+        assert torch.equal(kept.get(0, lambda: made.append(1) or batch), batch)
+    assert len(made) == 2
+
+
+def test_no_more_is_kept_than_there_is_room_for():
+    batch, kept, made = torch.zeros(2, 1, 8, 8), KeptBatches(15), []
+    batch[0, 0, 0, 0] = 1  # 8 bytes
+    for number in (0, 1, 0, 1):
+        kept.get(number, lambda number=number: made.append(number) or batch)
+    assert made == [0, 1, 1]

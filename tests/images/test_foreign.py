@@ -7,6 +7,7 @@ import gzip
 import io
 import lzma
 import os
+import re
 import resource
 import signal
 import time
@@ -151,6 +152,16 @@ def test_what_a_header_promises_is_looked_at_before_it_is_believed(tmp_path, car
     path = tmp_path / "a.fits"
     path.write_bytes(promise(**cards))
     with pytest.raises(DataError, match=f"a.fits: cannot be read as FITS: .*{message}"):
+        read_fits(path)
+
+
+def test_a_packed_image_of_too_many_columns_is_refused_at_once(tmp_path):
+    """Found by the campaign: astropy looks for each column, for hours."""
+    fits.CompImageHDU(PIXELS).writeto(path := tmp_path / "a.fits")
+    whole = path.read_bytes()
+    card = re.search(rb"TFIELDS =\s+\d+", whole).group()
+    path.write_bytes(whole.replace(card, f"TFIELDS = {2**63:>20}".encode()))
+    with pytest.raises(DataError, match=r"TFIELDS is \d+; 0 to 999 columns are legal"):
         read_fits(path)
 
 

@@ -85,7 +85,7 @@ c = {{ change = "no maxout" }}
 
 
 def test_a_card_without_layers_or_with_an_unknown_base_is_refused() -> None:
-    with pytest.raises(SpecError, match=r"network 'x': 'layers'; the keys are"):
+    with pytest.raises(SpecError, match=r"network 'x': layers missing; the keys are"):
         read_cards('[x]\ntitle = "X"\npaper = { citation = "none" }')
-    with pytest.raises(SpecError, match=r"network 'x': 'y'; the keys are"):
+    with pytest.raises(SpecError, match=r"network 'x': base: there is no network 'y' above it in this file"):
         read_cards('[x]\ntitle = "X"\nbase = "y"\nchange = "no convs"')

@@ -18,6 +18,8 @@ from rgbench.errors import SpecError
 from rgbench.networks import (
     NetworkCard,
     canonical_name,
+    card_of,
+    catalogue,
     describe_network,
     network_names,
     networks,
@@ -25,6 +27,7 @@ from rgbench.networks import (
 from rgbench.networks.catalogue import read_cards
 from rgbench.networks.notation.analysis import analyse
 from rgbench.networks.notation.notation import parse_layers, to_text
+from rgbench.registry import Registry
 
 EXPECTED: dict[str, dict[str, Any]] = json.loads(
     (Path(__file__).parent / "expected_counts.json").read_text()
@@ -135,6 +138,25 @@ def test_an_unknown_name_suggests_the_nearest() -> None:
         describe_network("convexpress")
 
 
+def test_a_network_has_its_card_by_any_name_unless_its_layers_are_its_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tables = tomllib.loads(files("rgbench.networks").joinpath("published.toml").read_text("utf-8"))
+    for name in ("convxpress", "convXpress"):
+        card = card_of(name)
+        assert card is not None
+        assert card.title == tables["convxpress"]["title"]
+    assert card_of("convxpress", "Flat · FC{classes} softmax") is None
+    assert card_of("nobody-s") is None
+    assert card_of("timm:resnet18") is None
+    known: Registry[Any] = Registry("network")
+    known.register("made", lambda **_: None)
+    known.register("door:made", card)
+    monkeypatch.setattr(catalogue, "networks", lambda: known)
+    assert card_of("made") is None
+    assert card_of("door:made") is None, "its code is elsewhere, whatever is registered"
+
+
 def test_a_network_that_does_not_fit_says_where() -> None:
     with pytest.raises(SpecError, match=r"layer 7 \(C3x3-256 .*\) does not fit: .* map of 2x2 pixels"):
         describe_network("alexnet-plain", image_size=150)
@@ -197,3 +219,25 @@ def test_the_receptive_field_study_says_what_its_networks_see() -> None:
         facts = describe_network(name, 300)
         assert facts["receptive_field"] == int(field)
         assert not coverage or round(100 * facts["coverage"]) == int(coverage)
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ('title = "T"\nlayers = "GAP"', "network 'n': paper missing; the keys are title, paper"),
+        ('paper = { citation = "P" }', "network 'n': title and layers missing; the keys are"),
+        (
+            'title = "T"\nlayers = "GAP"\npaper = { key = "Nobody2030", citation = "P" }',
+            "network 'n': paper: references.bib has no entry 'Nobody2030'; add it there",
+        ),
+        (
+            'title = "T"\nbase = "m"\nchange = "group C8"',
+            "network 'n': base: there is no network 'm' above it",
+        ),
+        ('title = "T"\nbase = "m"', "network 'n': change missing; the keys are"),
+        ('title = "T"\nlayers = "GAP"\npaper = { who = "P" }', "who.*; the keys are title, paper"),
+    ],
+)
+def test_what_is_wrong_with_a_table_is_said(table, message):
+    with pytest.raises(SpecError, match=message):
+        read_cards(f"[n]\n{table}\n")

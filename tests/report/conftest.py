@@ -17,6 +17,8 @@ CLASSES = ("Compact", "FRI", "FRII", "Bent")
 SEEDS = (8901, 1826, 4915)
 SKILL = {"convxpress": 2.6, "mcrgnet": 2.3, "radio-galaxy-zoo": 1.2}
 COST = {"convxpress": (4_567_890, 779e6), "mcrgnet": (248_000, 52e6), "radio-galaxy-zoo": (12_345_678, 1.9e9)}
+SEEN = {"convxpress": (333, 32, 3.47), "mcrgnet": (63, 8, 0.66), "radio-galaxy-zoo": (74, 16, 0.77)}
+"""Receptive field and stride in pixels, and coverage."""
 N = 200
 
 
@@ -134,7 +136,7 @@ def made() -> Made:
 
 def _record(spec, names: np.ndarray, epochs: int) -> RunRecord:
     network = spec.network.name
-    skill, (parameters, macs) = SKILL[network], COST[network]
+    skill, (parameters, macs), (field, stride, coverage) = SKILL[network], COST[network], SEEN[network]
     return RunRecord(
         run_id=spec.run_id,
         spec=spec,
@@ -145,6 +147,9 @@ def _record(spec, names: np.ndarray, epochs: int) -> RunRecord:
             "parameters": parameters,
             "trainable_parameters": parameters,
             "macs": macs,
+            "receptive_field": field,
+            "stride": stride,
+            "coverage": coverage,
             "training_seconds": 9.0 * epochs,
             "training_images_per_second": 2e9 / macs**0.9,
             "inference_images_per_second": 6e9 / macs**0.9,

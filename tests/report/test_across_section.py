@@ -14,6 +14,7 @@ from scipy.stats import friedmanchisquare, rankdata, ttest_1samp
 from rgbench.comparison.summary import compare
 from rgbench.data.catalogue import Card, Catalogue, DataSet
 from rgbench.errors import SpecError
+from rgbench.report.blocks import LeftOut
 from rgbench.report.draw.cd_diagram import cd_diagram
 from rgbench.report.material import Beside, Runs, Setting
 from rgbench.report.of_store import ReportSpec
@@ -133,7 +134,7 @@ def test_two_sets_have_no_test_and_unknown_positions_are_said(runs):
     said = " ".join(section.sentences)
     assert "Two data sets are too few for Friedman's test" in said
     assert "from 3 data sets on" in said
-    assert "Positions are missing to tell what these share: one with two." in said
+    assert "Without positions it is not known which sources these share: one with two." in said
     assert section.figures == ()
     assert "p = " not in said
     assert len(section.tables[1].rows) == 3, "the signed-rank test says how little is known"
@@ -154,7 +155,9 @@ def test_what_is_no_other_data_set_is_not_counted(runs):
     assert "two, which has fewer than two networks of this report." in said
     assert (section.tables, section.figures) == ((), ())
     alone, _ = section_of({"one": on(runs, "one")})
-    assert alone is None
+    assert alone == LeftOut(
+        "Other data sets", "the store holds runs on one data set only; train on another one"
+    )
 
 
 def test_a_network_that_failed_on_a_set_has_the_lowest_rank_there(runs):
@@ -217,13 +220,8 @@ def test_weights_change_the_order_and_the_report_says_so(made):
     runs = Runs.of(made.comparisons["best"], made.records)
     plain = ranking.section(runs)
     chosen = ranking.section(replace(runs, beside=Beside(weights={"mpca": 5.0, "macs": 1.0})))
-    assert (
-        "MPCA, inference time, parameters and operations in equal parts (the default)" in plain.sentences[0]
-    )
-    assert (
-        "MPCA (weight 5) and operations (weight 1) (chosen with --weights; not the default)"
-        in chosen.sentences[0]
-    )
+    assert plain.finding.endswith("by MPCA, inference time, parameters and operations in equal parts.")
+    assert chosen.finding.endswith("by MPCA (weight 5) and operations (weight 1), as chosen with --weights.")
     assert [row[0].text for row in plain.tables[1].rows] == ["as above", "recognition only"]
     orders = {row[0].text: row for row in chosen.tables[1].rows}
     assert list(orders) == ["as above", "default", "recognition only"]
@@ -250,8 +248,7 @@ def test_failed_networks_stay_in_the_ranking_as_such(runs):
     assert table.tags == {2: "failed"}
     assert {cell.text for cell in table.rows[-1][1:]} == {"–"}
     said = " ".join(section.sentences)
-    assert "mcrgnet has no rank: it failed." in said
-    assert "Among the runs of convxpress: seed 8901 failed: loss is no number." in said
+    assert "mcrgnet has no rank, because it failed." in said
 
 
 # Splits

@@ -14,6 +14,7 @@ import pytest
 
 from rgbench.comparison.groups import comparable_groups
 from rgbench.comparison.summary import compare
+from rgbench.comparison.words.second_views import with_second_views
 from rgbench.escapes import csv_text
 from rgbench.report import page
 from rgbench.report.blocks import Figure, Section, Table
@@ -21,7 +22,7 @@ from rgbench.report.cells import Cell
 from rgbench.report.draw.plots import Axes, Line, lines_figure
 from rgbench.report.html import write_page
 from rgbench.report.material import Beside, Runs
-from rgbench.report.sections import make, ranking
+from rgbench.report.sections import differences, make, ranking
 from rgbench.store.tables import concatenate
 
 NAMES = np.array([f"source {i}" for i in range(60)])
@@ -31,9 +32,14 @@ ALWAYS = ("table", "ranking", "models", "confusion", "training", "sources", "run
 
 def parts(main, records, beside=None) -> list[Section]:
     """Make the sections that need runs which have learnt something."""
-    made, problems = make(Runs.of(main, records, beside))
-    assert problems == []
-    return [section for section in made if section.anchor not in ALWAYS]
+    found = make(Runs.of(main, records, beside))
+    assert found.problems == ()
+    return [section for section in found.made if section.anchor not in ALWAYS]
+
+
+def left_out(main, records, beside=None) -> dict[str, str]:
+    """Give the sections that are not there, with the reasons."""
+    return {each.name: each.reason for each in make(Runs.of(main, records, beside)).left_out}
 
 
 @pytest.fixture(scope="module")
@@ -45,16 +51,19 @@ def test_every_section_is_there_for_runs_that_have_all(sections):
     assert list(sections) == [
         "differences",
         "places",
-        "overfitting",
-        "ensembles",
-        "calibration",
-        "doubt",
         "failures",
         "labels",
+        "calibration",
+        "doubt",
+        "design",
+        "overfitting",
+        "ensembles",
     ]
     for part in sections.values():
-        assert part.title
-        assert part.sentences
+        assert part.title.endswith("?"), "every section has a question"
+        assert part.finding.endswith("."), "and says in a sentence what it found"
+        assert len(part.finding.split()) < 40
+        assert part.finding not in part.sentences
         assert part.notes
         assert part.tables or part.figures
 
@@ -82,7 +91,7 @@ def test_tables_hold_a_cell_for_each_column_and_download(sections):
 
 def test_figures_are_svg_with_their_numbers(sections):
     figures = [figure for part in sections.values() for figure in part.figures]
-    assert len(figures) == 10
+    assert len(figures) == 11
     for figure in figures:
         root = ET.fromstring(figure.drawing)
         assert root.get("aria-label")
@@ -100,13 +109,62 @@ def test_what_is_said_agrees_with_the_comparison(sections, made):
     pairs = sections["differences"].tables[0].rows
     assert [(row[0].text, row[1].text) for row in pairs] == [(p.first, p.second) for p in main.pairs]
     assert [row[2].value for row in pairs] == [p.difference for p in main.pairs]
-    assert "200 test sources and these runs resolve differences from" in sections["differences"].sentences[0]
+    assert (
+        "With 200 test sources and these runs, a true difference of " in sections["differences"].sentences[0]
+    )
+    apart = sum(pair.separable for pair in main.pairs)
+    assert sections["differences"].finding.startswith(
+        "Yes: all 3" if apart == 3 else f"{apart} of 3 pairs are"
+    )
+
+
+@pytest.mark.parametrize("metric", ["mpca", "accuracy", "nll", "macro_f1"])
+def test_the_notes_of_differences_are_those_of_the_metric(runs, metric):
+    records = runs(("mcrgnet", "convxpress"), (1, 2), NAMES[:40])
+    found = differences.section(Runs.of(compare(records, metric, resamples=200), records))
+    said, scored = found.notes[0], metric in ("mpca", "accuracy")
+    for part in ("step-down minP", "benchmarks/coverage_runs.py", "First better"):
+        assert (part in said) == scored, part
+    assert ("first better" in found.tables[0].columns) == scored
+    assert ("by Holm's method (Holm 1979). It decides" in said) == (not scored)
+    assert ("transformed t" in said) == (metric == "nll")
+    assert ("too narrow" in said) == (metric == "macro_f1")
+
+
+def test_random_splits_are_said_to_rest_on_the_bootstrap_and_holm(runs):
+    both = ("mcrgnet", "convxpress")
+    records = []
+    for record in runs(both, (1,), NAMES) + runs(both, (2,), np.char.add(NAMES, "b")):
+        data = record.spec.data.model_copy(update={"split": "becker2021"})
+        records.append(replace(record, spec=record.spec.model_copy(update={"data": data})))
+    found = differences.section(Runs.of(compare(records), records))
+    said = found.notes[0]
+    assert "percentile bootstrap in which a source has one weight" in said
+    assert "by Holm's method (Holm 1979). It decides" in said
+    assert "minP" not in said
+    assert "first better" not in found.tables[0].columns
+
+
+def test_one_pair_is_spoken_of_as_one(runs):
+    records = runs(("mcrgnet", "convxpress"), (1, 2), NAMES[:12])
+    main = compare(records)
+    assert not main.pairs[0].separable
+    first, second = main.pairs[0].first, main.pairs[0].second
+    found = differences.section(Runs.of(main, records))
+    assert found.finding == f"That cannot be shown: {first} and {second} are not told apart."
+    three = runs(seeds=(1, 2), names=NAMES[:4])
+    found = differences.section(Runs.of(compare(three), three))
+    assert found.finding == "That cannot be shown for any of 3 pairs."
 
 
 def test_one_run_has_no_pairs_and_no_ensemble(made):
     alone = made.records[:1]
     found = [part.anchor for part in parts(compare(alone), alone)]
-    assert found == ["overfitting", "calibration", "doubt", "failures", "labels"]
+    assert found == ["failures", "labels", "calibration", "doubt", "overfitting"]
+    why = left_out(compare(alone), alone)
+    assert why["Ensembles"] == "there is one run only"
+    assert why["Robustness, and another image of the same sources"] == "run rgbench stress"
+    assert why["What the networks look at"] == "run rgbench explain"
     failed = [replace(record, status="failed", predictions=None) for record in made.records]
     assert parts(compare(failed), failed) == []
 
@@ -114,14 +172,15 @@ def test_one_run_has_no_pairs_and_no_ensemble(made):
 def test_runs_on_different_test_sources_are_told_why_sections_are_left_out(runs):
     other = runs(("mcrgnet",), (1,), NAMES) + runs(("convxpress",), (1,), np.char.add(NAMES, "b"))
     found = {part.anchor: part for part in parts(compare(other), other)}
-    apart = ("ensembles", "calibration", "doubt")
-    assert list(found) == ["places", "overfitting", *apart, "failures", "labels"]
-    for anchor in apart:
-        (sentence,) = found[anchor].sentences
-        assert "left out here: the runs do not share their test sources" in sentence
-        assert (found[anchor].tables, found[anchor].figures) == ((), ())
-    cite = page.make(Runs.of(compare(other), other)).section("cite")
-    assert "Guo2017" not in cite.blocks[-1].text, (
+    assert list(found) == ["places", "failures", "labels", "design", "overfitting"]
+    why = left_out(compare(other), other)
+    for name in ("Ensembles", "Calibration", "Uncertainty"):
+        assert why[name].endswith(
+            "and the runs do not share their test sources, as every seed or fold has a split of its own"
+        )
+    content = page.make(Runs.of(compare(other), other))
+    assert {each.name for each in content.absent} == set(why)
+    assert "Guo2017" not in content.section("cite").blocks[-1].blocks[0].text, (
         "what a section that is left out would have used is not cited"
     )
 
@@ -132,7 +191,7 @@ def test_folds_that_hold_out_other_validation_sources_are_told_so(made):
     moved = replace(made.records[1], predictions=replace(table, source_id=other))
     records = [made.records[0], moved, *made.records[2:]]
     found = {part.anchor: part for part in parts(compare(records), records)}
-    assert "do not share their validation sources" in found["calibration"].sentences[0]
+    assert "do not share their validation sources" in left_out(compare(records), records)["Calibration"]
     assert found["differences"].tables, "test sources are enough for paired differences"
 
 
@@ -203,6 +262,7 @@ def test_runs_on_fewer_sources_make_a_learning_curve(runs):
     assert len(rest) == 9
     found = {part.anchor: part for part in parts(compare(lead), lead, Beside(tuple(rest)))}
     section = found["learning"]
+    assert section.finding.startswith("By the fitted law, twice as many training sources would take ")
     assert section.sentences[0].startswith("mcrgnet: from 100 to 1,600 training sources the error went from ")
     assert len(section.figures[0].rows) == 12
     few = parts(compare(lead), lead, Beside(tuple(r for r in rest if r.spec.data.train_limit == 100)))
@@ -237,9 +297,20 @@ def disturbed(record, names: tuple[str, ...]):
 def test_second_views_are_told_with_the_share_that_keeps_its_class(runs):
     records = runs(("mcrgnet", "convxpress"), (1, 2))
     stressed = {r.run_id: disturbed(r, ("noise-1.0", "view-1")) for r in records}
-    section = {part.anchor: part for part in parts(compare(records), records, Beside(conditions=stressed))}[
-        "robustness"
-    ]
+    beside = Beside(conditions=stressed)
+    section = {part.anchor: part for part in parts(compare(records), records, beside)}["robustness"]
+    content = page.make(Runs.of(with_second_views(compare(records), records, stressed), records, beside))
+    said = [each for each in section.sentences if each.startswith("In another image of the same 60 sources")]
+    assert len(said) == 1 or len(section.sentences) > 2
+    assert not set(content.answer) & set(section.sentences), (
+        "what the section says, the answer does not repeat"
+    )
+    column = content.tables[0].columns.index("MPCA in a second image %")
+    view = Runs.of(compare(records), records, beside).second_view
+    for row in content.tables[0].rows:
+        mean, low, high = view.scores[row[0].text].values["mpca"]
+        assert row[column].value == mean
+        assert row[column].beneath == f"{100 * low:.0f} – {100 * high:.0f}"
     assert [figure.name for figure in section.figures] == ["robustness-noise"], "draws are no curve"
     table = section.tables[0]
     kept = table.columns.index("class kept %")
@@ -260,7 +331,7 @@ def test_runs_that_were_stressed_have_a_section_on_robustness(runs):
     assert [figure.name for figure in section.figures] == ["robustness-rotation", "robustness-noise"]
     assert [row[1].text for row in section.tables[0].rows] == ["noise-1.0", "noise-2.0"]
     assert {row[0].text for row in section.tables[0].rows} == {"mcrgnet"}, "the other one was not stressed"
-    assert "get the same class at all 3 angles" in section.sentences[0]
+    assert "get the same class at all 3 angles" in " ".join(section.sentences)
     assert section.tables[0].rows[1][3].value > section.tables[0].rows[0][3].value > 0
     one = dict(list(stressed.items())[:1])
     anchors = {part.anchor for part in parts(compare(records), records, Beside(conditions=one))}
@@ -274,7 +345,7 @@ def test_without_intervals_the_page_decides_nothing(runs):
     found = {part.anchor: part for part in page.make(Runs.of(main, records)).sections}
     assert [cell.text for row in found["differences"].tables[0].rows for cell in row[3:6]] == ["–"] * 9
     assert {row[-2].text for row in found["places"].tables[0].rows} == {"a"}
-    (paired,) = (figure for figure in found["ranking"].figures if figure.name == "paired-differences")
+    (paired,) = found["differences"].figures
     assert paired.drawing.count('class="dot dull"') == 3
     for part in found.values():
         texts = [
@@ -289,9 +360,9 @@ def test_ranks_without_an_interval_are_said_to_have_none(made):
     main = made.comparisons["best"]
     drawn = {name: np.where(np.arange(len(own)) == 5, np.nan, own) for name, own in main.resamples.items()}
     found = {part.anchor: part for part in parts(replace(main, resamples=drawn), made.records)}["places"]
-    assert found.sentences[1] == (
-        "How probably each network has the best MPCA cannot be said: the test sources are too few to give MPCA a value "
-        "on all of their resamples."
+    assert found.sentences[0] == (
+        "It cannot be said how probably each network has the best MPCA: there are too few test sources to resample "
+        "them."
     )
     assert {cell.text for row in found.tables[0].rows for cell in row[7:9]} == {"–"}
 
@@ -303,6 +374,6 @@ def test_in_a_wide_field_the_likeliest_are_named(made):
     drawn = {row.network: draws.normal(size=2000) for row in rows}
     wide = replace(main, rows=tuple(rows), pairs=(), resamples=drawn)
     said = next(
-        s for s in ranking.section(Runs.of(wide, made.records)).sentences if s.startswith("Best MPCA")
+        s for s in ranking.section(Runs.of(wide, made.records)).sentences if s.startswith("With other test")
     )
-    assert len(re.findall(r"n\d+ [45] %", said)) == 4
+    assert len(re.findall(r"n\d+ in [45] %", said)) == 4

@@ -1,22 +1,10 @@
-"""The whole report in a browser: quiet, deaf to hostile names, usable from the keyboard, on a phone and on paper.
-
-Chromium is driven through the pipe of its DevTools protocol (``--remote-debugging-pipe``: messages in JSON, each
-ended by a zero byte), which needs no further package.
-"""
+"""The whole report in a browser: quiet, deaf to hostile names, usable from the keyboard, on a phone and on paper."""
 
 from __future__ import annotations
 
 import csv
-import fcntl
 import io
-import json
-import os
 import re
-import select
-import shutil
-import subprocess
-import sys
-import time
 from base64 import b64decode
 from dataclasses import replace
 from pathlib import Path
@@ -34,28 +22,12 @@ from rgbench.report.files.standalone import standalone
 from rgbench.report.html import write_page
 from rgbench.report.material import Beside, Runs, Setting
 from rgbench.store.attributions import Looks
-from rgbench.store.store import MC_DROPOUT, SIDES
-from rgbench.store.tables import concatenate
+from rgbench.store.doubt import MC_DROPOUT
+from rgbench.store.tables import SIDES, concatenate
+from tests.browser import BROWSER, Browser, quiet
 
-BROWSER = next((b for b in ("chromium", "chromium-browser", "google-chrome") if shutil.which(b)), None)
 pytestmark = [pytest.mark.skipif(BROWSER is None, reason="needs Chromium or Chrome"), pytest.mark.slow]
 
-FLAGS = (
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--remote-debugging-pipe",
-)
-EXEC = (
-    "import os, sys; os.dup2(int(sys.argv[1]), 3); os.dup2(int(sys.argv[2]), 4); "
-    "os.execvp(sys.argv[3], sys.argv[3:])"
-)
-"""Puts the pipes where the browser looks for them, then becomes the browser."""
 SCRIPT = "<script>window.pwned = 1</script>"
 IMAGE = '"><img src=x onerror="window.pwned = 1">'
 LINK = 'javascript:window.pwned=1//" href="javascript:window.pwned=1'
@@ -73,8 +45,6 @@ HOSTILE = (
 )
 SECTIONS = {
     *(
-        "table",
-        "ranking",
         "differences",
         "places",
         "models",
@@ -86,89 +56,12 @@ SECTIONS = {
     *("ensembles", "calibration", "doubt", "robustness", "looks", "failures", "labels", "sources", "runs"),
     *("across", "terms", "cite"),
 }
-WATCH = """
-window.violations = [];
-document.addEventListener("securitypolicyviolation", (event) => window.violations.push(event.violatedDirective));
-"""
 TABBABLE = """
 [...document.querySelectorAll("a[href], button, summary, [tabindex='0']")]
   .filter((each) => each.checkVisibility({contentVisibilityAuto: true, visibilityProperty: true}))
 """
 NAME = """((each) => [each.tagName, each.className.baseVal ?? each.className,
   each.getAttribute("aria-label") ?? each.textContent.trim()].join(" "))"""
-
-
-class Browser:
-    """A headless browser with one page."""
-
-    def __init__(self, folder: Path) -> None:
-        (read, self.to), (self.back, write) = os.pipe(), os.pipe()
-        ends = [fcntl.fcntl(end, fcntl.F_DUPFD, 10) for end in (read, write)]
-        command = [sys.executable, "-c", EXEC, *map(str, ends), BROWSER, *FLAGS, f"--user-data-dir={folder}"]
-        self.process = subprocess.Popen(
-            command, pass_fds=ends, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
-        for end in (read, write, *ends):
-            os.close(end)
-        self.number, self.session, self.rest, self.events = 0, None, b"", []
-        target = self("Target.createTarget", url="about:blank")["targetId"]
-        self.session = self("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
-        for domain in ("Page", "Runtime", "Log", "Network"):
-            self(f"{domain}.enable")
-        self("Page.addScriptToEvaluateOnNewDocument", source=WATCH)
-
-    def __call__(self, method: str, **parameters):
-        """Send a command, and give its result."""
-        self.number += 1
-        message = {"id": self.number, "method": method, "params": parameters}
-        message |= {"sessionId": self.session} if self.session else {}
-        os.write(self.to, json.dumps(message).encode() + b"\0")
-        while (answer := self._next()).get("id") != self.number:
-            self.events.append(answer)
-        assert "error" not in answer, answer
-        return answer["result"]
-
-    def _next(self, seconds: float = 60) -> dict:
-        while b"\0" not in self.rest:
-            assert select.select([self.back], [], [], seconds)[0], "the browser does not answer"
-            found = os.read(self.back, 1 << 20)
-            assert found, "the browser has ended"
-            self.rest += found
-        message, _, self.rest = self.rest.partition(b"\0")
-        return json.loads(message)
-
-    def open(self, path: Path, width: int = 1200, dark: bool = False) -> None:
-        """Show a page, wait until its script has run, and forget what happened before."""
-        self("Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=False)
-        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
-        self("Emulation.setEmulatedMedia", media="", features=[scheme])
-        self.events.clear()
-        self("Page.navigate", url=path.as_uri())
-        until = time.monotonic() + 60
-        while not self.run("document.readyState === 'complete' && location.protocol === 'file:'"):
-            assert time.monotonic() < until, "the page does not load"
-            time.sleep(0.02)
-
-    def run(self, script: str):
-        """Give what a script evaluates to."""
-        answer = self("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
-        assert "exceptionDetails" not in answer, answer
-        return answer["result"].get("value")
-
-    def press(self, key: str) -> None:
-        """Press and release a key."""
-        code = {"Tab": 9, "Enter": 13, " ": 32}[key]
-        text = {"Enter": "\r", " ": " "}.get(key)
-        down = {"type": "keyDown", "text": text} if text else {"type": "rawKeyDown"}
-        for event in (down, {"type": "keyUp"}):
-            self("Input.dispatchKeyEvent", key=key, windowsVirtualKeyCode=code, **event)
-
-    def close(self) -> None:
-        """End it."""
-        for end in (self.to, self.back):
-            os.close(end)
-        self.process.kill()
-        self.process.wait()
 
 
 @pytest.fixture(scope="module")
@@ -307,29 +200,11 @@ def plain(made, tmp_path_factory) -> Path:
     return write_page(path, made.comparisons, made.records, made.images)
 
 
-def quiet(browser: Browser) -> list[str]:
-    """Give what the browser had to complain of."""
-    kinds = ("Runtime.consoleAPICalled", "Runtime.exceptionThrown", "Log.entryAdded")
-    said = [json.dumps(each) for each in browser.events if each.get("method") in kinds]
-    asked = [
-        e["params"]["request"]["url"]
-        for e in browser.events
-        if e.get("method") == "Network.requestWillBeSent"
-    ]
-    left = [url[:200] for url in asked if not url.startswith(("file:", "data:", "blob:"))]
-    files = {url.partition("#")[0] for url in asked if url.startswith("file:")}
-    return [
-        *said,
-        *left,
-        *browser.run("window.violations"),
-        *(["more than one file"] if len(files) > 1 else []),
-    ]
-
-
 def test_a_full_page_of_hostile_names_is_quiet_and_inert(browser, filled):
     browser.open(filled[0])
-    anchors = set(browser.run("[...document.querySelectorAll('nav a')].map((a) => a.hash.slice(1))"))
+    anchors = set(browser.run("[...document.querySelectorAll('section.part')].map((each) => each.id)"))
     assert anchors >= SECTIONS
+    assert browser.run("document.querySelectorAll('#answer, #table, #ranking').length") == 3
     browser.run("document.querySelectorAll('details').forEach((each) => { each.open = true; })")
     browser.run(
         "document.querySelectorAll('thead button, .downloads button').forEach((each) => each.click())"
@@ -368,19 +243,25 @@ def test_tab_goes_through_everything_in_order(browser, plain):
         found.append(browser.run(f"({NAME})(document.activeElement)"))
     assert found == expected
     assert found[0] == "A skip Skip to the answer"
-    places = [
-        found.index(each) for each in ("A  All networks", "BUTTON  MPCA %", "A  CSV, unrounded", "A  Cite")
-    ]
-    assert places[0] < places[3] < places[1] < places[2], "menu, then headings, then downloads"
-    assert any("taken for" in each and each.startswith("a ") for each in found), "cells of confusion matrices"
-    assert any(each.startswith("BUTTON  SVG of the figure") for each in found)
+    wanted = (
+        "BUTTON  SVG of the figure: Mean per-class accuracy (MPCA)",
+        "BUTTON  MPCA %",
+        "A  CSV, unrounded",
+        "BUTTON  Open all",
+    )
+    places = [found.index(each) for each in wanted]
+    assert places == sorted(places), "the figure, headings of the table, its downloads, then the questions"
+    assert any(each.startswith("SUMMARY  Are they different? ") for each in found)
+    assert not any("taken for" in each and each.startswith("a ") for each in found), (
+        "what is folded is not in the way"
+    )
 
 
 def test_enter_and_space_sort_a_table(browser, plain):
     browser.open(plain)
-    browser.run("document.querySelectorAll('#table thead button')[5].focus()")
+    browser.run("document.querySelectorAll('#table thead button')[2].focus()")
     values = (
-        "[...document.querySelectorAll('#table tbody tr')].map((row) => Number(row.cells[5].dataset.value))"
+        "[...document.querySelectorAll('#table tbody tr')].map((row) => Number(row.cells[2].dataset.value))"
     )
     orders = []
     for key in ("Enter", " "):
@@ -395,6 +276,7 @@ def test_enter_and_space_sort_a_table(browser, plain):
 
 def test_enter_on_a_cell_unfolds_its_sources(browser, plain):
     browser.open(plain)
+    browser.run("document.querySelector('#confusion > details').open = true")
     anchor = browser.run(
         "document.querySelector('#confusion svg a').focus(), document.activeElement.href.baseVal"
     )
@@ -403,6 +285,64 @@ def test_enter_on_a_cell_unfolds_its_sources(browser, plain):
     browser.run("new Promise((go) => setTimeout(go, 50))")
     assert browser.run("document.activeElement.id") == anchor[1:]
     assert browser.run(f"document.getElementById('{anchor[1:]}').closest('details').open") is True
+
+
+def test_the_first_screen_holds_answer_main_table_and_figure(browser, plain):
+    browser.open(plain, 1400)
+    for name in ("#answer", "#ranking svg", "#table tbody tr:last-child"):
+        assert browser.run(f"document.querySelector('{name}').getBoundingClientRect().bottom") <= 900, name
+    assert browser.run("document.documentElement.scrollHeight") <= 4 * 900, (
+        "folded, the page has no more than four screens"
+    )
+    said = browser.run("document.body.innerText")
+    assert len(said.split()) <= 1100
+    assert said.count("has the best mean per-class accuracy") == 1
+    browser.run("document.querySelectorAll('details').forEach((each) => { each.open = true; })")
+    assert browser.run("document.body.innerText").count("has the best mean per-class accuracy") == 1
+    wide = "[...document.querySelectorAll('#table .scroll')].every((each) => each.scrollWidth <= each.clientWidth)"
+    assert browser.run(wide), "the main table fits the page"
+
+
+@pytest.mark.parametrize("key", ["Enter", " "])
+def test_a_question_opens_and_closes_from_the_keyboard(browser, plain, key):
+    browser.open(plain)
+    browser.run("document.querySelector('#doubt summary').focus()")
+    states = []
+    for _ in range(2):
+        browser.press(key)
+        states.append(browser.run("document.querySelector('#doubt > details').open"))
+    assert states == [True, False]
+    words = browser.run("document.querySelector('#doubt summary').innerText")
+    assert words.startswith("Do they know when they are wrong?")
+    assert words.rstrip().endswith(".")
+
+
+def test_anchors_open_the_question_they_lead_to(browser, plain):
+    browser.open(plain)
+    state = "['labels', 'confusion'].map((id) => document.querySelector(`#${id} > details`).open)"
+    assert browser.run(state) == [False, False]
+    browser.run("location.hash = '#labels'; new Promise((go) => setTimeout(go, 50))")
+    assert browser.run(state) == [True, False]
+    assert browser.run("document.activeElement.closest('section').id") == "labels"
+    browser.run("location.hash = '#cell-convxpress-0-0'; new Promise((go) => setTimeout(go, 50))")
+    assert browser.run(state) == [True, True], "all that is folded about a place is opened"
+    assert browser.run("document.activeElement.id") == "cell-convxpress-0-0"
+    for words, count in (("Open all", 0), ("Close all", "all")):
+        browser.run(
+            f"[...document.querySelectorAll('.open button')].find((each) => each.textContent === '{words}').click()"
+        )
+        closed = browser.run("document.querySelectorAll('.part > details:not([open])').length")
+        assert closed == (
+            0 if count == 0 else browser.run("document.querySelectorAll('.part > details').length")
+        )
+
+
+def test_a_table_that_is_wider_than_the_page_says_so(browser, plain):
+    seen = "document.querySelector('#table .more').checkVisibility()"
+    for width, wanted in ((1400, False), (390, True)):
+        browser.open(plain, width)
+        browser.run("new Promise((go) => setTimeout(go, 100))")
+        assert browser.run(seen) is wanted, width
 
 
 SAVED = """
@@ -510,7 +450,14 @@ def test_downloaded_tables_start_no_formula_and_keep_their_shape(browser, filled
 
 @pytest.mark.parametrize(
     ("full", "width", "dark"),
-    [(False, 390, True), (False, 1200, True), (True, 390, False), (True, 1200, False)],
+    [
+        (False, 390, True),
+        (False, 1200, True),
+        (False, 1400, False),
+        (True, 390, False),
+        (True, 1200, False),
+        (True, 1400, True),
+    ],
 )
 def test_nothing_is_cut_off_or_covered(browser, plain, filled, full, width, dark):
     browser.open(filled[0] if full else plain, width, dark)
@@ -521,7 +468,7 @@ def test_nothing_is_cut_off_or_covered(browser, plain, filled, full, width, dark
     assert browser.run(script) == []
     bottom, top = (
         browser.run(f"document.querySelector('{name}').getBoundingClientRect().{side}")
-        for name, side in (("nav", "bottom"), ("main", "top"))
+        for name, side in (("header", "bottom"), ("main", "top"))
     )
     assert bottom <= top
     inside = """[...document.querySelectorAll(".scroll")].every((each) =>
@@ -543,8 +490,16 @@ def test_on_paper_all_is_unfolded_light_and_within_the_page(browser, plain, fill
         features=[{"name": "prefers-color-scheme", "value": "dark"}],
     )
     browser.run("dispatchEvent(new Event('beforeprint'))")
-    assert browser.run("document.querySelectorAll('details:not(.screen):not([open])').length") == 0
-    shown = """[...document.querySelectorAll(".paper, nav, .screen")].map((each) =>
+    closed = (
+        "[...document.querySelectorAll('.part > details:not([open])')].map((each) => each.parentElement.id)"
+    )
+    assert browser.run(closed) == ["runs", "terms", "cite"], (
+        "the appendix stays in the file, all questions are open"
+    )
+    assert browser.run("document.querySelectorAll('.part details details[open]').length") == 0, (
+        "as do long lists"
+    )
+    shown = """[...document.querySelectorAll(".paper, p.open, .screen")].map((each) =>
       [each.className || each.tagName, each.checkVisibility()])"""
     assert {visible for name, visible in browser.run(shown) if "paper" in name} == {True}
     assert {visible for name, visible in browser.run(shown) if "paper" not in name} == {False}

@@ -6,10 +6,12 @@ import ast
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from pybtex.database import parse_string
 
 import rgbench.report.sections as package
+from rgbench.comparison.summary import compare
 from rgbench.data.sets import data_sets
 from rgbench.networks import NetworkCard, networks
 from rgbench.references import STUDY, Paper, bibliography, entry, library
@@ -17,6 +19,7 @@ from rgbench.report.material import Runs
 from rgbench.report.sections import make
 from rgbench.report.sections.cite import STATISTICS, entries, methods
 from rgbench.report.sections.differences import FOLDS
+from rgbench.store.store import RunRecord
 
 
 def cited_in_code() -> set[str]:
@@ -81,8 +84,9 @@ def test_the_years_of_networks_are_those_of_their_entries():
 
 
 def bibtex_of(runs: Runs) -> str:
-    made, _ = make(runs)
-    return next(section for section in made if section.anchor == "cite").blocks[-1].text
+    section = next(section for section in make(runs).made if section.anchor == "cite")
+    (code,) = section.blocks[-1].blocks
+    return code.text
 
 
 def test_the_page_holds_entries_of_the_file_word_for_word_each_once(made):
@@ -103,6 +107,17 @@ def test_the_set_that_is_tested_on_is_cited_too(made):
     assert entries([folded]) == ["Becker2021", "Griese2023", "Porter2023", "Miraghaei2017"]
 
 
+def test_a_network_of_other_layers_is_not_cited_as_the_one_of_its_name(made):
+    record = made.records[0]
+    name = record.spec.network.name
+    key = networks().get(name).paper.key
+    own = record.spec.network.model_copy(update={"layers": "Flat · FC{classes} softmax"})
+    changed = replace(record, spec=record.spec.model_copy(update={"network": own}))
+    assert key in entries([record])
+    assert key not in entries([changed])
+    assert f"We compare {name}." in methods(made.comparisons["best"], [changed])
+
+
 def test_a_network_without_a_key_is_cited_as_a_note_that_cannot_break_out():
     hostile = entry("my-net", Paper(r"Nobody 2024} \input{/etc/passwd} & 50 % of $x_1$", arxiv="2401.00001"))
     fields = parse_string(bibliography([hostile]), "bibtex").entries["my-net"].fields
@@ -110,6 +125,91 @@ def test_a_network_without_a_key_is_cited_as_a_note_that_cannot_break_out():
     assert fields["eprint"] == "2401.00001"
     with pytest.raises(KeyError, match="Nobody1900"):
         bibliography(["Nobody1900"])
+
+
+def statistics(records, metric="mpca", looks=None) -> str:
+    return methods(compare(records, metric, resamples=200, looks=looks), records)[-1]
+
+
+@pytest.fixture(scope="module")
+def few(runs) -> list[RunRecord]:
+    return runs(("mcrgnet", "convxpress"), (1, 2), np.array([f"J{i}" for i in range(40)]))
+
+
+def on_split(record, name):
+    data = record.spec.data.model_copy(update={"split": name})
+    cost = {**record.cost, "training_sources": 400}
+    spec = record.spec.model_copy(update={"data": data})
+    return replace(record, run_id=f"{record.run_id}-{name}", spec=spec, cost=cost)
+
+
+@pytest.mark.parametrize(
+    ("metric", "said", "unsaid"),
+    [
+        ("mpca", ("with score intervals (Tango 1998)", "half-Cauchy", "step-down minP"), ()),
+        ("accuracy", ("with score intervals (Tango 1998)", "half-Cauchy", "step-down minP"), ()),
+        (
+            "nll",
+            ("the transformed t of Hall (1992)", "by Holm's method (Holm 1979)"),
+            ("half-Cauchy", "minP", "Tango"),
+        ),
+        (
+            "macro_f1",
+            ("a percentile bootstrap", "by Holm's method (Holm 1979)"),
+            ("half-Cauchy", "minP", "Tango"),
+        ),
+    ],
+)
+def test_methods_say_of_each_metric_what_its_differences_rest_on(few, metric, said, unsaid):
+    text = statistics(few, metric)
+    for part in said:
+        assert part in text
+    for part in unsaid:
+        assert part not in text
+    only_there = "In a difference over seeds, and not in the interval of a single network, "
+    assert (only_there in text) == ("half-Cauchy" in said)
+    assert "is below 0.05" in text
+
+
+def test_methods_name_only_what_the_metrics_shown_have(few):
+    text = statistics(few)
+    assert (
+        "(MPCA and accuracy: score intervals, Wilson 1927; macro F1: Bayesian bootstrap, Rubin 1981)" in text
+    )
+    assert "NLL: transformed t, Hall 1992" in statistics(few, "nll")
+    assert "A network beats another" not in statistics(few, "ece"), "it has no interval"
+
+
+def test_methods_of_random_splits_rest_on_the_bootstrap(runs):
+    records = [
+        on_split(r, "becker2021")
+        for seed in (1, 2)
+        for r in runs(("mcrgnet", "convxpress"), (seed,), np.array([f"J{seed}-{i}" for i in range(40)]))
+    ]
+    text = statistics(records)
+    assert "a percentile bootstrap in which a source has one weight in all test sets" in text
+    assert "Differences are paired, seed by seed." in text
+    for part in ("minP", "Tango", "half-Cauchy", "McNemar"):
+        assert part not in text
+
+
+def test_methods_count_folds_seeds_and_runs_that_did_not_end(runs):
+    folds = [on_split(r, f"fold-{k}") for k in range(3) for r in runs(("mcrgnet",), (k,))]
+    text = " ".join(methods(compare(folds), folds))
+    assert "3 folds of it" in text
+    assert "fold-0" not in text
+    assert text.count("We test MCRGNet") == 1
+    assert "beats" not in text
+    more = runs(("mcrgnet",), (1, 2, 3)) + runs(("convxpress",), (1,))
+    failed = replace(runs(("convxpress",), (2,))[0], status="failed", predictions=None)
+    text = " ".join(methods(compare([*more, failed]), [*more, failed]))
+    assert "with 2 to 3 seeds (1, 2, 3)" in text
+    assert "1 run did not end and is left out." in text
+
+
+def test_methods_say_how_often_was_looked(few):
+    assert "multiplied" not in statistics(few)
+    assert "compared 4 times at most, and p-values are multiplied by 4." in statistics(few, looks=4)
 
 
 def test_methods_name_what_was_done(made):
@@ -121,10 +221,10 @@ def test_methods_name_what_was_done(made):
         "MCRGNet (Ma et al. 2019",
         "3 seeds (8901, 1826, 4915)",
         "96 x 96 pixels",
-        "the model of the lowest validation loss was tested",
+        "The model of the lowest validation loss was tested; each answer is the mean over 8 views of an image",
         "mean per-class accuracy (MPCA)",
     ):
         assert part in text, part
-    assert "the model of the last epoch was tested" in " ".join(
+    assert "The model of the last epoch was tested" in " ".join(
         methods(made.comparisons["final"], made.records)
     )

@@ -20,8 +20,8 @@ from rgbench.report.cells import Cell
 from rgbench.report.html import write_page
 from rgbench.report.material import Beside, Runs
 from rgbench.report.sections import calibration, ensembles, uncertainty
-from rgbench.store.store import MC_DROPOUT, SIDES
-from rgbench.store.tables import Predictions, concatenate
+from rgbench.store.doubt import MC_DROPOUT
+from rgbench.store.tables import SIDES, Predictions, concatenate
 
 WAYS = ["single run", "MC dropout, 5 passes", "seed ensemble, 3 seeds"]
 
@@ -47,7 +47,7 @@ def asked(made) -> Runs:
 
 
 def table_of(section: Section | None, name: str) -> Table:
-    return next(table for table in section.tables if table.name == name)
+    return next(table for table in section.all_tables if table.name == name)
 
 
 def column(table: Table, name: str) -> list[Cell]:
@@ -109,7 +109,7 @@ def test_calibration_errors_are_the_registered_ones_and_defined_below(asked):
 
 
 def test_every_class_has_a_diagram_of_its_own(asked):
-    figures = {figure.name: figure for figure in calibration.section(asked).figures}
+    figures = {figure.name: figure for figure in calibration.section(asked).all_figures}
     assert list(figures) == ["reliability", *(f"reliability-class-{c}" for c in (1, 2, 3, 4))]
     for c, name in enumerate(asked.main.classes, start=1):
         figure = figures[f"reliability-class-{c}"]
@@ -126,8 +126,11 @@ def test_p_values_of_calibration_are_corrected_for_the_number_of_networks(asked,
     }
     monkeypatch.setattr(calibration, "_tested", lambda *_: next(iter(found.values())))
     y, scores = next(iter(_answers(asked).values()))
-    assert "Not calibrated" in calibration._sentences(y, {"a": scores})[0]
-    assert "can be told" in calibration._sentences(y, {"a": scores, "b": scores})[0]
+    assert (
+        calibration._finding(y, {"a": scores})
+        == "Not those of a: they are wrong by more than chance explains."
+    )
+    assert "show no error" in calibration._finding(y, {"a": scores, "b": scores})
 
 
 def _answers(runs: Runs):
@@ -176,14 +179,14 @@ def test_conformal_sets_are_judged_for_each_way_and_the_promise_is_bounded(asked
         assert 1 <= named["mean size"].value <= 4
     note = section.notes[-1]
     assert "exchangeable" in note
-    assert "chosen the epoch of the best model" in note
+    assert "chose the epoch of the best model" in note
     assert "25, 25, 25, 25 %" in note
 
 
 def test_of_the_final_model_it_is_not_said_that_validation_sources_chose_it(made):
     runs = runs_of(made.records, model="final")
     for section in (calibration.section(runs), uncertainty.section(runs)):
-        assert not any("chosen the epoch" in note for note in section.notes)
+        assert not any("chose the epoch" in note for note in section.notes)
     assert [row[1].text for row in table_of(calibration.section(runs), "answers").rows] == WAYS * 3
 
 
@@ -220,19 +223,20 @@ def test_the_ensemble_that_is_spoken_of_is_chosen_on_validation_sources(made):
         moved = np.where(table.split == "test", (table.label + 1) % 4, table.label)
         other.append(replace(record, predictions=replace(table, label=moved)))
     moved_runs = replace(runs, complete=tuple(other))
-    said, moved_said = (ensembles.section(each).sentences for each in (runs, moved_runs))
+    made_of = (ensembles.section(each) for each in (runs, moved_runs))
+    said, moved_said = ((each.finding, *each.sentences) for each in made_of)
     assert len(said) == len(moved_said) == 3
     for sentence, again in zip(said[:2], moved_said[:2], strict=True):
         assert sentence.startswith(
             ("All 9 runs together", "The ensemble that is best on validation sources (")
         )
-        for what in (r"\(\d+ members\)", r"validation sources \([^)]*seed \d+\)"):
+        for what in (r"\(\d+ members\)", r"single run \([^)]*seed \d+\)"):
             assert re.findall(what, sentence) == re.findall(what, again)
 
 
 def test_ensembles_are_combined_in_every_way_and_their_differences_shown(made):
     section = ensembles.section(runs_of(made.records, asked=False))
-    names = [table.name for table in section.tables]
+    names = [table.name for table in section.all_tables]
     assert names == [
         "ensembles",
         "ensemble-rules",

@@ -190,8 +190,7 @@ def test_what_all_runs_miss_is_listed_with_its_place(section, data, right):
     assert len(missed) >= 6
     every = sum(all(own) for own in right.values())
     assert (
-        f"{every} of 200 test sources are recognised by every run, {len(missed)} by none"
-        in section.sentences[0]
+        f"{every} of 200 test sources are recognised by every run, {len(missed)} by none" in section.finding
     )
     place = {str(name): i for i, name in enumerate(data.catalogue.source_id)}
     for row, line in zip(table.rows, csv.DictReader(io.StringIO(table.csv())), strict=True):
@@ -256,7 +255,7 @@ def test_without_data_only_the_classes_are_known(made):
     assert any("data are not at hand" in note for note in section.notes)
     alone = made.records[:1]
     one = failures.section(Runs.of(compare(alone), alone))
-    assert re.match(r"\d+ of 200 test sources are recognised\.", one.sentences[0])
+    assert re.match(r"\d+ of 200 test sources are recognised\.", one.finding)
     assert "missed-by-all" not in [table.name for table in one.tables]
 
 
@@ -268,16 +267,14 @@ def test_runs_that_contradict_each_other_are_told_not_hidden(made, runs):
     records = [records[0], replace(records[1], predictions=replace(wrong, label=label))]
     of = Runs.of(made.comparisons["best"], records)
     for part in (failures.section(of), label_errors.section(of)):
-        assert part.sentences == (
-            "This cannot be told: source 'FIRST J1000+3000' has two labels in these runs.",
-        )
+        assert part.line == "This cannot be told: source 'FIRST J1000+3000' has two labels in these runs."
 
 
 def test_no_predictions_no_section(made):
     bare = [replace(record, predictions=None) for record in made.records]
     of = Runs.of(made.comparisons["best"], bare)
-    assert failures.section(of) is None
-    assert label_errors.section(of) is None
+    for section in (failures.section(of), label_errors.section(of)):
+        assert section.reason == "no run has predictions"
 
 
 def planted(records, every: int = 9):
@@ -320,12 +317,13 @@ def test_the_list_downloads_with_an_empty_verdict_and_says_what_could_be_looked_
     assert len(lines) == len(table.rows) > 0
     assert all(line["verdict"] == "" for line in lines)
     assert all(line["look"].startswith("https://") for line in lines if line["source"].startswith("FIRST"))
-    assert "of 400 sources the networks are surer of another class" in section.sentences[0]
-    assert "200 of the 400 took part in choosing the best epoch" in section.sentences[0]
-    assert "could be looked at" not in section.sentences[0], "all 400 labelled sources were held out"
+    assert section.finding.startswith(f"{len(table.rows)} of 400 labels are worth a second look")
+    said = " ".join(section.sentences)
+    assert "200 of the 400 are validation sources, which helped to choose the best epoch" in said
+    assert "could be asked about" not in said, "all 400 labelled sources were held out"
     more = data_of({f"a{i}": image for i, image in enumerate([*made.images.values()] * 2)})
     part = label_errors.section(Runs.of(made.comparisons["best"], made.records, Beside(data=more)))
-    assert "Only 400 of the 800 labelled sources (50 %) could be looked at" in part.sentences[0]
+    assert "Only 400 of the 800 labelled sources could be asked about" in " ".join(part.sentences)
 
 
 def constant(record):
@@ -346,12 +344,12 @@ def test_runs_that_did_not_learn_have_no_say_in_labels(made, data):
     assert with_lame.sentences[:-1] == without.sentences
     spec = lame.spec
     assert with_lame.sentences[-1] == (
-        f"Not asked, as they did not learn: {spec.network.name}, seed {spec.seed} (predicts FRII for every one of 200 "
-        "sources)."
+        f"Not asked, because they have learnt nothing: {spec.network.name}, seed {spec.seed} (predicts FRII for "
+        "every one of 200 sources)."
     )
     of = Runs.of(made.comparisons["best"], [constant(record) for record in made.records])
-    (said,) = label_errors.section(of).sentences
-    assert said.startswith("This cannot be told, as no run has learnt anything: ")
+    said = label_errors.section(of).finding
+    assert said.startswith("This cannot be told, because no run has learnt anything: ")
     assert said.count("predicts FRII for every one of 200 sources") == 4, "four are named, the others counted"
 
 
@@ -364,7 +362,7 @@ def test_runs_that_guess_have_no_say_in_labels(made):
             replace(record, predictions=replace(record.predictions, logits=drawn.astype(np.float32)))
         )
     section = label_errors.section(Runs.of(made.comparisons["best"], guessing))
-    (said,) = section.sentences
+    said = section.finding
     found = re.search(
         r"recognise ([\d.]+) % .*interval ([\d.]+) to ([\d.]+)\), and guessing recognises 25.0 %", said
     )

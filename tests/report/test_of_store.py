@@ -46,9 +46,9 @@ def predictions(spec, dataset, skill: float) -> Predictions:
     )
 
 
-def fill(store: Store, folder: Path, protocol: str, networks: dict[str, float]) -> None:
+def fill(store: Store, folder: Path, protocol: str, networks: dict[str, float], **more) -> None:
     """Write runs on a folder of images, two seeds each, as training would have left them."""
-    data = {"name": "folder", "path": str(folder), "split": "becker2021"}
+    data = {"name": "folder", "path": str(folder), "split": "becker2021", **more}
     study = Study(name="s", networks=tuple(networks), seeds=(1, 2), protocol=protocol, data=data)
     dataset = load_dataset(study.data)
     for spec in resolve(study, dataset.checksum, (SIDE, SIDE), 1.8):
@@ -91,6 +91,17 @@ def command(*arguments: str) -> None:
     with pytest.raises(SystemExit) as ended:
         main(["report", *arguments])
     assert ended.value.code == 0
+
+
+def test_networks_that_were_trained_on_fewer_sources_alone_are_named(tmp_path, sky):
+    made = Store(tmp_path / "store")
+    fill(made, sky, "modern", {"mcrgnet": 1.0})
+    fill(made, sky, "modern", {"lenet": 1.0}, train_limit=8)
+    (written,) = rgbench.write_report(made.root, rgbench.ReportSpec(out=tmp_path / "r.html")).reports
+    assert any(
+        said.startswith("The report on folder leaves out lenet, which was trained")
+        for said in written.warnings
+    )
 
 
 @pytest.mark.slow

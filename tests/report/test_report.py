@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import re
-import shutil
 import subprocess
 import zlib
 from dataclasses import replace
@@ -19,27 +18,16 @@ from rich.console import Console
 from rgbench.cli.work.report import say_results
 from rgbench.comparison.summary import compare
 from rgbench.report import page
-from rgbench.report.files.text import comparison_csv, comparison_latex, comparison_lines, comparison_tables
+from rgbench.report.files.text import comparison_csv, comparison_latex, comparison_tables
 from rgbench.report.html import write_page
 from rgbench.report.material import Runs
+from tests.browser import BROWSER, QUIET
 
 SEEDS = (8901, 1826, 4915)
 """Of the study, in its order."""
 
 NETWORKS = ("convxpress", "mcrgnet", "radio-galaxy-zoo")
-BROWSER = next((b for b in ("chromium", "chromium-browser", "google-chrome") if shutil.which(b)), None)
-FLAGS = (
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--hide-scrollbars",
-    "--window-size=1000,2000",
-)
+FLAGS = (*QUIET, "--hide-scrollbars", "--window-size=1000,2000")
 HOSTILE = '<img src=x onerror="document.title=1">&"\''
 
 
@@ -85,9 +73,12 @@ def test_everything_is_in_one_file(report, made):
     for word in (*NETWORKS, "MPCA", "95 %", "validation", "Becker", "2102.03780", "8901", "1826", "4915"):
         assert word in text, word
     pair = made.comparisons["best"].pairs[0]
-    assert (
-        text.index("has the best mean per-class accuracy") < text.index(f"{pair.words}.") < text.index("<nav")
-    )
+    places = [
+        text.index(each)
+        for each in ("has the best mean per-class accuracy", f"{pair.words}.", "<table", "<main>")
+    ]
+    assert places == sorted(places), "the answer, then the main table, then the questions"
+    assert text.count("has the best mean per-class accuracy") == text.count(f"{pair.words}.") == 1
 
 
 @pytest.mark.parametrize(("n", "some_tied"), [(200, False), (60, True)])
@@ -108,8 +99,6 @@ def test_the_answer_says_who_is_told_apart_from_whom(runs, n, some_tied):
     assert bool(tied) == some_tied
     least = max(pair.resolvable for pair in tied or mine)
     assert any(f"a true difference of {100 * least:.1f} points or more" in sentence for sentence in rest)
-    assert "first-galaxy-data agree with unLRG" in rest[-1]
-    assert "always right would score about 82 %" in rest[-1]
 
 
 def test_the_answer_says_which_run_makes_the_resolution_poor(runs):
@@ -149,10 +138,7 @@ def test_the_answer_of_one_network_of_unknown_data_and_of_failed_runs(runs):
     said = compare([good, bad]).words
     assert said[0].endswith(").")
     assert "told apart" not in " ".join(said)
-    assert said[1].startswith(
-        "How many labels of mine are wrong, and so how high a score can be, is not known"
-    )
-    assert said[2] == "convxpress failed: seed 1 failed: no room."
+    assert said[1] == "convxpress failed: seed 1 failed: no room."
     assert compare([bad]).words[0] == "No network has learnt anything."
 
 
@@ -188,11 +174,9 @@ def test_every_recipe_of_a_network_has_its_training_curves(tmp_path, runs):
         records.append(replace(record, spec=spec, run_id=spec.run_id))
     main = compare(records)
     content = page.make(Runs.of(main, records))
-    blocks = content.section("training").blocks[1:]
-    groups = {
-        head.text: [figure.title for figure in grid.figures]
-        for head, grid in zip(blocks[::2], blocks[1::2], strict=True)
-    }
+    _, _, head, grid, *folds = content.section("training").blocks
+    drawn = {head.text: grid, **{fold.title.removeprefix("Training of "): fold.blocks[0] for fold in folds}}
+    groups = {name: [figure.title for figure in own.figures] for name, own in drawn.items()}
     assert set(groups) == {"convxpress", "mcrgnet", "radio-galaxy-zoo"}
     assert groups["convxpress"] == ["seed 1", "seed 2"]
     (rate,) = {record.spec.recipe.learning_rate for record in own}
@@ -245,7 +229,6 @@ def test_the_terminal_shows_every_network_at_any_width(made):
         for name in NETWORKS:
             assert name in text
         assert "…" not in text
-    assert len(comparison_lines(made.comparisons["best"])) >= 5
 
 
 def browse(report: Path, folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
@@ -315,17 +298,13 @@ def test_numbers_of_sources_agree_and_say_what_they_count(made):
     facts = dict(content.facts)
     assert facts["test sources"] == "150 in each run, 300 in all"
     assert facts["classes"] == "Compact, FRI, FRII, Bent (no test source of Compact)"
-    methods = content.section("cite").sentences[1]
+    methods = content.section("cite").sentences[0]
     assert (
         "with 300 to 302 training, 200 validation and 150 test sources in each run (300 test sources in all)"
         in methods
     )
     assert "Bent (no test source of Compact), " in methods
-    assert (
-        content.section("failures")
-        .sentences[0]
-        .startswith("Not all runs have the same test sources: of the 300 that any run was tested on, ")
-    )
+    assert content.section("failures").finding.startswith("Of the 300 sources that any run was tested on, ")
 
 
 def test_a_run_that_is_not_finished_is_not_said_to_run(tmp_path, runs):

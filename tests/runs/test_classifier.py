@@ -28,6 +28,7 @@ from rgbench.images.domain import FORBIDDING, Oddity
 from rgbench.images.fits import read_fits
 from rgbench.images.geometry import central_crop
 from rgbench.images.noise import ImageError
+from rgbench.measures.best import best_on_validation
 from rgbench.runs.classifier import Classifier, load_classifier
 from rgbench.runs.classifier_card import KEY, card_lines, sight
 from rgbench.runs.classify import check_table_path, classify_files
@@ -199,9 +200,28 @@ def test_fewer_views_are_the_first_ones_alone(classifier, run):
     )
     np.testing.assert_allclose(two, (one + turned) / 2, atol=1e-5)
     np.testing.assert_array_equal(classifier.logits(images), before)
-    for wrong in (3, 2.0, True):
-        with pytest.raises(SpecError, match=f"views: found {wrong}; legal are 1, 2, 4, 8, 16, 24, 48"):
+    for wrong in (3, 2.0, True, "all"):
+        with pytest.raises(
+            SpecError, match=f"views: found {wrong!r}; legal are 1, 2, 4, 8, 16, 24, 48 and auto"
+        ):
             classifier.with_views(wrong)
+
+
+def test_only_images_that_one_view_is_not_sure_of_are_looked_at_in_all(classifier, run):
+    images = run.dataset.images[run.side("test")]
+    one, all_, auto = (classifier.with_views(n) for n in (1, 4, 4))
+    auto = auto.with_views("auto")
+    first = one.predict(images).max(axis=1)
+    sure = float(np.median(first))
+    found, unlike = replace(auto, sure=sure).logits_and_unlike(images)
+    assert (auto.views, all_.views) == ("auto", 4)
+    np.testing.assert_array_equal(found[first >= sure], one.logits(images)[first >= sure])
+    np.testing.assert_allclose(found[first < sure], all_.logits(images)[first < sure], atol=1e-5)
+    assert 0 < (first < sure).sum() < len(images)
+    np.testing.assert_array_equal(unlike, classifier.unlike(images))
+    np.testing.assert_allclose(replace(auto, sure=1.0).logits(images), all_.logits(images), atol=1e-5)
+    np.testing.assert_array_equal(replace(auto, sure=0.0).logits(images), one.logits(images))
+    assert auto.with_views(2).views == 2
 
 
 def rewritten(file: Path, path: Path, change) -> Path:
@@ -682,3 +702,23 @@ def test_real_images_are_classified_through_the_command_line(file, tmp_path, cap
     assert "blanked" in flags["200_033.655+000.710_0.2900_0030.76"]
     assert "coarse-beam" in flags["NVSS_J105007.27+304037.52"]
     assert not [row for row in rows if (row["class"] == "") != (row["p_FRI"] == "nan")]
+
+
+def test_nothing_of_a_classifier_is_chosen_on_test_sources(run, store, made):
+    """With other answers and labels of the test sources, only the scores on its card are others."""
+    table = run.record.predictions
+    tested = table.split == "test"
+    label, logits = table.label.copy(), table.logits.copy()
+    label[tested] = (label[tested] + 1) % len(run.classes)
+    logits[tested] = -3 * logits[tested]
+    other = StoredRun(replace(run.record, predictions=replace(table, label=label, logits=logits)), store)
+    changed = make_classifier([other], ExportChoice("toy-1"))
+    for key in ("temperature", "conformal", "domain", "prior", "seen", "unlike_views"):
+        assert getattr(changed.card, key) == getattr(made.card, key), key
+    assert changed.card.scores != made.card.scores
+    assert (changed.unlikeness.validation == made.unlikeness.validation).all()
+    assert changed.with_views("auto").sure == made.with_views("auto").sure
+    plain, own = classifier_of_run(run).card, classifier_of_run(other).card
+    assert (own.temperature, own.conformal) == (plain.temperature, plain.conformal)
+    worse = replace(run.record, predictions=replace(table, logits=np.where(tested[:, None], logits, -logits)))
+    assert best_on_validation([worse, other.record]) is other.record, "whatever they say of test sources"

@@ -389,3 +389,5 @@ def test_wrong_names_and_devices_end_it_before_anything_is_measured(monkeypatch)
         costs.cost(["lenet", "lenett"], SMALL)
     with pytest.raises(DeviceError, match="cuda:77"):
         costs.cost(["lenet"], dataclasses.replace(SMALL, device="cuda:77"))
+    with pytest.raises(SpecError, match=r"threads: found 99999; 1 to \d+ are legal on this machine"):
+        costs.cost(["lenet"], dataclasses.replace(SMALL, threads=99999))

@@ -9,6 +9,7 @@ from astropy.io import fits
 
 from rgbench.data.load import load_dataset
 from rgbench.errors import DataError
+from rgbench.images import storage
 from rgbench.images.geometry import central_crop
 from rgbench.images.network_input import MARGIN, kept_field
 from rgbench.runs.inputs import ImageSource, cut_to_field, prepare
@@ -102,3 +103,33 @@ def test_a_source_whose_field_is_blanked_is_on_no_side(tmp_path):
     gone = dataset.catalogue.source_id[split.assignment == ""].tolist()
     assert gone == ["s3"]
     assert [name for name, why in split.removed if "field of 16 pixels" in why] == ["s3"]
+
+
+@pytest.mark.parametrize("protocol", ["becker2021", "sky"])
+def test_images_that_fill_the_memory_are_prepared_into_a_file_and_give_the_same_batches(
+    protocol, monkeypatch
+):
+    images = np.concatenate([source(), 2 * source()[:, ::-1]])
+    spec, index = spec_of(protocol), np.arange(2)
+    found = []
+    for share in (storage.SHARE, 0.0):
+        monkeypatch.setattr(storage, "SHARE", share)
+        pixels = prepare(images, spec)
+        assert isinstance(pixels, np.memmap) == (share == 0)
+        batches = ImageSource(pixels, index, spec, torch.device("cpu")).training(index)
+        found.append([part for part, _ in batches.epoch(1)])
+    assert all(torch.equal(one, other) for one, other in zip(*found, strict=True))
+
+
+@pytest.mark.parametrize("side", ["training", "validation"])
+def test_rotated_batches_are_kept_and_are_those_that_were_made(side, monkeypatch):
+    images = np.concatenate([source(), 2 * source()[:, ::-1], source()[:, :, ::-1]])
+    spec, index, found = spec_of("becker2021"), np.arange(3), []
+    pixels = prepare(images, spec)
+    for without in ("rotations", ""):
+        monkeypatch.setenv("RGBENCH_WITHOUT", without)
+        batches = getattr(ImageSource(pixels, index, spec, torch.device("cpu")), side)(index)
+        assert (batches.kept is None) == (without == "rotations")
+        found.append([part for epoch in (1, 2, 3) for part, _ in batches.epoch(epoch)])
+    assert len(batches.kept._batches) == len(batches) == 3
+    assert all(torch.equal(one, other) for one, other in zip(*found, strict=True))

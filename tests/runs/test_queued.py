@@ -27,10 +27,10 @@ from rgbench.cli.work.runs import Machine, Way, _beside, _machine
 from rgbench.data.load import load_dataset
 from rgbench.errors import DataError, DeviceError, SpecError, StoreError
 from rgbench.queues import hand_on
-from rgbench.queues.hand_on import Compute, Submit, compute_bundle, on_executor
+from rgbench.queues.hand_on import Compute, Submit, compute_bundle
 from rgbench.queues.ray_tasks import RayChoice, on_ray
 from rgbench.runs import queued
-from rgbench.runs.execute import execute
+from rgbench.runs.execute import Told, execute
 from rgbench.runs.listeners import Silence
 from rgbench.runs.queued import Queue
 from rgbench.runs.study import find_study, plan_study, run_study
@@ -38,7 +38,16 @@ from rgbench.runs.threads import in_threads
 from rgbench.store.files import locked
 from rgbench.store.store import RunRecord, Store
 from rgbench.training.checkpoint import read_tensors
-from tests.fixtures.queues import foreign, in_time, needs_slurm, processes_with, ray, slurm, submitit
+from tests.fixtures.queues import (
+    foreign,
+    in_time,
+    needs_slurm,
+    on_executor,
+    processes_with,
+    ray,
+    slurm,
+    submitit,
+)
 
 SOURCE = Path(queued.__file__).parents[2]
 STUDY = """
@@ -68,13 +77,13 @@ import os, signal
 from pathlib import Path
 import rgbench.runs.execute as work
 fit = work.fit
-def poisoned(network, data, recipe, seed, files, on_step):
+def poisoned(network, data, recipe, seed, files, on_step, on_epoch):
     def step(epoch, number):
         poison = Path(os.environ["RGBENCH_POISON"], str(seed))
         if epoch == 2 and poison.exists():
             poison.unlink()
             os.kill(os.getpid(), signal.SIGKILL)
-    return fit(network, data, recipe, seed, files, step)
+    return fit(network, data, recipe, seed, files, step, on_epoch)
 work.fit = poisoned
 """
 """What each job imports: a file named as a seed kills, once, the run of the seed after an epoch."""
@@ -259,7 +268,7 @@ def test_two_drivers_at_once_compute_each_run_once(place, study, tmp_path, monke
             if (epoch, number) == (1, 0):
                 computed.append(spec.run_id)
 
-        return original(spec, bench, step)
+        return original(spec, bench, Told(step))
 
     monkeypatch.setattr(queued, "execute", counting)
     store, found = Store(tmp_path / "store"), list[list[RunRecord]]()

@@ -8,9 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from rgbench.data.choices import say_choices
 from rgbench.data.sets import load_data
+from rgbench.data.sets.first_galaxy_data import sources
+from rgbench.data.split import published_split
 from rgbench.errors import DataError
 from rgbench.runs.classifier import Classifier, load_classifier
+from rgbench.runs.classifier_card import card_lines
 from rgbench.runs.classify import classify_files
 
 MIRROR = os.environ.get("RGBENCH_MIRROR")
@@ -98,3 +102,16 @@ def test_real_fits_have_the_class_of_their_eight_bit_images(shipped):
     same = found.probabilities[files].argmax(1) == shipped.predict(data.images[rows]).argmax(1)
     assert len(same) == 126
     assert same.mean() >= 0.95
+
+
+def test_its_card_says_which_test_sources_took_part_in_choices(shipped):
+    data = sources()
+    tested = published_split(data, "published").indices("test")
+    (said,) = say_choices([(member.spec, tested) for member in shipped.card.members], data)
+    assert shipped.card.choices == said
+    assert said.startswith("24 of the 200 test sources (J130203.58-005012.3, ")
+    assert "judged choices of the protocol sky: one beam, beams of training views" in said
+    lines = card_lines(shipped.card)
+    assert lines.index(f"The scores below: {said}") + 1 == next(
+        i for i, line in enumerate(lines) if line.startswith("200 sources not trained on")
+    )

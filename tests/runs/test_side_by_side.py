@@ -9,7 +9,6 @@ import signal
 import numpy as np
 import pytest
 import torch
-from astropy.io import fits
 
 from rgbench.data.load import load_dataset
 from rgbench.errors import SpecError, StoreError
@@ -37,16 +36,8 @@ class Notes(Silence):
 
 
 @pytest.fixture(scope="module")
-def study(toy_study, tmp_path_factory) -> Study:
-    root = tmp_path_factory.mktemp("FITS")
-    rng = np.random.default_rng(1)
-    for name in ("COMP", "FRI", "FRII", "BENT"):
-        (root / name).mkdir()
-        for i in range(10):
-            image = rng.normal(0, 1, (20, 20)).astype(np.float32)
-            image[8:12, 6 : 12 + i] += 50
-            fits.writeto(root / name / f"{name}-{i}.fits", image)
-    return toy_study(root, (5, 2), (20, 20), 2).model_copy(update={"seeds": (1, 2, 3)})
+def study(toy_study, toy_images) -> Study:
+    return toy_study(toy_images, (5, 2), (20, 20), 2).model_copy(update={"seeds": (1, 2, 3)})
 
 
 @pytest.fixture(scope="module")

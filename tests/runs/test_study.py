@@ -26,11 +26,12 @@ from rgbench.data.load import load_dataset
 from rgbench.data.own.check import check_folder
 from rgbench.errors import DataError, SpecError, StoreError
 from rgbench.measures.calibration import fit_temperature
+from rgbench.runs.check import check_study
 from rgbench.runs.classify import check_table_path
 from rgbench.runs.execute import Bench, execute
 from rgbench.runs.seen import OwnImages
-from rgbench.runs.study import plan_study, run_study
-from rgbench.spec import DataSpec, Study
+from rgbench.runs.study import find_study, plan_study, run_study
+from rgbench.spec import DataSpec, Study, resolve
 from rgbench.store.store import Store
 from rgbench.training import loop
 
@@ -107,6 +108,24 @@ def test_a_study_runs_once_and_is_found_again(tmp_path, study, monkeypatch):
     monkeypatch.setattr("rgbench.runs.execute.fit", never)
     (again,) = run_study(study, store)
     np.testing.assert_array_equal(again.predictions.logits, record.predictions.logits)
+
+
+def test_what_was_chosen_for_a_study_is_kept_with_its_runs(tmp_path, study):
+    def chosen(what):
+        return {"what": what, "data": "mnist", "splits": ["published"]}
+
+    store = Store(tmp_path)
+    first = Study.model_validate(study.model_dump() | {"choices": [chosen("epochs")]})
+    (record,) = run_study(first, store)
+    assert [choice.what for choice in record.choices] == ["epochs"]
+    second = Study.model_validate(study.model_dump() | {"choices": [chosen("views"), chosen("epochs")]})
+    (again,) = run_study(second, store)
+    assert again.run_id == record.run_id
+    assert [choice.what for choice in again.choices] == ["epochs", "views"]
+    before = (store.run_path(record.run_id) / "run.json").stat().st_mtime_ns
+    run_study(first, store)
+    assert (store.run_path(record.run_id) / "run.json").stat().st_mtime_ns == before
+    assert store.record(record.run_id).status == "complete"
 
 
 def test_training_is_never_handed_the_test_split(tmp_path, study, monkeypatch):
@@ -444,3 +463,15 @@ def test_a_door_stands_in_the_study_too(study, tmp_path, monkeypatch):
     (record,) = run_study(own, Store(tmp_path / "store"))
     assert record.status == "complete", record.error
     assert record.spec.network.name == "my_networks:small"
+
+
+def test_the_study_of_the_2021_networks_has_all_that_fit_its_size():
+    study, whole = find_study("fourteen"), find_study("becker2021")
+    specs = resolve(check_study(study), "")
+    assert len(specs) == 12 * 3
+    assert {spec.recipe.epochs for spec in specs} == {14}
+    left_out = set(whole.networks) - set(study.networks)
+    assert left_out == {"alexnet-plain", "alexnet-adapted"}
+    for name in left_out:
+        with pytest.raises(SpecError, match="use a larger image"):
+            check_study(study.model_copy(update={"networks": (name,)}))

@@ -112,7 +112,7 @@ def test_pairs_in_a_loss_have_the_interval_of_the_difference_of_each_source():
         Sample(name, np.array([own.mean()]), np.zeros((1, 5)), ("published",), True, y, own[None])
         for name, own in losses.items()
     ]
-    (pair,) = paired_differences(samples, metrics().get("nll"), 0.95, 80)
+    (pair,) = paired_differences(samples, metrics().get("nll"), 0.95, 80).pairs
     assert (pair.low, pair.high) == pytest.approx(mean_ends(y, losses["a"] - losses["b"]))
     edge = mean_ends(y, losses["a"] - losses["b"], 1 - pair.p_value)
     assert min(abs(end) for end in edge) < 1e-3, "p is where the interval ends at 0"

@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from scipy.stats import t, ttest_1samp
+from scipy.stats import norm, t, ttest_1samp
 
 from rgbench.errors import SpecError
 from rgbench.statistics import resampled as ours
+from rgbench.statistics.significance import mpca_difference_interval
 
 DIFFERENCES = np.array([0.02, 0.03, -0.01, 0.04, 0.05, 0.01, 0.0, 0.03, 0.02, 0.04])
 differences = arrays(np.float64, st.integers(2, 12), elements=st.floats(-1, 1).map(lambda x: round(x, 6)))
@@ -138,7 +139,7 @@ def test_what_cannot_be_compared_is_refused():
     with pytest.raises(SpecError, match="rope: found -0.1"):
         ours.correlated_t(DIFFERENCES, 0.2, -0.1)
     with pytest.raises(SpecError, match="confidence: found 95"):
-        ours.source_ends(np.zeros(4, dtype=int), np.zeros(4), 95)
+        ours.corrected_t(DIFFERENCES, 0.2, 95)
 
 
 def test_many_intervals_at_once_are_those_one_by_one():
@@ -147,6 +148,18 @@ def test_many_intervals_at_once_are_those_one_by_one():
     for k, n in ((4, 200), (1, 50), (4, 90), (3, 60), (1, 50)):
         y = np.arange(n) % k
         cases.append((y, rng.integers(-3, 4, n) / 3 * (rng.random(n) < 0.4)))
-    one_by_one = [ours.source_ends(y, d, 0.9) for y, d in cases]
-    np.testing.assert_allclose(ours.source_ends_of(cases, 0.9), one_by_one, atol=1e-12)
-    assert ours.source_ends_of([], 0.9) == []
+    z = norm.ppf([0.84, 0.95])
+    for case, (low, high, mean) in zip(cases, ours.source_ends(cases, z), strict=True):
+        for level, quantile in enumerate(z):
+            [(own_low, own_high, own_mean)] = ours.source_ends([case], np.array([quantile]))
+            alone = (own_low[0], own_high[0], own_mean)
+            assert (low[level], high[level], mean) == pytest.approx(alone, abs=1e-12)
+    assert ours.source_ends([], z) == []
+
+
+def test_ends_of_a_single_run_are_those_of_the_score_interval():
+    rng, y = np.random.default_rng(5), np.arange(120) % 3
+    first, second = rng.random(120) < 0.9, rng.random(120) < 0.7
+    span = mpca_difference_interval(y, first, second, 0.9)
+    [(low, high, mean)] = ours.source_ends([(y, first - 1.0 * second)], np.array([norm.ppf(0.95)]))
+    assert (low[0], high[0], mean) == pytest.approx((span.low, span.high, span.value), abs=1e-12)

@@ -20,7 +20,8 @@ from rgbench.report.of_store import write_report
 from rgbench.runs.classifier import load_classifier
 from rgbench.runs.reopen import StoredRun
 from rgbench.store.attributions import read_looks
-from rgbench.store.store import Store, read_doubt
+from rgbench.store.doubt import read_doubt
+from rgbench.store.store import Store
 from rgbench.training.checkpoint import read_tensors, write_tensors
 
 FIXTURE = Path(__file__).parents[1] / "fixtures" / "store-0.1"
@@ -181,6 +182,18 @@ def test_the_report_names_what_is_damaged_and_has_the_rest(three):
     assert [told.split(", and ")[-1] for told in lost] == [
         f"rgbench {command} makes it again." for command in ("stress", "uncertainty", "explain")
     ]
+
+
+def test_runs_that_can_be_read_are_given_and_of_the_others_one_is_told(three):
+    cut(three.run_path(RUN) / "run.json")
+    cut(three.run_path(THIRD) / "predictions.parquet")  # not looked at
+    told = []
+    found = [record.run_id for record in three.readable(lambda *both: told.append(both))]
+    assert sorted([*found, RUN]) == sorted(three.run_ids())
+    assert [record.run_id for record in three.readable()] == found
+    ((run_id, error),) = told
+    assert run_id == RUN
+    assert "run.json: cannot be read" in str(error)
 
 
 def test_nothing_left_to_report_is_an_error_that_names_all(three):

@@ -23,7 +23,8 @@ from rgbench.runs.classifier import load_classifier
 from rgbench.runs.reopen import StoredRun
 from rgbench.store.attributions import read_looks
 from rgbench.store.conditions import read_conditions
-from rgbench.store.store import Store, read_doubt
+from rgbench.store.doubt import read_doubt
+from rgbench.store.store import Store
 from rgbench.training.checkpoint import read_tensors
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"

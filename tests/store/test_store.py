@@ -50,6 +50,27 @@ def test_costs_of_another_kind_are_named(tmp_path, spec, cost):
         store.record(spec.run_id)
 
 
+def test_the_note_of_looks_is_there_before_a_run_and_stays_when_it_is_computed(tmp_path, spec):
+    store = Store(tmp_path)
+    with store.claim(spec) as directory:
+        directory.write_looks(4)
+    assert (store.record(spec.run_id).status, store.record(spec.run_id).looks) == ("running", 4)
+    assert not store.is_complete(spec.run_id)
+    with store.claim(spec) as directory:
+        for status in ("running", "failed", "complete"):
+            directory.write_status(status)
+            assert (store.record(spec.run_id).status, store.record(spec.run_id).looks) == (status, 4)
+
+
+def test_a_damaged_record_is_written_anew_without_a_note(tmp_path, spec):
+    store = Store(tmp_path)
+    with store.claim(spec) as directory:
+        directory.write_looks(4)
+        (directory.path / "run.json").write_text("{")
+        directory.write_status("complete")
+    assert (store.record(spec.run_id).status, store.record(spec.run_id).looks) == ("complete", 1)
+
+
 def test_runs_are_found_by_the_beginning_of_their_id(tmp_path, spec):
     store = Store(tmp_path)
     with store.claim(spec) as directory:

@@ -30,7 +30,6 @@ from rgbench.queues.hand_on import (
     Submit,
     Work,
     compute_bundle,
-    on_executor,
     run_queue,
 )
 from rgbench.queues.ray_tasks import RayChoice, on_ray
@@ -42,7 +41,7 @@ from rgbench.survey.executors import run_processes
 from rgbench.survey.job import asker, compute
 from rgbench.survey.outputs import classify_survey
 from rgbench.survey.survey import Survey, SurveyChoice, plan_survey
-from tests.fixtures.queues import foreign, in_time, processes_with, ray, slurm, submitit, until
+from tests.fixtures.queues import foreign, in_time, on_executor, processes_with, ray, slurm, submitit, until
 
 QUICK = SurveyChoice(views=1)
 ROWS = 3

@@ -47,10 +47,11 @@ def digest(out: Path) -> list[str]:
 QUICK = SurveyChoice(views=1)
 
 
-def test_a_survey_says_what_predict_says_of_cutouts_of_the_same_sources(sky, classifier):
+@pytest.mark.parametrize("views", [1, "auto"])
+def test_a_survey_says_what_predict_says_of_cutouts_of_the_same_sources(sky, classifier, views):
     """Cut out by hand, a file each, and given to `rgbench predict`: another path to the same pixels."""
-    table = sky.table("cat.fits")
-    survey = classify_survey(table, [sky.mosaic], sky.folder / "out", classifier, QUICK, jobs=1)
+    table, choice = sky.table("cat.fits"), SurveyChoice(views=views)
+    survey = classify_survey(table, [sky.mosaic], sky.folder / "out", classifier, choice, jobs=1)
     found = rows_of(sky.folder / "out")
     folder = sky.folder / "cutouts"
     folder.mkdir()
@@ -64,7 +65,7 @@ def test_a_survey_says_what_predict_says_of_cutouts_of_the_same_sources(sky, cla
         header["CRPIX1"] -= left
         header["CRPIX2"] -= top
         fits.writeto(folder / f"s{number:02d}.fits", padded, header)
-    expected = classify_files(classifier.with_views(1), [folder])
+    expected = classify_files(classifier.with_views(views), [folder])
     chances = np.column_stack([found[f"rg_p_{name}"] for name in classifier.classes])
     np.testing.assert_allclose(chances, expected.probabilities, atol=2e-4)
     assert found["rg_class"].to_pylist() == expected.columns()["class"].tolist()

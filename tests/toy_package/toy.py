@@ -147,6 +147,9 @@ def write(path, columns):
 
 
 class Listener(Silence):
+    def epoch(self, spec, history):
+        print(f"the toy hears of epoch {len(history['epoch'])} of {spec.network.name}")  # noqa: T201
+
     def run_ends(self, record):
         print(f"the toy hears that {record.spec.network.name} is {record.status}")  # noqa: T201
 
@@ -166,3 +169,17 @@ def section(runs):
 
 
 SECTION = SectionCard("toy-section", section, after="table")
+
+
+# --- a task ---------------------------------------------------------------------------------------------------
+
+TASK = {
+    "name": "toy/toy-task@1",
+    "title": "Toys in two classes",
+    "data": "toy-set",
+    "split": "becker2021",
+    "metric": "accuracy",
+    "rules": {"training": "Toys.", "external_data": "no", "looks": 1},
+    "test": {"one": ["t1"], "two": ["t2"]},
+    "checksum": "95807a6e6b8a9422e8bccb5d1fa0f4f95af0fa0ae43de3cced4e94aba0b86e87",
+}

@@ -13,13 +13,12 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from importlib import metadata
 from io import TextIOWrapper
 from typing import Annotated, Any
 
 import typer
 
-from rgbench.cli import classify, cost, data, diagnostics, finetune, networks, runs
+from rgbench.cli import about, classify, cost, data, diagnostics, finetune, networks, runs, score, share
 from rgbench.cli import survey as surveys
 from rgbench.cli.help import HeadedCommand, HeadedGroup
 from rgbench.cli.names import NAMING
@@ -27,6 +26,7 @@ from rgbench.cli.screen import complain
 from rgbench.cli.stops import say_stopped, stoppable
 from rgbench.errors import RgbenchError, Stopped, raise_stop
 from rgbench.extensions import load_extensions, named_in_environment
+from rgbench.version import clone, commit, version
 
 app = typer.Typer(
     cls=HeadedGroup,
@@ -40,7 +40,12 @@ app = typer.Typer(
     epilog="Begin with: rgbench quickstart. The options of a command: rgbench COMMAND --help",
 )
 
-TRAIN, LOOK, BRING = "Train, compare, classify", "Look closer at stored runs", "Networks and data"
+TRAIN, LOOK, SHARE, BRING = (
+    "Train, compare, classify",
+    "Look closer at stored runs",
+    "Share results",
+    "Networks and data",
+)
 
 
 def _add(heading: str, *commands: Callable[..., None]) -> None:
@@ -51,19 +56,23 @@ def _add(heading: str, *commands: Callable[..., None]) -> None:
 
 _add(TRAIN, runs.quickstart, runs.run, runs.runs, runs.report)
 _add(TRAIN, runs.predict, classify.classify, surveys.survey)
-_add(TRAIN, finetune.finetune, runs.export, diagnostics.replicate)
+_add(TRAIN, finetune.finetune, runs.export, score.score, diagnostics.replicate)
 _add(LOOK, diagnostics.uncertainty, diagnostics.stress, diagnostics.explain, diagnostics.suspects)
 # Its old name, which scripts may call.
 app.command("doubt", hidden=True)(diagnostics.uncertainty)
+_add(SHARE, share.tasks, share.bundle, share.board)
 app.add_typer(networks.app, name="networks", rich_help_panel=BRING)
 app.add_typer(data.app, name="data", rich_help_panel=BRING)
 _add(BRING, cost.cost, data.simulate)
 app.command("import-keras", rich_help_panel=BRING)(networks.import_keras)
+_add(BRING, about.about)
 
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"rgbench {metadata.version('rgbench')}")
+        root = clone()
+        at = commit(root)[:10] if root else ""
+        typer.echo(f"rgbench {version()}{f' (clone at {at})' if at else ''}")
         raise typer.Exit
 
 

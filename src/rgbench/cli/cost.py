@@ -13,12 +13,21 @@ from rgbench.cli.screen import console, starting
 
 def cost(
     names: Annotated[
-        list[str],
+        list[str] | None,
         typer.Argument(
-            metavar="NAME...",
-            help="Networks, as rgbench networks lists them; a classifier, as first-1 or its file, too.",
+            metavar="[NAME...]",
+            help="Networks, as rgbench networks lists them; a classifier, as first-1 or its file, too. With --store "
+            "they may be left out.",
         ),
-    ],
+    ] = None,
+    store: Annotated[
+        Path | None,
+        typer.Option(
+            "--store",
+            help="Measure the networks of this store at the size of their images, in eager or in the --mode given, and "
+            "keep it there: its report and its ranking take the rates from it.",
+        ),
+    ] = None,
     size: Annotated[
         int,
         typer.Option("--size", help="Side of the images in pixels. A classifier has its own."),
@@ -64,14 +73,25 @@ def cost(
     with starting():
         from rgbench.cli.work import cost as work
         from rgbench.runs.cost import DEFAULT, CostSpec
+        from rgbench.runs.cost_process import EAGER
 
+    if not names and store is None:
+        raise typer.BadParameter("give networks, or --store FOLDER", param_hint="NAME")
+    if store is not None and len(modes or []) > 1:
+        raise typer.BadParameter(
+            "give one with --store: only rates of one mode can be compared", param_hint="--mode"
+        )
     spec = CostSpec(
         image_size=size,
         n_classes=n_classes,
         device=device,
-        modes=tuple(modes or DEFAULT.modes),
+        modes=tuple(modes or (DEFAULT.modes if store is None else (EAGER,))),
         batches=tuple(batches or DEFAULT.batches),
         repeats=repeats,
         threads=threads,
     )
-    work.cost(names, spec, work.Wanted(as_json, out, overwrite), console())
+    wanted = work.Wanted(as_json, out, overwrite)
+    if store is None:
+        work.cost(names or [], spec, wanted, console())
+    else:
+        work.cost_of_store(store, names or [], spec, wanted, console())

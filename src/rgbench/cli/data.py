@@ -1,4 +1,4 @@
-"""The commands ``rgbench data list | show | fetch | check | overlap | consensus | build`` and ``rgbench simulate``."""
+"""The commands ``rgbench data list | show | fetch | split | check | croissant | ...`` and ``rgbench simulate``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from rgbench.cli.options import PlaneOption
+from rgbench.cli.options import OverwriteOption, PlaneOption
 from rgbench.cli.screen import console
 
 app = typer.Typer(
@@ -22,6 +22,10 @@ MirrorOption = Annotated[
         "--mirror", envvar="RGBENCH_MIRROR", help="Folder of public files, looked in before any download."
     ),
 ]
+
+
+PUBLISHED_SEED = 8901
+"""The first seed of the 2021 study."""
 
 
 ManifestOption = Annotated[
@@ -92,6 +96,28 @@ def fetch_data(
     work.fetch_data(names, mirror, console())
 
 
+@app.command("split")
+def split_data(
+    name: Annotated[
+        str, typer.Argument(help="Name of a data set, or a study's TOML file, whose data it is.")
+    ],
+    out: Annotated[Path, typer.Option("--out", help="Table to write: .csv, .parquet, .vot or .fits.")],
+    split: Annotated[
+        str | None,
+        typer.Option("--split", help="published, fold-0, fold-1, ... or becker2021; by default published."),
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", help="Seed of the split becker2021.")] = PUBLISHED_SEED,
+    overwrite: OverwriteOption = False,
+) -> None:
+    """Write the sources of a split, for other programs: source_id, ra, dec, label, split, and the sky group.
+
+    Sources that are in none of train, validation and test have no split. rgbench score takes what is predicted of them.
+    """
+    from rgbench.cli.work import split as work
+
+    work.write_split(work.SplitChoice(name, split, seed), out, overwrite, console())
+
+
 @app.command("check")
 def check_data(
     name: Annotated[str, typer.Argument(help="Name of a data set, or a folder of one's own images.")],
@@ -132,6 +158,24 @@ def check_data(
     meanings = work.Meanings(columns or [], labels or [], leave_out or [])
     options = work.folder_options(meanings, work.Cutting(pixel_scale, size, about, plane))
     work.check_data(name, manifest, options, console(), every)
+
+
+@app.command("croissant")
+def write_croissant(
+    name: Annotated[str, typer.Argument(help="Name of the data set.")],
+    split: Annotated[
+        str | None, typer.Option("--split", help="One of its published splits; by default the first.")
+    ] = None,
+    out: Annotated[
+        Path,
+        typer.Option("--out", help="Folder for NAME.croissant.json and NAME.csv, made if it is not there."),
+    ] = Path(),
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that are there.")] = False,
+) -> None:
+    """Describe a data set and its split for other programs: in Croissant (JSON-LD), with a table of the sources."""
+    from rgbench.cli.work import data as work
+
+    work.describe_set(name, split, out, overwrite, console())
 
 
 @app.command("overlap")

@@ -25,7 +25,7 @@ def replicate(
     store: StoreOption = DEFAULT_STORE,
     device: DeviceOption = "auto",
 ) -> None:
-    """Rerun what a paper reports, and say of each number whether ours agrees; without a name, list papers."""
+    """Set ours beside a paper's numbers, and say whether they contradict each other; without a name, list papers."""
     from rgbench.cli.work import papers as work
 
     if paper is None:

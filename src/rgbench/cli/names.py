@@ -33,7 +33,7 @@ class RunCommand(_NamingCommand):
     """``rgbench run``: what a study may name."""
 
     kinds = ("protocol", "preset", "listener")
-    heads = MappingProxyType({"listener": "Listeners for --listener"})
+    heads = MappingProxyType({"listener": "Listeners for --track"})
 
 
 class ReportCommand(_NamingCommand):

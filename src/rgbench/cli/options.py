@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -67,12 +67,22 @@ PriorOption = Annotated[
         "Classes that are not named divide the rest as in training.",
     ),
 ]
+
+
+def views_of(word: str | int) -> str | int:
+    """Read a number of views: a number as one, another word as it is, which is looked at later."""
+    return int(word) if str(word).isdecimal() else word
+
+
 ViewsOption = Annotated[
-    int | None,
+    Any,
     typer.Option(
         "--views",
+        metavar="N|auto",
+        parser=views_of,
         help="Turned and mirrored views of each image that are averaged: 1, 2, 4, 8, 16, 24 or 48; by default "
-        "8 for first-1. One is several times as fast; one image in fifteen then gets another class.",
+        "8 for first-1. One is several times as fast; one image in twenty then gets another class. With auto only "
+        "images of which one view is not sure are looked at in all.",
     ),
 ]
 EngineOption = Annotated[

@@ -13,6 +13,7 @@ from rgbench.escapes import visible
 from rgbench.numbers import counted, duration
 from rgbench.runs.device import emulates_bfloat16
 from rgbench.runs.plan import Plan, estimate_seconds
+from rgbench.runs.progress import called, outcome
 from rgbench.runs.study import measure_rate
 from rgbench.spec import RunSpec
 from rgbench.store.store import RunRecord
@@ -71,11 +72,13 @@ class _Bars:
         done = len(plan.runs) - len(plan.missing)
         say(self.console, f"{counted(len(plan.runs), 'run')}, {done} of them in the store already")
         say(self.console, *(f"  {word}" for word in plan.words), style="dim")
+        for warning in plan.warnings:
+            warn(self.console, warning)
 
     def _say_end(self, record: RunRecord) -> None:
         """Leave one line about a run."""
         failed = record.status != "complete"
-        say(self.console, f"  {_called(record.spec)}: {_outcome(record)}", style="red" if failed else "")
+        say(self.console, f"  {called(record.trained)}: {outcome(record)}", style="red" if failed else "")
 
 
 class QueueListener(_Bars):
@@ -114,7 +117,7 @@ class QueueListener(_Bars):
 
     def again(self, spec: RunSpec, why: str) -> None:
         """Say that a run is handed on again."""
-        warn(self.console, f"  {_called(spec)}: its job ended without it and is submitted again ({why})")
+        warn(self.console, f"  {called(spec)}: its job ended without it and is submitted again ({why})")
 
     def _move(self) -> None:
         if self._all is not None:
@@ -167,7 +170,7 @@ class TerminalListener(_Bars):
     def run_starts(self, spec: RunSpec) -> None:
         """Show the bar of a run."""
         assert self._plan is not None
-        name = visible(_called(spec))
+        name = visible(called(spec))
         total = self._plan.steps(spec) * spec.recipe.epochs
         self._bars_of_runs[spec.run_id] = self._bars.add_task(name, total=total, state="loading")
 
@@ -188,7 +191,7 @@ class TerminalListener(_Bars):
             return
         self._bars.remove_task(bar)
         self._finished += 1
-        self._move(record.run_id, self._plan.total_work([record.spec]))
+        self._move(record.run_id, self._plan.total_work([record.trained]))
         self._say_end(record)
 
     def _move(self, run_id: str, work: float) -> None:
@@ -198,20 +201,3 @@ class TerminalListener(_Bars):
         if self._all is not None:
             state = f"{self._finished}/{len(self._plan.missing)}"
             self._bars.update(self._all, completed=sum(self._done.values()), state=state)
-
-
-def _called(spec: RunSpec) -> str:
-    return f"{spec.network.name}, seed {spec.seed}"
-
-
-def _outcome(record: RunRecord) -> str:
-    if record.status == "running":
-        return f"lost: {record.error or ''}"
-    if record.status != "complete":
-        return f"failed: {record.error or ''}"
-    accuracy = record.history["validation_accuracy"][-1]
-    seconds, epochs = (
-        duration(float(record.cost["training_seconds"])),
-        counted(len(record.history["epoch"]), "epoch"),
-    )
-    return f"validation accuracy {100 * accuracy:.1f} % after {epochs}, {seconds}"

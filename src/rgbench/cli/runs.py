@@ -114,53 +114,83 @@ def quickstart(
     work.run_original(options, only_test, work.Places(results_path, model_path, device), console())
 
 
+StudyArgument = Annotated[
+    str,
+    typer.Argument(
+        help="A study's TOML file, or the name of one that ships: quickstart, smoke, becker2021, ..."
+    ),
+]
+ListenerOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--track",
+        "--listener",
+        help="Who else is told how the study goes, by name: tensorboard, mlflow, or one of another package; may be "
+        "repeated. docs/notebooks.md.",
+    ),
+]
+JobsOption = Annotated[
+    int | None,
+    typer.Option(
+        "--jobs",
+        min=1,
+        help="Runs that are computed at the same time, by default one; each has its share of the processor's "
+        "cores. With several, the inference rates of the report are measured beside other runs. With --slurm or "
+        "--ray: runs that are submitted at the same time, by default 1000.",
+    ),
+]
+CoresOption = Annotated[
+    int | None,
+    typer.Option(
+        "--cpus-per-run",
+        rich_help_panel=MACHINES,
+        min=1,
+        help="Cores of each run in a job of a queue or in a share, by default 1.",
+    ),
+]
+GpusOption = Annotated[
+    float | None,
+    typer.Option(
+        "--gpus-per-run",
+        rich_help_panel=MACHINES,
+        min=0,
+        help="GPUs of each run on a queue; with --ray also a part of one, as 0.25 for four runs on each GPU. "
+        "With --device cuda one by default.",
+    ),
+]
+UntilDecidedOption = Annotated[
+    bool,
+    typer.Option(
+        "--until-decided",
+        help="Add two seeds at a time to networks that cannot be told apart, three times at most. The p-values of "
+        "the report count that it was looked at more than once.",
+    ),
+]
+HoursOption = Annotated[
+    float | None,
+    typer.Option(
+        "--at-most",
+        min=0,
+        help="With --until-decided: begin no seeds that would end after so many hours.",
+    ),
+]
+
+
 def run(
-    study: Annotated[
-        str,
-        typer.Argument(
-            help="A study's TOML file, or the name of one that ships: quickstart, smoke, becker2021, ..."
-        ),
-    ],
+    study: StudyArgument,
     store: StoreOption = DEFAULT_STORE,
     device: DeviceOption = "auto",
-    listener: Annotated[
-        list[str] | None,
-        typer.Option("--listener", help="Who else is told how the study goes, by name; may be repeated."),
-    ] = None,
-    jobs: Annotated[
-        int | None,
-        typer.Option(
-            "--jobs",
-            min=1,
-            help="Runs that are computed at the same time, by default one; each has its share of the processor's "
-            "cores. With several, the inference rates of the report are measured beside other runs. With --slurm or "
-            "--ray: runs that are submitted at the same time, by default 1000.",
-        ),
-    ] = None,
+    listener: ListenerOption = None,
+    jobs: JobsOption = None,
     shard: ShardOption = None,
     job_script: JobScriptOption = None,
     slurm: SlurmOption = False,
     slurm_option: SlurmSettingOption = None,
     ray: RayOption = None,
-    cpus_per_run: Annotated[
-        int | None,
-        typer.Option(
-            "--cpus-per-run",
-            rich_help_panel=MACHINES,
-            min=1,
-            help="Cores of each run in a job of a queue or in a share, by default 1.",
-        ),
-    ] = None,
-    gpus_per_run: Annotated[
-        float | None,
-        typer.Option(
-            "--gpus-per-run",
-            rich_help_panel=MACHINES,
-            min=0,
-            help="GPUs of each run on a queue; with --ray also a part of one, as 0.25 for four runs on each GPU. "
-            "With --device cuda one by default.",
-        ),
-    ] = None,
+    cpus_per_run: CoresOption = None,
+    gpus_per_run: GpusOption = None,
+    until_decided: UntilDecidedOption = False,
+    at_most: HoursOption = None,
 ) -> None:
     """Run a study, print its table and write its report; what the store holds is not computed again.
 
@@ -168,11 +198,20 @@ def run(
     """
     queue = QueueAsked.of(slurm, slurm_option, ray, shard, job_script)
     _check_queue_options(queue, jobs, cpus_per_run, gpus_per_run)
+    _check_until_decided(queue, until_decided, at_most)
     with starting():
         from rgbench.cli.work import runs as work
 
-    way = work.Way(jobs, queue, cpus_per_run or 1, gpus_per_run)
+    way = work.Way(jobs, queue, cpus_per_run or 1, gpus_per_run, until_decided, at_most)
     work.run_and_report(study, store, device, console(stderr=job_script is not None), listener or (), way=way)
+
+
+def _check_until_decided(queue: QueueAsked, until_decided: bool, at_most: float | None) -> None:
+    """Raise what ends the command if nobody could say which seeds to add, or hours are told for nothing."""
+    if at_most is not None and not until_decided:
+        raise typer.BadParameter("goes with --until-decided", param_hint="--at-most")
+    if until_decided and (queue.share is not None or queue.job_script is not None):
+        raise typer.BadParameter("needs all runs of the study at one place", param_hint="--until-decided")
 
 
 def _check_queue_options(

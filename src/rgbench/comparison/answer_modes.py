@@ -33,7 +33,8 @@ from rgbench.measures.combine import combine
 from rgbench.measures.uncertainty import MemberDoubt, member_doubt, stack_members
 from rgbench.statistics.losses import mean_ends
 from rgbench.statistics.significance import score_mean_interval
-from rgbench.store.store import DOUBT_FILE, MC_DROPOUT, RunRecord
+from rgbench.store.doubt import DOUBT_FILE, MC_DROPOUT
+from rgbench.store.store import RunRecord
 from rgbench.store.tables import Predictions
 
 SINGLE, DROPOUT, SEEDS = "single run", "MC dropout", "seed ensemble"

@@ -54,14 +54,14 @@ class Diversity:
 def diversity(side: Side) -> Diversity:
     """Measure how members differ.
 
-    References
-    ----------
-    Kuncheva & Whitaker 2003, Machine Learning 51, 181.
-
     Raises
     ------
     SpecError
         If there are fewer than two members.
+
+    References
+    ----------
+    Kuncheva & Whitaker 2003, Machine Learning 51, 181.
     """
     m, n, k = side.scores.shape
     if m < 2:

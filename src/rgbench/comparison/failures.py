@@ -43,7 +43,7 @@ class Answered:
     answers : ndarray of int64, shape (n, k)
         How many runs gave each class.
     probabilities : ndarray of float64, shape (n, k)
-        Class probabilities, averaged over the runs that tested the source.
+        Class probabilities, averaged over the runs that tested the source and gave any; NaN where none did.
     """
 
     classes: tuple[str, ...]
@@ -179,8 +179,11 @@ def collect(records: Sequence[RunRecord], model: str = "best") -> Answered:
     said = np.concatenate([x.probabilities() for _, x in tables])
     answers, total = np.zeros((len(names), len(classes)), np.int64), np.zeros((len(names), len(classes)))
     np.add.at(answers, (row, said.argmax(axis=1)), 1)
-    np.add.at(total, row, said)
-    return Answered(classes, names, label, answers, total / answers.sum(axis=1, keepdims=True))
+    stated = np.concatenate([np.full(len(x), x.has_probabilities) for _, x in tables])
+    np.add.at(total, row[stated], said[stated])
+    with np.errstate(invalid="ignore"):
+        mean = total / np.bincount(row[stated], minlength=len(names))[:, None]
+    return Answered(classes, names, label, answers, mean)
 
 
 def properties(tested: Answered, catalogue: Catalogue) -> dict[str, NDArray[Any]]:

@@ -31,8 +31,6 @@ ANNOTATORS = (("CoNFIG",), ("FRCAT", "Proctor"), ("MiraBest",), ("unLRG",))
 FRICAT, FRIICAT, FR0CAT and Proctor's bent sources are catalogues of one class each: in which of them a source is, is
 the whole statement. So they are one annotator, who may vote twice.
 """
-APART = (("CoNFIG",), ("FRCAT",), ("Proctor",), ("MiraBest",), ("unLRG",))
-"""The same, but for Proctor: as an annotator who only ever says Bent, it is worth nothing."""
 BELIEF = Belief(votes=2.0, right=0.7)
 """The prior that the shipped table was made with."""
 _TOLERANCE = 1e-6

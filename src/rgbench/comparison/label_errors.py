@@ -182,7 +182,12 @@ def out_of_sample(
             raise SpecError(f"splits: found {split!r}; legal are {', '.join(OUT_OF_SAMPLE)}: {_WHY}")
     tables = []
     for record in records:
-        if record.status != "complete" or record.predictions is None:
+        # A class tells nothing of how likely the other classes are.
+        if (
+            record.status != "complete"
+            or record.predictions is None
+            or not record.predictions.has_probabilities
+        ):
             continue
         both = record.predictions.select(model=model)
         held = both.take(
@@ -331,7 +336,7 @@ def likely_errors(
 
     Parameters
     ----------
-    label, p
+    label, p : ndarray
         As in `noise`.
     method : {"noise rate", "confident joint"}
         "confident joint" takes the sources that C counts off its diagonal. "noise rate" takes, for each pair of

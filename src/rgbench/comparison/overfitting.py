@@ -248,15 +248,62 @@ def over_seeds(runs: Sequence[Overfitting]) -> OverSeeds:
         n=n,
         mean={name: mean for name, (mean, _) in moments.items()},
         spread={name: spread for name, (_, spread) in moments.items()},
-        opened_loss=_spread([run.loss_opens for run in runs]),
-        opened_accuracy=_spread([run.accuracy_opens for run in runs]),
-        best_epoch=_spread([run.best.epoch for run in runs]),
-        loss_lost=_spread([run.loss_lost for run in runs]),
-        accuracy_lost=_spread([run.accuracy_lost for run in runs]),
-        final_ratio=_spread([run.final.loss_ratio for run in runs]),
-        final_ratio_l2=_spread([run.final.loss_ratio_l2 for run in runs]),
+        opened_loss=spread([run.loss_opens for run in runs]),
+        opened_accuracy=spread([run.accuracy_opens for run in runs]),
+        best_epoch=spread([run.best.epoch for run in runs]),
+        loss_lost=spread([run.loss_lost for run in runs]),
+        accuracy_lost=spread([run.accuracy_lost for run in runs]),
+        final_ratio=spread([run.final.loss_ratio for run in runs]),
+        final_ratio_l2=spread([run.final.loss_ratio_l2 for run in runs]),
         n_seeds=len(runs),
     )
+
+
+@dataclass(frozen=True)
+class Rotated:
+    """Loss and accuracy of a model on the rotated training and validation sets, the 2021 study's measure.
+
+    Attributes
+    ----------
+    train_loss, validation_loss : float
+        Mean cross-entropies in nats, without dropout, with the L2 penalty in both.
+    train_accuracy, validation_accuracy : float
+        Fractions.
+    """
+
+    train_loss: float
+    validation_loss: float
+    train_accuracy: float
+    validation_accuracy: float
+
+    @property
+    def loss_ratio(self) -> float:
+        """Training over validation loss: below 1 where the network knows its training sources better."""
+        return self.train_loss / self.validation_loss if self.validation_loss > 0 else float("nan")
+
+
+def rotated(cost: Mapping[str, Any], model: str) -> Rotated | None:
+    """Read what a run measured on its rotated sets; None if it was not trained on fixed rotations.
+
+    Parameters
+    ----------
+    cost : mapping
+        Of the run, as it is stored.
+    model : {"best", "final"}
+        Which model.
+
+    Examples
+    --------
+    >>> own = {"train_loss": 0.2, "train_accuracy": 0.9, "validation_loss": 0.8, "validation_accuracy": 0.7}
+    >>> found = rotated({"evaluation": {"best": own}}, "best")
+    >>> found.loss_ratio, rotated({}, "best") is None
+    (0.25, True)
+    """
+    kept = cost.get("evaluation", {}).get(model)
+    names = ("train_loss", "validation_loss", "train_accuracy", "validation_accuracy")
+    if kept is None or any(name not in kept for name in names):
+        return None
+    return Rotated(*(float(kept[name]) for name in names))
 
 
 def _columns(history: Mapping[str, NDArray[Any]]) -> dict[str, Floats]:
@@ -290,7 +337,8 @@ def _moments(
     return mean, np.sqrt(_ratio(squares, n - 1.0))
 
 
-def _spread(values: Sequence[float | None]) -> Spread:
+def spread(values: Sequence[float | None]) -> Spread:
+    """Summarise a number over seeds, of those that have it."""
     known = [value for value in values if value is not None and np.isfinite(value)]
-    spread = float(np.std(known, ddof=1)) if len(known) > 1 else float("nan")
-    return Spread(float(np.mean(known)) if known else float("nan"), spread, len(known))
+    scatter = float(np.std(known, ddof=1)) if len(known) > 1 else float("nan")
+    return Spread(float(np.mean(known)) if known else float("nan"), scatter, len(known))

@@ -129,7 +129,9 @@ class Test(_Table):
 
     ``data`` is a data set that is registered here, ``data_words`` says in words what it is. ``split`` and
     ``protocol`` are words too. ``our_splits`` names the splits of ours that have the same test sources; where
-    there are none, ``differs`` says why nothing of ours can be compared.
+    there are none, ``differs`` says why nothing of ours can be compared. Where there are some, ``kind`` says what comes
+    of it: a "replication", if our study has the paper's networks and training, else a "comparison" of other methods
+    with it, whose agreement confirms nothing.
     """
 
     __test__ = False  # no test of pytest
@@ -140,6 +142,7 @@ class Test(_Table):
     protocol: str = Field(min_length=1)
     n_test: int | None = Field(None, ge=1)
     our_splits: tuple[str, ...] = ()
+    kind: Literal["replication", "comparison"] | None = None
     differs: str = ""
     values: tuple[Value, ...] = ()
 
@@ -158,6 +161,12 @@ class Test(_Table):
             )
         if self.our_splits and not self.data:
             raise ValueError("our_splits goes with data, a data set that is registered here")
+        if bool(self.our_splits) != bool(self.kind):
+            raise ValueError('our_splits goes with kind: "replication" or "comparison"')
+        if self.kind == "replication" and (others := [v.title for v in self.values if v.against]):
+            raise ValueError(
+                f'kind must be "comparison": other networks are set against {", ".join(others)} (against)'
+            )
         return self
 
 

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
+from rgbench.comparison.results import Comparison
 from rgbench.errors import SpecError
 from rgbench.measures.cards import MAIN
 from rgbench.measures.catalogue import metrics
@@ -300,6 +301,19 @@ def rank_intervals(
         RankInterval(name, float(ranks[i]), float(low[i]), float(high[i]), float(best[i]), letters[name])
         for i, name in enumerate(names)
     ]
+
+
+def ranks_of(found: Comparison) -> list[RankInterval]:
+    """Give `rank_intervals` of the networks that a comparison compares with each other; none if there are none."""
+    sign = 1 if metrics().get(found.metric).higher_is_better else -1
+    rows = [row for row in found.rows if row.status == "ok" and row.network in found.resamples]
+    if not rows:
+        return []
+    values = {row.network: sign * row.metrics[found.metric].mean for row in rows}
+    drawn = {name: sign * found.resamples[name] for name in values}
+    apart = [(pair.first, pair.second) for pair in found.pairs if pair.separable]
+    known = [pair for pair in apart if pair[0] in drawn and pair[1] in drawn]
+    return rank_intervals(values, drawn, known, found.confidence)
 
 
 def _drawn_ranks(drawn: NDArray[np.float64], confidence: float) -> NDArray[np.float64]:

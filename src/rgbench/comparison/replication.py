@@ -1,4 +1,4 @@
-"""Do our runs agree with what a paper reports? A verdict for each published number.
+"""Do our runs contradict what a paper reports? A verdict for each published number.
 
 The rule stands in the notes of `compare_with`. Values are fractions; a difference is ours minus the published one.
 """
@@ -30,7 +30,9 @@ SET_ASIDE = 0.01
 """Share of the published test sources that may be missing here, as unusable images are set aside."""
 _RESAMPLES = 1000
 _HALVINGS = 50
-_Kind = Literal["agrees", "below", "above", "cannot be said"]
+MARGIN = 0.05
+"""Shares that differ by less, 5 points, are called equivalent."""
+_Kind = Literal["equivalent", "not contradicted", "below", "above", "cannot be said"]
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,7 @@ class Found:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether ours agrees with a published number.
+    """Whether ours contradicts a published number.
 
     Attributes
     ----------
@@ -75,8 +77,11 @@ class Verdict:
         Whose the published number is; the network of ours, empty if there is none.
     value : Value
         The published number.
-    kind : {"agrees", "below", "above", "cannot be said"}
-        Ours against the published one, as numbers: below is better where lower is better.
+    kind : {"equivalent", "not contradicted", "below", "above", "cannot be said"}
+        Ours against the published one, as numbers: below is better where lower is better. "not contradicted" says
+        only that no difference was found; "equivalent" that it is smaller than `MARGIN`.
+    replicates : bool
+        Whether it is a replication, and no comparison of other methods.
     reason : str
         Why it cannot be said, if so.
     ours, difference : Interval or None
@@ -95,6 +100,7 @@ class Verdict:
     network: str
     value: Value
     kind: _Kind
+    replicates: bool = False
     reason: str = ""
     ours: Interval | None = None
     difference: Interval | None = None
@@ -108,7 +114,7 @@ class Verdict:
 def compare_with(
     paper: Paper, found: Mapping[str, Sequence[Found]], confidence: float = 0.95
 ) -> list[Verdict]:
-    """Say per number of a paper whether ours agrees.
+    """Say per number of a paper whether ours contradicts it.
 
     Parameters
     ----------
@@ -141,6 +147,11 @@ def compare_with(
     80 % of the cases. It is applied to each number by itself: of numbers that agree in truth, up to one in twenty will
     not seem to.
 
+    That no difference was found does not show that there is none. Shares are called equivalent only if two one-sided
+    tests, each at 5 %, reject a difference of `MARGIN` or more to either side: if the interval of 90 % lies between
+    -`MARGIN` and `MARGIN` (TOST, Schuirmann 1987), and all that could make it wider is known: the number of test
+    sources there and the scatter of the runs on both sides. That takes a thousand test sources, or a very high score.
+
     Examples
     --------
     >>> from rgbench.comparison.published import find_paper
@@ -150,7 +161,8 @@ def compare_with(
     >>> from rgbench.comparison.words.replication import verdict
     >>> next(verdict(v) for v in verdicts if v.kind != "cannot be said")
     'Accuracy of CNN + wGAN (lambda 3): published 0.8135 ± 0.008; ours (convxpress) 0.790 (95 % interval 0.745 to
-    0.829, 400 sources, 5 runs): agrees; 0.084 is the smallest difference that this would most likely have shown'
+    0.829, 400 sources, 5 runs): not contradicted; 0.084 is the smallest difference that this would most likely have
+    shown'
     """
     verdicts = []
     for test in paper.tests:
@@ -159,10 +171,11 @@ def compare_with(
                 own = found.get(network, ())
                 reason = _why_not(value, test, own) if network else "this network is not registered here"
                 if reason:
-                    verdicts.append(Verdict(value.title, network, value, "cannot be said", reason))
+                    said = Verdict(value.title, network, value, "cannot be said", reason=reason)
                 else:
                     ours = next(f for f in own if _same(value, test, f))
-                    verdicts.append(_judged(value, network, ours, _n_test(value, test), confidence))
+                    said = _judged(value, network, ours, _n_test(value, test), confidence)
+                verdicts.append(replace(said, replicates=test.kind == "replication"))
     return verdicts
 
 
@@ -239,7 +252,7 @@ def _source_errors(tests: Sequence[Predictions]) -> dict[str, float]:
 
 def _judged(value: Value, network: str, found: Found, n: int | None, confidence: float) -> Verdict:
     difference = _difference(value, found, n, confidence)
-    kind: _Kind = "agrees"
+    kind: _Kind = "equivalent" if _equivalent(value, found, n, confidence) else "not contradicted"
     if difference.separable:
         kind = "above" if difference.value > 0 else "below"
     half = (difference.high - difference.low) / 2
@@ -257,6 +270,15 @@ def _judged(value: Value, network: str, found: Found, n: int | None, confidence:
         n_published=n,
         runs=len(found.values),
     )
+
+
+def _equivalent(value: Value, found: Found, n: int | None, confidence: float) -> bool:
+    """Tell whether two one-sided tests reject every difference of a share as large as the margin."""
+    counted = n is not None and value.uncertainty is not None and len(found.values) > 1
+    if found.metric not in SHARES or value.relation != "exactly" or not counted:
+        return False
+    inner = _difference(value, found, n, 2 * confidence - 1)
+    return inner.low > -MARGIN and inner.high < MARGIN
 
 
 def _difference(value: Value, found: Found, n: int | None, confidence: float) -> Interval:

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rgbench.statistics.label_ceiling import LabelCeiling
+from rgbench.measures.cards import MetricCard
+from rgbench.measures.catalogue import find_metric
+from rgbench.notebook import Tabular, html_table
+from rgbench.numbers import NONE, count, is_number, scale
 from rgbench.statistics.paired import PairedDifference
+
+PARTS = {"mean": "", "spread": "_spread", "low": "_low", "high": "_high"}
+"""Parts of an estimate, and what the names of their columns end in."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +65,12 @@ class Row:
         "ok", "did not learn" (every run), or, if no run is complete, "failed" or "not finished" (none has failed).
     name : str
         The network's registered name, whatever else stands in `network`.
+    views : int
+        Turned and mirrored images of a source that one scored answer is the mean of, as its recipe has it.
+    recalls : tuple of Estimate
+        Recall of each class, in the order of the classes; NaN where no source of a class was tested.
+    elsewhere : bool
+        Whether its predictions were made elsewhere.
     """
 
     network: str
@@ -71,6 +84,22 @@ class Row:
     notes: tuple[str, ...]
     status: str
     name: str
+    views: int = 1
+    recalls: tuple[Estimate, ...] = ()
+    elsewhere: bool = False
+
+    @property
+    def answer_costs(self) -> dict[str, float]:
+        """The costs, those of answering for a scored answer, which takes all its views.
+
+        Examples
+        --------
+        >>> cost = {"macs": 1e6, "inference_images_per_second": 80.0, "parameters": 5.0}
+        >>> Row("a", (1,), 1, 9, {}, cost, None, {}, (), "ok", "a", views=8).answer_costs
+        {'macs': 8000000.0, 'inference_images_per_second': 10.0, 'parameters': 5.0}
+        """
+        factors = {"macs": self.views, "inference_images_per_second": 1 / self.views}
+        return {name: factors.get(name, 1) * value for name, value in self.cost.items()}
 
 
 @dataclass(frozen=True)
@@ -121,7 +150,23 @@ class KnownScores:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Sentence:
+    """A sentence of an answer.
+
+    Attributes
+    ----------
+    text : str
+        With its full stop.
+    of_pairs : bool
+        Whether it is about a single pair of networks, or says where others of that kind stand.
+    """
+
+    text: str
+    of_pairs: bool = False
+
+
+@dataclass(frozen=True)
+class Comparison(Tabular):
     """A comparison of networks on one test set.
 
     Attributes
@@ -145,12 +190,14 @@ class Comparison:
         Metrics that could not be worked out for some network, and why; their values are NaN there.
     data : str
         Name of the data set whose sources were tested.
-    ceiling : LabelCeiling or None
-        What its labels allow; None where they were never held against others.
-    words : tuple of str
-        The answer in sentences: the best network, its pairs, what limits the comparison, what went wrong.
+    sentences : tuple of Sentence
+        The answer: the best network, its pairs, what limits the comparison, what went wrong.
     known : KnownScores or None
         The networks on the sources whose class several catalogues agree on; None where none is known, or nobody asked.
+    maybe_best : tuple of str
+        Networks that may be the best: no other is told to be better, in one study of twenty wrongly.
+    looks : int
+        How often the pairs were to be compared, at most, while seeds were added to undecided ones; p-values count it.
     """
 
     metric: str
@@ -162,9 +209,15 @@ class Comparison:
     resamples: dict[str, NDArray[np.float64]] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
     data: str = ""
-    ceiling: LabelCeiling | None = None
-    words: tuple[str, ...] = ()
+    sentences: tuple[Sentence, ...] = ()
     known: KnownScores | None = None
+    maybe_best: tuple[str, ...] = ()
+    looks: int = 1
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The answer, as texts."""
+        return tuple(sentence.text for sentence in self.sentences)
 
     @property
     def untested(self) -> tuple[str, ...]:
@@ -172,3 +225,57 @@ class Comparison:
         counts = [row.confusion.sum(axis=1) for row in self.rows if row.confusion is not None]
         sources = np.sum(counts, axis=0) if counts else np.ones(len(self.classes))
         return tuple(name for name, n in zip(self.classes, sources, strict=True) if not n)
+
+    def table(self) -> dict[str, NDArray[Any]]:
+        """Give the numbers of every network.
+
+        Returns
+        -------
+        dict of str to ndarray, shape (n,)
+            A row for each network. ``network`` and ``status``; ``seeds``, ``test_sources`` and ``views``, which are
+            numbers. The mean of every metric under its name and, where it is known, the recall of every class as
+            ``recall_CLASS``: fractions, each with its ``_spread``, ``_low`` and ``_high``, as in `PARTS`. Every cost,
+            of a scored answer with all its views (`Row.answer_costs`), in SI units. NaN stands for what is not known.
+        """
+        found: dict[str, list[Estimate | None]] = {
+            name: [row.metrics.get(name) for row in self.rows] for row in self.rows for name in row.metrics
+        }
+        if any(row.recalls for row in self.rows):
+            for k, name in enumerate(self.classes):
+                found[f"recall_{name}"] = [row.recalls[k] if row.recalls else None for row in self.rows]
+        costs = [row.answer_costs for row in self.rows]
+        return {
+            "network": np.array([row.network for row in self.rows], dtype=str),
+            "status": np.array([row.status for row in self.rows], dtype=str),
+            "seeds": np.array([row.n_seeds for row in self.rows], dtype=int),
+            "test_sources": np.array([row.n_test for row in self.rows], dtype=int),
+            "views": np.array([row.views for row in self.rows], dtype=int),
+            **{
+                name + ending: np.array([getattr(each, part, np.nan) for each in own], dtype=float)
+                for name, own in found.items()
+                for part, ending in PARTS.items()
+            },
+            **{
+                name: np.array([own.get(name, np.nan) for own in costs], dtype=float)
+                for name in dict.fromkeys(name for own in costs for name in own)
+            },
+        }
+
+    def _repr_html_(self) -> str:
+        card = find_metric(self.metric)
+        rows = [self._shown(row, card) for row in self.rows]
+        return html_table(f"Comparison by {card.words}", rows, self.words)
+
+    def _shown(self, row: Row, card: MetricCard) -> dict[str, str]:
+        own = scale(card.scale)
+        found = row.metrics.get(self.metric, Estimate(np.nan, np.nan, np.nan, np.nan, ()))
+        spread = f" ± {own.show(found.spread)}" if is_number(found.spread) else ""
+        interval = f"{own.show(found.low)} – {own.show(found.high)}" if is_number(found.low) else NONE
+        return {
+            "network": row.network,
+            own.heading(card.short): f"{own.show(found.mean)}{spread}",
+            f"{100 * self.confidence:g} % interval": interval,
+            "seeds": str(row.n_seeds),
+            "parameters": count(row.cost.get("parameters")),
+            "remarks": "; ".join(row.notes),
+        }

@@ -10,20 +10,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from math import sqrt
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import binomtest
-from scipy.stats import t as student
 
 from rgbench.errors import SpecError
 from rgbench.measures.catalogue import metrics, recognition
 from rgbench.seeds import numpy_generator
 from rgbench.statistics.intervals import Weights, interval, resampled, stratified_weights
-from rgbench.statistics.paired import widened
-from rgbench.statistics.recognition import Answers, Part, mean_intervals
-from rgbench.statistics.resampled import seed_error, source_ends_of
+from rgbench.statistics.recognition import Answers, change_intervals, mean_intervals
+from rgbench.statistics.resampled import scatter_of_splits, widened
 from rgbench.statistics.significance import holm
 from rgbench.store.conditions import SURVEY, Condition, disturbances, families, is_known
 from rgbench.store.store import RunRecord
@@ -371,17 +368,12 @@ def _paired(
             cases.append((one.y, one.right.astype(np.float64) - other.right))
             places.append((i, metric))
             now.append(other)
-    ends = source_ends_of([(y, drop.mean(axis=0)) for y, drop in cases], confidence)
     values: list[dict[str, Estimate]] = [{} for _ in conditions]
     for (i, metric), span in zip(places, mean_intervals(now, confidence), strict=True):
         values[i][metric] = (span.value, span.low, span.high)
     drops: list[dict[str, Estimate]] = [{} for _ in conditions]
-    for (i, metric), (y, drop), (low, high, value) in zip(places, cases, ends, strict=True):
-        half = 0.0
-        if len(drop) > 1:
-            half = seed_error(y, drop) * float(student.ppf((1 + confidence) / 2, len(drop) - 1))
-        ahead, behind = float(np.hypot(value - low, half)), float(np.hypot(high - value, half))
-        drops[i][metric] = (value, max(value - ahead, -1.0), min(value + behind, 1.0))
+    for (i, metric), span in zip(places, change_intervals(cases, confidence), strict=True):
+        drops[i][metric] = (span.value, span.low, span.high)
     return values, drops
 
 
@@ -417,9 +409,8 @@ def _estimate(values: Floats, confidence: float, least: float) -> Estimate:
     difference of networks that were tested so (`rgbench.statistics.paired`).
     """
     mean, runs = values.mean(axis=0), values[:, 0]
-    k, ends = len(runs), interval(mean[1:], confidence)
-    parts = [Part(float(np.std(runs, ddof=1)) / sqrt(k), k - 1)] if k > 1 else []
-    low, high = widened(float(mean[0]), ends, parts, confidence)
+    scatters = [scatter_of_splits(runs, folds=False)] if len(runs) > 1 else []
+    low, high = widened(float(mean[0]), interval(mean[1:], confidence), scatters, confidence)
     return float(mean[0]), max(low, least), min(high, 1.0)
 
 

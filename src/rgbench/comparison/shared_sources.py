@@ -9,15 +9,15 @@ import numpy as np
 
 from rgbench.data.catalogue import Catalogue
 from rgbench.data.overlap import SAME, close_pairs
-from rgbench.spec import RunSpec
+from rgbench.spec import AnySpec, RunSpec
 
 
-def set_names(specs: Sequence[RunSpec]) -> list[str]:
+def set_names(specs: Sequence[AnySpec]) -> list[str]:
     """Name settings by their data set, and by what else tells those of one data set apart.
 
     Parameters
     ----------
-    specs : sequence of RunSpec
+    specs : sequence of RunSpec or ScoredSpec
         One run of each setting.
 
     Returns
@@ -27,7 +27,8 @@ def set_names(specs: Sequence[RunSpec]) -> list[str]:
         in the end with a number.
     """
     split = ["folds" if spec.data.split.startswith("fold-") else f"{spec.data.split} split" for spec in specs]
-    more = [(spec.protocol, split[i], f"{spec.images.size} pixels") for i, spec in enumerate(specs)]
+    pixels = [f"{spec.images.size} pixels" if isinstance(spec, RunSpec) else "" for spec in specs]
+    more = [(spec.protocol, split[i], pixels[i]) for i, spec in enumerate(specs)]
     names = [
         f"{spec.data.name}, tested on {spec.data.test}" if spec.data.test else spec.data.name
         for spec in specs

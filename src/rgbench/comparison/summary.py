@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,28 +11,21 @@ from numpy.typing import NDArray
 
 from rgbench.comparison.groups import _why_not, group_records
 from rgbench.comparison.results import Comparison, Estimate, Row
+from rgbench.comparison.tested import Tested, gather_tested, is_complete, with_draws
 from rgbench.comparison.words.answer import answer
 from rgbench.comparison.words.pairs import pair as pair_words
-from rgbench.data.sets import data_sets
-from rgbench.errors import SpecError, raise_stop
-from rgbench.measures.cards import MAIN, MetricCard
-from rgbench.measures.catalogue import Measured, find_metric, measure, metrics
+from rgbench.errors import SpecError
+from rgbench.measures.cards import MAIN, ONLY_CLASSES, MetricCard
+from rgbench.measures.catalogue import find_metric, metrics
 from rgbench.measures.classification import confusion_matrix, per_class
 from rgbench.measures.health import Note, check_history, check_predictions
-from rgbench.numbers import counted
+from rgbench.numbers import counted, listed
 from rgbench.seeds import numpy_generator
-from rgbench.spec import RecipeSpec
-from rgbench.statistics.intervals import Weights, interval, joint_weights, resampled, stratified_weights
-from rgbench.statistics.label_ceiling import LabelCeiling, label_ceiling
-from rgbench.statistics.losses import RowDraws, mean_ends, row_ends
-from rgbench.statistics.paired import (
-    PairedDifference,
-    Sample,
-    paired_differences,
-    recognition_differences,
-    widened,
-)
+from rgbench.spec import RecipeSpec, RunSpec
+from rgbench.statistics.intervals import wilson
+from rgbench.statistics.paired import Pairs, Sample, paired_differences, recognition_differences
 from rgbench.statistics.recognition import Answers, mean_interval
+from rgbench.statistics.resampled import widened
 from rgbench.store.store import RunRecord
 from rgbench.store.tables import Predictions
 
@@ -52,59 +45,6 @@ _FURTHER = tuple(key for key in RecipeSpec.model_fields if key not in ("learning
 """Keys of a recipe that name a row only where they differ."""
 
 
-@dataclass(frozen=True)
-class _Tested:
-    """A network's complete runs with their test predictions, and its metric on all resamples."""
-
-    name: str
-    records: list[RunRecord]
-    tests: list[Predictions]
-    measured: list[Measured]
-    """Of each run, every metric."""
-    cards: Sequence[MetricCard]
-    """The metrics."""
-    resamples: dict[str, NDArray[np.float64]] = field(default_factory=dict)
-    """By metric, shape (runs, n_resamples)."""
-    row_draws: dict[str, NDArray[np.float64]] = field(default_factory=dict)
-    """By metric of rows, draws for the ends of its interval, shape (runs, 2, n_resamples)."""
-    failed: dict[str, str] = field(default_factory=dict)
-    """Why, by metric, it has no resamples although its card promises an interval."""
-
-    @property
-    def shared(self) -> bool:
-        """Whether all runs have the same test sources."""
-        return len({_key(test) for test in self.tests}) <= 1
-
-    @property
-    def splits(self) -> tuple[str, ...]:
-        """The split of each run; where every seed has test sources of its own, that of the seed."""
-        if self.shared:
-            return tuple(record.spec.data.split for record in self.records)
-        return tuple(f"{r.spec.data.split}, seed {r.spec.seed}" for r in self.records)
-
-    def sample(self, metric: str) -> Sample:
-        """Give the metric of each run, with its resamples."""
-        card = metrics().get(metric)
-        sample = Sample(self.name, self.values(metric), self.resamples[metric], self.splits, self.shared)
-        if card.interval != "mean" or card.per_source is None or not self.shared:
-            return sample
-        y, scores = self.tests[0].label, [test.log_probabilities() for test in self.tests]
-        return replace(sample, y=y, losses=np.stack([card.per_source(y, own) for own in scores]))
-
-    def values(self, metric: str) -> NDArray[np.float64]:
-        """Give the metric of each run; NaN where it failed."""
-        return np.array([each.values[metric] for each in self.measured])
-
-    def ends(self, sample: Sample, metric: str, confidence: float) -> tuple[float, float]:
-        """Give the interval of the mean over runs for new test sources alone."""
-        if len(sample.y):
-            return mean_ends(sample.y, sample.mean_losses(), confidence)
-        if metric in self.row_draws:
-            ends = [replace(sample, resamples=draws) for draws in np.moveaxis(self.row_draws[metric], 1, 0)]
-            return row_ends(np.stack([end.by_split()[1].mean(axis=0) for end in ends]), confidence)
-        return interval(sample.by_split()[1].mean(axis=0), confidence)
-
-
 def compare(
     records: Sequence[RunRecord],
     metric: str = MAIN,
@@ -112,6 +52,7 @@ def compare(
     confidence: float = 0.95,
     resamples: int = _RESAMPLES,
     seed: int = 0,
+    looks: int | None = None,
 ) -> Comparison:
     """Compare networks by their stored predictions on the test sources.
 
@@ -132,6 +73,9 @@ def compare(
         split of its own, each is resampled by itself and the means over seeds are compared.
     seed : int
         Seed of the resampling.
+    looks : int, optional
+        How often pairs were to be compared, at most, while seeds were added: p-values are so many times as large. Left
+        out, what the runs tell (``rgbench run --until-decided``).
 
     Returns
     -------
@@ -148,20 +92,19 @@ def compare(
     if len(groups) != 1:
         raise SpecError(_why_not(groups))
     labels = _labels(groups[0])
-    tested = _tested(groups[0], labels, model, [card for _, card in metrics()])
-    weights = _weights([t for each in tested for t in each.tests], resamples, seed)
-    rows_drawn = _row_draws([each.tests[0] for each in tested if each.tests and each.shared], resamples, seed)
-    for each in tested:
-        each.resamples.update(_resample(each, weights))
-        each.row_draws.update(_rows_drawn(each, rows_drawn))
+    tested = gather_tested(groups[0], labels, model, [card for _, card in metrics()])
+    tested = with_draws(tested, resamples, seed)
     failed = _failed(groups[0], labels)
-    rows = sorted((_row(each, failed[each.name], confidence) for each in tested), key=_order(metric))
+    in_part = _tested_in_part(tested)
+    found_rows = [_row(each, failed[each.name], confidence) for each in tested]
+    rows = sorted(found_rows, key=_order(metric, in_part))
     by_name = {each.name: each for each in tested}
     able = _able(rows, by_name, metric)
-    pairs = _pairs(able, by_name, metric, confidence)
+    looks = max(record.looks for record in groups[0]) if looks is None else looks
+    pairs = _pairs(able, by_name, metric, confidence, looks)
     classes = next((t.classes for each in tested for t in each.tests), ())
     drawn = {row.network: _drawn(by_name[row.network], metric, seed) for row in able}
-    lost = {name: why for each in tested for own in each.measured for name, why in own.failed.items()}
+    lost = _lost(tested)
     lost.update({name: why for each in tested for name, why in each.failed.items()})
     data = groups[0][0].spec.data.test or groups[0][0].spec.data.name
     found = Comparison(
@@ -169,14 +112,15 @@ def compare(
         model,
         confidence,
         tuple(rows),
-        tuple(replace(pair, words=pair_words(pair)) for pair in pairs),
+        tuple(replace(pair, words=pair_words(pair)) for pair in pairs.pairs),
         classes,
         drawn,
         lost,
         data,
-        _ceiling(data),
+        maybe_best=pairs.maybe_best,
+        looks=looks,
     )
-    return replace(found, words=answer(found))
+    return replace(found, sentences=answer(found))
 
 
 def score_rows(
@@ -186,10 +130,12 @@ def score_rows(
 
     Parameters
     ----------
-    records, model, confidence
+    records : sequence of RunRecord
         As of `compare`.
     only : sequence of str
         Names of metrics.
+    model, confidence : str, float
+        As of `compare`.
 
     Returns
     -------
@@ -197,60 +143,51 @@ def score_rows(
         In the order of the records.
     """
     labels = _labels(records)
-    tested = _tested(records, labels, model, [metrics().get(name) for name in only])
-    weights = _weights([test for each in tested for test in each.tests], _RESAMPLES, 0)
-    rows_drawn = _row_draws([each.tests[0] for each in tested if each.tests and each.shared], _RESAMPLES, 0)
-    for each in tested:
-        # What is recognised of a common test set has an interval in closed form.
-        free = [card for card in each.cards if not (card.is_recognition and each.shared)]
-        each.resamples.update(_resample(replace(each, cards=free), weights))
-        each.row_draws.update(_rows_drawn(each, rows_drawn))
+    tested = gather_tested(records, labels, model, [metrics().get(name) for name in only])
+    tested = with_draws(tested, _RESAMPLES, 0, closed_forms=False)
     failed = _failed(records, labels)
     return tuple(_row(each, failed[each.name], confidence) for each in tested)
+
+
+def _lost(tested: Sequence[Tested]) -> dict[str, str]:
+    """Say by metric why it could not be worked out; where only classes are known, of which networks."""
+    lost = {name: why for each in tested for own in each.measured for name, why in own.failed.items()}
+    for name, why in lost.items():
+        if why == ONLY_CLASSES:
+            whose = [each.name for each in tested if any(name in own.failed for own in each.measured)]
+            lost[name] = f"{why} of {listed(whose)}"
+    return lost
+
+
+def _tested_in_part(tested: Sequence[Tested]) -> frozenset[str]:
+    """Name the networks that were tested on a part of another's test sources, as predictions made elsewhere may be."""
+    sets = {each.name: {frozenset(sources) for sources in each.test_sets} for each in tested}
+    whole = set().union(*sets.values())
+    return frozenset(name for name, own in sets.items() if any(a < b for a in own for b in whole))
 
 
 def _failed(records: Sequence[RunRecord], labels: Sequence[str]) -> dict[str, list[RunRecord]]:
     """Give the runs of each row that are not complete."""
     found: dict[str, list[RunRecord]] = {label: [] for label in labels}
     for record, label in zip(records, labels, strict=True):
-        if not _complete(record):
+        if not is_complete(record):
             found[label].append(record)
     return found
-
-
-def _ceiling(name: str) -> LabelCeiling | None:
-    """Give what the labels of a data set allow; None where another catalogue's labels are not known."""
-    card = data_sets().get(name).card if name in data_sets() else None
-    if card is None or not card.agreement:
-        return None
-    return label_ceiling(card.agreement, len(card.classes))
-
-
-def _tested(
-    records: Sequence[RunRecord], labels: Sequence[str], model: str, cards: Sequence[MetricCard]
-) -> list[_Tested]:
-    """Gather the complete runs of each row, with their test predictions and every metric of them."""
-    tested = []
-    for name in dict.fromkeys(labels):
-        own = [r for r, label in zip(records, labels, strict=True) if label == name and _complete(r)]
-        tests = [_labelled(r.predictions.select("test", model)) for r in own if r.predictions is not None]
-        for record, test in zip(own, tests, strict=True):
-            if not len(test):
-                raise SpecError(f"run {record.run_id} has no labelled test source of the {model} model")
-        measured = [measure(test.label, test.log_probabilities(), cards) for test in tests]
-        tested.append(_Tested(name, own, tests, measured, cards))
-    return tested
 
 
 def _labels(records: Sequence[RunRecord]) -> list[str]:
     """Name each run's row: the network, with rate, epochs and whatever else differs where one has several recipes."""
     recipes: dict[str, list[RecipeSpec]] = {}
     for record in records:
-        recipes.setdefault(record.spec.network.name, []).append(record.spec.recipe)
+        if isinstance(record.spec, RunSpec):
+            recipes.setdefault(record.spec.network.name, []).append(record.spec.recipe)
     labels = []
     for record in records:
-        name, recipe = record.spec.network.name, record.spec.recipe
-        own = recipes[name]
+        name = record.spec.network.name
+        if not isinstance(record.spec, RunSpec):
+            labels.append(name)
+            continue
+        recipe, own = record.spec.recipe, recipes[name]
         differ = [key for key in _FURTHER if any(getattr(each, key) != getattr(own[0], key) for each in own)]
         further = "".join(f", {key} {getattr(recipe, key)}" for key in differ)
         several = any(each != own[0] for each in own)
@@ -259,84 +196,17 @@ def _labels(records: Sequence[RunRecord]) -> list[str]:
     return labels
 
 
-def _complete(record: RunRecord) -> bool:
-    return record.status == "complete" and record.predictions is not None
-
-
-def _key(test: Predictions) -> tuple[str, ...]:
-    return tuple(sorted(test.source_id.tolist()))
-
-
-def _labelled(test: Predictions) -> Predictions:
-    """Leave out test sources without a label, in the order of the others' names."""
-    known = test.take(test.label >= 0)
-    return known.take(np.argsort(known.source_id))
-
-
-def _weights(tests: list[Predictions], resamples: int, seed: int) -> dict[tuple[str, ...], Weights]:
-    """Draw weights for every distinct test set; where there are several, a source has one weight in all of them."""
-    distinct = {_key(test): test for test in tests}
-    if len(distinct) > 1:
-        generator = numpy_generator(seed, "bootstrap", test="joint")
-        drawn = joint_weights([test.source_id for test in distinct.values()], resamples, generator)
-        return dict(zip(distinct, drawn, strict=True))
-    generator = numpy_generator(seed, "bootstrap", test=0)
-    return {key: stratified_weights(test.label, resamples, generator) for key, test in distinct.items()}
-
-
-def _resample(each: _Tested, weights: Mapping[tuple[str, ...], Weights]) -> dict[str, NDArray[np.float64]]:
-    """Give, by metric, every run on every resample, shape (runs, n_resamples)."""
-    found: dict[str, list[NDArray[np.float64]]] = {}
-    for test in each.tests:
-        scores = test.log_probabilities()
-        for name, card in ((card.name, card) for card in each.cards):
-            if name in each.failed or any(name in own.failed for own in each.measured):
-                continue
-            try:
-                values = resampled(card, test.label, scores, weights[_key(test)])
-            except (Exception, SystemExit) as error:  # of another package: it costs that metric its interval
-                raise_stop(error)
-                each.failed[name] = f"on resampled sources, {type(error).__name__}: {error}"
-                continue
-            if values is not None:
-                found.setdefault(name, []).append(values)
-    return {name: np.stack(values) for name, values in found.items() if name not in each.failed}
-
-
-def _row_draws(tests: list[Predictions], n_draws: int, seed: int) -> dict[tuple[str, ...], RowDraws]:
-    """Draw what metrics of rows, such as macro F1, need for every distinct test set."""
-    distinct = {_key(test): test for test in tests}
-    generator = numpy_generator(seed, "bootstrap", rows=0)
-    return {
-        key: RowDraws.draw(len(test), len(test.classes), n_draws, generator) for key, test in distinct.items()
-    }
-
-
-def _rows_drawn(each: _Tested, drawn: Mapping[tuple[str, ...], RowDraws]) -> dict[str, NDArray[np.float64]]:
-    """Give each run's draws by metric; none where every run has test sources of its own."""
-    cards = [card for card in each.cards if card.interval == "rows" and card.name not in each.failed]
-    if not each.shared or not each.tests:
-        return {}
-    said = [(drawn[_key(test)], test.label, test.logits.argmax(axis=1)) for test in each.tests]
-    return {
-        card.name: np.stack([rows.of(card.of_counts, y, predicted) for rows, y, predicted in said])
-        for card in cards
-        if card.of_counts is not None
-    }
-
-
-def _drawn(each: _Tested, metric: str, seed: int) -> NDArray[np.float64]:
+def _drawn(each: Tested, metric: str, seed: int) -> NDArray[np.float64]:
     """Give a network's mean on every resample, with other runs drawn too, shape (n_resamples,)."""
     sample = each.sample(metric)
     values = np.asarray(sample.by_split()[1].mean(axis=0))
-    part = sample.part()
-    if part is None:
-        return values
     generator = numpy_generator(seed, "bootstrap", runs=each.name)
-    return np.asarray(values + part.error * generator.standard_t(part.degrees, size=len(values)))
+    for scatter in sample.scatters():
+        values = values + scatter.error * generator.standard_t(scatter.degrees, size=len(values))
+    return values
 
 
-def _row(each: _Tested, failed: Sequence[RunRecord], confidence: float) -> Row:
+def _row(each: Tested, failed: Sequence[RunRecord], confidence: float) -> Row:
     notes = [f"seed {r.spec.seed} {r.lacking or 'has no predictions'}" for r in failed]
     found = [_notes(record, test) for record, test in zip(each.records, each.tests, strict=True)]
     for record, own in zip(each.records, found, strict=True):
@@ -357,7 +227,52 @@ def _row(each: _Tested, failed: Sequence[RunRecord], confidence: float) -> Row:
         notes=tuple(notes),
         status=status,
         name=(each.records or failed)[0].spec.network.name,
+        views=_views(each.records or failed),
+        recalls=_recalls(each, confidence),
+        elsewhere=(*each.records, *failed)[0].elsewhere,
     )
+
+
+def _views(records: Sequence[RunRecord]) -> int:
+    """Give of how many views an answer is the mean; 1 where predictions were made elsewhere, which do not tell."""
+    return 1 if records[0].elsewhere else records[0].trained.recipe.views
+
+
+def _recalls(each: Tested, confidence: float) -> tuple[Estimate, ...]:
+    """Estimate the recall of each class; nothing if no run is complete."""
+    classes = each.tests[0].classes if each.tests else ()
+    return tuple(_recall(each, k, confidence) for k in range(len(classes)))
+
+
+def _recall(each: Tested, k: int, confidence: float) -> Estimate:
+    """Estimate a recall: the accuracy on the sources of one class alone; NaN where a run has none, or no logits."""
+    own = [test.take(test.label == k) for test in each.tests]
+    if any(not len(test) or not np.isfinite(test.logits).all() for test in own):
+        nan = float("nan")
+        return Estimate(nan, nan, nan, nan, (nan,) * len(own))
+    right = [test.logits.argmax(axis=1) == k for test in own]
+    values = np.array([rows.mean() for rows in right])
+    spread = float(np.std(values, ddof=1)) if len(values) > 1 else float("nan")
+    if each.shared:
+        one_class = np.zeros(len(own[0]), dtype=np.int64)
+        span = mean_interval(Answers(each.name, one_class, np.stack(right), each.splits), confidence)
+        low, high = span.low, span.high
+    else:
+        low, high = _recall_ends(each, right, values, confidence)
+    return Estimate(float(values.mean()), spread, low, high, tuple(values.tolist()))
+
+
+def _recall_ends(
+    each: Tested, right: Sequence[NDArray[np.bool_]], values: NDArray[np.float64], confidence: float
+) -> tuple[float, float]:
+    """Give the interval of a recall whose runs have test sources of their own.
+
+    The sources are taken to be as many as the smallest run has: how many more they are worth is not known.
+    """
+    n, mean = min(map(len, right)), float(values.mean())
+    sample = Sample(each.name, values, np.zeros((len(values), 1)), each.splits, shared=False)
+    low, high = widened(mean, wilson(round(mean * n), n, confidence), sample.scatters(), confidence)
+    return max(low, 0.0), min(high, 1.0)
 
 
 def _notes(record: RunRecord, test: Predictions) -> list[Note]:
@@ -365,31 +280,30 @@ def _notes(record: RunRecord, test: Predictions) -> list[Note]:
     return list({note.code: note for note in notes}.values())
 
 
-def _estimates(each: _Tested, confidence: float) -> dict[str, Estimate]:
+def _estimates(each: Tested, confidence: float) -> dict[str, Estimate]:
     """Estimate every metric of a network; nothing if none of its runs is complete."""
     if not each.tests:
         return {}
     return {card.name: _estimate(each, card, confidence) for card in each.cards}
 
 
-def _estimate(each: _Tested, card: MetricCard, confidence: float) -> Estimate:
+def _estimate(each: Tested, card: MetricCard, confidence: float) -> Estimate:
     values = each.values(card.name)
     spread = float(np.std(values, ddof=1)) if len(values) > 1 else float("nan")
     low, high = _span(each, card, confidence) if np.isfinite(values).all() else (float("nan"), float("nan"))
     return Estimate(float(np.mean(values)), spread, low, high, tuple(values.tolist()))
 
 
-def _span(each: _Tested, card: MetricCard, confidence: float) -> tuple[float, float]:
+def _span(each: Tested, card: MetricCard, confidence: float) -> tuple[float, float]:
     """Give the interval of a network's mean over its runs; NaN if the metric has none."""
     if card.is_recognition and each.shared:
-        found = mean_interval(_answers(each, card.name), confidence)
+        found = mean_interval(each.answers(card.name), confidence)
         return found.low, found.high
     if card.name not in each.resamples:
         return float("nan"), float("nan")
     sample = each.sample(card.name)
-    part, ends = sample.part(), each.ends(sample, card.name, confidence)
-    mean, parts = float(np.mean(sample.values)), [] if part is None else [part]
-    low, high = widened(mean, ends, parts, confidence)
+    mean, ends = float(np.mean(sample.values)), each.ends(sample, card.name, confidence)
+    low, high = widened(mean, ends, sample.scatters(), confidence)
     return max(low, card.value_range[0]), min(high, card.value_range[1])
 
 
@@ -402,19 +316,20 @@ def _costs(records: Sequence[RunRecord]) -> dict[str, float]:
     return costs
 
 
-def _order(metric: str) -> Any:
+def _order(metric: str, in_part: frozenset[str]) -> Any:
+    """Give what sorts rows; those tested on a part of the sources come behind the others, which lead."""
     card = metrics().get(metric)
 
-    def key(row: Row) -> tuple[int, float]:
+    def key(row: Row) -> tuple[int, bool, float]:
         value = row.metrics[metric].mean if metric in row.metrics else np.nan
         rank = {"ok": 0, "did not learn": 1}.get(row.status, 2)
         value = np.nan_to_num(value, nan=-np.inf if card.higher_is_better else np.inf)
-        return rank, float(-value if card.higher_is_better else value)
+        return rank, row.network in in_part, float(-value if card.higher_is_better else value)
 
     return key
 
 
-def _able(rows: list[Row], tested: Mapping[str, _Tested], metric: str) -> list[Row]:
+def _able(rows: list[Row], tested: Mapping[str, Tested], metric: str) -> list[Row]:
     """Give the rows that can be compared: sound ones, tested on the same sources as the best of them."""
     sound = [
         row
@@ -423,25 +338,17 @@ def _able(rows: list[Row], tested: Mapping[str, _Tested], metric: str) -> list[R
         and metric in tested[row.network].resamples
         and np.isfinite(row.metrics[metric].mean)
     ]
-    sets = {row.network: {_key(test) for test in tested[row.network].tests} for row in sound}
-    return [row for row in sound if sets[row.network] == sets[sound[0].network]]
+    return [row for row in sound if tested[row.network].test_sets == tested[sound[0].network].test_sets]
 
 
 def _pairs(
-    able: list[Row], tested: Mapping[str, _Tested], metric: str, confidence: float
-) -> list[PairedDifference]:
+    able: list[Row], tested: Mapping[str, Tested], metric: str, confidence: float, looks: int
+) -> Pairs:
     """Compare rows whose runs were tested on the same sources."""
     if not able:
-        return []
+        return Pairs()
     if metrics().get(metric).is_recognition and tested[able[0].network].shared:
-        answers = [_answers(tested[row.network], metric) for row in able]
-        return recognition_differences(answers, confidence, metric)
+        answers = [tested[row.network].answers(metric) for row in able]
+        return recognition_differences(answers, confidence, metric, looks)
     samples = [tested[row.network].sample(metric) for row in able]
-    return paired_differences(samples, metrics().get(metric), confidence, able[0].n_test)
-
-
-def _answers(each: _Tested, metric: str) -> Answers:
-    """Gather what a network's runs recognise of their common test set."""
-    y = each.tests[0].label
-    right = np.stack([test.logits.argmax(axis=1) == y for test in each.tests])
-    return Answers(each.name, metrics().get(metric).strata(y), right, each.splits)
+    return paired_differences(samples, metrics().get(metric), confidence, able[0].n_test, looks)

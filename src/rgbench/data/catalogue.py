@@ -224,7 +224,7 @@ class DataSet:
         digest = hashlib.sha256("\n".join(self.classes).encode())
         digest.update("\n".join(self.catalogue.source_id.tolist()).encode())
         for column in (self.catalogue.label, self.catalogue.group, self.images):
-            digest.update(np.ascontiguousarray(column).tobytes())
+            digest.update(np.ascontiguousarray(column).reshape(-1).view(np.uint8).data)
         for name in sorted(self.splits):
             digest.update("\n".join([name, *self.splits[name].tolist()]).encode())
         return digest.hexdigest()

@@ -40,6 +40,8 @@ ORIGINS: dict[str, tuple[str, ...]] = {
 CoNFIG is Gendre, Best & Wall 2010; FRCAT is FR0CAT, FRICAT and FRIICAT, by one team; Proctor is the bent sources of
 Proctor 2011; MiraBest is Miraghaei & Best 2017; unLRG is Ma et al. 2019, by eye.
 """
+OTHER = "unLRG"
+"""The catalogue whose classes are set beside a data set's: of all, it alone was labelled apart and has all classes."""
 _SHIPPED = "consensus.csv"
 DECIMALS = 4
 """Decimals of probabilities in the table."""
@@ -143,6 +145,75 @@ class Consensus:
         """Whether a class has a probability of 0.95 or more, and two origins or more name it, shape (n,)."""
         named = np.sum([self.votes.classes(origin) == self.label for origin in ORIGINS], axis=0)
         return np.asarray((self.posterior.max(axis=1) >= SHARP) & (named >= VOTES_NEEDED))
+
+
+@dataclass(frozen=True)
+class ClassAgreement:
+    """How often another catalogue gives the sources of a class the same class.
+
+    Attributes
+    ----------
+    name : str
+        The class, by the labels of a data set.
+    counts : dict of str to int
+        What the other catalogue calls those of its sources that it holds too, by class.
+    """
+
+    name: str
+    counts: dict[str, int]
+
+    @property
+    def n(self) -> int:
+        """Number of its sources that both hold."""
+        return sum(self.counts.values())
+
+    @property
+    def same(self) -> int:
+        """Number of those to which both give this class."""
+        return self.counts[self.name]
+
+    @property
+    def share(self) -> float:
+        """Share of those; NaN if both hold no source of the class."""
+        return self.same / self.n if self.n else float("nan")
+
+    @property
+    def elsewhere(self) -> tuple[tuple[str, int], ...]:
+        """The other classes that it gives them, the most frequent first."""
+        others = [(name, n) for name, n in self.counts.items() if n and name != self.name]
+        return tuple(sorted(others, key=lambda each: -each[1]))
+
+
+def class_agreement(dataset: DataSet, origin: str = OTHER) -> tuple[ClassAgreement, ...]:
+    """Count, class by class, what another catalogue calls the sources of a data set; none where it holds none.
+
+    Parameters
+    ----------
+    dataset : DataSet
+        A set with sources of first-galaxy-data, under their names there or with these names in `image_id`.
+    origin : str
+        The other catalogue, one of `ORIGINS`.
+
+    Examples
+    --------
+    >>> import rgbench
+    >>> found = {each.name: each for each in class_agreement(rgbench.load_data("first-galaxy-data"))}
+    >>> [(found[name].same, found[name].n) for name in ("FRI", "FRII")]
+    [(77, 256), (342, 378)]
+    """
+    if not dataset.card.votes or set(dataset.classes) != set(CLASSES):
+        return ()
+    votes, catalogue = read_consensus().votes, dataset.catalogue
+    said = dict(zip(votes.image.tolist(), votes.classes(origin).tolist(), strict=True))
+    names = catalogue.extra.get(IMAGE_ID, catalogue.source_id)
+    other = np.array([said.get(name, -1) if name else -1 for name in names.tolist()])
+    found = []
+    for k, name in enumerate(dataset.classes):
+        own = other[(catalogue.label == k) & (other >= 0)]
+        found.append(
+            ClassAgreement(name, {each: int(np.sum(own == CLASSES.index(each))) for each in dataset.classes})
+        )
+    return tuple(found) if any(each.n for each in found) else ()
 
 
 def class_of(cell: str) -> int:

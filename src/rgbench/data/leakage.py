@@ -59,7 +59,7 @@ def sky_links(ra: NDArray[np.float64], dec: NDArray[np.float64], radius: float =
 
     Parameters
     ----------
-    ra, dec, radius
+    ra, dec, radius : ndarray, ndarray, float
         As for `sky_groups`.
 
     Returns

@@ -54,6 +54,44 @@ class Split:
         return np.asarray(self.order[self.assignment[self.order] == side])
 
 
+def source_columns(dataset: DataSet, split: Split | None = None) -> dict[str, NDArray[Any]]:
+    """Give the sources of a data set as columns: names, positions, classes, sides, sky groups and files.
+
+    Parameters
+    ----------
+    dataset : DataSet
+        The data set.
+    split : Split, optional
+        A split of it; without one there is no column ``split``.
+
+    Returns
+    -------
+    dict of str to ndarray
+        ``source_id``; ``ra`` and ``dec`` in degrees, ICRS, NaN where they are not known; ``label``, the name of the
+        class, "" where it is not known; ``split``, as `Split.assignment`; ``group``; ``path``.
+
+    Examples
+    --------
+    >>> from rgbench.data.catalogue import Card
+    >>> none, position, unknown = np.zeros(1, dtype=np.int64), np.array([161.25]), np.array([-1])
+    >>> sources = Catalogue(np.array(["a"]), position, position, unknown, none, np.array(["a.fits"]), none)
+    >>> columns = source_columns(DataSet(Card("mine", "My sources"), sources, np.zeros((1, 9, 9))))
+    >>> list(columns), columns["label"].tolist()
+    (['source_id', 'ra', 'dec', 'label', 'group', 'path'], [''])
+    """
+    catalogue = dataset.catalogue
+    return {
+        "source_id": catalogue.source_id,
+        "ra": catalogue.ra,
+        "dec": catalogue.dec,
+        # A source without a label has -1: the last of the names.
+        "label": np.array([*dataset.classes, ""])[catalogue.label],
+        **({"split": split.assignment} if split is not None else {}),
+        "group": catalogue.group,
+        "path": catalogue.path,
+    }
+
+
 def becker2021_split(
     names: Sequence[str],
     labels: Sequence[str | int],
@@ -158,6 +196,18 @@ def published_split(dataset: DataSet, name: str = "published") -> Split:
 
     A training or validation source in the sky group of a test source is taken out and listed, likewise
     a training source in the group of a validation source.
+
+    Parameters
+    ----------
+    dataset : DataSet
+        The data set, with the splits that were published of it.
+    name : str
+        One of them.
+
+    Returns
+    -------
+    Split
+        The sources of each side.
 
     Raises
     ------

@@ -29,8 +29,8 @@ from rgbench.runs.prepare import make_network
 from rgbench.runs.reopen import StoredRun
 from rgbench.seeds import derive_seed
 from rgbench.spec import RecipeSpec
-from rgbench.store.store import DOUBT_FILE, MC_DROPOUT, SIDES, read_doubt
-from rgbench.store.tables import MODELS, Predictions, concatenate, log_probabilities, write_predictions
+from rgbench.store.doubt import DOUBT_FILE, MC_DROPOUT, read_doubt
+from rgbench.store.tables import MODELS, SIDES, Predictions, concatenate, log_probabilities, write_predictions
 from rgbench.training.loop import autocast, keep_dropout
 
 PASSES = 20

@@ -111,9 +111,9 @@ def _stored(subject: Subject, wanted: str, raw: NDArray[Any]) -> tuple[NDArray[n
     records = find_runs(store, wanted)
     fields = []
     for record in records:
-        if record.spec.network.name not in (subject.name, canonical_name(subject.name)):
-            raise SpecError(f"--run {wanted}: is a run of {record.spec.network.name}, not of {subject.name}")
         run = StoredRun(record, store)
+        if run.spec.network.name not in (subject.name, canonical_name(subject.name)):
+            raise SpecError(f"--run {wanted}: is a run of {run.spec.network.name}, not of {subject.name}")
         source = run.prepared(prepare(raw, run.spec))
         images = torch.cat(list(source.plain(np.arange(len(raw))).images()))
         fields.append(effective_receptive_field(run.network(), images))

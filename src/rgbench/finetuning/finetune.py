@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from importlib import metadata
 from itertools import count
 from pathlib import Path
 
@@ -25,6 +24,7 @@ from rgbench.runs.classifier_card import OWN, ClassifierCard, MemberCard
 from rgbench.runs.export import positions_seen, share_rows, with_limits, with_unlikeness, without
 from rgbench.runs.trained import Trained
 from rgbench.spec import DataSpec, NetworkSpec
+from rgbench.version import version
 
 NAME = "my-classifier"
 """How the card calls the sources that it was scored on."""
@@ -160,7 +160,7 @@ def _card(tuner: Tuner, members: tuple[Trained, ...], found: BeforeAfter, name: 
             "licence": f"one's own images: that of their owner; {parent.name}: {parent.licence or 'not known'}",
             "recipe": _recipe(tuner, result(found, parent.name, name)),
             "not_for": _not_for(tuner),
-            "made_with": f"rgbench {metadata.version('rgbench')}",
+            "made_with": f"rgbench {version()}",
         }
     )
 

@@ -6,8 +6,8 @@ order that goes through views (such as rotations) is ``source * n_views + view``
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from rgbench.errors import DataError, SpecError
+from rgbench.images.storage import memory_bytes, read_ahead
 
 RESIDENT_SHARE = 0.5
 """Share of the memory that images may take before they are streamed."""
@@ -79,7 +80,7 @@ def fits_in_memory(n_bytes: int, device: torch.device | str = "cpu", share: floa
     n_bytes : int
         Size of what is to be kept.
     device : torch.device or str
-        On CUDA the memory that is free now counts, elsewhere all the memory of the machine.
+        On CUDA the memory that is free now counts, elsewhere all that the process may have.
     share : float
         Share of that memory that may be taken.
 
@@ -88,10 +89,8 @@ def fits_in_memory(n_bytes: int, device: torch.device | str = "cpu", share: floa
     bool
         Whether it fits.
     """
-    if torch.device(device).type == "cuda":
-        memory = torch.cuda.mem_get_info(torch.device(device))[0]
-    else:
-        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    on_card = torch.device(device).type == "cuda"
+    memory = torch.cuda.mem_get_info(torch.device(device))[0] if on_card else memory_bytes()
     return n_bytes <= share * memory
 
 
@@ -108,7 +107,7 @@ class ImageStore:
     device : torch.device or str
         Where batches come out.
     resident : bool, optional
-        Whether the images are moved to the device for good; left out, `fits` decides.
+        Whether the images are moved to the device for good. Left out: if they fit, and do not lie in a file.
 
     Attributes
     ----------
@@ -144,9 +143,12 @@ class ImageStore:
         if images.dtype not in (np.uint8, np.float32):
             raise DataError(f"images are of type {images.dtype}; uint8 and float32 are legal")
         self.device = torch.device(device)
-        self.resident = fits_in_memory(images.nbytes, self.device) if resident is None else resident
+        if resident is None:
+            in_file = isinstance(images, np.memmap) and self.device.type == "cpu"
+            resident = not in_file and fits_in_memory(images.nbytes, self.device)
+        self.resident = resident
         self._images = images
-        self._pixels = torch.tensor(images, device=self.device) if self.resident else None
+        self._pixels = torch.tensor(images, device=self.device) if resident else None
         self._labels = torch.tensor(labels, dtype=torch.int64, device=self.device)
 
     def __len__(self) -> int:
@@ -157,11 +159,17 @@ class ImageStore:
         if self._pixels is not None:
             chosen = self._pixels[index.to(self.device)]
         else:
+            self.expect(index)
             chosen = torch.from_numpy(self._images[index.cpu().numpy()])
             if self.device.type == "cuda":
                 chosen = chosen.pin_memory()
             chosen = chosen.to(self.device, non_blocking=True)
         return chosen[:, None].to(torch.float32)
+
+    def expect(self, index: Tensor) -> None:
+        """Have images of an index read from the disk meanwhile, if they lie in a file: they are taken soon."""
+        if self._pixels is None:
+            read_ahead(self._images, index.tolist())
 
     def batches(
         self, order: Iterable[Tensor], augmentation: Callable[[Tensor], Tensor] | None = None
@@ -187,6 +195,78 @@ class ImageStore:
                 self._labels[index.to(self.device)],
                 index,
             )
+
+
+class KeptBatches:
+    """Batches that are the same every time, of which what is not 0 is kept: bit for bit what was made once.
+
+    Parameters
+    ----------
+    most : int
+        Bytes that are kept at most; batches that do not fit are made anew.
+
+    Notes
+    -----
+    Images that were clipped at three times the noise are 0 in more than 99 of 100 pixels, so that a batch of 32 of
+    300 x 300 pixels takes 0.2 MB in place of 11.5.
+
+    Examples
+    --------
+    >>> kept, made = KeptBatches(10**6), []
+    >>> def make():
+    ...     made.append(1)
+    ...     return torch.eye(20)
+    >>> torch.equal(kept.get(0, make), kept.get(0, make)), len(made)
+    (True, 1)
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most, self._bytes = most, 0
+        self._batches: dict[int, _Sparse] = {}
+
+    def get(self, number: int, make: Callable[[], Tensor]) -> Tensor:
+        """Give the batch of a number; `make` makes it where it is not kept."""
+        if number in self._batches:
+            return self._batches[number].batch()
+        made = make()
+        sparse = _Sparse.of(made)
+        if sparse is not None and self._bytes + sparse.n_bytes <= self._most:
+            self._batches[number] = sparse
+            self._bytes += sparse.n_bytes
+        return made
+
+
+@dataclass(frozen=True)
+class _Sparse:
+    """Places and values of what is not 0 in a tensor, and how it lies in memory."""
+
+    size: torch.Size
+    stride: tuple[int, ...]
+    places: Tensor
+    values: Tensor
+
+    @classmethod
+    def of(cls, dense: Tensor) -> _Sparse | None:
+        """Take a tensor of float32 apart; None if it has gaps in memory, or less than nine zeros of ten numbers."""
+        if not dense.is_contiguous() or dense.dtype != torch.float32:
+            return None
+        flat = dense.view(-1)
+        places = flat.view(torch.int32).nonzero().squeeze(1)  # of the bits: -0 is not 0
+        if len(places) > len(flat) // 10:
+            return None
+        return cls(dense.size(), dense.stride(), places.to(torch.int32), flat[places])
+
+    @property
+    def n_bytes(self) -> int:
+        """What it takes."""
+        return self.places.nbytes + self.values.nbytes
+
+    def batch(self) -> Tensor:
+        """Give the tensor."""
+        flat = torch.zeros(self.size.numel())
+        flat[self.places.long()] = self.values
+        # One channel has two descriptions of one order, and a convolution may compute otherwise with the other.
+        return flat.as_strided(self.size, self.stride)
 
 
 def _cut(order: Tensor, batch_size: int) -> list[Tensor]:

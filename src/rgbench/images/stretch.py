@@ -79,7 +79,7 @@ def asinh_noise_stretch(images: Pixels, softening: float = 3.0, noise: str = "it
     images : ndarray, shape (n, h, w)
         Images in any unit of flux. NaN stays NaN.
     softening : float
-        b, in units of the noise, > 0.
+        The b of the formula, in units of the noise, > 0.
     noise : str
         "iterative" or "robust": see `rgbench.images.noise`.
 
@@ -119,7 +119,7 @@ def log_noise_stretch(images: Pixels, softening: float = 3.0, noise: str = "iter
     images : ndarray, shape (n, h, w)
         Images in any unit of flux. NaN stays NaN.
     softening : float
-        b, in units of the noise, > 0.
+        The b of the formula, in units of the noise, > 0.
     noise : str
         "iterative" or "robust": see `rgbench.images.noise`.
 

@@ -23,6 +23,8 @@ _MOST_BLOCKS = 1000
 """Length of a header at most: 36,000 cards."""
 _MOST_UNITS = 1000
 _MOST_AXES = 9
+_MOST_COLUMNS = 999
+"""Columns of a table at most, by the FITS standard."""
 _BITPIX = (8, 16, 32, 64, -32, -64)
 
 
@@ -101,6 +103,7 @@ def units_of(file: IO[bytes]) -> Iterator[tuple[int, fits.Header]]:
         begin, size = file.tell(), _bytes_of_data(header)
         if shape := image_shape(header):
             check_pixels(shape)
+        _check_columns(header)
         if end < begin + size:
             raise OSError(f"the file ends after {end} bytes, {begin + size} are needed")
         yield place, header
@@ -154,6 +157,13 @@ def _shape(header: fits.Header, key: str) -> tuple[int, ...]:
     if any(side < 0 for side in shape):
         raise OSError(f"{key}i are {shape[::-1]}; a side must be 0 or more")
     return shape
+
+
+def _check_columns(header: fits.Header) -> None:
+    """Refuse a table of more columns than can be: astropy would look for each."""
+    columns = _whole(header, "TFIELDS", 0)
+    if not 0 <= columns <= _MOST_COLUMNS:
+        raise OSError(f"TFIELDS is {columns}; 0 to {_MOST_COLUMNS} columns are legal")
 
 
 def _whole(header: fits.Header, key: str, default: float | None = None) -> int:

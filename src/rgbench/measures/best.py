@@ -41,6 +41,8 @@ def validation_rank(card: MetricCard, y: Labels, scores: Logits) -> tuple[float,
 def best_on_validation(records: Sequence[RunRecord], metric: str = MAIN) -> RunRecord:
     """Give the complete run whose saved best model does best on validation sources; never on test sources.
 
+    Predictions made elsewhere take no part: they have no model.
+
     It is judged by the predictions of the weights that are loaded, so that the run that is named is the run that
     classifies. Where the metric and the NLL are equal, the run whose id comes first is taken.
 
@@ -54,11 +56,11 @@ def best_on_validation(records: Sequence[RunRecord], metric: str = MAIN) -> RunR
     Raises
     ------
     DataError
-        If no complete run has predictions of validation sources.
+        If no complete run that was trained here has predictions of validation sources.
     """
     card, found = find_metric(metric), list[tuple[tuple[float, float], str, RunRecord]]()
     for record in records:
-        rows = validation_rows(record)
+        rows = None if record.elsewhere else validation_rows(record)
         if rows is not None:
             found.append((validation_rank(card, rows.label, rows.log_probabilities()), record.run_id, record))
     if not found:

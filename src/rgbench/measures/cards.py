@@ -19,6 +19,9 @@ from rgbench.registry import Registry
 MAIN = "mpca"
 """The metric that leads a comparison unless another is asked for: that of the 2021 study."""
 
+ONLY_CLASSES = "probabilities are needed, and only classes are known"
+"""Why a metric is not known of votes."""
+
 Labels = NDArray[np.int64]
 Logits = NDArray[np.floating]
 Floats = NDArray[np.float64]
@@ -72,6 +75,9 @@ class MetricCard:
         ``f(y, logits) -> (n,)``, of which the metric is the mean: makes resampling one matrix product.
     of_counts : callable, optional
         The metric of confusion matrices: the same for metrics that need no more than counts.
+    of_classes : bool
+        Whether the most probable class of each source is all that it needs, so that it is known too of runs that give
+        classes and no probabilities. It is for shares of recognised sources, and with `of_counts`, whatever is said.
 
     Raises
     ------
@@ -92,6 +98,7 @@ class MetricCard:
     reference: str = ""
     per_source: PerSource | None = None
     of_counts: OfCounts | None = None
+    of_classes: bool = False
 
     def __post_init__(self) -> None:
         for key, legal in (("scale", get_args(Scale)), ("interval", get_args(Method))):
@@ -113,6 +120,8 @@ class MetricCard:
             raise SpecError(f"metric {self.name!r}: the interval 'mean' needs per_source")
         object.__setattr__(self, "short", self.short or self.title)
         object.__setattr__(self, "words", self.words or self.short)
+        known = self.of_classes or self.is_recognition or self.of_counts is not None
+        object.__setattr__(self, "of_classes", known)
 
     @property
     def is_recognition(self) -> bool:
@@ -132,8 +141,11 @@ class MetricCard:
 
     def tried(self, y: Labels, logits: Logits) -> tuple[float, str]:
         """Give the metric of predictions, and "" or why it could not be worked out; it is NaN then."""
+        own = self.given(logits)
+        if own is None:
+            return float("nan"), ONLY_CLASSES
         try:
-            value: object = self.function(read_only(y), read_only(logits))
+            value: object = self.function(read_only(y), read_only(own))
         # Whatever is wrong in another package must not cost the others.
         except (Exception, SystemExit) as error:
             raise_stop(error)
@@ -144,6 +156,21 @@ class MetricCard:
         if not (np.isnan(value) or low <= value <= high):
             return float("nan"), f"gave {value:g}; its card says {low:g} to {high:g}"
         return float(value), ""
+
+    def given(self, logits: Logits) -> Logits | None:
+        """Give what it is worked out from: the logits, or finite ones where only classes are known.
+
+        None where it needs probabilities and only classes are known: a class is no probability of 1.
+
+        Examples
+        --------
+        >>> votes = np.array([[0.0, -np.inf], [-np.inf, 0.0]])
+        >>> MetricCard("loss", "Loss", "a loss", lambda y, logits: 1.0).given(votes) is None
+        True
+        """
+        if not only_classes(logits):
+            return logits
+        return np.maximum(logits, -1.0) if self.of_classes else None
 
     def value(self, y: Labels, logits: Logits) -> float:
         """Give the metric of predictions; NaN where it could not be worked out."""
@@ -159,6 +186,19 @@ class MetricCard:
         [0, 0, 0]
         """
         return y if self.interval == "classes" else np.zeros_like(y)
+
+
+def only_classes(logits: Logits) -> bool:
+    """Tell whether log-probabilities (n, k) are votes: 0 for one class and minus infinity for all others.
+
+    `rgbench.store.tables.log_probabilities` gives such where only classes are known, and never of logits.
+    """
+    if logits.ndim != 2 or not logits.size or not np.isneginf(logits).any():
+        return False
+    return bool(
+        ((logits == 0).sum(axis=1) == 1).all()
+        and (np.isneginf(logits).sum(axis=1) == logits.shape[1] - 1).all()
+    )
 
 
 def read_only(array: NDArray[A]) -> NDArray[A]:
@@ -204,14 +244,31 @@ class Facts(TypedDict, total=False):
     reference: str
     per_source: PerSource
     of_counts: OfCounts
+    of_classes: bool
 
 
 def metric(title: str, definition: str, **facts: Unpack[Facts]) -> Callable[[M], M]:
     """Register a function as a metric under its own name; what else may be said of it stands in `MetricCard`.
 
+    Parameters
+    ----------
+    title : str
+        Its name in words.
+    definition : str
+        What it is, in half a sentence.
+    **facts
+        Any other attribute of `MetricCard`, as ``interval`` or ``higher_is_better``.
+
+    Returns
+    -------
+    callable
+        What registers the function that it is put on, which stays as it is.
+
+    Examples
+    --------
     A metric of one's own, in a module that an entry point of ``rgbench.metrics`` or ``extensions`` of a study names::
 
-        @metric("Worst recall", "smallest share of a class that is recognised", interval="bootstrap")
+        @rgbench.metric("Worst recall", "smallest share of a class that is recognised", interval="bootstrap")
         def worst_recall(y, logits):
             said = logits.argmax(axis=1)
             return min(float((said[y == c] == c).mean()) for c in set(y.tolist()))

@@ -84,6 +84,11 @@ def measure(y: Labels, logits: Logits, cards: Iterable[MetricCard] | None = None
     cards : iterable of MetricCard, optional
         Which.
 
+    Returns
+    -------
+    Measured
+        Values by name, and why some failed.
+
     Examples
     --------
     >>> import numpy as np

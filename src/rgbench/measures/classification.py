@@ -116,6 +116,7 @@ def macro_f1(y: Labels, logits: Logits) -> float:
     "mean over the classes of F1 from the row-normalised confusion matrix, i.e. for a class-balanced test set; "
     "NaN if a class is never predicted",
     short="macro F1 of the 2021 kind",
+    of_classes=True,
     reference="Becker et al. 2021, as in their code",
 )
 def macro_f1_2021(y: Labels, logits: Logits) -> float:
@@ -129,10 +130,11 @@ def macro_f1_2021(y: Labels, logits: Logits) -> float:
     value_range=(-1.0, 1.0),
     scale="plain",
     words="Matthews correlation coefficient (MCC)",
+    of_classes=True,
     reference="Gorodkin 2004",
 )
 def mcc(y: Labels, logits: Logits) -> float:
-    """Matthews correlation coefficient; 0 for a constant predictor."""
+    """Give the Matthews correlation coefficient; 0 for a constant predictor."""
 
     def of(counts: NDArray[np.int64]) -> float:
         true, predicted, n = counts.sum(axis=1), counts.sum(axis=0), counts.sum()

@@ -62,11 +62,6 @@ class RejectionCurve:
     aurc: float
     best_aurc: float
 
-    @property
-    def excess_aurc(self) -> float:
-        """Area above the best possible: what the order alone costs (Geifman et al. 2019)."""
-        return self.aurc - self.best_aurc
-
     def at(self, rejected: float) -> int:
         """Give the index of the last entry that rejects no more than this share of the sources."""
         return int(np.searchsorted(self.rejected, rejected + 1e-12, side="right") - 1)

@@ -6,7 +6,7 @@ Importing this package does not import torch.
 from __future__ import annotations
 
 from rgbench.networks.cards import NetworkCard, NetworkFactory
-from rgbench.networks.catalogue import canonical_name, network_names, networks
+from rgbench.networks.catalogue import canonical_name, card_of, network_names, networks
 from rgbench.networks.describe import describe_network
 from rgbench.references import Paper
 
@@ -15,6 +15,7 @@ __all__ = [
     "NetworkFactory",
     "Paper",
     "canonical_name",
+    "card_of",
     "describe_network",
     "network_names",
     "networks",

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from rgbench.networks.notation.analysis import ImageSize
+from rgbench.notebook import html_facts
+from rgbench.protocols.choices import Choice
 from rgbench.references import Paper
 
 ENTRY_POINT_GROUP = "rgbench.networks"
@@ -34,6 +36,8 @@ class NetworkCard:
         Of a variant: the network that it derives from, and how, in the words of `rgbench.networks.notation.derive`.
     factory : str
         ``module:callable`` of a network that is more than the notation can say.
+    choices : tuple of Choice
+        What was chosen of it, and on which sources.
     """
 
     name: str
@@ -45,6 +49,20 @@ class NetworkCard:
     base: str = ""
     change: str = ""
     factory: str = ""
+    choices: tuple[Choice, ...] = ()
+
+    def _repr_html_(self) -> str:
+        paper = (self.paper.citation, self.paper.doi, self.paper.arxiv)
+        facts = {
+            "name": self.name,
+            "aliases": ", ".join(self.aliases),
+            "paper": "; ".join(filter(None, paper)),
+            "layers": self.layers,
+            "made by": self.factory,
+            "derived from": ": ".join(filter(None, (self.base, self.change))),
+            "notes": self.notes,
+        }
+        return html_facts(self.title, facts)
 
 
 class NetworkFactory(Protocol):

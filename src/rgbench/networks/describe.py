@@ -37,8 +37,8 @@ def describe_network(
     -------
     NetworkFacts
         A dict with ``name``, ``title``, ``paper`` (``citation``, ``doi``, ``arxiv``), ``aliases``, ``notes``,
-        ``base``, ``change`` and ``factory`` (see `NetworkCard`), ``activation`` (of the output), ``layers`` (the
-        line of text), ``layer_table`` (one dict per layer), and the attributes of
+        ``base``, ``change``, ``factory`` and ``choices`` (see `NetworkCard`), ``activation`` (of the output),
+        ``layers`` (the line of text), ``layer_table`` (one dict per layer), and the attributes of
         `rgbench.networks.notation.analysis.Analysis`: ``parameters``, ``macs``,
         ``flops_2021``, ``receptive_field``, ``stride``, ``coverage``, ``flatten_size`` ...
 

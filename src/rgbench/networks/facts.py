@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NotRequired, TypedDict
 
 from rgbench.networks.notation.geometry import Pads, Shape
+from rgbench.protocols.choices import Choice
 
 
 class PaperFacts(TypedDict):
@@ -45,6 +46,7 @@ class NetworkFacts(TypedDict):
     base: str
     change: str
     factory: str
+    choices: tuple[Choice, ...]
     activation: str
     layer_table: list[LayerRow]
     image_size: tuple[int, int]

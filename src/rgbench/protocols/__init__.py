@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from rgbench.errors import SpecError
+from rgbench.protocols.choices import Choice, read_choices
 from rgbench.registry import Registry
 from rgbench.toml import read_toml
 
 PROTOCOL_TABLES = ("images", "augmentation", "recipe")
 """The tables that every protocol has, its own or those of the protocol that it extends."""
-PROTOCOL_KEYS = ("title", "extends", *PROTOCOL_TABLES, "networks")
+PROTOCOL_KEYS = ("title", "extends", *PROTOCOL_TABLES, "networks", "choices")
 """All that may stand in a protocol."""
 
 
@@ -66,6 +67,7 @@ def _protocol(name: str, item: Any) -> Mapping[str, Any]:
             raise SpecError(f"protocol {name!r}: {key} is {table!r}; a table is legal")
     if not isinstance(item.get("extends", ""), str):
         raise SpecError(f"protocol {name!r}: extends is {item['extends']!r}; the name of a protocol is legal")
+    read_choices(item.get("choices", []), f"protocol {name!r}")
     return item
 
 
@@ -78,17 +80,45 @@ def read_protocol(name: str) -> dict[str, Any]:
         If there is no such protocol, a table is missing, or protocols extend each other in a circle.
     """
     content: dict[str, Any] = {}
-    chain = [name]
-    while True:
-        own = dict(protocols().get(chain[-1]))
-        base = own.pop("extends", None)
-        content = {**own, **content}
-        if base is None:
-            break
-        if base in chain:
-            raise SpecError(f"protocol {name!r}: extends itself ({' extends '.join([*chain, base])})")
-        chain.append(base)
+    for link in _chain(name):
+        content = {**protocols().get(link), **content}
     for table in PROTOCOL_TABLES:
         if table not in content:
             raise SpecError(f"protocol {name!r}: the table [{table}] is missing")
-    return content
+    return {key: value for key, value in content.items() if key not in ("extends", "choices")}
+
+
+def protocol_choices(name: str) -> list[tuple[str, Choice]]:
+    """Give what was chosen for a protocol, each with the protocol that says so: itself, or one that it extends.
+
+    Examples
+    --------
+    >>> sorted({owner for owner, _ in protocol_choices("rg-benchmarker-2021-11")})
+    ['becker2021', 'rg-benchmarker-2021-11']
+    """
+    return [
+        (link, choice)
+        for link in _chain(name)
+        for choice in read_choices(protocols().get(link).get("choices", []), f"protocol {link!r}")
+    ]
+
+
+def ships(name: str) -> bool:
+    """Tell whether a protocol is one of this package.
+
+    Examples
+    --------
+    >>> ships("modern"), ships("mine")
+    (True, False)
+    """
+    return (resources.files("rgbench.protocols") / f"{name}.toml").is_file()
+
+
+def _chain(name: str) -> list[str]:
+    """Give a protocol and those that it extends, itself first."""
+    chain = [name]
+    while (base := protocols().get(chain[-1]).get("extends")) is not None:
+        if base in chain:
+            raise SpecError(f"protocol {name!r}: extends itself ({' extends '.join([*chain, base])})")
+        chain.append(base)
+    return chain

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Hashable, Sequence
-from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -93,11 +92,6 @@ def compute_bundle(compute: Compute, parts: Sequence[Any]) -> int:
     for part in parts:
         compute(part)
     return len(parts)
-
-
-def on_executor(executor: Executor) -> Submit:
-    """Hand bundles to any executor with the interface of `concurrent.futures`."""
-    return lambda compute, bundles: [executor.submit(compute_bundle, compute, each) for each in bundles]
 
 
 def run_queue(work: Work[T], parts: Sequence[T], submit: Submit, how: Bundles) -> dict[T, str]:

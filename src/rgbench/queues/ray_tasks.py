@@ -13,7 +13,7 @@ from importlib import import_module
 from typing import Any
 
 from rgbench.errors import SpecError, one_line, raise_stop
-from rgbench.queues.extras import extra
+from rgbench.extras import extra
 from rgbench.queues.hand_on import Bundle, Compute, Submit, Waiting, compute_bundle, last_line
 
 RESTARTS = 10
@@ -105,7 +105,7 @@ def on_ray(choice: RayChoice, load: Callable[[], Callable[..., Any]] | None = No
         If Ray is not installed, there is no cluster at the address, it has no GPU for a holder, or a holder cannot
         load.
     """
-    ray = extra("ray", "--ray", "ray")
+    ray = extra("ray", "--ray:", "ray")
     mine = not ray.is_initialized()
     try:
         if mine:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from rgbench.errors import SpecError, one_line, raise_stop
-from rgbench.queues.extras import extra
+from rgbench.extras import extra
 from rgbench.queues.hand_on import Bundle, Compute, Submit, Waiting, compute_bundle
 
 LOOK = 20.0
@@ -50,7 +50,7 @@ def on_slurm(folder: Path, choice: SlurmChoice) -> Iterator[Submit]:
     SpecError
         If submitit is not installed, there is no Slurm here, an option is not known, or Slurm refuses the first jobs.
     """
-    submitit = extra("submitit", "--slurm", "slurm")
+    submitit = extra("submitit", "--slurm:", "slurm")
     try:
         executor = submitit.AutoExecutor(folder=folder / "slurm", cluster=choice.cluster)
         executor.update_parameters(

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import ClassVar
+from dataclasses import dataclass, field, replace
+from typing import ClassVar, Literal
 
 from markupsafe import Markup
 
 from rgbench.escapes import csv_text, utf8
 from rgbench.report.cells import Cell, Value, scaled
 from rgbench.report.files.latex import latex_table
+
+SEEN = 12
+"""Rows up to which a table in a folded section is seen at once."""
 
 
 @dataclass(frozen=True)
@@ -278,6 +281,10 @@ Block = Text | Heading | Grid | Table | Listing | Terms | Key | Code | Gallery |
 """The kinds of blocks that the page can show."""
 
 
+Place = Literal["open", "front", "fold", "appendix"]
+"""Where a section stands: unfolded, beside the answer, or folded under its title; the appendix is not printed."""
+
+
 @dataclass(frozen=True)
 class Section:
     """A section of the report.
@@ -298,6 +305,10 @@ class Section:
         How it was done, in small letters at the end.
     cites : tuple of str
         What it rests on: keys of ``references.bib``, or whole BibTeX entries.
+    finding : str
+        What it found, in a line: seen under its title while it is folded. Left out, its first sentence.
+    place : {"open", "front", "fold", "appendix"}
+        Where it stands; the page of a report sets it.
     """
 
     anchor: str
@@ -309,17 +320,55 @@ class Section:
     notes: tuple[str, ...] = ()
     blocks: tuple[Block, ...] = ()
     cites: tuple[str, ...] = ()
+    finding: str = field(default="", kw_only=True)
+    place: Place = field(default="open", kw_only=True)
+
+    @property
+    def is_folded(self) -> bool:
+        """Whether only its title and what it found are seen until a reader opens it."""
+        return self.place in ("fold", "appendix")
+
+    @property
+    def line(self) -> str:
+        """What is seen of it under its title while it is folded."""
+        return self.finding or (self.sentences[0] if self.sentences else "")
+
+    @property
+    def said(self) -> tuple[str, ...]:
+        """Its sentences; of a folded section, what it found is not said again."""
+        return tuple(each for each in self.sentences if not (self.is_folded and each == self.line))
+
+    @property
+    def drawn(self) -> Grid | None:
+        """Its figures beside each other; None if there are none."""
+        return Grid(self.figures, wide=True) if self.figures else None
+
+    @property
+    def beneath(self) -> tuple[Block, ...]:
+        """Everything under sentences and figures."""
+        return (*self._tables(), *self.blocks, *self._notes())
 
     @property
     def content(self) -> tuple[Block, ...]:
         """Everything in it, in the order of the page."""
         return (
-            *(Text(sentence) for sentence in self.sentences),
-            *((Grid(self.figures, wide=True),) if self.figures else ()),
-            *self.tables,
-            *self.blocks,
-            *(Text(note, small=True) for note in self.notes),
+            *(Text(sentence) for sentence in self.said),
+            *(() if self.drawn is None else (self.drawn,)),
+            *self.beneath,
         )
+
+    def _tables(self) -> tuple[Table, ...]:
+        """Of a folded section, fold up what is long, and all tables behind the first."""
+        if not self.is_folded:
+            return self.tables
+        return tuple(
+            replace(table, folded=table.folded or i > 0 or len(table.rows) > SEEN)
+            for i, table in enumerate(self.tables)
+        )
+
+    def _notes(self) -> tuple[Block, ...]:
+        notes = tuple(Text(note, small=True) for note in self.notes)
+        return (Fold("How this was worked out", notes),) if notes and self.is_folded else notes
 
     @property
     def all_figures(self) -> list[Figure]:
@@ -332,6 +381,22 @@ class Section:
     def all_tables(self) -> list[Table]:
         """Every table in it, in the order of the page."""
         return [block for block in unfolded(self.content) if isinstance(block, Table)]
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A section that a report does not have, and why.
+
+    Attributes
+    ----------
+    name : str
+        Its name.
+    reason : str
+        Why it is left out, or which command would bring it; no full stop.
+    """
+
+    name: str
+    reason: str
 
 
 def unfolded(blocks: Sequence[Block]) -> Iterator[Block]:

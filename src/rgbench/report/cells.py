@@ -29,6 +29,8 @@ class Cell:
         Address that the text leads to when a reader follows it: http or https only.
     scale : Scale
         In which the numbers are shown, and downloaded: fractions in percent, or as they are.
+    beneath : str
+        What stands under the text in small letters, such as an interval.
 
     Raises
     ------
@@ -42,6 +44,7 @@ class Cell:
     spread: float | None = None
     link: str = ""
     scale: Scale = field(default=PLAIN, kw_only=True)
+    beneath: str = field(default="", kw_only=True)
 
     def __post_init__(self) -> None:
         if self.link and not self.link.startswith(_ADDRESSES):

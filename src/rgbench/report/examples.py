@@ -24,7 +24,7 @@ class Example:
     truth, predicted : str
         Its class, and the one with the largest probability averaged over the runs.
     probability : float
-        That mean probability.
+        That mean probability; NaN where only classes are known.
     agreeing, runs : int
         Runs whose own answer is `predicted`, out of those that tested the source.
     """
@@ -72,6 +72,8 @@ class _Votes:
     source: NDArray[np.int64]
     label: NDArray[np.int64]
     probabilities: NDArray[np.float64]
+    stated: bool
+    """Whether they are probabilities; where a run gave classes only they are votes."""
 
 
 def examples(records: Sequence[RunRecord], model: str) -> list[Example]:
@@ -106,7 +108,7 @@ def examples(records: Sequence[RunRecord], model: str) -> list[Example]:
             source_id=str(votes.names[i]),
             truth=votes.classes[label[i]],
             predicted=votes.classes[answer[i]],
-            probability=float(mean[i, answer[i]]),
+            probability=float(mean[i, answer[i]]) if votes.stated else float("nan"),
             agreeing=int(agree[i]),
             runs=int(runs[i]),
         )
@@ -164,4 +166,5 @@ def _collect(records: Sequence[RunRecord], model: str) -> _Votes | None:
         source=source.astype(np.int64),
         label=np.concatenate([t.label for t in tables]),
         probabilities=np.concatenate([t.probabilities() for t in tables]),
+        stated=all(t.has_probabilities for t in tables),
     )

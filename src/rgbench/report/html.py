@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from numpy.typing import NDArray
 
@@ -102,40 +102,51 @@ def _showable(content: page.Page) -> page.Page:
             problems.append(f"The section {section.anchor!r} is left out: {type(error).__name__}: {error}")
         else:
             kept.append(section)
-    return replace(content, sections=tuple(kept), left_out=(*content.left_out, *problems))
+    return replace(content, sections=tuple(kept), broken=(*content.broken, *problems))
 
 
 def _render(content: page.Page) -> str:
-    environment = Environment(
-        loader=PackageLoader("rgbench.report"),
+    made = environment("rgbench.report")
+    look = style(made)
+    script = source(made, "report.js")
+    return made.get_template("report.html.j2").render(
+        page=content,
+        style=Markup(look),
+        script=Markup(script),
+        figure_style=Markup(figure_style()),
+        style_hash=policy_hash(look),
+        script_hash=policy_hash(script),
+    )
+
+
+def environment(*packages: str) -> Environment:
+    """Give what renders the templates of packages, of the first that has one; it escapes and shows all text."""
+    return Environment(
+        loader=ChoiceLoader([PackageLoader(package) for package in packages]),
         autoescape=True,
         undefined=StrictUndefined,
         keep_trailing_newline=True,
         finalize=_shown,
     )
-    looks = [_source(environment, name) for name in ("report.css", "figure.css")]
-    style, script = "\n".join(looks), _source(environment, "report.js")
-    return environment.get_template("report.html.j2").render(
-        page=content,
-        style=Markup(style),
-        script=Markup(script),
-        figure_style=Markup(figure_style()),
-        style_hash=_hash(style),
-        script_hash=_hash(script),
-    )
+
+
+def style(made: Environment, *more: str) -> str:
+    """Give the style sheet of a page: that of the report and of its figures, then others by name."""
+    return "\n".join(source(made, name) for name in ("report.css", "figure.css", *more))
+
+
+def source(made: Environment, name: str) -> str:
+    """Give the text of a template as it is."""
+    if made.loader is None:
+        raise TypeError("the environment of the templates has no loader")
+    return made.loader.get_source(made, name)[0].strip()
+
+
+def policy_hash(content: str) -> str:
+    """Give the hash by which a page's content security policy knows its own style and script."""
+    return base64.b64encode(hashlib.sha256(content.encode("utf8")).digest()).decode("ascii")
 
 
 def _shown(value: object) -> object:
     """Give what stands in the page for a value: of text, what can be seen; jinja2 then escapes it."""
     return visible(value, "\n\t") if isinstance(value, str) and not isinstance(value, Markup) else value
-
-
-def _source(environment: Environment, name: str) -> str:
-    if environment.loader is None:
-        raise TypeError("the environment of the templates has no loader")
-    return environment.loader.get_source(environment, name)[0].strip()
-
-
-def _hash(content: str) -> str:
-    """Give the hash by which the page's content security policy knows its own style and script."""
-    return base64.b64encode(hashlib.sha256(content.encode("utf8")).digest()).decode("ascii")

@@ -16,12 +16,14 @@ from rgbench.comparison.answer_modes import Answer, answers_of
 from rgbench.comparison.label_review import unsound
 from rgbench.comparison.members import Side, side_of
 from rgbench.comparison.results import Comparison
+from rgbench.comparison.robustness import StressedRun, stressed_run
+from rgbench.comparison.second_views import SecondView, second_view
 from rgbench.data.catalogue import Catalogue, DataSet
 from rgbench.errors import RgbenchError, SpecError
 from rgbench.measures.cards import MetricCard
 from rgbench.measures.catalogue import metrics
 from rgbench.numbers import Scale, scale
-from rgbench.report.blocks import Section
+from rgbench.report.blocks import LeftOut
 from rgbench.report.measured import measured
 from rgbench.report.tiles import Look
 from rgbench.store.attributions import Looks
@@ -231,18 +233,64 @@ class Runs:
             self.find,
             self.options.picture_size,
             self.main.model,
-            self.records[0].spec.images.field,
+            self._field,
             None if data is None else data.catalogue,
         )
+
+    @property
+    def _field(self) -> int:
+        """Field that the networks saw, in pixels; the whole image where nobody knows."""
+        for record in self.records:
+            if not record.elsewhere:
+                return record.trained.images.field
+        return max(self.records[0].spec.data.frame or (0,))
 
     def of_network(self, name: str) -> tuple[RunRecord, ...]:
         """Give the runs of one network."""
         return tuple(record for record in self.complete if record.spec.network.name == name)
 
+    @cached_property
+    def asked(self) -> tuple[RunRecord, ...]:
+        """The complete runs of which probabilities of validation and test sources are known, the same for all.
+
+        Runs that were trained here are asked whatever they said; predictions made elsewhere may lack any of it.
+        """
+        trained = next((record for record in self.complete if not record.elsewhere), None)
+        first = trained or next(
+            (record for record in self.complete if not self._unasked(record, record)), None
+        )
+        if first is None:
+            return ()
+        return tuple(r for r in self.complete if not r.elsewhere or not self._unasked(r, first))
+
+    def _unasked(self, record: RunRecord, first: RunRecord) -> str:
+        """Say what a run lacks to be set beside the first, source by source; "" if nothing."""
+        own, other = record.predictions, first.predictions
+        if own is None or not own.has_probabilities:
+            return "no probabilities"
+        for split in ("validation", "test"):
+            sources, wanted = (
+                () if table is None else sorted(table.select(split, self.main.model).source_id.tolist())
+                for table in (own, other)
+            )
+            if not len(sources) or sources != wanted:
+                return f"not the same {split} sources" if len(sources) else f"no {split} sources"
+        return ""
+
+    @property
+    def unasked_words(self) -> tuple[str, ...]:
+        """Name the networks whose predictions were made elsewhere and do not suffice for a section of all sides."""
+        if not self.asked:
+            return ()
+        asked = {record.run_id for record in self.asked}
+        left = [record for record in self.complete if record.run_id not in asked]
+        lacking = {record.spec.network.name: self._unasked(record, self.asked[0]) for record in left}
+        return tuple(f"Left out: {name}, of which {why} are known." for name, why in lacking.items())
+
     def side(self, split: str) -> Side | None:
-        """Gather what all runs said of one side; None if they saw different sources, or none."""
+        """Gather what the runs that are asked said of one side; None if they saw different sources, or none."""
         try:
-            return side_of(self.complete, split, self.main.model)
+            return side_of(self.asked, split, self.main.model)
         except RgbenchError:
             return None
 
@@ -263,21 +311,69 @@ class Runs:
     @cached_property
     def apart(self) -> str:
         """Why the runs cannot be set side by side, source by source; "" if they can."""
+        if self.complete and not self.asked:
+            return "all predictions were made elsewhere, and none has probabilities of validation and test sources"
         for split in ("test", "validation"):
             try:
-                side_of(self.complete, split, self.main.model)
+                side_of(self.asked, split, self.main.model)
             except SpecError:
                 return f"the runs do not share their {split} sources, as every seed or fold has a split of its own"
             except RgbenchError as error:
                 return str(error)
         return ""
 
-    def left_out(self, anchor: str, menu: str, title: str) -> Section | None:
-        """Say in a section's place why it is left out; None if the runs can be set side by side."""
-        if not self.apart:
+    def left_out(self, name: str) -> LeftOut:
+        """Say why a section that needs all runs side by side is left out."""
+        need = "it needs runs that answered for the same test and validation sources"
+        return LeftOut(name, f"{need}, and {self.apart}" if self.apart else need)
+
+    @cached_property
+    def stressed(self) -> dict[str, list[StressedRun]]:
+        """The stressed runs of each network (``rgbench stress``); none of a network of which one was not stressed."""
+        found = {name: self._stressed(name) for name in self.networks}
+        return {name: own for name, own in found.items() if own}
+
+    def _stressed(self, network: str) -> list[StressedRun]:
+        own = self.of_network(network)
+        if any(record.run_id not in self.beside.conditions for record in own):
+            return []
+        found = [stressed_run(r, self.beside.conditions[r.run_id], self.main.model) for r in own]
+        # None is left if the package is gone that brought all that was done to the images.
+        return found if all(run.disturbed for run in found) else []
+
+    @cached_property
+    def second_view(self) -> SecondView | None:
+        """What the networks say of another image of the same sources; None if none was asked."""
+        return second_view(self.stressed, metric=self.main.metric, confidence=self.main.confidence)
+
+    @cached_property
+    def decided(self) -> tuple[NDArray[np.int64], dict[str, NDArray[np.bool_]]] | None:
+        """True classes of the test sources that the runs share, and which of them each network recognises.
+
+        A network answers with the mean probability of its runs; where only classes are known, with their votes.
+        Predictions made elsewhere of other sources are left out. None if runs that were trained here, or all there are,
+        were tested on different sources.
+        """
+        tables = {r.run_id: table for r in self.complete if (table := self._tested(r)) is not None}
+        if len(tables) < len(self.complete):
             return None
-        need = "This section needs runs that answered for the same test and validation sources"
-        return Section(anchor, menu, title, (f"{need}. It is left out here: {self.apart}.",))
+        trained = [tables[r.run_id] for r in self.complete if not r.elsewhere] or [*tables.values()]
+        if not trained or any(not np.array_equal(own.source_id, trained[0].source_id) for own in trained):
+            return None
+        first, right = trained[0], {}
+        for name in self.networks:
+            own = [tables[r.run_id] for r in self.of_network(name)]
+            if all(np.array_equal(table.source_id, first.source_id) for table in own):
+                said = np.logaddexp.reduce([table.log_probabilities() for table in own], axis=0)
+                right[name] = np.asarray(said.argmax(axis=1) == first.label)
+        return first.label, right
+
+    def _tested(self, record: RunRecord) -> Predictions | None:
+        """Give what a run said of its test sources, in the order of their names; None if that is not finite."""
+        if record.predictions is None:
+            return None
+        table = record.predictions.select("test", self.main.model)
+        return table.take(np.argsort(table.source_id)) if np.isfinite(table.logits).all() else None
 
     @cached_property
     def answers(self) -> dict[str, tuple[Answer, ...]]:
@@ -287,7 +383,10 @@ class Runs:
             return {}
         found = {}
         for name in self.networks:
-            rows = [i for i, record in enumerate(self.complete) if record.spec.network.name == name]
+            rows = [i for i, record in enumerate(self.asked) if record.spec.network.name == name]
+            if not rows:
+                continue
             own = sides[0].take(rows), sides[1].take(rows)
-            found[name] = answers_of(self.of_network(name), self.beside.doubt, own, self.main.model)
+            runs = [self.asked[i] for i in rows]
+            found[name] = answers_of(runs, self.beside.doubt, own, self.main.model)
         return found

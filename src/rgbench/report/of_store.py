@@ -17,6 +17,7 @@ from rgbench.comparison.groups import comparable_groups
 from rgbench.comparison.results import Comparison
 from rgbench.comparison.shared_sources import set_names
 from rgbench.comparison.summary import compare
+from rgbench.comparison.words.choices import with_choices
 from rgbench.comparison.words.known_scores import with_known_scores
 from rgbench.comparison.words.second_views import with_second_views
 from rgbench.data.catalogue import DataSet
@@ -24,6 +25,7 @@ from rgbench.data.load import load_dataset
 from rgbench.errors import DataError, SpecError, StoreError, raise_stop
 from rgbench.measures.cards import MAIN
 from rgbench.measures.catalogue import find_metric
+from rgbench.numbers import listed
 from rgbench.report.blocks import file_name
 from rgbench.report.files.export import NO_PDF, can_write_pdf
 from rgbench.report.files.text import write_csv, write_latex
@@ -31,7 +33,9 @@ from rgbench.report.html import ReportOptions, make_page, save_page
 from rgbench.report.material import Beside, Setting
 from rgbench.store.attributions import Looks, read_looks
 from rgbench.store.conditions import read_conditions
-from rgbench.store.store import RunRecord, Store, read_doubt
+from rgbench.store.costs import take_measured
+from rgbench.store.doubt import read_doubt
+from rgbench.store.store import RunRecord, Store
 from rgbench.store.tables import MODELS, Predictions
 
 _TABLE_WRITERS: Mapping[str, Callable[[Path, Comparison], None]] = {".csv": write_csv, ".tex": write_latex}
@@ -224,6 +228,7 @@ def report_records(
     for file in (spec.out, spec.table):
         if file is not None and not file.parent.is_dir():
             raise StoreError(f"{file}: cannot be written: there is no folder {file.parent}")
+    records, doubt = _with_costs(records, store)
     groups = _groups(records, store, spec, dataset)
     settings = {group.name: Setting.of(group.records, group.data) for group in groups}
     written = []
@@ -236,9 +241,17 @@ def report_records(
         save_page(files.page, page, files.figures)
         if files.table is not None:
             _TABLE_WRITERS[files.table.suffix](files.table, group.comparisons[spec.model])
-        written.append(group.written(files, page.left_out))
+        written.append(group.written(files, page.broken))
     lacking = (NO_PDF,) if spec.figures is not None and not can_write_pdf() else ()
-    return WrittenReports(tuple(written), lacking)
+    return WrittenReports(tuple(written), (*doubt, *lacking))
+
+
+def _with_costs(records: Sequence[RunRecord], store: Store) -> tuple[Sequence[RunRecord], tuple[str, ...]]:
+    """Give runs with the inference rates that were measured apart, if they were; a damaged file of them is told."""
+    try:
+        return take_measured(records, store.root), ()
+    except StoreError as error:
+        return records, (f"The report has the inference rates that were measured in passing: {error}",)
 
 
 @dataclass(frozen=True)
@@ -273,8 +286,8 @@ class _Group:
     data: DataSet | None
     warnings: tuple[str, ...]
 
-    def written(self, files: _Files, left_out: tuple[str, ...]) -> WrittenReport:
-        """Say what was written of it, and what was left out."""
+    def written(self, files: _Files, broken: tuple[str, ...]) -> WrittenReport:
+        """Say what was written of it, and what could not be shown."""
         return WrittenReport(
             self.name,
             files.page,
@@ -282,7 +295,7 @@ class _Group:
             tuple(self.records),
             files.figures,
             files.table,
-            (*self.warnings, *left_out),
+            (*self.warnings, *broken),
         )
 
 
@@ -301,11 +314,24 @@ def _groups(
         # Of the others nobody reads the answer.
         for model in {MODELS[0], spec.model}:
             viewed = with_second_views(comparisons[model], lead, conditions)
-            comparisons[model] = with_known_scores(viewed, lead, data)
+            comparisons[model] = with_choices(with_known_scores(viewed, lead, data), lead, data)
         doubt, looks = _kept(read_doubt, store, ids, damaged), _kept(read_looks, store, ids, damaged)
-        told = (*warnings, *damaged)
+        told = (*warnings, *damaged, *_on_fewer_sources(lead, smaller))
         groups.append(_Group(name, lead, smaller, comparisons, conditions, doubt, looks, data, told))
     return groups
+
+
+def _on_fewer_sources(lead: Sequence[RunRecord], smaller: Sequence[RunRecord]) -> list[str]:
+    """Name the networks that no table has, since others of the study were trained on more sources."""
+    there = {record.spec.network.name for record in lead}
+    alone = dict.fromkeys(r.spec.network.name for r in smaller if r.spec.network.name not in there)
+    if not alone:
+        return []
+    verb = "was" if len(alone) == 1 else "were"
+    return [
+        f"The report on {lead[0].spec.data.name} leaves out {listed(list(alone))}, which {verb} trained on fewer "
+        "sources than the others (train_limit): such runs stand in learning curves alone."
+    ]
 
 
 def _stored_data(record: RunRecord) -> tuple[DataSet | None, tuple[str, ...]]:

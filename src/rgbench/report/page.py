@@ -6,12 +6,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rgbench.comparison.results import Comparison
+from rgbench.comparison.words.answer import without_pairs
+from rgbench.numbers import NONE, listed
 from rgbench.report import sections
-from rgbench.report.blocks import Figure, Section, Table
+from rgbench.report.blocks import Figure, LeftOut, Section, Table
 from rgbench.report.files import text
 from rgbench.report.material import Runs
+from rgbench.report.sections import ranking
+from rgbench.report.sections.table import images_words
 from rgbench.report.sizes import Sizes, class_words
 from rgbench.store.store import RunRecord
+
+_PAIRS = 3
+"""Most pairs of networks of which the answer has a sentence each."""
 
 
 @dataclass(frozen=True)
@@ -28,26 +35,39 @@ class Page:
         The answer in sentences, the verdict first.
     problems : tuple of str
         What went wrong with runs.
-    left_out : tuple of str
+    broken : tuple of str
         What other packages brought and the page does not show, and why.
     sections : tuple of Section
         Everything else, in order.
     footer : str
         With what it was made.
+    absent : tuple of LeftOut
+        Sections that a report may have and this one has not, with the reasons.
     """
 
     title: str
     facts: tuple[tuple[str, str], ...]
     answer: tuple[str, ...]
     problems: tuple[str, ...]
-    left_out: tuple[str, ...]
+    broken: tuple[str, ...]
     sections: tuple[Section, ...]
     footer: str
+    absent: tuple[LeftOut, ...] = ()
 
     @property
     def menu(self) -> list[tuple[str, str]]:
         """Anchor and name of each section."""
         return [(section.anchor, section.menu) for section in self.sections]
+
+    @property
+    def front(self) -> list[Section]:
+        """The sections beside the answer."""
+        return [section for section in self.sections if section.place == "front"]
+
+    @property
+    def rest(self) -> list[Section]:
+        """The sections beneath."""
+        return [section for section in self.sections if section.place != "front"]
 
     @property
     def figures(self) -> list[Figure]:
@@ -73,28 +93,48 @@ def make(runs: Runs) -> Page:
     runs : Runs
         As of `Runs.of`.
     """
-    made, problems = sections.make(runs)
+    found = sections.make(runs)
     data = runs.records[0].spec.data.name
     return Page(
         runs.options.title or f"Which network classifies {data} best?",
         tuple(_facts(runs.main, runs.records)),
-        runs.main.words,
+        _answer(runs, found.made),
         tuple(_problems(runs.main, runs.records)),
-        tuple(problems),
-        tuple(made),
+        found.problems,
+        found.made,
         _footer(runs.records),
+        found.left_out,
+    )
+
+
+def _answer(runs: Runs, made: Sequence[Section]) -> tuple[str, ...]:
+    """Give the answer: the verdict, what joins it with the ranking, what no section says, and on what images."""
+    # Of many pairs, the verdict names them all, and the table of pairs has their numbers.
+    many = sum(sentence.of_pairs for sentence in runs.main.sentences) > _PAIRS
+    verdict, *rest = without_pairs(runs.main) if many else runs.main.words
+    elsewhere = {sentence for section in made for sentence in section.sentences}
+    return (
+        verdict,
+        *ranking.joined(runs),
+        *(sentence for sentence in rest if sentence not in elsewhere),
+        *images_words(runs.main.data),
     )
 
 
 def _facts(main: Comparison, records: Sequence[RunRecord]) -> list[tuple[str, str]]:
     specs = [record.spec for record in records]
     complete = sum(record.status == "complete" for record in records)
+    elsewhere = list(dict.fromkeys(record.spec.network.name for record in records if record.elsewhere))
     return [
         ("data", specs[0].data.name),
-        ("protocol", ", ".join(sorted({spec.protocol for spec in specs}))),
+        (
+            "protocol",
+            ", ".join(sorted({record.spec.protocol for record in records if not record.elsewhere})) or NONE,
+        ),
         ("classes", class_words(main)),
         ("test sources", Sizes.of(records, main.model).test_words()),
         ("networks", str(len(main.rows))),
+        *([("made elsewhere", listed(elsewhere))] if elsewhere else []),
         ("seeds", ", ".join(str(seed) for seed in dict.fromkeys(spec.seed for spec in specs))),
         ("runs", f"{complete}" if complete == len(records) else f"{complete} of {len(records)} complete"),
     ]

@@ -140,7 +140,7 @@ def _page(sources: Sources) -> Page:
         facts=facts,
         answer=_answer(rows),
         problems=(),
-        left_out=(),
+        broken=(),
         sections=(
             Section("pictures", "Pictures", "Pictures", blocks=gallery),
             Section("table", "Table", "Table", tables=(_table(rows),), notes=_notes(rows)),

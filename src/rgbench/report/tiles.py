@@ -77,14 +77,15 @@ def example_tile(example: Example, look: Look, named: bool = True) -> Tile:
     """Show a source with a network's answer; the classes are named unless the heading does so."""
     probability = numbers.probability(example.probability)
     said = f"p {probability}" if probability[0] in "<>" else f"p = {probability}"
-    votes = f", {example.agreeing} of {example.runs} seeds" if example.runs > 1 else ""
+    stated = [said] if numbers.is_number(example.probability) else []
+    seeds = [f"{example.agreeing} of {example.runs} seeds"] if example.runs > 1 else []
     verdict = example.truth if example.right else f"{example.truth}, said {example.predicted}"
     return Tile(
         example.source_id,
         look.picture(example.source_id),
         example.right,
         verdict if named else "",
-        (f"{said}{votes}",),
+        (", ".join((*stated, *seeds)),),
     )
 
 

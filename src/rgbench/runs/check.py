@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from rgbench.data.catalogue import CLASSES, DataSet, Flag
+from rgbench.data.choices import choices_of
 from rgbench.data.load import folder_options
 from rgbench.data.sets import data_sets
 from rgbench.data.split import SIDES, Split
@@ -63,6 +64,7 @@ def check_study(study: Study, data: bool = True) -> Study:
     for run in runs:
         _check_views(run)
         _check_sizes(run)
+    choices_of(runs[0], canonical.choices)
     if data:
         _check_data(study, runs)
     return canonical
@@ -227,7 +229,11 @@ def canonical_study(study: Study) -> Study:
         raise SpecError(
             f"schedule: trains {', '.join(sorted(trained))}, but networks lists {', '.join(names)}: list the same"
         )
-    return study.model_copy(update={"networks": names, "schedule": lines, "layers": own})
+    choices = tuple(
+        choice.model_copy(update={"networks": tuple(map(canonical, choice.networks))})
+        for choice in study.choices
+    )
+    return study.model_copy(update={"networks": names, "schedule": lines, "layers": own, "choices": choices})
 
 
 def check_preset(name: str, where: str) -> None:

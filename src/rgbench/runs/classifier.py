@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib import resources
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -36,6 +37,11 @@ LONGEST_NAME = 100
 """Characters of the name of a classifier."""
 RULE = ConformalRule(alpha=0.1, score="lac", per_class=True)
 """Thresholds of each class's own hold whatever the shares of the classes are."""
+AUTO_VIEWS: Literal["auto"] = "auto"
+"""One view of each image, and all of them of those that are not `SURE` after it."""
+Views = int | Literal["auto"]
+SURE = 0.7
+"""Probability of a class above which one view is enough: docs/predict.md."""
 _UNLIKE = ("mean", "components", "training", "validation")
 
 
@@ -51,6 +57,8 @@ class Classifier:
         The networks; their log-probabilities are averaged.
     unlikeness : Unlikeness or None
         What training sources look like to them, or to the first of them.
+    sure : float, optional
+        Probability of a class above which the first view of an image is enough; left out, all views are asked of all.
 
     Examples
     --------
@@ -64,6 +72,7 @@ class Classifier:
     card: ClassifierCard
     members: tuple[Trained, ...]
     unlikeness: Unlikeness | None = None
+    sure: float | None = None
 
     def __repr__(self) -> str:
         """Give a line: its card and its weights are longer than a screen."""
@@ -184,7 +193,21 @@ class Classifier:
     def _ask(
         self, images: NDArray[np.generic], prepared: bool, hidden_views: int, logits: bool = True
     ) -> Said:
-        pixels, deep = prepared_images(images, self.card.spec, prepared), self.card.unlike_members
+        pixels = prepared_images(images, self.card.spec, prepared)
+        if self.sure is None or not logits or not len(pixels):
+            return self._ask_pixels(pixels, hidden_views, logits)
+        said = self.with_views(1)._ask_pixels(pixels, hidden_views)
+        largest = np.exp(self.calibrated(self.joined(self._scores(said)))).max(axis=1)
+        doubtful = np.flatnonzero(largest < self.sure)
+        if len(doubtful):
+            again = self._ask_pixels(pixels[doubtful], 0)
+            for own, better in zip(said.logits, again.logits, strict=True):
+                own[doubtful] = better
+        return said
+
+    def _ask_pixels(self, pixels: NDArray[np.float32], hidden_views: int, logits: bool = True) -> Said:
+        """Ask all networks about prepared images, each in the views of its recipe."""
+        deep = self.card.unlike_members
         if len({m.spec.images for m in self.members}) == 1:
             return ask(self.members, pixels, hidden_views, logits, deep)
         inner = [hidden_views if number < deep else 0 for number in range(len(self.members))]
@@ -199,26 +222,34 @@ class Classifier:
         finite(self.joined(scores), f"classifier {self.name}")
         return scores
 
-    def with_views(self, n: int) -> Classifier:
+    @property
+    def views(self) -> Views:
+        """In how many views its networks see an image; `AUTO_VIEWS` if that hangs on the first."""
+        return AUTO_VIEWS if self.sure is not None else self.members[0].spec.recipe.views
+
+    def with_views(self, n: int | str) -> Classifier:
         """Give the same classifier that looks at fewer, or more, turns and reflections of each image.
 
         Parameters
         ----------
-        n : {1, 2, 4, 8, 16, 24, 48}
-            How many; each costs as much as the next. The temperature stays that of the number before.
+        n : {1, 2, 4, 8, 16, 24, 48} or "auto"
+            How many; each costs as much as the next. The temperature stays that of the number before. "auto" looks at
+            one first, and at all of the number before only where no class has a probability of `SURE` from it.
 
         Raises
         ------
         SpecError
             If the number is another one.
         """
+        if n == AUTO_VIEWS:
+            return replace(self, sure=SURE)
         if type(n) is not int or n not in VIEWS:
-            raise SpecError(f"views: found {n!r}; legal are {', '.join(map(str, VIEWS))}")
+            raise SpecError(f"views: found {n!r}; legal are {', '.join(map(str, VIEWS))} and {AUTO_VIEWS}")
         members = []
         for member in self.members:
             recipe = member.spec.recipe.model_copy(update={"views": n})
             members.append(replace(member, spec=member.spec.model_copy(update={"recipe": recipe})))
-        return replace(self, members=tuple(members))
+        return replace(self, members=tuple(members), sure=None)
 
     @property
     def engine(self) -> str:

@@ -79,7 +79,8 @@ class ClassifierCard(_Part):
     `unlike_views` is the number of views in which `unlike` is measured, None for those of the recipe; `unlike_members`
     says by how many networks, from the first. `prior` holds the shares of the classes that its probabilities assume:
     those of the training sources, or equal ones where classes were weighted. `seen` holds RA and Dec, degrees, of the
-    sources that it was trained or tuned on.
+    sources that it was trained or tuned on. `choices` says which of the test sources took part in choices of its
+    protocol or its networks, "" if none did.
     """
 
     version: Literal[1] = 1
@@ -94,6 +95,7 @@ class ClassifierCard(_Part):
     unlike_views: Literal[1, 2, 4, 8, 16, 24, 48] | None = None
     unlike_members: int = Field(1, ge=1)
     scores: tuple[ScoreCard, ...] = ()
+    choices: str = ""
     data: str = ""
     licence: str = ""
     recipe: str = ""
@@ -193,6 +195,7 @@ def card_lines(card: ClassifierCard) -> list[str]:
         ),
         "Must not be used for": card.not_for,
         "Made with": card.made_with,
+        "The scores below": card.choices,
     }
     told = [f"{key}: {value}" for key, value in facts.items() if value]
     return [f"{card.name}: {', '.join(card.classes)}", *told, *_score_lines(card.scores)]

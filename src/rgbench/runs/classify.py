@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,8 @@ from rgbench.images.fits import ENDINGS as FITS_ENDINGS
 from rgbench.images.fits import NO_IMAGE
 from rgbench.measures.calibration import Floats
 from rgbench.measures.prior import complete_shares, with_prior
+from rgbench.notebook import Tabular, ends, html_table
+from rgbench.numbers import counted, probability
 from rgbench.runs.classifier import Classifier
 from rgbench.runs.engines import TORCH
 from rgbench.runs.export import classifier_of_run
@@ -28,6 +29,7 @@ from rgbench.runs.reopen import StoredRun
 from rgbench.runs.seen import AS_TOLD, OwnImages, SeenImage, see_image
 from rgbench.store.files import check_output, into_place
 from rgbench.store.store import RunRecord, Store
+from rgbench.version import version
 
 CHUNK = 64
 """Images that are read and classified together; bounds the memory, and what a stop loses."""
@@ -39,7 +41,7 @@ OWN_TABLE = "is a table of classes that rgbench wrote, no image"
 
 
 @dataclass(frozen=True)
-class Classified:
+class Classified(Tabular):
     """Classes of images, and what could not be classified. Row i of every array is image i.
 
     Attributes
@@ -122,6 +124,20 @@ class Classified:
             "remark": np.array(self.remarks or [""] * len(self.path), dtype=str),
             "classifier": np.full(len(self.path), self.made_by),
         }
+
+    def _repr_html_(self) -> str:
+        columns, n = self.table(), len(self.path) + len(self.set_aside)
+        p = np.full(n, np.nan)
+        p[: len(self.path)] = self.probabilities.max(axis=1)
+        rows = [
+            {name: str(columns[name][i]) for name in ("source", "class")}
+            | {"probability": probability(float(p[i]))}
+            | {name: str(columns[name][i]) for name in ("set", "flags", "remark")}
+            for i in ends(n)
+        ]
+        return html_table(
+            f"{counted(n, 'image')}, classified", rows, [self.made_by] if self.made_by else (), n
+        )
 
 
 def classify(
@@ -337,9 +353,14 @@ def check_table_path(path: Path, overwrite: bool) -> None:
 def _made_by(classifier: Classifier, prior: Mapping[str, float] | None) -> str:
     """Say what gives the classes, so that two tables can be told apart."""
     shares = [f"prior {','.join(f'{name}={share:g}' for name, share in prior.items())}"] if prior else []
-    views = classifier.members[0].spec.recipe.views
     engine = [] if classifier.engine == TORCH else [f"engine {classifier.engine}"]
-    words = [classifier.name, f"views {views}", *engine, *shares, f"rgbench {metadata.version('rgbench')}"]
+    words = [
+        classifier.name,
+        f"views {classifier.views}",
+        *engine,
+        *shares,
+        f"rgbench {version()}",
+    ]
     return "; ".join(words)
 
 

@@ -13,9 +13,9 @@ import signal
 import subprocess
 import tempfile
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
@@ -68,6 +68,8 @@ class CostSpec:
         Seconds that making a network ready for one batch size may take: compilation, or the graph of an engine.
     patience : float
         Seconds after which a process that says nothing is taken to hang.
+    layers : mapping of str to str
+        Layers of networks that are not in the catalogue, in its notation, by their names.
     """
 
     image_size: int = 96
@@ -80,6 +82,7 @@ class CostSpec:
     passes: int = 100
     ready_limit: float = 120.0
     patience: float = 600.0
+    layers: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         unknown = [mode for mode in self.modes if mode not in MODES]
@@ -242,6 +245,8 @@ def cost(
     """
     device = choose_device(spec.device)
     check_device(device)
+    if spec.threads > (cores := os.cpu_count() or 1):
+        raise SpecError(f"threads: found {spec.threads}; 1 to {cores} are legal on this machine")
     subjects = _described(names, spec)
     refused = {mode: _refused(mode, device) for mode in spec.modes}
     pairs = [(*subject, mode) for subject in subjects for mode in dict.fromkeys(spec.modes)]
@@ -258,7 +263,7 @@ def cost(
 
 def _described(names: Sequence[str], spec: CostSpec) -> list[tuple[Subject, str]]:
     """Describe networks, each once; one of several that cannot be built goes with the reason."""
-    canonical = dict.fromkeys(map(_canonical, names))
+    canonical = dict.fromkeys(_canonical(name, spec) for name in names)
     found: dict[str, tuple[Subject, str]] = {}
     for name in canonical:
         try:
@@ -270,9 +275,9 @@ def _described(names: Sequence[str], spec: CostSpec) -> list[tuple[Subject, str]
     return list(found.values())
 
 
-def _canonical(name: str) -> str:
+def _canonical(name: str, spec: CostSpec = DEFAULT) -> str:
     """Give the name that an alias stands for; `SpecError` if there is no such network."""
-    if ":" in name or names_classifier(name):
+    if name in spec.layers or ":" in name or names_classifier(name):
         return name
     return networks().canonical(name)
 
@@ -285,11 +290,12 @@ def describe(name: str, spec: CostSpec = DEFAULT) -> Subject:
     >>> describe("lenet", CostSpec(image_size=32)).parameters == describe_network("lenet", 32)["parameters"]
     True
     """
-    if names_classifier(name):
+    layers = spec.layers.get(name, "")
+    if names_classifier(name) and not layers:
         return _of_classifier(name)
-    facts = describe_network(name, spec.image_size, spec.n_classes)
+    facts = describe_network(name, spec.image_size, spec.n_classes, layers=layers)
     rows, columns = facts["image_size"]
-    return Subject(_canonical(name), rows, columns, spec.n_classes, facts["parameters"], facts["macs"])
+    return Subject(_canonical(name, spec), rows, columns, spec.n_classes, facts["parameters"], facts["macs"])
 
 
 def _of_classifier(name: str) -> Subject:
@@ -328,6 +334,7 @@ def _measured(subject: Subject, mode: str, device: str, spec: CostSpec) -> Cost:
         repeats=spec.repeats,
         threads=spec.threads,
         passes=spec.passes,
+        layers=spec.layers.get(subject.name, ""),
     )
     # Compilers keep what they make in a folder: an empty one each time, so that all begin alike.
     with tempfile.TemporaryDirectory(prefix="rgbench-cost-") as folder:

@@ -23,7 +23,8 @@ from torch import Tensor
 
 from rgbench.errors import DataError, one_line
 from rgbench.extensions import load_extensions, named_in_environment
-from rgbench.networks.modules.build import Network, build_network
+from rgbench.networks.modules.build import Network, build_layers, build_network, make_generator
+from rgbench.networks.notation.notation import parse_layers
 from rgbench.runs.classifier import load_classifier, names_classifier
 from rgbench.runs.device import _device_name, check_device, process_memory
 from rgbench.runs.energy import Meter, energy_meter
@@ -58,6 +59,7 @@ class Job:
     repeats: int
     threads: int
     passes: int
+    layers: str = ""
 
 
 @dataclass(frozen=True)
@@ -188,10 +190,15 @@ def measure(job: Job, tell: Callable[[str], None] = lambda _: None) -> Measured:
 
 def networks_of(job: Job) -> list[Network]:
     """Give the network, or all that a classifier has, on the device and ready to answer."""
-    if names_classifier(job.name):
-        members = load_classifier(job.name, job.device).members
-        return [member.network.eval() for member in members]
-    network = build_network(job.name, job.image_size, job.n_classes, job.channels, seed=1)
+    network: Network
+    if job.layers:
+        network = build_layers(
+            parse_layers(job.layers), job.image_size, job.n_classes, job.channels, make_generator(1)
+        )
+    elif names_classifier(job.name):
+        return [member.network.eval() for member in load_classifier(job.name, job.device).members]
+    else:
+        network = build_network(job.name, job.image_size, job.n_classes, job.channels, seed=1)
     return [network.to(job.device).eval()]
 
 

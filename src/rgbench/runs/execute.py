@@ -27,7 +27,8 @@ from rgbench.store.files import remove_halves
 from rgbench.store.store import RunDirectory, RunRecord, Store
 from rgbench.store.tables import MODELS, Outputs, Predictions, concatenate, write_history, write_predictions
 from rgbench.training.checkpoint import load_weights, save_weights
-from rgbench.training.loop import Progress, TrainingData, TrainingFiles, evaluate, fit, keep_dropout
+from rgbench.training.loop import OnEpoch, Progress, TrainingData, TrainingFiles, evaluate, fit, keep_dropout
+from rgbench.training.shortcuts import Shortcuts, memory_kept
 
 OnStep = Callable[[int, int], None]
 """Called with the epoch (from 1) and the step (from 0) after each training step."""
@@ -58,8 +59,15 @@ class Bench:
         return self.prepared[key]
 
 
-def _ignore(epoch: int, step: int) -> None:
-    """Say nothing of a step."""
+@dataclass(frozen=True)
+class Told:
+    """Who is told how a run goes: of each step, and of each epoch."""
+
+    step: OnStep = lambda epoch, step: None
+    epoch: OnEpoch = lambda history: None
+
+
+NOBODY = Told()
 
 
 @dataclass(frozen=True)
@@ -78,7 +86,7 @@ class _Workplace:
         return Outputs(self.dataset.classes, self.network.activation_name)
 
 
-def execute(spec: RunSpec, bench: Bench, on_step: OnStep = _ignore) -> RunRecord:
+def execute(spec: RunSpec, bench: Bench, told: Told = NOBODY) -> RunRecord:
     """Compute one run, or take it from the store if it is complete.
 
     Parameters
@@ -87,8 +95,8 @@ def execute(spec: RunSpec, bench: Bench, on_step: OnStep = _ignore) -> RunRecord
         The resolved spec.
     bench : Bench
         Data set, store and device.
-    on_step : callable
-        Told of each training step.
+    told : Told
+        Who is told of each training step, and of each epoch.
 
     Returns
     -------
@@ -115,7 +123,8 @@ def execute(spec: RunSpec, bench: Bench, on_step: OnStep = _ignore) -> RunRecord
         remove_halves(directory.path)
         directory.write_status("running", device=bench.device)
         try:
-            place = _compute(spec, bench, directory, on_step)
+            with memory_kept(torch.device(bench.device).type == "cpu" and Shortcuts.chosen().memory):
+                place = _compute(spec, bench, directory, told)
         except StoreError:
             raise
         except (RgbenchError, torch.OutOfMemoryError, MemoryError) as error:
@@ -127,11 +136,11 @@ def execute(spec: RunSpec, bench: Bench, on_step: OnStep = _ignore) -> RunRecord
     return store.record(spec.run_id)
 
 
-def _compute(spec: RunSpec, bench: Bench, directory: RunDirectory, on_step: OnStep) -> _Workplace:
+def _compute(spec: RunSpec, bench: Bench, directory: RunDirectory, told: Told) -> _Workplace:
     place = _prepare(spec, bench)
     data = _training_data(place.source, place.split)
     files = TrainingFiles(directory.weights("best"), directory.checkpoint)
-    progress = fit(place.network, data, spec.recipe, spec.seed, files, on_step)
+    progress = fit(place.network, data, spec.recipe, spec.seed, files, told.step, told.epoch)
     write_history(directory.history, {key: np.array(values) for key, values in progress.history.items()})
     save_weights(directory.weights("final"), place.network)
     cost, tables = _cost(place, data, progress), []

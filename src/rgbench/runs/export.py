@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from importlib import metadata
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rgbench.data.catalogue import Catalogue, DataSet
+from rgbench.data.choices import say_choices
 from rgbench.errors import DataError, SpecError
 from rgbench.images.domain import Domain, Looked, look
 from rgbench.images.geometry import central_crop
@@ -25,6 +25,7 @@ from rgbench.runs.reopen import StoredRun
 from rgbench.spec import DataSpec, RunSpec
 from rgbench.store.conditions import Condition, read_conditions
 from rgbench.store.tables import Predictions, log_probabilities
+from rgbench.version import version
 
 LIMIT_PERCENT = 1.0
 """The least signal to noise is that of this percentile of the training sources; the largest size that of the last."""
@@ -142,13 +143,14 @@ def make_classifier(
             "domain": domain,
             "seen": positions_seen(dataset.catalogue.take(np.concatenate((train, validation)))),
             "scores": _scores(runs, choice.model, card),
+            "choices": " ".join(say_choices([(run.spec, first.side("test")) for run in runs], dataset)),
             "data": f"{_title(first)} (checksum {dataset.checksum[:16]}): {len(train)} training and "
             f"{len(validation)} validation sources of its split {first.spec.data.split!r}",
             "licence": dataset.card.licence,
             "recipe": _recipe(runs)
             + (f"; calibrated on {len(known) - 1} second views too" if known[1:] else ""),
             "not_for": without(_lacking(first), "trained") + choice.not_for,
-            "made_with": f"rgbench {metadata.version('rgbench')}",
+            "made_with": f"rgbench {version()}",
         }
     )
     made = Classifier(card, tuple(run.trained for run in runs))

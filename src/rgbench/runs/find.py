@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from rgbench.errors import DataError, SpecError, StoreError, raise_stop
+from rgbench.errors import DataError, SpecError, StoreError
 from rgbench.networks import networks
-from rgbench.spec import OWN_KEYS, RunSpec
+from rgbench.spec import OWN_KEYS, AnySpec, ScoredSpec
 from rgbench.store.named import SHORT, named
 from rgbench.store.store import RunRecord, Store
 
@@ -92,17 +92,13 @@ def is_called(network: str, wanted: str) -> bool:
 
 def _of_network(store: Store, wanted: str, on_damage: OnDamage | None) -> list[RunRecord]:
     """Give the runs of a network whose specs can be read, sorted by seed."""
-    found = []
-    for run_id in store.run_ids():
-        try:
-            record = store.record(run_id)
-        except (StoreError, SpecError) as error:
-            raise_stop(error)
-            if on_damage is None:
-                raise
-            on_damage(store.left_out(run_id, error))
-        else:
-            found.append(record)
+
+    def tell(run_id: str, error: Exception) -> None:
+        if on_damage is None:
+            raise error
+        on_damage(store.left_out(run_id, error))
+
+    found = list(store.readable(tell))
     called = {name: is_called(name, wanted) for name in {record.spec.network.name for record in found}}
     found = [record for record in found if called[record.spec.network.name]]
     return sorted(found, key=lambda record: (record.spec.seed, record.run_id))
@@ -141,12 +137,15 @@ def _of_one_setting(runs: Sequence[RunRecord], wanted: str, folds: bool) -> list
     )
 
 
-def _setting(spec: RunSpec, folds: bool) -> str:
+def _setting(spec: AnySpec, folds: bool) -> str:
     """Give the id that runs share which differ in their seeds only."""
     data = spec.data
     if folds and data.split.startswith("fold-"):
         data = data.model_copy(update={"split": "folds"})
-    return spec.model_copy(update={"seed": 0, "data": data}).run_id
+    same: dict[str, Any] = {"seed": 0, "data": data}
+    if isinstance(spec, ScoredSpec):
+        same["elsewhere"] = spec.elsewhere.model_copy(update={"table": ""})
+    return spec.model_copy(update=same).run_id
 
 
 def _flat(content: Mapping[str, Any], head: str = "") -> dict[str, Any]:

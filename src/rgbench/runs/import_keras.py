@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
 from rgbench.data.catalogue import CLASSES
+from rgbench.data.public.fetch import sha256_of
 from rgbench.errors import SpecError
 from rgbench.networks import NetworkCard, networks
 from rgbench.networks.keras.file import KerasModel, read_keras_file, unseeded
@@ -128,7 +128,7 @@ def _check_same(path: Path, stored: RunRecord, outputs: Outputs) -> None:
 def _run_spec(path: Path, model: KerasModel, choice: ImportChoice) -> RunSpec:
     protocol = read_protocol(choice.protocol)
     known = _registered(model)
-    weights = hashlib.sha256(path.read_bytes()).hexdigest()
+    weights = sha256_of(path)
     layers = "" if known else to_text(model.layers)
     name = known or f"imported:{path.stem}"
     images = {**protocol["images"], "field": max(model.image_size), "size": model.image_size}

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -15,17 +17,27 @@ from torch.nn import functional as F
 
 from rgbench.errors import DataError
 from rgbench.images.augment import Transformation, rotate, transform
-from rgbench.images.batches import ImageStore, sequential_batches, shuffled_batches, two_source_batches
+from rgbench.images.batches import (
+    ImageStore,
+    KeptBatches,
+    sequential_batches,
+    shuffled_batches,
+    two_source_batches,
+)
 from rgbench.images.frame import into_frame, into_turned_frame
 from rgbench.images.network_input import BEAM_PIXELS, kept_field, kept_pixels
 from rgbench.images.noise import ImageError
 from rgbench.images.preprocess import central_crop, preprocess_batch
 from rgbench.images.reobserve import Views, beam_reach, reobserve, to_common_beam
 from rgbench.images.steps import to_peak
+from rgbench.images.storage import make_stack, memory_bytes
 from rgbench.seeds import derive_seed
 from rgbench.spec import RunSpec
+from rgbench.training.shortcuts import Shortcuts
 
 EVALUATION_BATCH = 128
+KEPT_SHARE = 0.05
+"""Share of the memory that rotated batches of one run take at most."""
 
 
 class ImageSource:
@@ -72,14 +84,21 @@ class ImageSource:
         """Give augmented training batches of the sources of an index."""
         sources = torch.from_numpy(index)
         if self.spec.augmentation.kind == "rotations":
-            return RotationBatches(self, sources, shuffle=True)
+            fixed = self.spec.recipe.batches == "two-sources"
+            return RotationBatches(self, sources, shuffle=True, kept=self._keeping() if fixed else None)
         return RandomBatches(self, sources)
 
     def validation(self, index: NDArray[np.int64]) -> PlainBatches | RotationBatches:
         """Give validation batches; rotated where the protocol says so."""
         if self.spec.augmentation.kind == "rotations" and self.spec.augmentation.validation:
-            return self.rotated(index)
+            return RotationBatches(self, torch.from_numpy(index), shuffle=False, kept=self._keeping())
         return self.plain(index)
+
+    def _keeping(self) -> KeptBatches | None:
+        """Give what keeps batches that every epoch has, if that is wanted."""
+        if self.device.type != "cpu" or not Shortcuts.chosen().rotations:
+            return None
+        return KeptBatches(int(KEPT_SHARE * memory_bytes()))
 
     def rotated(self, index: NDArray[np.int64]) -> RotationBatches:
         """Give sequential batches of every source at every angle."""
@@ -88,6 +107,10 @@ class ImageSource:
     def take(self, index: Tensor) -> Tensor:
         """Give stored images of an index, shape (n, 1, h, w)."""
         return self._store.take(index)
+
+    def expect(self, index: Tensor) -> None:
+        """Have stored images of an index read meanwhile: they are taken soon."""
+        self._store.expect(index)
 
     def finish(self, images: Tensor, turn: Tensor | None = None) -> Tensor:
         """Cut the central field, in the standard frame if there is one, and bring it to the network's size.
@@ -147,18 +170,18 @@ def prepare(
     Returns
     -------
     ndarray of float32, shape (n, side, side)
-        Prepared images, cut about their centres.
+        Prepared images, cut about their centres; in a file where they would fill the memory.
 
     Raises
     ------
     DataError
-        If an image cannot be prepared, by its name.
+        If an image cannot be prepared, by its name, or neither memory nor disk has room for them.
     """
     side, common = kept_side(spec, max(images.shape[1:])), spec.images.beam
     own = np.ones(len(images)) if beams is None else beams
     rows = np.flatnonzero(np.ones(len(images), dtype=bool) if usable is None else usable)
     shape = central_crop(images[:1], side).shape[1:]
-    ready = np.zeros((len(images), *shape), dtype=np.float32)
+    ready = make_stack((len(images), *shape))
     for start in range(0, len(rows), EVALUATION_BATCH):
         chosen = rows[start : start + EVALUATION_BATCH]
         try:
@@ -166,7 +189,7 @@ def prepare(
         except ImageError as error:
             raise _named(error, int(chosen[error.index]), names) from None
         if start == 0 and prepared.shape[1:] != shape:  # of a preset that cuts or resamples
-            ready = np.zeros((len(images), *prepared.shape[1:]), dtype=np.float32)
+            ready = make_stack((len(images), *prepared.shape[1:]))
         ready[chosen] = to_common_beam(prepared, common, own[chosen]) if common > 1 else prepared
     return ready
 
@@ -290,8 +313,10 @@ class RandomBatches:
         spec, source = self.source.spec, self.source
         order = _generator(spec, "order", epoch)
         chance = _generator(spec, "augmentation", epoch)
-        how = spec.augmentation
-        for part in shuffled_batches(len(self.index), spec.recipe.batch_size, order):
+        how, parts = spec.augmentation, shuffled_batches(len(self.index), spec.recipe.batch_size, order)
+        for part, following in zip_longest(parts, parts[1:]):
+            if following is not None:
+                source.expect(self.index[following])
             chosen = self.index[part]
             images = source.take(chosen)
             if how.kind == "random":
@@ -316,6 +341,7 @@ class RotationBatches:
     source: ImageSource
     index: Tensor
     shuffle: bool
+    kept: KeptBatches | None = None
 
     @property
     def angles(self) -> Tensor:
@@ -336,8 +362,16 @@ class RotationBatches:
         labels = source.targets if self.shuffle else source.labels
         for part in self._order(epoch):
             chosen = self.index[part // len(angles)]
-            images = rotate(source.take(chosen), angles[part % len(angles)].to(source.device))
-            yield source.finish(images), labels[chosen.to(source.device)]
+            make = partial(self._make, part)
+            # Batches are cut once for all, so that the first image tells which it is.
+            images = make() if self.kept is None else self.kept.get(int(part[0]), make)
+            yield images, labels[chosen.to(source.device)]
+
+    def _make(self, part: Tensor) -> Tensor:
+        """Give the images of some places among all rotations of all sources."""
+        source, angles = self.source, self.angles
+        chosen = self.index[part // len(angles)]
+        return source.finish(rotate(source.take(chosen), angles[part % len(angles)].to(source.device)))
 
     def _order(self, epoch: int) -> Iterator[Tensor]:
         recipe, n = self.source.spec.recipe, self.n_images

@@ -10,14 +10,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rgbench.errors import SpecError, StoreError, one_line, raise_stop
+from rgbench.errors import StoreError, one_line, raise_stop
 from rgbench.measures.cards import registry
 
 # Importing it registers its metrics; those of the whole catalogue take a second to load.
 from rgbench.measures.classification import accuracy, mpca
 from rgbench.runs.find import is_called
 from rgbench.spec import DataSpec
-from rgbench.store.store import SIDES, RunRecord, Store
+from rgbench.store.store import RunRecord, Store
+from rgbench.store.tables import SIDES
 
 METRICS = tuple(function.__name__ for function in (mpca, accuracy))
 """Those that a list shows, of validation and of test sources."""
@@ -102,17 +103,17 @@ def list_runs(store: Store, network: str = "") -> list[ListedRun]:
         Sorted by data set, split, protocol, network and seed; runs whose spec cannot be read come last, and are there
         only if all are asked for.
     """
-    found = []
-    for run_id in store.run_ids():
-        try:
-            record = store.record(run_id)
-        except (StoreError, SpecError) as error:
-            raise_stop(error)
-            found += [] if network else [ListedRun(run_id, DAMAGED, remark=one_line(error))]
-        else:
-            if not network or is_called(record.spec.network.name, network):
-                found.append(_listed(store, record))
-    return sorted(found, key=_order)
+    damaged: list[ListedRun] = []
+
+    def tell(run_id: str, error: Exception) -> None:
+        damaged.append(ListedRun(run_id, DAMAGED, remark=one_line(error)))
+
+    found = [
+        _listed(store, record)
+        for record in store.readable(tell)
+        if not network or is_called(record.spec.network.name, network)
+    ]
+    return sorted(found if network else [*found, *damaged], key=_order)
 
 
 def columns(runs: Sequence[ListedRun]) -> dict[str, NDArray[Any]]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from importlib import import_module, metadata
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from rgbench.errors import SpecError, StoreError
 from rgbench.images.augment import views
 from rgbench.images.network_input import EXACT, Preparation, kept_field
-from rgbench.runs.classifier import Classifier
+from rgbench.runs.classifier import AUTO_VIEWS, Classifier
 from rgbench.runs.classifier_card import write_card
 from rgbench.runs.engines import TORCH, choose_engine, onnx_session
 from rgbench.runs.inputs import image_source
@@ -27,6 +27,7 @@ from rgbench.runs.onnx_graph import IMAGES, LOGITS, OPSET, example_of, graph_of
 from rgbench.spec import RunSpec
 from rgbench.store.files import check_output, write_bytes
 from rgbench.training.checkpoint import checksum
+from rgbench.version import version
 
 ENDING = ".onnx"
 PROBABILITIES = "probabilities"
@@ -129,7 +130,7 @@ def onnx_metadata(classifier: Classifier) -> dict[str, str]:
         "data": card.data,
         "licence": card.licence,
         "not_for": card.not_for,
-        "made_with": f"rgbench {metadata.version('rgbench')}",
+        "made_with": f"rgbench {version()}",
         **{key: json.dumps(value) for key, value in told.items()},
     }
 
@@ -141,6 +142,10 @@ def _on_processor(classifier: Classifier) -> dict[str, Tensor]:
 def _check_one_graph(classifier: Classifier) -> None:
     members = classifier.members
     first = members[0].spec
+    if classifier.views == AUTO_VIEWS:
+        raise SpecError(
+            f"views: found {AUTO_VIEWS}; an ONNX file holds 1, 2, 4 or {EXACT} views of all images"
+        )
     n_views = {member.spec.recipe.views for member in members}
     if n_views - {1, 2, 4, EXACT}:
         raise SpecError(

@@ -298,7 +298,7 @@ def write_original_results(folder: Path, record: RunRecord) -> list[Path]:
 
 def copy_models(folder: Path, record: RunRecord, store: Store) -> list[Path]:
     """Copy the weights of both models to the folder of ``--model_path``, under the original's names."""
-    recipe, paths = record.spec.recipe, []
+    recipe, paths = record.trained.recipe, []
     folder.mkdir(parents=True, exist_ok=True)
     for model, ending in zip(MODELS, ("", "_final"), strict=True):
         stem = f"{record.spec.network.name}_{record.spec.seed}_{recipe.learning_rate}_{recipe.epochs}{ending}"
@@ -341,8 +341,8 @@ def _original_row(record: RunRecord, model: str) -> dict[str, Any]:
     row = {
         "Architectures": record.spec.network.name,
         "Seed": record.spec.seed,
-        "LearningRate": record.spec.recipe.learning_rate,
-        "Epochs": record.spec.recipe.epochs,
+        "LearningRate": record.trained.recipe.learning_rate,
+        "Epochs": record.trained.recipe.epochs,
         "train_acc": found["train_accuracy"],
         "val_acc": found["validation_accuracy"],
         "train_loss": train,
@@ -379,5 +379,5 @@ def _rows(path: Path) -> list[dict[str, str]]:
 
 
 def _title(record: RunRecord) -> str:
-    recipe = record.spec.recipe
+    recipe = record.trained.recipe
     return f"{record.spec.network.name}, seed {record.spec.seed}, rate {recipe.learning_rate}, {recipe.epochs} epochs"

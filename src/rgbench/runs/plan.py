@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from rgbench.spec import RecipeSpec, RunSpec
 
@@ -24,6 +25,12 @@ class Plan:
         Work of one training step in arbitrary units, by run id: the same unit for all runs.
     words : tuple of str
         What there is to say of it: in which precision networks train, where that was found out.
+    warnings : tuple of str
+        What its scores cannot show: test sources that took part in choices.
+    study : str
+        Name of the study.
+    store : path, optional
+        Folder of the store.
     """
 
     runs: tuple[RunSpec, ...]
@@ -31,6 +38,9 @@ class Plan:
     images: dict[str, int]
     work: dict[str, float]
     words: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    study: str = ""
+    store: Path | None = None
 
     def share(self, number: int, of: int) -> Plan:
         """Give a share of the runs, from 0: always the same runs, whatever is done of them."""

@@ -13,7 +13,7 @@ from rgbench.errors import DataError
 from rgbench.extensions import load_extensions, named_in_environment
 from rgbench.queues.hand_on import MOST_JOBS, TRIES, Bundles, Submit, Work, run_queue
 from rgbench.runs.execute import Bench, execute
-from rgbench.runs.listeners import Listener
+from rgbench.runs.listeners import Several
 from rgbench.runs.threads import in_threads
 from rgbench.spec import DataSpec, RunSpec
 from rgbench.store.files import locked
@@ -124,7 +124,7 @@ def _bench(place: Place) -> Bench:
 
 
 def run_on_queue(
-    runs: Sequence[RunSpec], place: Place, store: Store, queue: Queue, listener: Listener
+    runs: Sequence[RunSpec], place: Place, store: Store, queue: Queue, told: Several
 ) -> dict[str, RunRecord]:
     """Compute runs that are not in the store on a queue; give the records of those that were lost, by run id.
 
@@ -141,8 +141,8 @@ def run_on_queue(
         Where runs are kept.
     queue : Queue
         The queue.
-    listener : Listener
-        Who is told how it goes: a run starts when its job does. Nobody is told of its steps.
+    told : Several
+        Who is told how it goes: a run starts when its job does. Nobody is told of its steps and epochs.
 
     Raises
     ------
@@ -151,18 +151,18 @@ def run_on_queue(
     """
     with locked(store.root / ".queue-lock"):
         pass  # where locks are not to be had, one learns it here, and not in each job
-    watch, parts = _Watch(store, runs, listener), [Part(spec.run_id, spec) for spec in runs]
+    watch, parts = _Watch(store, runs, told), [Part(spec.run_id, spec) for spec in runs]
     work = Work(
         partial(compute_run, place),
         watch.missing,
-        lambda part: listener.run_ends(store.record(part.run_id)),
+        lambda part: told.run_ends(store.record(part.run_id)),
         lambda part, why: queue.again(part.spec, why),
     )
     lost = run_queue(work, parts, queue.submit, Bundles(size=1, ahead=queue.most, look=LOOK))
     found = {}
     for part, why in lost.items():
         found[part.run_id] = _lost(store, part, f"its job failed {TRIES} times: {why}")
-        listener.run_ends(found[part.run_id])
+        told.run_ends(found[part.run_id])
     return found
 
 
@@ -176,8 +176,8 @@ def _lost(store: Store, part: Part, why: str) -> RunRecord:
 class _Watch:
     """Looks into the store for runs that have begun or ended since the command was given."""
 
-    def __init__(self, store: Store, runs: Sequence[RunSpec], listener: Listener) -> None:
-        self._store, self._listener = store, listener
+    def __init__(self, store: Store, runs: Sequence[RunSpec], told: Several) -> None:
+        self._store, self._told = store, told
         self._before = {spec.run_id: store.state(spec.run_id) for spec in runs}
         self._begun = set[str]()
 
@@ -191,5 +191,5 @@ class _Watch:
             return False
         if part.run_id not in self._begun:
             self._begun.add(part.run_id)
-            self._listener.run_starts(part.spec)
+            self._told.run_starts(part.spec)
         return state.status in ("complete", "failed")

@@ -19,8 +19,9 @@ from rgbench.runs.device import check_device
 from rgbench.runs.inputs import ImageSource, image_source, prepare
 from rgbench.runs.prepare import make_network, make_split
 from rgbench.runs.trained import Trained, finite, prepared_images
-from rgbench.store.store import RunRecord, Store, check_own
-from rgbench.store.tables import MODELS, Outputs, log_probabilities
+from rgbench.store.record import check_own
+from rgbench.store.store import RunRecord, Store
+from rgbench.store.tables import MODELS, Outputs, log_probabilities, read_outputs
 from rgbench.training.checkpoint import load_weights
 from rgbench.training.loop import keep_dropout
 
@@ -56,7 +57,8 @@ class StoredRun:
     Raises
     ------
     SpecError
-        If no run of the store has such an id, it is not complete, or there is no such model.
+        If no run of the store has such an id, it is not complete, its predictions were made elsewhere so that it has no
+        weights, or there is no such model.
     StoreError
         If nothing in the store tells its classes.
     DataError
@@ -87,7 +89,7 @@ class StoredRun:
             raise SpecError(f"model: found {model!r}; legal are {', '.join(MODELS)}")
         self.record = store.record(store.find(run)) if isinstance(run, str) else run
         self.store, self.model, self.device = store, model, device
-        self.spec = self.record.spec
+        self.spec = self.record.trained
         self.outputs = _outputs(self.record, store)
         self._given = dataset
         if dataset is not None:
@@ -259,9 +261,10 @@ def _outputs(record: RunRecord, store: Store) -> Outputs:
     if not record.classes:
         path = store.run_path(record.run_id)
         raise StoreError(f"{path}: neither run.json nor predictions.parquet tells the classes of this run")
-    outputs, table = Outputs(record.classes, record.activation), store.run_path(record.run_id)
-    if (table / "predictions.parquet").exists():
-        check_own(table / "predictions.parquet", record.run_id, outputs)
+    outputs = Outputs(record.classes, record.activation)
+    table = store.run_path(record.run_id) / "predictions.parquet"
+    if table.exists():
+        check_own(table, read_outputs(table), outputs)
     return outputs
 
 

@@ -6,7 +6,6 @@ How much it saves depends on how well one run uses all cores by itself: docs/mod
 from __future__ import annotations
 
 import multiprocessing
-import os
 import queue
 import signal
 import sys
@@ -23,8 +22,9 @@ import torch
 from rgbench.data.catalogue import DataSet
 from rgbench.errors import SpecError, StoreError
 from rgbench.extensions import load_extensions, named_in_environment
-from rgbench.runs.execute import Bench, execute
-from rgbench.runs.listeners import Listener
+from rgbench.images.storage import memory_bytes
+from rgbench.runs.execute import Bench, Told, execute
+from rgbench.runs.listeners import Several
 from rgbench.spec import RunSpec
 from rgbench.store.store import Store
 
@@ -105,7 +105,7 @@ def choose_team(n_runs: int, n_bytes: int, device: str, wanted: int | None = Non
     if torch.device(device).type != "cpu":
         return Team()
     cores = torch.get_num_threads()
-    room = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // (2 * (MEMORY + COPIES * n_bytes))
+    room = memory_bytes() // (2 * (MEMORY + COPIES * n_bytes))
     jobs = min(cores, room) if wanted is None else wanted
     jobs = max(1, min(jobs, n_runs))
     return Team(jobs, max(1, cores // jobs))
@@ -119,7 +119,7 @@ def check_jobs(wanted: int | None, device: str) -> None:
         raise SpecError(f"--jobs: found {wanted} on device {device}; only 1 is legal, more need --device cpu")
 
 
-def run_side_by_side(runs: Sequence[RunSpec], work: Work, listener: Listener) -> None:
+def run_side_by_side(runs: Sequence[RunSpec], work: Work, told: Several) -> None:
     """Compute runs that are not in the store, several at a time; they are in the store afterwards, failed ones too.
 
     Raises
@@ -147,15 +147,17 @@ def run_side_by_side(runs: Sequence[RunSpec], work: Work, listener: Listener) ->
                 continue
             if kind == "starts":
                 under_way[number] = run_id
-                listener.run_starts(by_id[run_id])
+                told.run_starts(by_id[run_id])
             elif kind == "step":
-                listener.step(by_id[run_id], *detail)
+                told.step(by_id[run_id], *detail)
+            elif kind == "epoch":
+                told.epoch(by_id[run_id], detail)
             elif kind == "stuck":
                 raise StoreError(detail)
             else:
                 del under_way[number]
                 finished += 1
-                listener.run_ends(store.record(run_id))
+                told.run_ends(store.record(run_id))
 
 
 @contextmanager
@@ -196,7 +198,7 @@ def _compute(number: int, work: Work, todo: Any, news: Any) -> None:
         tell = partial(_tell, news, number, spec.run_id)
         tell("starts")
         try:
-            execute(spec, bench, partial(_tell_step, tell))
+            execute(spec, bench, Told(partial(_tell_step, tell), partial(tell, "epoch")))
         except StoreError as error:
             tell("stuck", str(error))
             return

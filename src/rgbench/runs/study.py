@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from importlib import resources
 from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from rgbench.data.catalogue import DataSet
+from rgbench.data.choices import Tested, check_choices
 from rgbench.data.load import load_dataset
 from rgbench.errors import SpecError, StoreError
 from rgbench.runs.check import canonical_study, check_images, check_sides, check_study, describe_run
 from rgbench.runs.device import check_device
-from rgbench.runs.execute import Bench, execute
-from rgbench.runs.listeners import Listener, Silence, hear_of_trials
+from rgbench.runs.execute import Bench, Told, execute
+from rgbench.runs.listeners import Chosen, Several, all_of
 from rgbench.runs.plan import Plan
 from rgbench.runs.precision import settle
 from rgbench.runs.prepare import make_split, make_targets
@@ -24,6 +27,7 @@ from rgbench.runs.queued import Place, Queue, run_on_queue
 from rgbench.runs.side_by_side import Work, check_jobs, choose_team, run_side_by_side
 from rgbench.spec import MOST_EPOCHS, RunSpec, Study, read_study, resolve
 from rgbench.store.store import RunRecord, Store
+from rgbench.training.shortcuts import Shortcuts
 
 _OVERHEAD_MACS = 2e7
 """What a training image costs beside the network's arithmetic, in MACs: reading, turning, copying."""
@@ -80,6 +84,8 @@ def plan_study(
     DataError
         If no source is left to train on, to validate on or to test on, or one has no votes that is to be trained on
         them.
+    LeakageError
+        If test sources judged a choice that was made for the study.
     StoreError
         If one of the runs is in the store and damaged: the message says how it is computed again.
     """
@@ -90,9 +96,10 @@ def plan_study(
     runs = resolve(canonical, dataset.checksum, (int(rows), int(columns)), known)
     if study.same_steps:
         runs = [_with_same_steps(spec, dataset) for spec in runs]
+    check_images(runs[0], dataset)
+    warnings = check_choices(_tested(runs, dataset), dataset, canonical.choices)
     runs, words = settle(runs, len(dataset.classes), store, device, told)
     runs = list({spec.run_id: spec for spec in runs}.values())
-    check_images(runs[0], dataset)
     images, work = {}, {}
     for spec in runs:
         split = make_split(spec, dataset)
@@ -102,7 +109,17 @@ def plan_study(
         images[spec.run_id] = len(split.indices("train")) * _views(spec)
         work[spec.run_id] = (facts["macs"] + _OVERHEAD_MACS) * spec.recipe.batch_size
     done = frozenset(spec.run_id for spec in runs if _is_complete(store, spec.run_id))
-    return Plan(tuple(runs), done, images, work, words)
+    return Plan(tuple(runs), done, images, work, words, warnings, study.name, store.root)
+
+
+def _tested(runs: list[RunSpec], dataset: DataSet) -> Iterator[Tested]:
+    """Give each run with its test sources; those of a split that is not drawn from the seed are found once."""
+    found: dict[tuple[str, int, int], NDArray[np.int64]] = {}
+    for spec in runs:
+        key = (spec.data.split, spec.seed if spec.data.split == "becker2021" else 0, spec.images.field)
+        if key not in found:
+            found[key] = make_split(spec, dataset).indices("test")
+        yield spec, found[key]
 
 
 def _is_complete(store: Store, run_id: str) -> bool:
@@ -133,7 +150,7 @@ def run_study(
     study: Study,
     store: Store,
     device: str = "cpu",
-    listener: Listener | None = None,
+    listener: Chosen | None = None,
     dataset: DataSet | None = None,
     jobs: int | None = 1,
     share: tuple[int, int] = (0, 1),
@@ -149,8 +166,9 @@ def run_study(
         Where runs are kept.
     device : str
         A torch device; never exchanged for another one silently.
-    listener : Listener, optional
-        Who is told how it goes.
+    listener : Listener, str or several of them
+        Who is told how it goes: objects, or names of the registry of listeners, as "progress" or "tensorboard". One
+        that fails is told nothing more, which a warning says; it stops no run and changes none.
     dataset : DataSet, optional
         The data, if they are loaded already.
     jobs : int, optional
@@ -182,37 +200,50 @@ def run_study(
         check_device(device)
         check_jobs(jobs, device)
     check_study(study, data=dataset is None)
-    listener = listener or Silence()
+    Shortcuts.chosen()  # a wrong name is told before anything is computed
+    told = all_of(listener or ())
     dataset = dataset or load_dataset(study.data)
-    plan = plan_study(study, dataset, store, device, hear_of_trials(listener)).share(*share)
-    listener.starts(plan)
+    plan = plan_study(study, dataset, store, device, told.tries).share(*share)
+    _note_choices(plan, study, store)
+    told.starts(plan)
     longest_first = sorted(plan.missing, key=lambda spec: -plan.total_work([spec]))
     if queue is not None:
-        return _run_elsewhere(
-            plan, longest_first, _place(study, store, dataset, device, queue), queue, listener
-        )
+        return _run_elsewhere(plan, longest_first, _place(study, store, dataset, device, queue), queue, told)
     team = choose_team(len(plan.runs), dataset.images.nbytes, device, jobs)
     if team.jobs > 1 and plan.missing:
-        _tell_done(plan, store, listener)
-        run_side_by_side(longest_first, Work(dataset, store.root, study.extensions, team), listener)
+        _tell_done(plan, store, told)
+        run_side_by_side(longest_first, Work(dataset, store.root, study.extensions, team), told)
         return [store.record(spec.run_id) for spec in plan.runs]
     bench, records = Bench(dataset, store, device), []
     for spec in plan.runs:
         if spec.run_id not in plan.done:
-            listener.run_starts(spec)
-        record = execute(spec, bench, _step(listener, spec))
-        listener.run_ends(record)
+            told.run_starts(spec)
+        record = execute(spec, bench, Told(partial(told.step, spec), partial(told.epoch, spec)))
+        told.run_ends(record)
         records.append(record)
     return records
 
 
+def _note_choices(plan: Plan, study: Study, store: Store) -> None:
+    """Have the store tell of each run what was chosen for the study, so that reports can say it."""
+    if not study.choices:
+        return
+    there = set(store.run_ids())
+    for spec in plan.runs:
+        known = store.record(spec.run_id).choices if spec.run_id in there else ()
+        # What is noted is left alone: another process may hold the run while it computes it.
+        if not set(study.choices) <= set(known):
+            with store.claim(spec) as directory:
+                directory.write_choices(study.choices)
+
+
 def _run_elsewhere(
-    plan: Plan, missing: list[RunSpec], place: Place, queue: Queue, listener: Listener
+    plan: Plan, missing: list[RunSpec], place: Place, queue: Queue, told: Several
 ) -> list[RunRecord]:
     """Compute the runs of a plan that are missing on a queue; give the records of all."""
     store = Store(place.store)
-    _tell_done(plan, store, listener)
-    lost = run_on_queue(missing, place, store, queue, listener)
+    _tell_done(plan, store, told)
+    lost = run_on_queue(missing, place, store, queue, told)
     return [lost.get(spec.run_id) or store.record(spec.run_id) for spec in plan.runs]
 
 
@@ -222,11 +253,11 @@ def _place(study: Study, store: Store, dataset: DataSet, device: str, queue: Que
     return Place(root, Path.cwd(), dataset.checksum, *how, study.data)
 
 
-def _tell_done(plan: Plan, store: Store, listener: Listener) -> None:
+def _tell_done(plan: Plan, store: Store, told: Several) -> None:
     """Tell of the runs that are in the store already."""
     for spec in plan.runs:
         if spec.run_id in plan.done:
-            listener.run_ends(store.record(spec.run_id))
+            told.run_ends(store.record(spec.run_id))
 
 
 def stored_records(study: Study, dataset: DataSet, store: Store) -> list[RunRecord]:
@@ -256,7 +287,3 @@ def measure_rate(device: str, seconds: float = 0.3) -> float:
 
 def _views(spec: RunSpec) -> int:
     return len(range(0, 360, spec.augmentation.step)) if spec.augmentation.kind == "rotations" else 1
-
-
-def _step(listener: Listener, spec: RunSpec) -> Callable[[int, int], None]:
-    return lambda epoch, step: listener.step(spec, epoch, step)

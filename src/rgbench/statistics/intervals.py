@@ -102,9 +102,10 @@ def resampled(
     """
     if card.interval == "none":
         return None
-    if not np.isfinite(logits).all():
+    given = card.given(logits)
+    if given is None or not np.isfinite(given).all():
         return np.full(len(weights), np.nan)
-    y, logits = read_only(y), read_only(logits)
+    y, logits = read_only(y), read_only(given)
     if card.of_counts is not None:
         drawn = card.of_counts(_counts(y, logits, weights))
     elif card.per_source is not None:

@@ -11,18 +11,26 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import combinations
-from math import hypot, isnan, sqrt
+from math import hypot, isnan
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtr, ndtri
 
 from rgbench.measures.cards import MAIN, MetricCard
+from rgbench.statistics.all_pairs import all_pairs, unbeaten
 from rgbench.statistics.intervals import interval
 from rgbench.statistics.losses import mean_ends
-from rgbench.statistics.recognition import Answers, Difference, Part, difference
+from rgbench.statistics.recognition import POWER, Answers, Difference, differences
+from rgbench.statistics.resampled import scatter_of_splits, widened
+from rgbench.statistics.seed_scatter import Scatter, SeedScatter
 from rgbench.statistics.significance import excludes_zero, holm
 
 _HALVINGS = 40
+_ONE_ERROR = float(2 * ndtr(1) - 1)
+"""Confidence of an interval that is a standard error to either side."""
+MORE_SEEDS = 2
+"""Seeds of each network that one would add next."""
 WANTED = 0.02
 """Difference in recognition that one would like to resolve."""
 
@@ -39,10 +47,10 @@ class PairedDifference:
         First minus second, with its interval, as fractions; the interval ends where no difference can be larger, and
         is NaN where these sources give none.
     p_value : float
-        Two-sided, of the interval or of the bootstrap, Holm-corrected over all pairs; NaN without an interval.
+        Two-sided, of the interval or of the bootstrap, corrected over all pairs; NaN without an interval.
     resolvable : float
-        Smallest difference that this test, its sources and its runs, would most likely have shown; infinite if it would
-        have shown none, NaN without an interval.
+        Smallest difference that this test, its sources and its runs, would most likely have shown among so many pairs;
+        infinite if it would have shown none, NaN without an interval.
     separable : bool
         Whether the two are told apart: the corrected p-value is below 1 - confidence. Without one they are not.
     metric : str
@@ -58,6 +66,12 @@ class PairedDifference:
         it is not known.
     single : tuple of bool
         Whether the first, and the second, is a single run whose seed the interval knows nothing of.
+    better : float
+        Chance that the first is the better one, where nothing but these runs and sources is known; NaN if that was not
+        worked out.
+    with_more_seeds : float
+        What would be `resolvable` with `MORE_SEEDS` seeds more of each network that has several; infinite if that was
+        not worked out.
     words : str
         The same in a sentence, without its full stop; empty until `rgbench.compare` has filled it in.
     """
@@ -77,6 +91,8 @@ class PairedDifference:
     wanted: float = WANTED
     needed: float = float("nan")
     single: tuple[bool, bool] = (False, False)
+    better: float = float("nan")
+    with_more_seeds: float = float("inf")
     words: str = ""
 
 
@@ -128,60 +144,62 @@ class Sample:
         rows = np.array(self.splits)
         return [rows == split for split in sorted(set(self.splits))]
 
-    def part(self) -> Part | None:
-        """Give what the runs bring to their mean; None for a single run."""
+    def scatters(self) -> tuple[Scatter, ...]:
+        """Give what the runs bring to their mean; nothing for a single run."""
         if len(set(self.splits)) > 1:
-            return _split_part(self.by_split()[0], self.shared)
-        return _seed_part(self.values, self.resamples) if len(self.values) > 1 else None
+            return (scatter_of_splits(self.by_split()[0], folds=self.shared),)
+        return (_scatter_on_resamples(self.values, self.resamples),) if len(self.values) > 1 else ()
 
 
-def _split_part(values: NDArray[np.float64], folds: bool) -> Part:
-    """Give the error of a mean over folds, or over random splits with test sources of their own.
-
-    The scatter over random splits is in part that of their sources, which the resamples have already. It is not taken
-    off: of a few splits the rest is known so badly that the interval would be too narrow (benchmarks/coverage_runs.py).
-    """
-    k = len(values)
-    between = float(np.var(values, ddof=1))
-    return Part(sqrt(between * (1 / k + 1 / (k - 1) if folds else 1 / k)), k - 1)
-
-
-def _seed_part(values: NDArray[np.float64], resamples: NDArray[np.float64]) -> Part:
-    """Give the error of a mean over seeds on one split, less what single sources bring to it."""
+def _scatter_on_resamples(values: NDArray[np.float64], resamples: NDArray[np.float64]) -> SeedScatter:
+    """Give how seeds on one split scatter; what single sources bring to it is how differently resamples move them."""
     k = len(values)
     within = float(np.var(resamples - resamples.mean(axis=0), axis=1).mean()) * k / (k - 1)
-    return Part(sqrt(max(float(np.var(values, ddof=1)) - within, 0.0) / k), k - 1)
+    return SeedScatter(float(np.var(values, ddof=1)), within, k)
 
 
-def widened(
-    value: float, ends: tuple[float, float], parts: Sequence[Part], confidence: float
-) -> tuple[float, float]:
-    """Add what runs bring to the interval of the test sources, in squares."""
-    low, high = ends
-    halves = [part.half(confidence) for part in parts]
-    return value - hypot(max(value - low, 0.0), *halves), value + hypot(max(high - value, 0.0), *halves)
+@dataclass(frozen=True)
+class Pairs:
+    """All pairs of networks, and which of these may be the best.
+
+    Attributes
+    ----------
+    pairs : tuple of PairedDifference
+        In the order of the networks.
+    maybe_best : tuple of str
+        Networks of which no other is told to be better.
+    """
+
+    pairs: tuple[PairedDifference, ...] = ()
+    maybe_best: tuple[str, ...] = ()
 
 
 def recognition_differences(
-    answers: list[Answers], confidence: float, metric: str = MAIN
-) -> list[PairedDifference]:
+    answers: Sequence[Answers], confidence: float, metric: str = MAIN, looks: int = 1
+) -> Pairs:
     """Compare every pair of networks by what they recognise, networks best first.
 
-    Two networks are told apart where the p-value that belongs to the interval, corrected by Holm over all pairs, is
-    below 1 - confidence; the interval that is shown is of the pair alone.
+    Two networks are told apart where the p-value that belongs to the interval, corrected over all pairs
+    (`rgbench.statistics.all_pairs`), is below 1 - confidence; the interval that is shown is of the pair alone.
+    Where seeds were added until pairs were decided, `looks` is how often this was to be asked at most, and p-values are
+    so many times as large (Bonferroni): equal networks are then told apart at any of the looks as seldom as at one.
     """
     pairs = list(combinations(answers, 2))
-    found = [difference(first, second, confidence) for first, second in pairs]
-    corrected = holm([each.p_value for each in found])
+    found = differences(pairs, confidence)
+    joint = all_pairs(answers, found, 1 - (1 - confidence) / looks)
     told = [
-        _told(first.network, second.network, each, p)
-        for (first, second), each, p in zip(pairs, found, corrected, strict=True)
+        replace(
+            _told(first.network, second.network, each, min(p * looks, 1.0), joint.confidence),
+            metric=metric,
+            pairs=len(pairs),
+        )
+        for (first, second), each, p in zip(pairs, found, joint.p_values, strict=True)
     ]
-    return [replace(pair, metric=metric, pairs=len(pairs)) for pair in told]
+    return Pairs(tuple(told), tuple(answers[i].network for i in joint.maybe_best))
 
 
-def _told(first: str, second: str, found: Difference, p_value: float) -> PairedDifference:
-    span, resolution = found.interval, found.resolution
+def _told(first: str, second: str, found: Difference, p_value: float, decides: float) -> PairedDifference:
+    span, resolution = found.interval, replace(found.resolution, confidence=decides)
     return PairedDifference(
         first,
         second,
@@ -195,12 +213,14 @@ def _told(first: str, second: str, found: Difference, p_value: float) -> PairedD
         n_test=resolution.n,
         needed=resolution.needed(WANTED),
         single=found.single,
+        better=found.better,
+        with_more_seeds=_possible(resolution.more_seeds(MORE_SEEDS).smallest(), 1.0),
     )
 
 
 def paired_differences(
-    samples: list[Sample], card: MetricCard, confidence: float, n_test: int
-) -> list[PairedDifference]:
+    samples: list[Sample], card: MetricCard, confidence: float, n_test: int, looks: int = 1
+) -> Pairs:
     """Compare every pair of networks; samples must come from the same resampled sources.
 
     Parameters
@@ -213,16 +233,19 @@ def paired_differences(
         Coverage of the intervals, e.g. 0.95.
     n_test : int
         Number of test sources.
+    looks : int
+        As of `recognition_differences`.
 
     Returns
     -------
-    list of PairedDifference
-        Pairs in the order of the samples, p-values corrected by Holm (1979).
+    Pairs
+        In the order of the samples, p-values corrected by Holm (1979).
     """
-    most = card.largest_difference
-    pairs = [_compare(first, second, confidence, most) for first, second in combinations(samples, 2)]
-    corrected = holm([pair.p_value for pair in pairs])
-    return [
+    most, both = card.largest_difference, list(combinations(samples, 2))
+    decides = 1 - (1 - confidence) / (looks * max(len(both), 1))
+    pairs = [_compare(first, second, confidence, decides, most) for first, second in both]
+    corrected = [p if isnan(p) else min(p * looks, 1.0) for p in holm([pair.p_value for pair in pairs])]
+    told = tuple(
         replace(
             pair,
             p_value=p,
@@ -233,10 +256,16 @@ def paired_differences(
             pairs=len(pairs),
         )
         for pair, p in zip(pairs, corrected, strict=True)
-    ]
+    )
+    ahead = [(pair.difference > 0) == card.higher_is_better for pair in told]
+    best = unbeaten(len(samples), ahead, [pair.separable for pair in told])
+    return Pairs(told, tuple(samples[i].network for i in best))
 
 
-def _compare(first: Sample, second: Sample, confidence: float, most: float) -> PairedDifference:
+def _compare(
+    first: Sample, second: Sample, confidence: float, decides: float, most: float
+) -> PairedDifference:
+    """Compare two networks; `decides` is the confidence of the interval that Holm's first step asks for."""
     (mine, my_draws), (other, their_draws) = first.by_split(), second.by_split()
     drawn, value = my_draws.mean(axis=0) - their_draws.mean(axis=0), float(mine.mean() - other.mean())
     losses = first.mean_losses() - second.mean_losses()
@@ -245,17 +274,23 @@ def _compare(first: Sample, second: Sample, confidence: float, most: float) -> P
         return mean_ends(first.y, losses, at) if len(losses) else interval(drawn, at)
 
     if len(mine) > 1:
-        parts: tuple[Part | None, ...] = (_split_part(mine - other, first.shared),)
+        scatters: tuple[Scatter, ...] = (scatter_of_splits(mine - other, folds=first.shared),)
     else:
-        parts = (first.part(), second.part())
-    known = [part for part in parts if part is not None]
-    low, high = widened(value, ends(confidence), known, confidence)
+        scatters = (*first.scatters(), *second.scatters())
+    low, high = widened(value, ends(confidence), scatters, confidence)
     if isnan(low) or isnan(high):
         return PairedDifference(first.network, second.network, value, *(float("nan"),) * 4, False)
-    p = max(_p_value(value, ends, known), 0.0 if len(losses) else 1 / (drawn.size + 1))
-    resolvable = _possible((high - low) / 2, most)
+    p = max(_p_value(value, ends, scatters), 0.0 if len(losses) else 1 / (drawn.size + 1))
+    error = hypot(_half(ends(_ONE_ERROR)), *(scatter.error for scatter in scatters))
+    resolvable = _half(widened(value, ends(decides), scatters, decides)) + float(ndtri(POWER)) * error
     low, high = max(low, -most), min(high, most)
-    return PairedDifference(first.network, second.network, value, low, high, p, resolvable, False)
+    return PairedDifference(
+        first.network, second.network, value, low, high, p, _possible(resolvable, most), False
+    )
+
+
+def _half(ends: tuple[float, float]) -> float:
+    return (ends[1] - ends[0]) / 2
 
 
 def _possible(difference: float, most: float) -> float:
@@ -263,12 +298,14 @@ def _possible(difference: float, most: float) -> float:
     return difference if difference <= most else float("inf")
 
 
-def _p_value(value: float, ends: Callable[[float], tuple[float, float]], parts: Sequence[Part]) -> float:
+def _p_value(
+    value: float, ends: Callable[[float], tuple[float, float]], scatters: Sequence[Scatter]
+) -> float:
     """Search the confidence at which the interval ends at 0."""
     inside, outside = 0.0, 1.0
     for _ in range(_HALVINGS):
         middle = (inside + outside) / 2
-        low, high = widened(value, ends(middle), parts, middle)
+        low, high = widened(value, ends(middle), scatters, middle)
         separable = 0 < middle < 1 and excludes_zero(low, high)
         inside, outside = (middle, outside) if separable else (inside, middle)
     return 1 - inside

@@ -128,12 +128,14 @@ def friedman_permutation(
 
     Parameters
     ----------
-    scores, higher_is_better
+    scores : ndarray
         As in `friedman`.
     generator : numpy.random.Generator
         Source of chance.
     draws : int
         Number of permutations of the ranks within every data set.
+    higher_is_better : bool
+        As in `friedman`.
 
     Returns
     -------

@@ -2,9 +2,9 @@
 
 Runs that share sources are not independent. Seeds on one test set share its luck, however many they are; folds
 share most of their training sources. So neither a t-test over seeds nor one over folds is right, and there
-are two ways out: the noise of seeds (`seed_error`) is added to that of the test set (`source_ends`), which
-`rgbench.statistics.recognition.difference` does; `corrected_t` and `correlated_t` widen a t-test over folds for
-what their training sets share.
+are two ways out: the noise of seeds (`scatter_of_seeds`) or folds (`scatter_of_splits`) is added to that of the test
+set (`source_ends`), by `widened` for one network and by `rgbench.statistics.recognition.difference` for two;
+`corrected_t` and `correlated_t` widen a t-test over folds for what their training sets share.
 
 Values and differences are fractions, first minus second; words say points, i.e. percent.
 """
@@ -13,11 +13,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import hypot, sqrt
 
 import numpy as np
-from scipy.stats import norm, t
+from scipy.stats import t
 
 from rgbench.errors import SpecError
+from rgbench.statistics.seed_scatter import Scatter, SeedScatter, SplitScatter
 from rgbench.statistics.significance import (
     Flags,
     Floats,
@@ -130,7 +132,7 @@ def correlated_t(differences: Floats, test_share: float, rope: float = 0.01) -> 
 
     Parameters
     ----------
-    differences, test_share
+    differences, test_share : ndarray, float
         As in `corrected_t`. The correlation of two splits is taken to be the test share.
     rope : float
         Half width of the region of practical equivalence, 0 or more; 0.01 is one point.
@@ -176,48 +178,42 @@ def _correlated(differences: Floats, test_share: float) -> tuple[float, float, i
     return mean, spread * float(np.sqrt(1 / len(d) + test_share / (1 - test_share))), len(d) - 1
 
 
-def source_ends(y: Labels, d: Floats, confidence: float) -> tuple[float, float, float]:
-    """Give the ends of the interval that test sources alone set to a mean over seeds, and the mean.
+def source_ends(cases: Sequence[tuple[Labels, Floats]], z: Floats) -> list[tuple[Floats, Floats, float]]:
+    """Give the ends of the intervals that test sources alone set to means over seeds, and the means.
+
+    Many cases at once are faster than one by one.
 
     Parameters
     ----------
-    y : ndarray of int64, shape (n,)
-        True classes.
-    d : ndarray of float64, shape (n,)
-        Difference of each source, a mean over seeds, from -1 to 1.
-    confidence : float
-        Coverage, in (0, 1).
+    cases : sequence of (y, d)
+        True classes (n,), and of each source what is averaged over the seeds, from -1 to 1, shape (n,): a difference of
+        two networks, for one.
+    z : ndarray of float64, shape (levels,)
+        Normal quantiles at which the ends are asked for, e.g. 1.96.
 
     Returns
     -------
-    low, high, mean : float
-        Of the mean over the classes of the means of d.
+    list of (low, high, mean)
+        Of each case the ends, (levels,) each, and the mean over its classes of the means of d.
+
+    Examples
+    --------
+    >>> y, d = np.arange(200) % 4, (np.arange(200) < 20) / 2
+    >>> (low, high, mean), = source_ends([(y, d)], np.array([1.96]))
+    >>> round(mean, 3), low.round(3).tolist(), high.round(3).tolist()
+    (0.05, [0.033], [0.075])
     """
-    _check_share("confidence", confidence)
-    low, high, mean = source_ends_at(y, d, np.array([norm.ppf((1 + confidence) / 2)]))
-    return float(low[0]), float(high[0]), mean
-
-
-def source_ends_at(y: Labels, d: Floats, z: Floats) -> tuple[Floats, Floats, float]:
-    """Give `source_ends` at several normal quantiles at once: low (levels,), high (levels,), and the mean."""
-    counts, narrower, mean = _counted(y, d)
-    above, below, n = (np.broadcast_to(each, (len(z), len(each))) for each in counts)
-    low, high = score_difference_interval(above, below, n, z * narrower)
-    return low, high, mean
-
-
-def source_ends_of(
-    cases: Sequence[tuple[Labels, Floats]], confidence: float
-) -> list[tuple[float, float, float]]:
-    """Give `source_ends` of many (y, d) at once, which is faster than one by one."""
-    _check_share("confidence", confidence)
-    z, counted = float(norm.ppf((1 + confidence) / 2)), [_counted(y, d) for y, d in cases]
-    found: dict[int, tuple[float, float, float]] = {}
+    counted = [_counted(y, d) for y, d in cases]
+    found: dict[int, tuple[Floats, Floats, float]] = {}
+    # Cases of as many classes go together.
     for k in {each[0].shape[1] for each in counted}:
         own = [i for i, each in enumerate(counted) if each[0].shape[1] == k]
-        above, below, n = np.stack([counted[i][0] for i in own], axis=1)
-        low, high = score_difference_interval(above, below, n, z * np.array([counted[i][1] for i in own]))
-        found |= {i: (float(a), float(b), counted[i][2]) for i, a, b in zip(own, low, high, strict=True)}
+        above, below, n = np.stack([counted[i][0] for i in own], axis=1)[:, :, None]
+        narrower = np.array([counted[i][1] for i in own])[:, None]
+        shape = (len(own), len(z), k)
+        above, below, n = (np.broadcast_to(each, shape) for each in (above, below, n))
+        low, high = score_difference_interval(above, below, n, z * narrower)
+        found |= {i: (low[row], high[row], counted[i][2]) for row, i in enumerate(own)}
     return [found[i] for i in range(len(cases))]
 
 
@@ -235,8 +231,8 @@ def _counted(y: Labels, d: Floats) -> tuple[Floats, float, float]:
     return np.stack([above, below, n]), float(np.sqrt(np.clip(dispersion, 0, 1))), float(mean.mean())
 
 
-def seed_error(y: Labels, flags: Flags | Floats) -> float:
-    """Give the standard error of a mean over seeds that seeds as such bring, without that of single sources.
+def scatter_of_seeds(y: Labels, flags: Flags | Floats) -> SeedScatter:
+    """Give how the scores of seeds scatter, and how much of it single sources bring.
 
     Parameters
     ----------
@@ -247,7 +243,6 @@ def seed_error(y: Labels, flags: Flags | Floats) -> float:
     """
     weights, scores = class_weights(y), flags.astype(np.float64)
     seeds = len(scores)
-    between = float(np.var(scores @ weights, ddof=1))
     within = 0.0
     for c in np.unique(y):
         own = scores[:, y == c]
@@ -255,7 +250,51 @@ def seed_error(y: Labels, flags: Flags | Floats) -> float:
         rest = own - own.mean(axis=0) - own.mean(axis=1, keepdims=True) + own.mean()
         weight = weights[y == c][0]
         within += float(np.sum(rest**2)) / (max(n - 1, 1) * (seeds - 1)) * n * weight**2
-    return float(np.sqrt(max(between - within, 0.0) / seeds))
+    return SeedScatter(float(np.var(scores @ weights, ddof=1)), within, seeds)
+
+
+def scatter_of_splits(values: Floats, folds: bool) -> SplitScatter:
+    """Give what splits bring to a mean over them.
+
+    Parameters
+    ----------
+    values : ndarray of float64, shape (splits,)
+        The value on each split, a mean over its seeds.
+    folds : bool
+        Whether the splits are folds, which share training sources: the variance of the mean of k folds is
+        (1/k + 1/(k - 1)) times that of the k values, not 1/k (Nadeau & Bengio 2003). The scatter over random splits
+        with test sources of their own is in part that of these sources, which is counted already. It is not taken
+        off: of a few splits the rest is known so badly that the interval would be too narrow
+        (``benchmarks/coverage_runs.py``).
+
+    Examples
+    --------
+    >>> values = np.array([0.8, 0.82, 0.84])
+    >>> round(scatter_of_splits(values, folds=False).error, 4), round(scatter_of_splits(values, folds=True).error, 4)
+    (0.0115, 0.0183)
+    """
+    k = len(values)
+    shares = 1 / k + 1 / (k - 1) if folds else 1 / k
+    return SplitScatter(float(np.std(values, ddof=1)) * sqrt(shares), k)
+
+
+def widened(
+    value: float, ends: tuple[float, float], scatters: Sequence[Scatter], confidence: float
+) -> tuple[float, float]:
+    """Add what runs bring to the ends of the interval that test sources set, in squares.
+
+    Student's t says how many times the standard error of the runs counts.
+
+    Examples
+    --------
+    >>> widened(0.8, (0.77, 0.82), [], 0.95)
+    (0.77, 0.82)
+    >>> [round(end, 3) for end in widened(0.8, (0.77, 0.82), [SplitScatter(0.01, 3)], 0.95)]
+    [0.748, 0.847]
+    """
+    low, high = ends
+    halves = [each.error * float(t.ppf((1 + confidence) / 2, each.degrees)) for each in scatters]
+    return value - hypot(max(value - low, 0.0), *halves), value + hypot(max(high - value, 0.0), *halves)
 
 
 def _check_share(key: str, value: float) -> None:

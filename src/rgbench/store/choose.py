@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from rgbench.errors import DataError, SpecError
+from rgbench.store.named import named
+from rgbench.store.record import NO_WEIGHTS
 from rgbench.store.store import RunRecord, Store
 
 
@@ -22,6 +24,15 @@ def complete_runs(store: Store, on_damage: Callable[[str], None] | None = None) 
     if not complete:
         raise DataError(f"{store.root}: the store holds no complete run; begin with rgbench quickstart")
     return complete
+
+
+def with_weights(records: Sequence[RunRecord]) -> tuple[list[RunRecord], tuple[str, ...]]:
+    """Part the runs that have a network from predictions made elsewhere; of each of these a sentence says so."""
+    kept = [record for record in records if not record.elsewhere]
+    said = tuple(
+        f"Left out: run {named(r.run_id, r.spec)} holds {NO_WEIGHTS}." for r in records if r.elsewhere
+    )
+    return kept, said
 
 
 def one_of_each_network(records: Sequence[RunRecord]) -> list[RunRecord]:

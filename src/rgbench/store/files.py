@@ -37,7 +37,7 @@ def check_output(path: Path, overwrite: bool) -> None:
     StoreError
         If its folder cannot be written to.
     """
-    try:
+    with writing(path):
         if path.is_dir():
             raise SpecError(f"--out {path}: is a folder; name a file")
         if path.exists() and not overwrite:
@@ -46,8 +46,36 @@ def check_output(path: Path, overwrite: bool) -> None:
             raise SpecError(f"--out {path}: there is no folder {path.parent}; make it first")
         with TemporaryFile(dir=path.parent):
             pass
+
+
+@contextmanager
+def writing(path: Path, what: str = "written") -> Iterator[None]:
+    """Have an `OSError` of what is done to a path raised as a `StoreError`, which names the path and the reason.
+
+    Parameters
+    ----------
+    path : path
+        What is written or made.
+    what : str
+        What cannot be done to it then: "written", "made".
+
+    Examples
+    --------
+    >>> with writing(Path("notes.txt")):
+    ...     raise OSError("no room")
+    Traceback (most recent call last):
+    rgbench.errors.StoreError: notes.txt: cannot be written: no room
+    """
+    try:
+        yield
     except OSError as error:
-        raise StoreError(f"{path}: cannot be written: {error.strerror or error}") from error
+        raise StoreError(f"{path}: cannot be {what}: {error.strerror or error}") from error
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder and those above it, unless they are there; raise `StoreError` if that fails."""
+    with writing(path, "made"):
+        path.mkdir(parents=True, exist_ok=True)
 
 
 @contextmanager
@@ -83,12 +111,11 @@ def into_place(path: Path) -> Iterator[Path]:
     """
     temporary = path.with_name(f"{_HALF}{os.getpid()}-{path.name}")
     try:
-        yield temporary
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        raise StoreError(f"{path}: cannot be written: {error.strerror or error}") from error
+        with writing(path):
+            yield temporary
+            with temporary.open("rb+") as file:
+                os.fsync(file.fileno())
+            temporary.replace(path)
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 
 from rgbench.numbers import counted
-from rgbench.spec import RunSpec
+from rgbench.spec import AnySpec
 
 SHORT = 8
 """Digits of an id that stand for it where people read it."""
@@ -14,7 +14,7 @@ FEW = 4
 """Runs that an error names."""
 
 
-def named(run_id: str, spec: RunSpec | None) -> str:
+def named(run_id: str, spec: AnySpec | None) -> str:
     """Name a run; without its spec, which cannot be read then, it is a damaged one.
 
     Examples
@@ -26,12 +26,12 @@ def named(run_id: str, spec: RunSpec | None) -> str:
     return f"{what} ({run_id[:SHORT]})"
 
 
-def a_few(runs: Mapping[str, RunSpec | None]) -> str:
+def a_few(runs: Mapping[str, AnySpec | None]) -> str:
     """Name a few runs, of as many networks as can be, and count the others.
 
     Parameters
     ----------
-    runs : mapping of str to RunSpec
+    runs : mapping of str to RunSpec or ScoredSpec
         Specs by id; None where one cannot be read.
 
     Examples

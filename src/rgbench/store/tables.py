@@ -19,13 +19,19 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from rgbench.errors import StoreError, check_regular, one_line, shown
+from rgbench.notebook import Tabular
 from rgbench.store.files import check_version, write_parquet
+from rgbench.store.shown import predictions_html
 
 PREDICTIONS_VERSION = 1
 HISTORY_VERSION = 1
 SPLITS = ("train", "validation", "test", "apply")
+SIDES = ("validation", "test")
+"""Splits whose sources a network was not trained on, of which it is asked."""
 MODELS = ("best", "final")
-ACTIVATIONS = ("softmax", "sigmoid")
+CLASSES_ONLY = "classes"
+"""Stands for an activation where only the class of each source is known: its column holds 0, all others -1."""
+ACTIVATIONS = ("softmax", "sigmoid", CLASSES_ONLY)
 HISTORY_COLUMNS = (
     "epoch",
     "learning_rate",
@@ -48,7 +54,7 @@ _KEY = ("source_id", "split", "model", "member", "condition")
 
 
 @dataclass(frozen=True)
-class Predictions:
+class Predictions(Tabular):
     """Predictions of one run: row i of every array is one prediction.
 
     Attributes
@@ -57,8 +63,8 @@ class Predictions:
         Id of the run that made them.
     classes : tuple of str
         Class names in the order of the logits' columns.
-    activation : {"softmax", "sigmoid"}
-        The network's output activation: how logits become class probabilities.
+    activation : {"softmax", "sigmoid", "classes"}
+        The network's output activation: how logits become class probabilities; "classes" where only classes are known.
     label_version : str
         Version of the labels, as given on the data set's card.
     source_id, split, model, condition : ndarray of str, shape (n,)
@@ -110,6 +116,11 @@ class Predictions:
                 keep &= getattr(self, name) == value
         return self.take(keep)
 
+    @property
+    def has_probabilities(self) -> bool:
+        """Whether more is known than the class of each source."""
+        return self.activation != CLASSES_ONLY
+
     def log_probabilities(self) -> NDArray[np.float64]:
         """Give the logarithms of the class probabilities, shape (n, n_classes), float64."""
         return log_probabilities(self.logits, self.activation)
@@ -117,6 +128,17 @@ class Predictions:
     def probabilities(self) -> NDArray[np.float64]:
         """Give the class probabilities, shape (n, n_classes), float64; rows sum to 1."""
         return np.exp(self.log_probabilities())
+
+    def table(self) -> dict[str, NDArray[Any]]:
+        """Give columns with names of classes: what tells a row, true class ("" if not known), class, probabilities."""
+        names, p = np.array([*self.classes, ""]), self.probabilities()
+        known = np.isfinite(p).all(axis=1)
+        columns = {name: getattr(self, name) for name in _KEY} | {"label": names[self.label]}
+        columns["class"] = names[np.where(known, np.nan_to_num(p).argmax(axis=1), -1)]
+        return columns | {f"p_{name}": p[:, k] for k, name in enumerate(self.classes)}
+
+    def _repr_html_(self) -> str:
+        return predictions_html(self)
 
 
 @dataclass(frozen=True)
@@ -127,8 +149,8 @@ class Outputs:
     ----------
     classes : tuple of str
         Class names in the order of the outputs.
-    activation : {"softmax", "sigmoid"}
-        How logits become class probabilities.
+    activation : {"softmax", "sigmoid", "classes"}
+        How logits become class probabilities; "classes" where only classes are known.
 
     Raises
     ------
@@ -191,9 +213,11 @@ def log_probabilities(logits: NDArray[np.floating[Any]], activation: str) -> NDA
     ----------
     logits : ndarray, shape (..., n_classes)
         Outputs before the activation.
-    activation : {"softmax", "sigmoid"}
+    activation : {"softmax", "sigmoid", "classes"}
         For a softmax the result is log-softmax of the logits; for a sigmoid each row of sigmoids is divided by
-        its sum, as Keras' categorical cross-entropy does.
+        its sum, as Keras' categorical cross-entropy does. Where only classes are known it is 0 for the class and
+        minus infinity for the others, which is a vote and no probability: metrics that need one do not take it
+        (`rgbench.measures.cards`).
 
     Returns
     -------
@@ -208,6 +232,8 @@ def log_probabilities(logits: NDArray[np.floating[Any]], activation: str) -> NDA
     [[0.6, 0.4]]
     """
     scores = logits.astype(np.float64)
+    if activation == CLASSES_ONLY:
+        return np.where(scores == scores.max(axis=-1, keepdims=True), 0.0, -np.inf)
     with np.errstate(invalid="ignore"):  # a diverged run's logits stay NaN
         if activation == "sigmoid":
             scores = -np.logaddexp(0.0, -scores)

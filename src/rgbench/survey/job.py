@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from rgbench.errors import StoreError
 from rgbench.measures.calibration import Floats
-from rgbench.runs.classifier import Classifier, load_classifier
+from rgbench.runs.classifier import Classifier, Views, load_classifier
 from rgbench.runs.classify import Ask
 from rgbench.runs.engines import TORCH
 from rgbench.runs.threads import in_threads
@@ -32,7 +32,7 @@ class Job:
     ----------
     folder : path
         That of the plan; the classifier lies in it.
-    views : int, optional
+    views : int or "auto", optional
         Turns and reflections that an answer is averaged over; None for those of the classifier.
     prior : tuple of (str, float)
         Shares of classes in the survey; empty for those of training.
@@ -45,7 +45,7 @@ class Job:
     """
 
     folder: Path
-    views: int | None = None
+    views: Views | None = None
     prior: tuple[tuple[str, float], ...] = ()
     device: str = "cpu"
     engine: str = TORCH

@@ -218,13 +218,39 @@ def classify_survey(
 ) -> Survey:
     """Classify every row of a catalogue by what mosaics show there, and write the classes; ``rgbench survey``.
 
-    Parameters as of `plan_survey`; where `catalogue` is None, it is found as `rgbench.find_sources` does. `jobs` is the
-    number of processes, by default one for each core; `formats` what is written, by default `default_formats`.
+    With more than one process a script needs the guard ``if __name__ == "__main__":`` about the call, as all of
+    Python's multiprocessing does. Work that was stopped goes on where it was.
+
+    Parameters
+    ----------
+    catalogue : path or None
+        CSV, ECSV, VOTable, FITS table or Parquet; None: the sources are found first, as `rgbench.find_sources` does.
+    images : sequence of path
+        Mosaics, or folders that are searched for them.
+    out : path
+        Folder of the survey; it is made, but not those above it.
+    classifier : Classifier, optional
+        By default the one that comes with the package.
+    choice : SurveyChoice, optional
+        How to classify.
+    jobs : int, optional
+        Number of processes, by default one for each core.
+    formats : sequence of str, optional
+        What is written beside Parquet, by default `default_formats`.
 
     Returns
     -------
     Survey
         ``classes/part-*.parquet`` in its folder has every row.
+
+    Raises
+    ------
+    SpecError
+        If the folder holds another survey, or what was asked is not legal.
+    DataError
+        If the catalogue or all images cannot be read.
+    StoreError
+        If the folder cannot be written to.
 
     Examples
     --------

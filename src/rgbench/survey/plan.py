@@ -51,7 +51,7 @@ class Asked:
         Size and time of change, ns, of the catalogue, each mosaic and each map of weight.
     classifier : str
         Checksum of the classifier's tensors and card.
-    views : int
+    views : int or "auto"
         Turns and reflections that an answer is averaged over.
     prior : dict of str to float
         Shares of the classes in the survey; empty for those of training.
@@ -70,7 +70,7 @@ class Asked:
     mosaics: tuple[tuple[str, str, int], ...]
     stamps: tuple[tuple[int, int], ...]
     classifier: str
-    views: int
+    views: int | str
     prior: Mapping[str, float]
     engine: str = TORCH
     weights: tuple[tuple[str, str, int], ...] = ()

@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from hashlib import sha256
-from importlib import metadata
 from pathlib import Path
 
 import pyarrow.compute as pc
@@ -23,7 +22,7 @@ from rgbench.images.domain import Oddity, words
 from rgbench.images.fits import FitsImage
 from rgbench.measures.prior import complete_shares
 from rgbench.queues.hand_on import MOST_JOBS, Bundles, Submit, Work, run_queue
-from rgbench.runs.classifier import Classifier, load_classifier
+from rgbench.runs.classifier import Classifier, Views, load_classifier
 from rgbench.runs.inputs import side_that_counts
 from rgbench.runs.seen import unlikely_pixels
 from rgbench.store.files import locked, remove_halves
@@ -36,6 +35,7 @@ from rgbench.survey.mosaics import IMAGES, Mosaic, find_mosaics, fits_files
 from rgbench.survey.plan import Asked, Plan, make_plan
 from rgbench.survey.sizes import check_unresolved
 from rgbench.survey.weights import Weights, find_weights, map_files, which_option
+from rgbench.version import version
 
 PARTITION = 1_000_000
 """Rows of a file of classes."""
@@ -55,7 +55,7 @@ class SurveyChoice:
     ----------
     columns : mapping of str to str
         Columns of the catalogue that are not to be found: name, position, ra, dec, size.
-    views : int, optional
+    views : int or "auto", optional
         Turns and reflections that an answer is averaged over; None for those of the classifier.
     prior : mapping of str to float
         Shares of classes in the survey; empty for those of training.
@@ -74,7 +74,7 @@ class SurveyChoice:
     """
 
     columns: Mapping[str, str] = field(default_factory=dict)
-    views: int | None = None
+    views: Views | None = None
     prior: Mapping[str, float] = field(default_factory=dict)
     device: str = "cpu"
     overwrite: bool = False
@@ -188,9 +188,9 @@ class Survey:
         return About(
             classifier.name,
             _checksum(classifier),
-            metadata.version("rgbench"),
+            version(),
             classifier.classes,
-            self.job.views or classifier.members[0].spec.recipe.views,
+            self.job.views or classifier.views,
             dict(self.job.prior),
         )
 
@@ -351,7 +351,7 @@ def _asked(
         mosaics=tuple((str(each.path.resolve()), each.face.path, each.place) for each in mosaics),
         stamps=tuple((file.stat().st_size, file.stat().st_mtime_ns) for file in files),
         classifier=_checksum(classifier),
-        views=choice.views or classifier.members[0].spec.recipe.views,
+        views=choice.views or classifier.views,
         prior=dict(choice.prior),
         engine=classifier.engine,
         unresolved=choice.unresolved_below,

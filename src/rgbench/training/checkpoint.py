@@ -85,8 +85,20 @@ def _load(path: Path, network: nn.Module, optimizer: torch.optim.Optimizer) -> d
             _, index, name = key.split(".")
             slots.setdefault(int(index), {})[name] = value
     optimizer.load_state_dict({"state": slots, "param_groups": optimizer.state_dict()["param_groups"]})
+    for weight, own in optimizer.state.items():
+        own |= {name: _laid_out_as(value, weight) for name, value in own.items()}
     state: dict[str, Any] = json.loads(metadata["state"])
     return state
+
+
+def _laid_out_as(value: Tensor, weight: Tensor) -> Tensor:
+    """Give a value with the order in memory of the weight it belongs to, as files have one order for all.
+
+    PyTorch's fused Adam goes through both in the order of memory, and would take the wrong numbers together.
+    """
+    if value.shape != weight.shape or value.stride() == weight.stride():
+        return value
+    return torch.empty_like(weight, dtype=value.dtype).copy_(value)
 
 
 def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -25,6 +25,10 @@ from rgbench.training.autoencoder import pretrain
 from rgbench.training.checkpoint import ANEW, load_checkpoint, save_checkpoint, save_weights
 from rgbench.training.loss import balanced_weights, cross_entropy
 from rgbench.training.schedule import Schedule
+from rgbench.training.shortcuts import Shortcuts, has_l2, make_optimizer, shorten
+
+OnEpoch = Callable[[Mapping[str, Sequence[float]]], None]
+"""Called after each epoch with the history so far: a column per name of `HISTORY_COLUMNS`, a row per epoch."""
 
 
 class Batches(Protocol):
@@ -103,6 +107,7 @@ def fit(
     seed: int,
     files: TrainingFiles | None,
     on_step: Callable[[int, int], None] = lambda epoch, step: None,
+    on_epoch: OnEpoch = lambda history: None,
 ) -> Progress:
     """Train a network; go on from the checkpoint if there is one.
 
@@ -120,6 +125,8 @@ def fit(
         Where the best weights and the checkpoint go; None keeps neither.
     on_step : callable
         Called with the epoch (from 1) and the step (from 0) after each step.
+    on_epoch : callable
+        Called after each epoch, once its checkpoint is written, with the history so far.
 
     Returns
     -------
@@ -131,25 +138,19 @@ def fit(
     A run resumed from a checkpoint gives the same bits as one that was never interrupted, on one
     machine: nothing in an epoch depends on the epochs before but the checkpoint's content.
     """
-    kind = torch.optim.AdamW if recipe.optimizer == "adamw" else torch.optim.Adam
-    optimizer = kind(
-        network.parameters(),
-        lr=recipe.learning_rate,
-        eps=recipe.adam_epsilon,
-        weight_decay=recipe.weight_decay,
-    )
+    weights = balanced_weights(data.labels, network.n_classes) if recipe.class_weights else None
+    step = TrainingStep.of(network, recipe, Shortcuts.chosen(), weights)
     schedule = Schedule.start(recipe, len(data.train))
     progress = Progress()
     if files is not None and files.checkpoint.exists():
-        progress = _resume(files.checkpoint, network, optimizer, schedule)
+        progress = _resume(files.checkpoint, network, step.optimizer, schedule)
     if recipe.pretraining == "autoencoder" and not progress.epoch:
         progress.pretraining_losses = pretrain(network, data.train.epoch, recipe, seed)
-    weights = balanced_weights(data.labels, network.n_classes) if recipe.class_weights else None
     while progress.epoch < recipe.epochs and not progress.stale(recipe):
         epoch, began = progress.epoch + 1, time.perf_counter()
         with torch.random.fork_rng(_devices(network)):
             torch.manual_seed(derive_seed(seed, "dropout", epoch=epoch))
-            rate, running = _train_epoch(network, data.train, optimizer, schedule, weights, epoch, on_step)
+            rate, running = _train_epoch(step, data.train, schedule, epoch, on_step)
         row = {"epoch": epoch, "learning_rate": rate, "running_loss": running}
         row["train_seconds"] = time.perf_counter() - began
         row |= _evaluate_both(network, data, recipe)
@@ -166,7 +167,8 @@ def fit(
         progress.epoch = epoch
         if files is not None:
             state = {"schedule": schedule.state(), "progress": vars(progress)}
-            save_checkpoint(files.checkpoint, network, optimizer, state)
+            save_checkpoint(files.checkpoint, network, step.optimizer, state)
+        on_epoch({name: tuple(values) for name, values in progress.history.items()})
     return progress
 
 
@@ -224,31 +226,69 @@ def autocast(device: torch.device, precision: str) -> Any:
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bfloat16")
 
 
+@dataclass(frozen=True)
+class TrainingStep:
+    """One step of the optimiser, on one batch.
+
+    Attributes
+    ----------
+    network : Network
+        In training mode.
+    optimizer : torch.optim.Optimizer
+        As from `rgbench.training.shortcuts.make_optimizer`.
+    recipe : RecipeSpec
+        Precision, smoothing and L2 are taken from it.
+    shortcuts : Shortcuts
+        Those that `network` and `optimizer` were made with.
+    weights : Tensor, shape (n_classes,), optional
+        Weight of each class.
+    """
+
+    network: Network
+    optimizer: torch.optim.Optimizer
+    recipe: RecipeSpec
+    shortcuts: Shortcuts
+    weights: Tensor | None = None
+
+    @classmethod
+    def of(
+        cls, network: Network, recipe: RecipeSpec, shortcuts: Shortcuts, weights: Tensor | None = None
+    ) -> TrainingStep:
+        """Set the shortcuts of a network and make its optimiser."""
+        shorten(network, shortcuts)
+        return cls(network, make_optimizer(network, recipe, shortcuts), recipe, shortcuts, weights)
+
+    def __call__(self, images: Tensor, labels: Tensor) -> Tensor:
+        """Change the weights by one batch; give its loss before that, L2 term included."""
+        network, recipe = self.network, self.recipe
+        with autocast(images.device, recipe.precision):
+            logits = network(images)
+        loss = cross_entropy(logits, labels, network.activation_name, self.weights, recipe.label_smoothing)
+        if recipe.l2:
+            with torch.set_grad_enabled(not has_l2(recipe, self.shortcuts)):
+                penalty = network.l2_penalty()
+            loss = loss + penalty
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.optimizer.step()
+        return loss.detach()
+
+
 def _train_epoch(
-    network: Network,
+    step: TrainingStep,
     batches: Batches,
-    optimizer: torch.optim.Optimizer,
     schedule: Schedule,
-    weights: Tensor | None,
     epoch: int,
     on_step: Callable[[int, int], None],
 ) -> tuple[float, float]:
-    recipe, losses, rate = schedule.recipe, [], schedule.rate
-    network.train()
-    for step, (images, labels) in enumerate(batches.epoch(epoch)):
-        rate = schedule.rate_at(epoch, step)
-        for group in optimizer.param_groups:
+    losses, rate = [], schedule.rate
+    step.network.train()
+    for number, (images, labels) in enumerate(batches.epoch(epoch)):
+        rate = schedule.rate_at(epoch, number)
+        for group in step.optimizer.param_groups:
             group["lr"] = rate
-        with autocast(images.device, recipe.precision):
-            logits = network(images)
-        loss = cross_entropy(logits, labels, network.activation_name, weights, recipe.label_smoothing)
-        if recipe.l2:
-            loss = loss + network.l2_penalty()
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-        losses.append(loss.detach())
-        on_step(epoch, step)
+        losses.append(step(images, labels))
+        on_step(epoch, number)
     return rate, float(torch.stack(losses).mean())
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import gzip
 import io
+import re
 import tempfile
 import time
 from pathlib import Path
@@ -228,6 +229,16 @@ def test_a_header_of_too_many_axes_is_refused_at_once(axes):
     start = time.monotonic()
     for kind, content in (("fits", hostile), ("fits.gz", gzip.compress(hostile))):
         assert read(content, kind) is None
+    assert time.monotonic() - start < 5
+
+
+@pytest.mark.parametrize("columns", ["9223372036854775808", "1000", "-1"])
+def test_a_header_of_too_many_columns_is_refused_at_once(columns):
+    """Found by the campaign: astropy looks for each of them."""
+    card = re.compile(rb"TFIELDS = {19,20}\d+")
+    assert len(card.findall(WHOLE["fits"])) == 1
+    start = time.monotonic()
+    assert read(card.sub(f"TFIELDS = {columns:>20}".encode(), WHOLE["fits"]), "fits") is None
     assert time.monotonic() - start < 5
 
 

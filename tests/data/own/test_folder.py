@@ -373,3 +373,15 @@ def test_what_is_unknown_of_all_flux_densities_is_said_once(tmp_path):
     assert load_folder(tmp_path).remarks == (("", said),)
     assert said in check_own(tmp_path).remarks
     assert load_folder(tmp_path, options=FolderOptions(beam=5.4)).remarks == ()
+
+
+def test_a_folder_that_fills_the_memory_is_read_into_a_file(tmp_path, monkeypatch):
+    for seed in range(5):
+        write(tmp_path / "FRI" / f"{seed}.fits", seed, ra=150.0 + seed)
+    write(tmp_path / "FRI" / "small.fits", 9, side=30, ra=160.0)
+    resident = load_folder(tmp_path)
+    monkeypatch.setattr("rgbench.images.storage.SHARE", 0.0)
+    streamed = load_folder(tmp_path)
+    assert isinstance(streamed.images, np.memmap)
+    assert streamed.checksum == resident.checksum
+    assert streamed.set_aside == resident.set_aside

@@ -20,7 +20,15 @@ from hypothesis import strategies as st
 from rgbench.data.own.angles import name_of_position, parse_angle, position_in_name
 from rgbench.data.own.files import file_stem
 from rgbench.data.own.labels import LabelRule
-from rgbench.data.own.sources import ALIASES, LESS_USUAL, SourceColumns, SourceList, read_sources
+from rgbench.data.own.sources import (
+    ALIASES,
+    LESS_USUAL,
+    SourceColumns,
+    SourceList,
+    read_places,
+    read_sources,
+)
+from rgbench.data.own.tabular import Column
 from rgbench.errors import DataError, SpecError
 
 MIRROR = Path(os.environ["RGBENCH_MIRROR"]) if os.environ.get("RGBENCH_MIRROR") else None
@@ -486,3 +494,16 @@ def test_python_s_own_spelling_of_numbers_and_far_redshifts_are_none(tmp_path):
     with pytest.raises(DataError, match="row 1: las is '1_000'"):
         of_text(tmp_path, "name,las\na,1_000\nb,x\n")
     assert np.isnan(of_text(tmp_path, "name,z\na,99\nb,0.3\n").redshift[0])
+
+
+def test_places_are_read_of_any_columns():
+    cells = {"Source Name": ["a", "b"], "RA": ["12:30:49.4", ""], "Dec": ["+12:23:28", ""]}
+    table = {name: Column(np.array(values)) for name, values in cells.items()}
+    places = read_places(Path("t"), table, SourceColumns(label="", size=""))
+    expected = SkyCoord("12h30m49.4s +12d23m28s")
+    assert (places.columns.name, places.columns.placed, len(places)) == ("Source Name", ["RA", "Dec"], 2)
+    np.testing.assert_allclose(places.ra, [expected.ra.deg, np.nan])
+    np.testing.assert_allclose(places.dec, [expected.dec.deg, np.nan])
+    for empty in ({}, {"ra": Column(np.array([]))}):
+        with pytest.raises(DataError, match="t: holds no galaxy; a head of column names and rows are needed"):
+            read_places(Path("t"), empty, SourceColumns(), of="galaxy")

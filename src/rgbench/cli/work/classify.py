@@ -14,11 +14,11 @@ from rgbench.cli.screen import say
 from rgbench.cli.work.cutouts import Answer, Files
 from rgbench.cli.work.predict import SOME_SET_ASIDE, Choice, chosen_classifier
 from rgbench.data.surveys.kept import Cutouts
-from rgbench.errors import StoreError
 from rgbench.numbers import NONE, probability
 from rgbench.report.sources_page import source_rows, write_sources_page
 from rgbench.runs.classify import write_columns
 from rgbench.runs.positions import ClassifiedPositions, classify_cutouts
+from rgbench.store.files import writing
 
 
 def classify(cutouts: Cutouts, choice: Choice, answer: Answer, console: Console) -> None:
@@ -52,10 +52,8 @@ def _show(table: dict[str, NDArray[Any]], console: Console) -> None:
 def _write(files: Files, found: ClassifiedPositions, overwrite: bool, console: Console) -> None:
     """Write page and table."""
     if files.folder is not None:
-        try:
+        with writing(files.folder, "made"):
             files.folder.mkdir(exist_ok=True)
-        except OSError as error:
-            raise StoreError(f"{files.folder}: cannot be made: {error.strerror or error}") from error
     if files.page is not None:
         write_sources_page(files.page, found)
         say(console, f"Pictures: {files.page}, to be opened in a browser")

@@ -15,11 +15,13 @@ from rgbench import numbers
 from rgbench.cli.bars import bar_of
 from rgbench.cli.screen import say, warn
 from rgbench.cli.work.predict import SOME_SET_ASIDE
+from rgbench.cli.work.stored import open_store
 from rgbench.errors import Stopped
 from rgbench.numbers import significant
 from rgbench.runs import cost as measuring
 from rgbench.runs.classify import check_table_path, write_columns
 from rgbench.runs.cost import FAILED, LEFT_OUT, Cost, CostSpec
+from rgbench.runs.cost_of_store import keep, measurements
 from rgbench.runs.cost_process import EAGER
 
 HEADINGS = (
@@ -55,6 +57,32 @@ def cost(names: Sequence[str], spec: CostSpec, wanted: Wanted, console: Console)
         check_table_path(wanted.out, wanted.overwrite)
     costs = _run(names, spec, wanted, console)
     _give(costs, wanted, console)
+    if any(each.status == FAILED for each in costs):
+        sys.exit(SOME_SET_ASIDE)
+
+
+def cost_of_store(
+    folder: Path, names: Sequence[str], spec: CostSpec, wanted: Wanted, console: Console
+) -> None:
+    """Measure the networks of a store's runs as these use them, say it, and keep it in the store.
+
+    It ends with the exit code `SOME_SET_ASIDE` if a process died or hung.
+    """
+    if wanted.out is not None:
+        check_table_path(wanted.out, wanted.overwrite)
+    store = open_store(folder)
+    asked, costs = measurements(store, names, spec), list[Cost]()
+    try:
+        with bar_of("measuring") as told:
+            for label, own in asked:
+                told(len(costs), len(asked))
+                costs += measuring.cost([label], own)
+                kept = keep(store, costs)
+    except Stopped as stop:
+        stop.kept = "what was measured before that is kept in the store; to begin again"
+        raise
+    _give(costs, wanted, console)
+    say(console, f"{kept}: kept for the report and the ranking of this store (rgbench report {folder})")
     if any(each.status == FAILED for each in costs):
         sys.exit(SOME_SET_ASIDE)
 

@@ -24,6 +24,7 @@ from rich.table import Table
 
 from rgbench.cli.screen import say, warn
 from rgbench.data.catalogue import CLASSES, Card, DataSet, Flag
+from rgbench.data.croissant import write_croissant
 from rgbench.data.overlap import overlap
 from rgbench.data.own.check import OK, REPAIRED, SET_ASIDE, Finding, check_own, summary
 from rgbench.data.own.labels import LabelRule
@@ -101,6 +102,12 @@ def fetch_data(names: list[str], mirror: Path | None, console: Console) -> None:
             continue
         for file in entry.files:
             say(console, f"{name}: {_fetch(file, mirror, console)}")
+
+
+def describe_set(name: str, split: str | None, folder: Path, overwrite: bool, console: Console) -> None:
+    """Write the Croissant description of a data set, and the table of its sources."""
+    for path in write_croissant(name, split, folder, overwrite):
+        say(console, f"wrote {path}")
 
 
 def check_data(

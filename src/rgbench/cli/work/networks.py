@@ -15,6 +15,7 @@ from rich.text import Text
 
 from rgbench.cli.bars import bar_of
 from rgbench.cli.screen import say, warn
+from rgbench.data.choices import where
 from rgbench.errors import DataError, SpecError
 from rgbench.networks import NetworkCard, describe_network, networks
 from rgbench.networks.facts import LayerRow, NetworkFacts
@@ -142,6 +143,8 @@ def _heading(facts: NetworkFacts) -> Iterable[str]:
         yield f"  {facts['base']} with: {facts['change']}"
     if facts["notes"]:
         yield f"  {' '.join(facts['notes'].split())}"
+    for choice in facts["choices"]:
+        yield f"  chosen on validation sources ({where(choice)}): {choice.what}"
 
 
 def _layer_table(facts: NetworkFacts, scale: float) -> Table:

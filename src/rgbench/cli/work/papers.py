@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from rgbench.cli.screen import say
-from rgbench.comparison.published import find_paper, paper_names
+from rgbench.comparison.published import Paper, find_paper, paper_names
 from rgbench.comparison.replication import compare_with, found_in
 from rgbench.comparison.words import replication
 from rgbench.data.load import load_dataset
@@ -17,7 +17,7 @@ from rgbench.store.store import RunRecord, Store
 
 
 def replicate(name: str, store_path: Path, device: str, console: Console) -> None:
-    """Run the study of a paper, and say of each of its numbers whether ours agrees."""
+    """Run the study of a paper, and say of each of its numbers whether ours contradicts it."""
     from rgbench.cli.progress import TerminalListener
     from rgbench.runs.check import check_study
     from rgbench.runs.device import choose_device
@@ -39,7 +39,7 @@ def replicate(name: str, store_path: Path, device: str, console: Console) -> Non
             records += run_study(study, store, device, listener, dataset)
     verdicts = compare_with(paper, found_in(records))
     for verdict in verdicts:
-        style = {"agrees": "", "cannot be said": "dim"}.get(verdict.kind, "yellow")
+        style = "yellow" if verdict.kind in ("below", "above") else "dim" if verdict.ours is None else ""
         say(console, f"{replication.verdict(verdict)} ({verdict.value.where})", style=style)
     say(console, replication.summary(verdicts))
 
@@ -50,10 +50,17 @@ def list_papers(console: Console) -> None:
     for paper in map(find_paper, paper_names()):
         numbers = sum(len(test.values) for test in paper.tests)
         runs = [
-            f"{counted(len(s.networks) * len(s.seeds) * max(1, len(s.splits)), 'run')} on {s.data.name}"
+            f"{counted(len(s.networks) * len(s.seeds) * max(1, len(s.splits)), 'run')} on {s.data.name} "
+            f"({_kind(paper, s.data.name)})"
             for s in paper.studies
         ]
         table.add_row(
             paper.name, paper.citation, str(numbers), ", ".join(runs) or "its test sets cannot be had"
         )
     console.print(table)
+
+
+def _kind(paper: Paper, data: str) -> str:
+    """Say whether the study on a data set replicates the paper, or sets other methods beside it."""
+    kinds = {test.kind for test in paper.tests if test.data == data and test.kind}
+    return " and ".join(sorted(kinds)) or "nothing to compare it with"

@@ -22,7 +22,13 @@ from rgbench.images.domain import FORBIDDING, words
 from rgbench.measures.best import chosen_run
 from rgbench.measures.prior import parse_shares
 from rgbench.numbers import counted
-from rgbench.runs.classifier import Classifier, check_classifier_path, load_classifier, names_classifier
+from rgbench.runs.classifier import (
+    Classifier,
+    Views,
+    check_classifier_path,
+    load_classifier,
+    names_classifier,
+)
 from rgbench.runs.classifier_card import card_lines
 from rgbench.runs.classify import OWN_TABLE, Classified, Classifying, check_table_path, write_table
 from rgbench.runs.device import choose_device
@@ -52,7 +58,7 @@ class Choice:
     model: str
     store: Path
     device: str
-    views: int | None = None
+    views: Views | None = None
     engine: str = TORCH
 
     def place(self) -> tuple[str, str]:
@@ -211,9 +217,10 @@ def _chosen(choice: Choice, with_shares: bool, console: Console, quiet: bool = F
         raise SpecError(f"--classifier {choice.classifier}: goes without --run and --store; give one of them")
     model, store = check_model(choice.model), open_store(choice.store)
     records = _chosen_runs(store, choice.run_id, console)
+    runs = [StoredRun(record, store, model, device) for record in records]
     if not quiet:
         say(console, f"Classifying with {_said(records)}")
-    return classifier_of_runs([StoredRun(record, store, model, device) for record in records], with_shares)
+    return classifier_of_runs(runs, with_shares)
 
 
 def _chosen_runs(store: Store, wanted: str | None, console: Console) -> list[RunRecord]:

@@ -42,7 +42,7 @@ def say_results(comparison: Comparison, records: Sequence[RunRecord], console: C
         console.print(table)
     for line in comparison.words:
         say(console, f"  {line}", wrap=True)
-    removed = records[0].notes
+    removed = () if records[0].elsewhere else records[0].notes
     if removed:
         say(
             console,

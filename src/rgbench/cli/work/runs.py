@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from rgbench.cli.work.data import say_loaded
 from rgbench.cli.work.queues import parse_share, print_job_script, queue_of, slurm_settings
 from rgbench.cli.work.report import say_reports, say_results
 from rgbench.cli.work.shipped import say_shipped
+from rgbench.comparison.until_decided import run_until_decided
 from rgbench.data.catalogue import DataSet
 from rgbench.data.load import load_dataset
 from rgbench.errors import SpecError
@@ -35,7 +37,7 @@ from rgbench.runs.queued import Queue
 from rgbench.runs.side_by_side import check_jobs
 from rgbench.runs.study import find_study, plan_study, run_study
 from rgbench.runs.threads import in_threads
-from rgbench.spec import Study
+from rgbench.spec import RunSpec, Study
 from rgbench.store.store import RunRecord, Store
 
 
@@ -62,12 +64,18 @@ class Way:
         Cores of a run on a queue, or in a share.
     gpus : float, optional
         GPUs of a run on a queue, if that was told.
+    until_decided : bool
+        Whether seeds are added to pairs that cannot be told apart.
+    hours : float, optional
+        How long this may take.
     """
 
     jobs: int | None = None
     queue: QueueAsked = NO_QUEUE
     cores: int = 1
     gpus: float | None = None
+    until_decided: bool = False
+    hours: float | None = None
 
 
 @dataclass(frozen=True)
@@ -80,6 +88,19 @@ class Machine:
 
 
 HERE = Way()
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """A study that is to be run: with its store and data, where and in which way, which share, and who else is told."""
+
+    study: Study
+    store: Store
+    dataset: DataSet
+    machine: Machine
+    way: Way
+    share: tuple[int, int]
+    told: Sequence[Listener]
 
 
 def run_and_report(
@@ -99,7 +120,7 @@ def run_and_report(
     share = parse_share(way.queue.share)
     if not way.queue.elsewhere:
         check_jobs(way.jobs, machine.device)
-    check_study(study)
+    canonical = check_study(study)
     if way.queue.job_script is not None:
         print_job_script(way.queue.job_script, machine.cores, int(machine.gpus))
         return
@@ -111,20 +132,42 @@ def run_and_report(
         say_loaded(dataset, console)
     if shipped:
         say_shipped(dataset, machine.device, console)
-    with _ways(way, machine, store, console) as (shown, queue):
-        told = Several(shown, *others)
-        records = run_study(study, store, machine.device, told, dataset, way.jobs or 1, share, queue)
-    warn(console, *told.dropped)
+    asked = _Asked(canonical, store, dataset, machine, way, share, others)
+    records, decided = _computed(asked, console)
     if way.queue.share is not None:
         plan = plan_study(study, dataset, store)
         if missing := _missing_elsewhere(plan, store):
-            verb = "is" if missing == 1 else "are"
-            elsewhere = f"{counted(missing, 'run')} of the study {verb} missing elsewhere"
-            say(console, f"share {way.queue.share} is done; {elsewhere}")
+            _say_share(str(way.queue.share), missing, console)
             _say_failed(records, console)
             return
         records = [store.record(spec.run_id) for spec in plan.runs]
     _report(study, store, records, dataset, console)
+    say(console, *decided)
+
+
+def _computed(asked: _Asked, console: Console) -> tuple[list[RunRecord], list[str]]:
+    """Compute the runs of a study; give their records, and what there is to say of seeds that were added."""
+    store, dataset, machine, way = asked.store, asked.dataset, asked.machine, asked.way
+    with _ways(way, machine, store, console) as (shown, queue):
+        told = Several(shown, *asked.told, say=partial(warn, console))
+
+        def plan(part: Study) -> tuple[RunSpec, ...]:
+            return plan_study(part, dataset, store, machine.device).runs
+
+        def compute(part: Study) -> list[RunRecord]:
+            jobs = way.jobs or 1
+            return run_study(part, store, machine.device, told, dataset, jobs, asked.share, queue)
+
+        if not way.until_decided:
+            return compute(asked.study), []
+        decided = run_until_decided(asked.study, store, plan, compute, way.hours, partial(say, console))
+        return list(decided.records), [decided.words]
+
+
+def _say_share(share: str, missing: int, console: Console) -> None:
+    """Say that a share is done, and how many runs others have still to do."""
+    verb = "is" if missing == 1 else "are"
+    say(console, f"share {share} is done; {counted(missing, 'run')} of the study {verb} missing elsewhere")
 
 
 @contextmanager

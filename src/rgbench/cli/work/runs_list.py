@@ -20,11 +20,10 @@ from rgbench.errors import SpecError
 from rgbench.escapes import visible
 from rgbench.measures.cards import MetricCard, registry
 from rgbench.runs.listing import SCORES, ListedRun, columns, list_runs
+from rgbench.spec import ELSEWHERE
 from rgbench.store.files import check_output, into_place
 from rgbench.store.named import SHORT
 
-COMPLETE = ("complete", "imported")
-"""Statuses of runs that can classify."""
 DAY = len("2026-11-28")
 """Characters of the date in a time."""
 
@@ -91,7 +90,8 @@ def _show(path: Path, runs: Sequence[ListedRun], console: Console) -> None:
     """Print a table for each data set, split and protocol, then what is wrong with runs."""
     readable = [run for run in runs if run.network]
     for (data, split, protocol), own in groupby(readable, key=lambda run: run.setting):
-        say(console, f"{data}, split {split}, protocol {protocol}", style="bold")
+        made = "predictions made elsewhere" if protocol == ELSEWHERE else f"protocol {protocol}"
+        say(console, f"{data}, split {split}, {made}", style="bold")
         say(console, *_lines(list(own)))
     for run in runs:
         if run.remark:
@@ -104,7 +104,7 @@ def _show(path: Path, runs: Sequence[ListedRun], console: Console) -> None:
     statuses = Counter(run.status for run in runs)
     counts = ", ".join(f"{n} {status}" for status, n in statuses.most_common())
     say(console, f"{path}: {numbers.counted(len(runs), 'run')} ({counts})")
-    if usable := [run.network for run in readable if run.status == "complete"]:
+    if usable := [run.network for run in readable if run.status == "complete" and run.protocol != ELSEWHERE]:
         say(console, f"All seeds of a network classify together: rgbench predict FOLDER --run {usable[0]}")
 
 

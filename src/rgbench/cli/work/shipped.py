@@ -32,6 +32,7 @@ def say_shipped(dataset: DataSet, device: str, console: Console) -> None:
         f"{classifier.card.spec.protocol} on none of the {counted(n, 'test source')}.",
         f"  It is right for {_share(right, n)} of them, and for {_share(right_again, n)} in a second view.",
         f"  {_share(kept, n)} have the same class in both.",
+        *([f"  {classifier.card.choices}"] if classifier.card.choices else []),
         "  rgbench predict FOLDER applies it to your own FITS images.",
     )
 

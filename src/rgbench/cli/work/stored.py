@@ -12,7 +12,7 @@ from rgbench.cli.bars import bar_of
 from rgbench.cli.screen import warn
 from rgbench.errors import SpecError, StoreError, raise_stop
 from rgbench.runs.find import find_runs
-from rgbench.store.choose import complete_runs
+from rgbench.store.choose import complete_runs, with_weights
 from rgbench.store.store import RunRecord, Store
 from rgbench.store.tables import MODELS
 
@@ -25,7 +25,7 @@ def open_store(path: Path) -> Store:
         raise SpecError(f"--store {path}: cannot be looked at: {error.strerror or error}") from error
     if not there:
         raise SpecError(f"--store {path}: there is no such folder; rgbench quickstart makes one")
-    return Store(path)
+    return Store(path, make=False)
 
 
 @contextmanager
@@ -43,11 +43,24 @@ def reading(what: str, console: Console) -> Iterator[Callable[[str], None]]:
 
 
 def wanted_runs(store: Store, wanted: str | None, console: Console) -> list[RunRecord]:
-    """Give the runs that ``--run`` names, or all complete ones; say which cannot be read."""
+    """Give the runs with weights that ``--run`` names, or all complete ones; say which are left out, and why.
+
+    Raises
+    ------
+    SpecError
+        If one that is named, or all there are, hold predictions made elsewhere.
+    """
     with reading("reading runs", console) as told:
-        if wanted is None:
-            return complete_runs(store, told)
-        return find_runs(store, wanted, folds=True, on_damage=told)
+        if wanted is not None:
+            found = find_runs(store, wanted, folds=True, on_damage=told)
+            return [record for record in found if record.trained]
+        complete = complete_runs(store, told)
+        kept, elsewhere = with_weights(complete)
+        if not kept:
+            return [record for record in complete if record.trained]
+        for words in elsewhere:
+            told(words)
+        return kept
 
 
 def check_model(model: str) -> str:

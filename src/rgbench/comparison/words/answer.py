@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from math import isinf, isnan
 
 from rgbench import numbers
-from rgbench.comparison.results import Comparison, Row
+from rgbench.comparison.results import Comparison, Row, Sentence
 from rgbench.comparison.words.pairs import pair as pair_words
-from rgbench.data.sets import data_sets
 from rgbench.measures.catalogue import metrics
 from rgbench.numbers import NAMED, Scale, counted, listed
 from rgbench.statistics.paired import PairedDifference
@@ -17,69 +16,58 @@ _MANY = 10
 """Networks from which on the first is said to have been picked from many."""
 
 
-def answer(found: Comparison) -> tuple[str, ...]:
+def answer(found: Comparison) -> tuple[Sentence, ...]:
     """Give the answer of a comparison in sentences, the verdict first.
 
     Returns
     -------
-    tuple of str
+    tuple of Sentence
         The best network and which others it can be told apart from; its pairs; the smallest difference that the
-        test sources would most likely have shown; the ceiling that wrong labels set; which runs did not learn or
-        failed.
+        test sources would most likely have shown; which runs did not learn or failed.
     """
     sound = [row for row in found.rows if row.status == "ok"]
+    warnings = map(Sentence, _warnings(found.rows))
     if not sound:
-        return ("No network has learnt anything.", *_warnings(found.rows))
+        return (Sentence("No network has learnt anything."), *warnings)
     if not numbers.is_number(sound[0].metrics[found.metric].mean):
-        return (_unknown(found), *_warnings(found.rows))
+        return (Sentence(_unknown(found)), *warnings)
     pairs = [pair for pair in found.pairs if pair.first == sound[0].network]
     tied = [pair for pair in pairs if not pair.separable]
-    said = [_verdict(found, sound, pairs), *(f"{pair_words(pair)}." for pair in pairs[:NAMED])]
-    if len(pairs) > NAMED:
-        left = len(pairs) - NAMED
-        stand = "pair with {} stands" if left == 1 else f"{left} pairs with {{}} stand"
-        said.append(f"The other {stand.format(sound[0].network)} in the report.")
-    if len(sound) >= _MANY:
-        said.append(
-            f"{sound[0].network} is the first of {len(sound)} networks on these very test sources: the best of many "
-            "is likely to score lower on new ones, which its interval does not count."
-        )
     scale = numbers.scale(metrics().get(found.metric).scale)
-    said += _resolution(sound, tied or pairs, pairs, scale)
-    said += _elsewhere(found, sound)
-    return (*said, *ceiling(found), *_warnings(found.rows))
+    lead = [_verdict(found, sound, pairs), *_maybe_best(found, sound[0], tied)]
+    rest = [
+        *_picked(sound),
+        *_resolution(sound, tied or pairs, pairs, scale),
+        *_elsewhere(found, sound),
+        *_looks(found),
+    ]
+    one_by_one = (Sentence(text, of_pairs=True) for text in _one_by_one(sound[0], pairs))
+    return (*map(Sentence, lead), *one_by_one, *map(Sentence, rest), *warnings)
 
 
-def ceiling(found: Comparison) -> tuple[str, ...]:
-    """Say which score wrong labels allow, or that it is not known; nothing of a metric that is no share of sources."""
-    if metrics().get(found.metric).scale != numbers.PERCENT.name:
-        return ()
-    if found.ceiling is None:
-        unknown = f"How many labels of {found.data} are wrong, and so how high a score can be, is not known"
-        return (f"{unknown}: no other labels of its sources are at hand.",)
-    best = numbers.percent(found.ceiling.ceiling, 0)
-    agreement = numbers.percent(found.ceiling.agreement, 0)
-    return (
-        f"The labels set a ceiling: those of {found.data} agree with {_others(found.data)} for "
-        f"{agreement} % of the sources. If both err as often, a network that is always right "
-        f"would score about {best} %; if the others err more often, the ceiling is higher.",
-    )
+def without_pairs(found: Comparison) -> tuple[str, ...]:
+    """Give the answer of a comparison without what it says of single pairs, which a page may show elsewhere."""
+    return tuple(sentence.text for sentence in found.sentences if not sentence.of_pairs)
 
 
-def shrinkage(found: Comparison) -> tuple[str, ...]:
-    """Say how far wrong labels shrink a difference; nothing where that is not known, or no share is compared."""
-    if found.ceiling is None or metrics().get(found.metric).scale != numbers.PERCENT.name:
-        return ()
-    agreement, best = (numbers.percent(x, 0) for x in (found.ceiling.agreement, found.ceiling.ceiling))
-    return (
-        f"Labels of {found.data} and {_others(found.data)}: labels agree for {agreement} % of the sources: if both err "
-        f"as often, a network that is always right would score about {best} %, and a true difference of 1 point shows "
-        f"as {found.ceiling.shrinkage:.2f}.",
-    )
+def _one_by_one(best: Row, pairs: Sequence[PairedDifference]) -> list[str]:
+    """Say of the pairs of the best network whether they are told apart; of many, where the others stand."""
+    said = [f"{pair_words(pair)}." for pair in pairs[:NAMED]]
+    left = len(pairs) - NAMED
+    if left > 0:
+        stand = f"pair with {best.network} stands" if left == 1 else f"{left} pairs with {best.network} stand"
+        said.append(f"The other {stand} in the report.")
+    return said
 
 
-def _others(data: str) -> str:
-    return data_sets().get(data).card.agreement_with
+def _picked(sound: Sequence[Row]) -> list[str]:
+    """Say of the best of many networks that it was picked from them."""
+    if len(sound) < _MANY:
+        return []
+    return [
+        f"{sound[0].network} is the first of {len(sound)} networks on these very test sources: the best of many is "
+        "likely to score lower on new ones, which its interval does not count."
+    ]
 
 
 def _unknown(found: Comparison) -> str:
@@ -106,6 +94,20 @@ def _verdict(found: Comparison, sound: Sequence[Row], pairs: Sequence[PairedDiff
         return f"{said}, but with {sources} it cannot be told apart from {listed(tied)}."
     said += f" and beats {listed(beaten)}"
     return f"{said}; with {sources} it cannot be told apart from {listed(tied)}." if tied else f"{said}."
+
+
+def _maybe_best(found: Comparison, best: Row, tied: Sequence[PairedDifference]) -> list[str]:
+    """Say which networks all pairs together leave as the best, where the pairs of the best one leave more."""
+    left = [best.network, *(pair.second for pair in tied)]
+    if not found.maybe_best or set(left) <= set(found.maybe_best):
+        return []
+    sure = f"{numbers.percent(found.confidence, 0)} %"
+    others = [name for name in found.maybe_best if name != best.network]
+    if not others:
+        return [f"All pairs together leave no other network that may be the best ({sure})."]
+    return [
+        f"All pairs together leave only {listed([best.network, *others])} as networks that may be the best ({sure})."
+    ]
 
 
 def _repeats(row: Row) -> str:
@@ -141,6 +143,16 @@ def _resolution(
 
 def _these(n: int) -> str:
     return f"{'this' if n == 1 else 'these'} {counted(n, 'test source')}"
+
+
+def _looks(found: Comparison) -> list[str]:
+    """Say that seeds were added to undecided pairs, which their p-values count."""
+    if found.looks == 1:
+        return []
+    return [
+        f"Seeds were added to pairs that could not be told apart. The pairs were to be compared {found.looks} times at "
+        f"most, and all p-values are multiplied by {found.looks}, so that this finds no more false differences."
+    ]
 
 
 def _elsewhere(found: Comparison, sound: Sequence[Row]) -> list[str]:

@@ -13,8 +13,8 @@ def group(found: Group) -> str:
     named = " and ".join(_condition(name, part) for name, part in found.conditions)
     inside, outside = numbers.percent(found.accuracy.value), numbers.percent(found.elsewhere.value)
     return (
-        f"{named}: {inside} % of {numbers.counted(found.n, 'source')} are recognised, {outside} % elsewhere, "
-        f"{found.excess:.0f} missed in excess (Fisher's exact test, p = {found.p_value:.2g} after Holm)"
+        f"{named}: {inside} % of {numbers.counted(found.n, 'source')} are recognised, and {outside} % of all others; "
+        f"{found.excess:.0f} more are missed than expected (Fisher's exact test, corrected p = {found.p_value:.2g})"
     )
 
 

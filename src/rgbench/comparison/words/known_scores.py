@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from rgbench import numbers
 from rgbench.comparison.known_scores import known_scores
-from rgbench.comparison.results import Comparison, KnownScore, KnownScores
+from rgbench.comparison.results import Comparison, KnownScore, KnownScores, Sentence
 from rgbench.data.catalogue import DataSet
 from rgbench.numbers import counted
 from rgbench.store.store import RunRecord
@@ -39,7 +39,8 @@ def with_known_scores(
     known = known_scores(found, records, data)
     if known is None:
         return found
-    return replace(found, known=known, words=(*found.words, *sentences(known, found)))
+    said = map(Sentence, sentences(known, found))
+    return replace(found, known=known, sentences=(*found.sentences, *said))
 
 
 def sentences(known: KnownScores, found: Comparison) -> tuple[str, ...]:

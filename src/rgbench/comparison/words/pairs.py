@@ -8,9 +8,12 @@ from rgbench import numbers
 from rgbench.measures.cards import MAIN, MetricCard
 from rgbench.measures.catalogue import metrics
 from rgbench.numbers import counted
-from rgbench.statistics.paired import PairedDifference
+from rgbench.statistics.paired import MORE_SEEDS, PairedDifference
 from rgbench.statistics.resampled import Posterior
 from rgbench.statistics.significance import Interval, excludes_zero
+
+_LESS = 0.95
+"""More seeds are named where they show a difference smaller by this factor."""
 
 
 def interval(span: Interval) -> str:
@@ -45,6 +48,7 @@ def pair(found: PairedDifference) -> str:
 
     Examples
     --------
+    >>> from dataclasses import replace
     >>> from rgbench.statistics.paired import PairedDifference
     >>> pair(PairedDifference("a", "b", 0.031, 0.004, 0.058, 0.02, 0.038, True))
     'a beats b by 3.1 points (95 % interval 0.4 to 5.8)'
@@ -52,6 +56,10 @@ def pair(found: PairedDifference) -> str:
     >>> pair(tied)
     'a and b cannot be told apart with 200 test sources; about 1,100 would be needed to resolve a difference of 2
     points'
+    >>> pair(replace(tied, better=0.78, with_more_seeds=0.065))
+    'a and b cannot be told apart with 200 test sources (a is the better one with a chance of 78 %); 2 more seeds of
+    each would show a difference of 6.5 points in 80 % of the cases, these show one of 8.0 points; about 1,100 test
+    sources would be needed to resolve a difference of 2 points'
     >>> nan = float("nan")
     >>> pair(PairedDifference("a", "b", 0.01, nan, nan, nan, nan, False, n_test=7))
     'a and b cannot be told apart with 7 test sources: these are too few to give their difference an interval'
@@ -68,6 +76,7 @@ def pair(found: PairedDifference) -> str:
         span = numbers.interval(low, high, found.confidence, scale.step)
         return f"{first} beats {second}{within} by {scale.amount(value)} ({span}){runs}"
     said = f"{first} and {second} cannot be told apart{within} with {counted(found.n_test, 'test source')}"
+    said += _chance(found, value)
     if isnan(found.low) or isnan(found.high):
         few = "this is too little" if found.n_test == 1 else "these are too few"
         return f"{said}: {few} to give their difference an interval"
@@ -75,6 +84,49 @@ def pair(found: PairedDifference) -> str:
     if alone:
         return f"{said} when all {found.pairs} pairs are counted ({span} for this pair alone{runs})"
     return f"{said}{_needed(found, span)}"
+
+
+def basis(card: MetricCard, common: bool = True) -> str:
+    """Say where the interval of a difference in a metric comes from.
+
+    Parameters
+    ----------
+    card, common : MetricCard, bool
+        As of `correction`.
+
+    Examples
+    --------
+    >>> basis(metrics().get("nll")), basis(metrics().get("macro_f1"))
+    ('the transformed t of Hall (1992)', 'a percentile bootstrap')
+    """
+    if not common:
+        return "a percentile bootstrap in which a source has one weight in all test sets that hold it"
+    if card.is_recognition:
+        return "score intervals (Tango 1998)"
+    return "the transformed t of Hall (1992)" if card.interval == "mean" else "a percentile bootstrap"
+
+
+def correction(card: MetricCard, common: bool = True) -> str:
+    """Say how the p-values of all pairs in a metric are corrected.
+
+    Parameters
+    ----------
+    card : MetricCard
+        The metric's.
+    common : bool
+        Whether all runs have the same test sources.
+
+    Examples
+    --------
+    >>> correction(metrics().get("nll"))
+    "corrected for the number of pairs by Holm's method (Holm 1979)"
+    """
+    if card.is_recognition and common:
+        return (
+            "corrected for all pairs together by step-down minP (Romano & Wolf 2005; over folds, by Holm's method, "
+            "Holm 1979)"
+        )
+    return "corrected for the number of pairs by Holm's method (Holm 1979)"
 
 
 def posterior(found: Posterior) -> str:
@@ -99,13 +151,35 @@ def _single(found: PairedDifference) -> str:
     return f", of one trained run of {names[0]}" if names else ""
 
 
+def _chance(found: PairedDifference, value: float) -> str:
+    """Say how probably the one that is ahead is the better one."""
+    if isnan(found.better):
+        return ""
+    ahead, chance = (found.first, found.better) if value > 0 else (found.second, 1 - found.better)
+    return f" ({ahead} is the better one with a chance of {numbers.percent(chance, 0)} %)"
+
+
 def _needed(found: PairedDifference, span: str) -> str:
     """Say what would have told them apart; where that is not known, how they differ."""
     wanted = numbers.points(found.wanted)
     if isnan(found.needed):
         return f": {span}"
-    if isinf(found.needed):
-        return f"; to resolve a difference of {wanted}, more seeds are needed, not only more sources"
     if found.needed <= found.n_test:
         return f", which would most likely have shown a difference of {wanted}"
-    return f"; about {numbers.rounded_up(ceil(found.needed)):,} would be needed to resolve a difference of {wanted}"
+    seeds = _more_seeds(found)
+    if isinf(found.needed):
+        return f"{seeds}; to resolve a difference of {wanted}, more seeds are needed, not only more sources"
+    sources = f"about {numbers.rounded_up(ceil(found.needed)):,}{' test sources' if seeds else ''}"
+    return f"{seeds}; {sources} would be needed to resolve a difference of {wanted}"
+
+
+def _more_seeds(found: PairedDifference) -> str:
+    """Say what a few more seeds would show, where that is clearly less than what these show."""
+    if not found.with_more_seeds < _LESS * found.resolvable:
+        return ""
+    scale = numbers.scale(metrics().get(found.metric).scale)
+    here = "none" if isinf(found.resolvable) else f"one of {scale.amount(found.resolvable)}"
+    return (
+        f"; {MORE_SEEDS} more seeds of each would show a difference of "
+        f"{scale.amount(found.with_more_seeds)} in 80 % of the cases, these show {here}"
+    )

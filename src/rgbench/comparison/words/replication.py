@@ -1,4 +1,4 @@
-"""Whether runs agree with what a paper reports, in sentences."""
+"""Whether runs contradict what a paper reports, in sentences."""
 
 from __future__ import annotations
 
@@ -6,13 +6,20 @@ from collections.abc import Sequence
 from math import isinf
 
 from rgbench.comparison.published import Value
-from rgbench.comparison.replication import Verdict
+from rgbench.comparison.replication import MARGIN, Verdict
 from rgbench.measures.catalogue import metrics
-from rgbench.numbers import counted
+from rgbench.numbers import counted, listed, points
+
+_COUNTED = {
+    "equivalent": f"equivalent within {points(MARGIN)}",
+    "not contradicted": "not contradicted",
+    "below": "below",
+    "above": "above",
+}
 
 
 def verdict(found: Verdict) -> str:
-    """Say whether ours agrees with a published number, or why that cannot be said; no full stop."""
+    """Say whether ours contradicts a published number, or why that cannot be said; no full stop."""
     said = _published(found.value)
     if found.ours is None or found.difference is None:
         return f"{said}: cannot be said because {found.reason}"
@@ -22,7 +29,9 @@ def verdict(found: Verdict) -> str:
         f"; ours ({found.network}) {ours.value:.3f} ({100 * ours.confidence:g} % interval {ours.low:.3f} to "
         f"{ours.high:.3f}, {_sources(found)}, {runs}): {found.kind}"
     )
-    if found.kind == "agrees":
+    if found.kind == "equivalent":
+        return f"{said} within {points(MARGIN)}"
+    if found.kind == "not contradicted":
         if isinf(found.resolvable):
             return f"{said}; this would most likely have shown no difference, however large it is"
         least = f"{found.resolvable:.3f}"
@@ -49,8 +58,17 @@ def summary(verdicts: Sequence[Verdict]) -> str:
     said = counted(len(verdicts), "number")
     if not judged:
         return f"none of {said} can be compared"
-    agree = sum(v.kind == "agrees" for v in judged)
-    return f"{len(judged)} of {said} can be compared, of which {agree} agree{'s' if agree == 1 else ''}"
+    counts = [(sum(v.kind == kind for v in judged), words) for kind, words in _COUNTED.items()]
+    told = listed([f"{n} {'is' if n == 1 else 'are'} {words}" for n, words in counts if n])
+    if all(v.replicates for v in judged):
+        how = "this is a replication"
+    elif any(v.replicates for v in judged):
+        n = sum(v.replicates for v in judged)
+        what = "is a replication" if n == 1 else "are replications"
+        how = f"{n} of them {what}, the others set other methods beside it"
+    else:
+        how = "this sets other methods beside it, and replicates nothing"
+    return f"{len(judged)} of {said} can be compared, of which {told}; {how}"
 
 
 def _published(value: Value) -> str:

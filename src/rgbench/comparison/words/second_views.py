@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from rgbench import numbers
-from rgbench.comparison.results import Comparison
+from rgbench.comparison.results import Comparison, Sentence
 from rgbench.comparison.robustness import ConditionScore, stressed_run
 from rgbench.comparison.second_views import GapChange, SecondView, second_view
 from rgbench.measures.catalogue import metrics
@@ -59,7 +59,8 @@ def with_second_views(
     view = second_view(stressed, metric=found.metric, confidence=found.confidence)
     if view is None:
         return found
-    return replace(found, words=(*found.words[:1], *sentences(view), *found.words[1:]))
+    verdict, *rest = found.sentences
+    return replace(found, sentences=(verdict, *map(Sentence, sentences(view)), *rest))
 
 
 def kept(score: ConditionScore) -> str:

@@ -141,8 +141,10 @@ def check_folder(
 
     Parameters
     ----------
-    folder, manifest, class_labels, image_size, options
+    folder, manifest, class_labels : path
         As of `rgbench.data.own.folder.load_folder`, whose doing this foretells.
+    image_size, options : (int, int), FolderOptions
+        As of the same.
 
     Returns
     -------

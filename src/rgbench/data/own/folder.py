@@ -22,6 +22,7 @@ from rgbench.images.cutout import COPIED, TOLERANCE, Cutout, CutoutSpec, cutout
 from rgbench.images.fits import FitsImage
 from rgbench.images.measure import Measures, measure_sources
 from rgbench.images.preprocess import usable
+from rgbench.images.storage import Pile
 
 SCALE_TOLERANCE = 0.01
 """Fraction by which pixel scales may differ and count as one."""
@@ -37,16 +38,36 @@ NEARLY_ALL = 0.9
 
 @dataclass
 class _Read:
-    """What has been read of a folder."""
+    """What has been read of a folder: images in a pile, of which `rows` are those that are kept, and facts of these."""
 
     kept: list[Wanted] = field(default_factory=list)
-    images: list[NDArray[np.float32]] = field(default_factory=list)
+    pile: Pile = field(default_factory=Pile)
+    rows: list[int] = field(default_factory=list)
     scales: list[float] = field(default_factory=list)
     beams: list[tuple[float, float]] = field(default_factory=list)
     units: list[str] = field(default_factory=list)
     aside: list[SetAside] = field(default_factory=list)
     remarks: list[tuple[str, str]] = field(default_factory=list)
     offsets: list[float] = field(default_factory=list)
+
+
+class _Facts(NamedTuple):
+    """What is kept of an image beside its pixels: scale, what is wrong with it, axes of the beam, unit, remarks."""
+
+    scale: float
+    scale_fault: str
+    beam: tuple[float, float]
+    unit: str
+    remarks: tuple[str, ...]
+
+
+class _Found(NamedTuple):
+    """An image that can be used: its source, its number in the pile, its shape and its facts."""
+
+    wanted: Wanted
+    row: int
+    shape: tuple[int, ...]
+    facts: _Facts
 
 
 class Field(NamedTuple):
@@ -131,7 +152,8 @@ def _assemble(root: Path, read: _Read, plan: Plan) -> DataSet:
     order = CLASSES if set(order) == set(CLASSES) else order
     label = np.array([order.index(w.label) if w.label else -1 for w in kept], dtype=np.int64)
     ra, dec = np.array([(w.ra, w.dec) for w in kept], dtype=np.float64).T
-    flags = np.array([int(Flag.BLANKED) if np.isnan(image).any() else 0 for image in read.images])
+    blanked = (np.isnan(read.pile[row]).any() for row in read.rows)
+    flags = np.array([int(Flag.BLANKED) if each else 0 for each in blanked])
     catalogue = Catalogue(
         np.array([w.name for w in kept]),
         ra,
@@ -142,7 +164,7 @@ def _assemble(root: Path, read: _Read, plan: Plan) -> DataSet:
         flags,
         _extra(plan.sources, np.array([w.row for w in kept])),
     )
-    images, card = np.stack(read.images), _card(root, read, order)
+    images, card = read.pile.stack(read.rows), _card(root, read, order)
     catalogue = catalogue.with_measures(_measure(images, read))
     of_all = (*plan.remarks, *far_off(read.offsets))
     fluxes = no_flux_density([w.name for w in kept], read.units, read.beams)
@@ -231,7 +253,7 @@ def check_names(wanted: list[Wanted]) -> None:
 
 
 def _read_all(wanted: list[Wanted], image_size: tuple[int, int] | None, options: FolderOptions) -> _Read:
-    read, found = _Read(), []
+    read, found = _Read(), list[_Found]()
     for w in wanted:
         image, reason = examine(w.file, options.plane)
         if image is None or reason:
@@ -244,20 +266,22 @@ def _read_all(wanted: list[Wanted], image_size: tuple[int, int] | None, options:
         except DataError as error:
             read.aside.append(SetAside(w.name, str(error)))
             continue
-        found.append((placed(w, image.centre), cut, image))
-    shape = image_size or commonest([cut.pixels.shape for _, cut, _ in found]) or (0, 0)
-    scale = commonest([round(cut.scale, 3) for _, cut, _ in found if np.isfinite(cut.scale)])
-    for w, cut, image in found:
-        odd = difference(cut.pixels.shape, shape, cut.scale, scale, image.scale_fault)
+        said = (*image.remarks, *cut.remarks)
+        facts = _Facts(cut.scale, image.scale_fault, beam_axes(image, options), image.unit, said)
+        found.append(_Found(placed(w, image.centre), read.pile.append(cut.pixels), cut.pixels.shape, facts))
+    shape = image_size or commonest([each.shape for each in found]) or (0, 0)
+    scale = commonest([round(each.facts.scale, 3) for each in found if np.isfinite(each.facts.scale)])
+    for w, row, own_shape, facts in found:
+        odd = difference(own_shape, shape, facts.scale, scale, facts.scale_fault)
         if odd is not None:
             read.aside.append(SetAside(w.name, f"{w.file.place}: {odd}"))
             continue
         read.kept.append(w)
-        read.images.append(cut.pixels)
-        read.scales.append(cut.scale)
-        read.remarks += [(w.name, remark) for remark in (*image.remarks, *cut.remarks)]
-        read.beams.append(beam_axes(image, options))
-        read.units.append(image.unit)
+        read.rows.append(row)
+        read.scales.append(facts.scale)
+        read.remarks += [(w.name, remark) for remark in facts.remarks]
+        read.beams.append(facts.beam)
+        read.units.append(facts.unit)
     return read
 
 

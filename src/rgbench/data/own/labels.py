@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from shlex import quote
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -53,6 +54,8 @@ class LabelRule:
         `CLASS_WORDS`; small and capital letters, blanks and hyphens make no difference, in labels and in classes.
     unlabelled : tuple of str
         Labels whose sources are left out: they are read as none. An empty cell always is.
+    may_leave_out : bool
+        Whether whoever reads a message can name labels to be left out; else it advises an empty cell.
 
     Examples
     --------
@@ -63,6 +66,7 @@ class LabelRule:
     classes: tuple[str, ...] = CLASSES
     mapping: Mapping[str, str] = field(default_factory=dict)
     unlabelled: tuple[str, ...] = ()
+    may_leave_out: bool = True
 
     def __post_init__(self) -> None:
         known, first = self._known(), dict[str, str]()
@@ -73,10 +77,14 @@ class LabelRule:
                     f"labels: {other!r} and {label!r} are one label, and mapped to {self.mapping[other]!r} and {name!r}"
                 )
             if self.classes and _fold(name) not in known:
+                instead = (
+                    f"--leave-out {label}, in a study leave_out = [{label!r}]"
+                    if self.may_leave_out
+                    else "leave their cells empty"
+                )
                 raise SpecError(
                     f"labels: {label!r} is mapped to {name!r}{near(name, self.classes)}; "
-                    f"legal are {', '.join(self.classes)}. To leave sources out instead: --leave-out {label}, in a "
-                    f"study leave_out = [{label!r}]"
+                    f"legal are {', '.join(self.classes)}. To leave sources out instead: {instead}"
                 )
 
     def class_of(self, label: str) -> str:
@@ -137,9 +145,14 @@ def read_labels(path: Path, label: NDArray[Any], name: NDArray[Any], rule: Label
 
 def _unknown(path: Path, row: str, word: str, rule: LabelRule) -> str:
     legal = [*rule.classes, *rule.mapping, *rule.unlabelled]
-    return (
+    said = (
         f"{path}, {row}: unknown label {word!r}{near(word, legal)}; legal are {', '.join(legal)}. Say which class "
-        "it is (--label WORD=CLASS, in a study labels = { WORD = 'CLASS' }), or leave its sources out "
+        "it is"
+    )
+    if not rule.may_leave_out:
+        return f"{said} (--label {quote(f'{word}=CLASS')}), or leave its cells empty, which says nothing"
+    return (
+        f"{said} (--label WORD=CLASS, in a study labels = {{ WORD = 'CLASS' }}), or leave its sources out "
         "(--leave-out WORD, in a study leave_out = ['WORD'])"
     )
 

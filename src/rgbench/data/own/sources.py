@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import numpy as np
@@ -98,6 +99,40 @@ class SourceColumns:
                 )
         return cls(**mapping)
 
+    @property
+    def placed(self) -> list[str]:
+        """The column of positions, or those of RA and Dec; none where there are none.
+
+        Examples
+        --------
+        >>> SourceColumns(ra="RA", dec="Dec").placed, SourceColumns(position="radec").placed, SourceColumns().placed
+        (['RA', 'Dec'], ['radec'], [])
+        """
+        return [self.position] if self.position else [name for name in (self.ra, self.dec) if name]
+
+
+@dataclass(frozen=True, eq=False)
+class Places:
+    """Where the rows of a table lie on the sky, and which of its columns holds what.
+
+    Attributes
+    ----------
+    columns : SourceColumns
+        The column that was found for each; "" where there is none.
+    ra, dec : ndarray of float64, shape (n,)
+        Degrees, ICRS; NaN where the table tells none.
+    remark : str
+        What was done to the positions, "" for nothing.
+    """
+
+    columns: SourceColumns
+    ra: NDArray[np.float64]
+    dec: NDArray[np.float64]
+    remark: str
+
+    def __len__(self) -> int:
+        return len(self.ra)
+
 
 @dataclass(frozen=True, eq=False)
 class SourceList:
@@ -184,20 +219,19 @@ def read_sources(
     """
     path = Path(path)
     table, remarks = read_table(path)
-    n = len(next(iter(table.values())).values) if table else 0
-    if n == 0:
-        raise DataError(f"{path}: holds no source; a head of column names and rows are needed")
-    used = find_columns(path, list(table), columns or SourceColumns())
-    placed = [used.position] if used.position else [name for name in (used.ra, used.dec) if name]
-    ra, dec, turned = read_positions(path, table, placed, n)
-    files = _as_written(path, table, used.path, n)
-    name = _names(path, _as_written(path, table, used.name, n), files, ra, dec)
-    label, left_out = read_labels(path, _texts(path, table, used.label, n), name, labels or LabelRule())
+    places = read_places(path, table, columns or SourceColumns())
+    used, ra, dec, n = places.columns, places.ra, places.dec, len(places)
+    files = written_names(path, table, used.path, n)
+    name = _names(path, written_names(path, table, used.name, n), files, ra, dec)
+    label, left_out = read_labels(path, read_texts(path, table, used.label, n), name, labels or LabelRule())
     taken = {getattr(used, entry.name) for entry in fields(used)}
     extra = {key: column.values for key, column in table.items() if key not in taken}
     unnamed = "" if used.name or used.path else _unnamed(path, list(table), extra)
-    looks_placed = "" if placed else unplaced(path, list(extra))
-    redshift, size = _numbers(path, table, used.redshift, n), _numbers(path, table, used.size, n, "arcsec")
+    looks_placed = "" if used.placed else unplaced(path, list(extra))
+    redshift, size = (
+        read_numbers(path, table, used.redshift, n),
+        read_numbers(path, table, used.size, n, "arcsec"),
+    )
     redshift, far = _known(
         redshift, (redshift >= LEAST_REDSHIFT) & (redshift < MOST_REDSHIFT), f"{used.redshift}: no redshift"
     )
@@ -212,9 +246,44 @@ def read_sources(
         size,
         extra,
         used,
-        (*remarks, *(remark for remark in (unnamed, looks_placed, turned, far, small) if remark)),
+        (*remarks, *(remark for remark in (unnamed, looks_placed, places.remark, far, small) if remark)),
         left_out,
     )
+
+
+def read_places(path: Path, table: dict[str, Column], columns: SourceColumns, of: str = "source") -> Places:
+    """Find the columns of a table of sources, and read its positions.
+
+    Parameters
+    ----------
+    path : path
+        The table, for messages.
+    table : dict of str to Column
+        Its columns.
+    columns : SourceColumns
+        Columns that are not to be found by `ALIASES`.
+    of : str
+        What a row is called, in the singular.
+
+    Raises
+    ------
+    DataError
+        If the table has no row, or a position is wrong.
+    SpecError
+        If a mapped column is not there, or more than one would do.
+
+    Examples
+    --------
+    >>> table = {"ID": Column(np.array(["M87"])), "RA": Column(np.array([187.5])), "Dec": Column(np.array([12.25]))}
+    >>> places = read_places(Path("mine.csv"), table, SourceColumns())
+    >>> places.columns.name, places.ra, places.dec
+    ('ID', array([187.5]), array([12.25]))
+    """
+    n = len(next(iter(table.values())).values) if table else 0
+    if n == 0:
+        raise DataError(f"{path}: holds no {of}; a head of column names and rows are needed")
+    found = find_columns(path, list(table), columns)
+    return Places(found, *read_positions(path, table, found.placed, n))
 
 
 def _known(
@@ -242,18 +311,22 @@ def find_columns(path: Path, names: list[str], columns: SourceColumns) -> Source
         asked = getattr(columns, key)
         found[key] = _found(path, alike[key], key) if asked is None else _asked(path, names, key, asked)
     if columns.name is None and not (found["name"] or found["path"]):
-        found["name"] = _found(path, [name for name in names if _as_alias(name) in LESS_USUAL], "name")
+        found["name"] = _found(path, [name for name in names if as_alias(name) in LESS_USUAL], "name")
     if columns.position is None and found["ra"] and found["dec"]:
         found["position"] = ""
     if bool(found["ra"]) != bool(found["dec"]):
         there, missing = ("ra", "dec") if found["ra"] else ("dec", "ra")
+        likely = next((name for name in names if as_alias(name).startswith(missing)), "COLUMN")
         raise SpecError(
             f"{path}: the column {found[there]!r} is {there}, but no column is {missing}; the columns are "
-            f"{listed_names(names)}: map one, or map {there} to nothing"
+            f"{listed_names(names)}. Say which it is: --column {quote(f'{missing}={likely}')}, or take {there} "
+            f"for none: --column {there}=; in a study columns = {{ {missing} = '{likely}' }} or "
+            f"columns = {{ {there} = '' }}"
         )
     if not (found["name"] or found["path"] or found["ra"] or found["position"]):
         raise SpecError(
-            f"{path}: no column is a name, path or position; the columns are {listed_names(names)}: map one"
+            f"{path}: no column is a name, path or position; the columns are {listed_names(names)}. Say which it is: "
+            "--column name=COLUMN, or --column ra=COLUMN --column dec=COLUMN; in a study columns = { name = 'COLUMN' }"
         )
     return SourceColumns(**found)
 
@@ -274,14 +347,20 @@ def _alike(names: list[str]) -> dict[str, list[str]]:
     key_of = {alias: key for key, aliases in ALIASES.items() for alias in aliases}
     alike: dict[str, list[str]] = {key: [] for key in ALIASES}
     for name in names:
-        key = key_of.get(_as_alias(name))
+        key = key_of.get(as_alias(name))
         if key is not None:
             alike[key].append(name)
     return alike
 
 
-def _as_alias(name: str) -> str:
-    """Give the name of a column as `ALIASES` has it."""
+def as_alias(name: str) -> str:
+    """Give the name of a column as `ALIASES` has it.
+
+    Examples
+    --------
+    >>> as_alias(" Source-ID ")
+    'source_id'
+    """
     return re.sub(r"[\s\-]+", "_", name.strip()).casefold()
 
 
@@ -299,11 +378,14 @@ def _unnamed(path: Path, names: list[str], others: Mapping[str, NDArray[Any]]) -
 
 def _found(path: Path, alike: list[str], key: str) -> str:
     if len(alike) > 1:
-        raise SpecError(f"{path}: {key} could be any of the columns {listed_names(alike)}: map one of them")
+        raise SpecError(
+            f"{path}: {key} could be any of the columns {listed_names(alike)}: map one of them, --column "
+            f"{quote(f'{key}={alike[0]}')}, in a study columns = {{ {key} = '{alike[0]}' }}"
+        )
     return alike[0] if alike else ""
 
 
-def _texts(path: Path, table: dict[str, Column], name: str | None, n: int) -> NDArray[Any]:
+def read_texts(path: Path, table: dict[str, Column], name: str | None, n: int) -> NDArray[Any]:
     """Give a column as text; numbers without a needless ".0"."""
     if not name:
         return np.full(n, "")
@@ -315,7 +397,7 @@ def _texts(path: Path, table: dict[str, Column], name: str | None, n: int) -> ND
     return np.array(["" if word.casefold() in NOTHING else word for word in words])
 
 
-def _as_written(path: Path, table: dict[str, Column], name: str | None, n: int) -> NDArray[Any]:
+def written_names(path: Path, table: dict[str, Column], name: str | None, n: int) -> NDArray[Any]:
     """Give a column of names or paths as it is written.
 
     Raises
@@ -335,7 +417,7 @@ def _as_written(path: Path, table: dict[str, Column], name: str | None, n: int) 
                 f"{path}, row {row + 1}: {name} is {column.values[row]!r}, a floating-point number, which has lost the "
                 "last digits of the name; store names as text or as whole numbers"
             )
-    words = column.written if column.written is not None else _texts(path, table, name, n)
+    words = column.written if column.written is not None else read_texts(path, table, name, n)
     words = np.array(["" if word.strip().casefold() in NOTHING else word.strip() for word in words.tolist()])
     for row, word in enumerate(words.tolist()):
         check_word(f"{path}, row {row + 1}: {name}", word)
@@ -387,9 +469,10 @@ def _names(
     return np.array(names)
 
 
-def _numbers(
+def read_numbers(
     path: Path, table: dict[str, Column], name: str | None, n: int, unit: str = ""
 ) -> NDArray[np.float64]:
+    """Give a column as numbers, in a unit if one is asked for; NaN where a cell is empty, or there is no column."""
     if not name:
         return np.full(n, np.nan)
     column = _flat(path, table, name)

@@ -29,13 +29,15 @@ class Entry:
     """A registered data set: its card, how it is loaded, from which files, and its labels.
 
     `files` are those that `rgbench data fetch` can fetch. `labels` gives the whole labelled catalogue where it
-    is more than the data set: of a catalogue without images, or with classes (hybrids) that are left out.
+    is more than the data set: of a catalogue without images, or with classes (hybrids) that are left out. `sources`
+    gives names, positions and splits where they are known without the images.
     """
 
     card: Card
     load: Callable[[], DataSet]
     files: tuple[PublicFile, ...] = ()
     labels: Callable[[], Labelled] | None = None
+    sources: Callable[[], DataSet] | None = None
 
 
 @cache
@@ -43,7 +45,12 @@ def data_sets() -> Registry[Entry]:
     """Give the registry of data sets; others join it by entry points ``rgbench.data`` or `rgbench.register`."""
     registry = Registry("data set", "rgbench.data", _entry)
     entries = [
-        Entry(first_galaxy_data.CARD, first_galaxy_data.load, first_galaxy_data.FILES),
+        Entry(
+            first_galaxy_data.CARD,
+            first_galaxy_data.load,
+            first_galaxy_data.FILES,
+            sources=first_galaxy_data.sources,
+        ),
         *(
             Entry(card, partial(mirabest.load, name), mirabest.files(name), partial(mirabest.labelled, name))
             for name, card in mirabest.CARDS.items()
@@ -76,17 +83,50 @@ def _entry(name: str, item: Any) -> Entry:
 
 
 def data_names() -> list[str]:
-    """List the names of the data sets."""
+    """List the names of the data sets.
+
+    Returns
+    -------
+    list of str
+        Sets that ship, and those that other packages have registered.
+    """
     return data_sets().names()
 
 
 def describe_data(name: str) -> dict[str, Any]:
-    """Give the card of a data set as a dictionary."""
+    """Give the card of a data set as a dictionary.
+
+    Parameters
+    ----------
+    name : str
+        One of `data_names`.
+
+    Returns
+    -------
+    dict
+        The attributes of `rgbench.data.catalogue.Card`.
+
+    Raises
+    ------
+    SpecError
+        If no data set has that name.
+    """
     return asdict(data_sets().get(name).card)
 
 
 def load_data(name: str) -> DataSet:
     """Load a data set by its name.
+
+    Parameters
+    ----------
+    name : str
+        One of `data_names`.
+
+    Returns
+    -------
+    DataSet
+        Sources, labels, published splits and raw images, ``uint8`` or ``float32`` of shape (n, rows, columns), row 0
+        south.
 
     Raises
     ------

@@ -6,6 +6,7 @@ is never imported. Where it is not installed, the same file is looked for in the
 
 from __future__ import annotations
 
+import csv
 import io
 import re
 import zipfile
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 
 from rgbench.data.catalogue import CLASSES, Card, Catalogue, DataSet, Flag, ImageModel
 from rgbench.data.leakage import sky_groups
-from rgbench.data.own.angles import name_of_position
+from rgbench.data.own.angles import name_of_position, position_in_name
 from rgbench.data.public.fetch import PublicFile, locate
 from rgbench.errors import DataError
 
@@ -76,6 +77,7 @@ _SPLITS = {"train": "train", "valid": "validation", "test": "test"}
 _CDL1 = {0: "FRI-Sta", 1: "FRII", 2: "Compact", 3: "FRI-WAT", 4: "FRI-NAT"}
 _BENT = 3
 _FOLDS = "first_galaxy_data_folds.txt"
+_SOURCES = "first_galaxy_data_sources.txt"
 N_FOLDS = 5
 """Folds of the second split option."""
 _NUMBERS = re.compile(r"^(\d+) +(\d+) +([\d.]+) *([+-]) *(\d+) +(\d+) +([\d.]+)$")
@@ -124,6 +126,36 @@ def fold_splits() -> dict[str, NDArray[Any]]:
         f"fold-{k}": np.where(fold == "t", "test", np.where(fold == str(k), "validation", "train"))
         for k in range(N_FOLDS)
     }
+
+
+def sources() -> DataSet:
+    """Give names, positions and splits, without the images and the labels, from a table beside this module.
+
+    So it can be said at once, and without the archive, which sources stand on which side.
+
+    Examples
+    --------
+    >>> dataset = sources()
+    >>> len(dataset.catalogue), dataset.images.shape
+    (2158, (2158, 0, 0))
+    """
+    text = (resources.files(__package__) / _SOURCES).read_text(encoding="ascii")
+    rows = list(csv.DictReader(line for line in text.splitlines() if not line.startswith("#")))
+    names = [row["source_id"] for row in rows]
+    ra, dec = np.array([position_in_name(name) for name in names]).T
+    catalogue = Catalogue(
+        source_id=np.array(names),
+        ra=ra,
+        dec=dec,
+        label=np.full(len(rows), -1, dtype=np.int64),
+        group=sky_groups(ra, dec),
+        path=np.array(names),
+        flags=np.array([int(row["unusable"]) * int(Flag.UNUSABLE) for row in rows], dtype=np.int64),
+    )
+    published = np.array([row["published"] for row in rows])
+    return DataSet(
+        CARD, catalogue, np.zeros((len(rows), 0, 0), np.uint8), {"published": published, **fold_splits()}
+    )
 
 
 def parse_position(text: str) -> tuple[float, float]:

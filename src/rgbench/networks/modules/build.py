@@ -13,6 +13,7 @@ from torch import nn
 from rgbench.errors import SpecError
 from rgbench.networks.cards import NetworkCard
 from rgbench.networks.catalogue import networks
+from rgbench.networks.modules import dropout
 from rgbench.networks.modules.foreign import build_foreign, import_factory, wrap_factory
 from rgbench.networks.modules.groups import GroupConv2d, GroupPool2d
 from rgbench.networks.modules.modules import (
@@ -255,7 +256,7 @@ _PLAIN: dict[type[Layer], Callable[[Any, LayerFacts], nn.Module]] = {
     BatchNorm: lambda layer, facts: KerasBatchNorm2d(facts.input_shape[2]),
     BlurPool: _blur,
     Disc: lambda layer, facts: DiscMask(facts.input_shape[0], facts.input_shape[1]),
-    Dropout: lambda layer, facts: nn.Dropout(layer.rate),
+    Dropout: lambda layer, facts: dropout.Dropout(layer.rate),
     Flatten: lambda layer, facts: nn.Flatten(),
     GlobalPool: lambda layer, facts: GlobalPool2d(),
     GroupPool: lambda layer, facts: GroupPool2d(layer.group),

@@ -101,17 +101,17 @@ def count_foreign(model: Network) -> dict[str, Any]:
 
     On the meta device nothing is computed and no weight is held.
 
-    Raises
-    ------
-    SpecError
-        If the network cannot run on images of its size.
-
     Returns
     -------
     dict
         ``parameters`` (running statistics of batch normalisation included, as for the catalogue),
         ``trainable_parameters``, ``macs`` per image (half of what torch's `FlopCounterMode` counts), and
         ``layer_table``, one entry per module without children, in the order in which they run.
+
+    Raises
+    ------
+    SpecError
+        If the network cannot run on images of its size.
     """
     table: list[dict[str, Any]] = []
     device = next((weight.device for weight in model.parameters()), torch.device("cpu"))

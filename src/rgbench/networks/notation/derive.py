@@ -2,17 +2,17 @@
 
 Changes are separated by commas and applied from left to right:
 
-=====================================  =============================================================
-``no conv dropout``                    layers are taken out
-``hidden: relu L2(0.01) <he>``         the words of a layer are replaced; L2(0) takes the term away
+=========================================  ===================================================================
+``no conv dropout``                        layers are taken out
+``hidden: relu L2(0.01) <he>``             the words of a layer are replaced; L2(0) takes the term away
 ``conv 1 4: s2``, ``hidden 2: 500 units``  ... of the first and fourth convolution, of the second hidden layer
-``relu 6: linear``                     an activation of its own is replaced
-``D0.25 after pools``                  layers are put in, ``after`` or ``before`` each of ...
+``relu 6: linear``                         an activation of its own is replaced
+``D0.25 after pools``                      layers are put in, ``after`` or ``before`` each of ...
 ``C3x3-256 s1 same relu before Flat``
-``head: FC500 linear <gu> · D0.5``     everything between Flat and the output layer is replaced, and the
-                                       output layer too if the head has one
-``group D8``                           the group of all group convolutions
-=====================================  =============================================================
+``head: FC500 linear <gu> · D0.5``         everything between Flat and the output layer is replaced, and the
+                                           output layer too if the head has one
+``group D8``                               the group of all group convolutions
+=========================================  ===================================================================
 
 What can be named: ``conv``, ``pool``, ``relu``, ``dropout``, ``batch norm``, ``hidden`` (dense layers but the
 output), ``output``, ``Flat``, ``Rings``; in the plural or with numbers, which count from 1; ``conv`` and

@@ -5,24 +5,24 @@ Layers are separated by ``·`` or ``;`` and each may be repeated by ``×n`` or `
     C3x3-32 s2 same relu ×2 · MP2x2 s2 same · BN · D0.25 · Flat ·
     FC500 linear L2(0.01) <gu> · relu · FC{classes} softmax <gu>
 
-====================================  ==============================================================
-``C3x3-32 s2 same relu L2(0.01)``     convolution: rows x columns - filters, stride, padding,
-                                      activation (none if left out), L2 on the kernel (none)
-``DW7x7 s1 same``                     convolution of each channel by itself
-``GC5x5-6 C8 lift pad1``              group convolution: side - fields, group, ``lift`` at the first
-``GP C8``                             maximum over the group's elements
-``MP2x2 s2 valid``                    max pool; the stride is the window if left out
-``Blur``                              every second pixel after a blur
-``GAP``, ``Rings8``                   mean over all pixels, or over 8 rings about the centre
-``Disc``                              zero outside the largest disc
-``D0.25``                             dropout of single elements
-``BN``, ``LN``                        batch or layer normalisation over the channels
-``Flat``                              flatten, channels last
-``FC500 relu L2(0.01) <gu>``          dense layer; ``FC{classes}`` has as many units as there are classes
-``relu``, ``sigmoid``, ``gelu`` ...   an activation of its own; ``LeakyReLU(0.3)``
-``Add[= | C3x3-8 same relu · BN]``    branches from one input, summed; ``=`` is the input itself
+=======================================  ===================================================================
+``C3x3-32 s2 same relu L2(0.01)``        convolution: rows x columns - filters, stride, padding,
+                                         activation (none if left out), L2 on the kernel (none)
+``DW7x7 s1 same``                        convolution of each channel by itself
+``GC5x5-6 C8 lift pad1``                 group convolution: side - fields, group, ``lift`` at the first
+``GP C8``                                maximum over the group's elements
+``MP2x2 s2 valid``                       max pool; the stride is the window if left out
+``Blur``                                 every second pixel after a blur
+``GAP``, ``Rings8``                      mean over all pixels, or over 8 rings about the centre
+``Disc``                                 zero outside the largest disc
+``D0.25``                                dropout of single elements
+``BN``, ``LN``                           batch or layer normalisation over the channels
+``Flat``                                 flatten, channels last
+``FC500 relu L2(0.01) <gu>``             dense layer; ``FC{classes}`` has as many units as there are classes
+``relu``, ``sigmoid``, ``gelu`` ...      an activation of its own; ``LeakyReLU(0.3)``
+``Add[= | C3x3-8 same relu · BN]``       branches from one input, summed; ``=`` is the input itself
 ``Concat[C3x3-8 same | MP3x3 s1 same]``  branches side by side: channels of maps, or vectors
-====================================  ==============================================================
+=======================================  ===================================================================
 
 Padding is Keras' ``same`` or ``valid``, or ``pad1``, ``pad2`` ... pixels on each side. ``<he>`` is He
 normal (the default of convolutions), ``<gu>`` Glorot uniform (the default of dense layers).

@@ -11,7 +11,7 @@ from pathlib import Path
 from rgbench.errors import StoreError
 from rgbench.report.blocks import Figure, Table
 from rgbench.report.files.standalone import FONT, standalone
-from rgbench.store.files import write_bytes
+from rgbench.store.files import make_folder, write_bytes
 
 NEEDS = ("svglib", "reportlab")
 """Packages that turn SVG into PDF."""
@@ -52,10 +52,7 @@ def write_figures(folder: Path, figures: Sequence[Figure], tables: Sequence[Tabl
     StoreError
         If the folder or a file cannot be written.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StoreError(f"{folder}: cannot be made: {error.strerror or error}") from error
+    make_folder(folder)
     to_pdf = pdf_writer() if can_write_pdf() else None
     taken: set[str] = set()
     written = []

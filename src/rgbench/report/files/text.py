@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from numpy.typing import NDArray
 from rich import box
 from rich.table import Table
 from rich.text import Text
 
 from rgbench import numbers
-from rgbench.comparison.results import Comparison, Row
-from rgbench.errors import StoreError
+from rgbench.comparison.results import PARTS, Comparison, Estimate, Row
 from rgbench.escapes import csv_text, for_latex, visible
 from rgbench.measures.cards import MAIN, MetricCard
 from rgbench.measures.catalogue import metrics
 from rgbench.report.files.latex import latex_table
+from rgbench.store.files import writing
 
 Value = float | None
 
@@ -47,8 +49,8 @@ class Column:
 
 
 def cost(row: Row, name: str) -> Value:
-    """Give a cost of a row; None if it is not there or not finite."""
-    value = row.cost.get(name)
+    """Give a cost of a row, of an answer with all its views; None if it is not there or not finite."""
+    value = row.answer_costs.get(name)
     return float(value) if value is not None and numbers.is_number(float(value)) else None
 
 
@@ -60,6 +62,18 @@ def learned(row: Row) -> bool:
 def remarks(row: Row) -> str:
     """Give a row's notes in one line."""
     return "; ".join(row.notes)
+
+
+def views_words(comparison: Comparison) -> str:
+    """Say of how many views an answer is the mean, for which the costs are given; "" if it is of one."""
+    views = sorted({row.views for row in comparison.rows if not row.elsewhere}) or [1]
+    if views in ([], [1]):
+        return ""
+    number = f"{views[0]}" if len(views) == 1 else f"{views[0]} to {views[-1]}"
+    return (
+        f"An answer is the mean over {number} views of an image, turned and mirrored; MACs and images per second are "
+        "for such an answer."
+    )
 
 
 def columns(metric: str, confidence: float = 0.95) -> tuple[Column, ...]:
@@ -95,9 +109,18 @@ def columns(metric: str, confidence: float = 0.95) -> tuple[Column, ...]:
 
 def value_of(row: Row, name: str, part: str = "mean") -> Value:
     """Give the mean, spread, low or high of a row's metric; None if it is not there or not finite."""
-    estimate = row.metrics.get(name)
+    return known(row.metrics.get(name), part)
+
+
+def known(estimate: Estimate | None, part: str) -> Value:
+    """Give the mean, spread, low or high of an estimate; None if it is not there or not finite."""
     value = getattr(estimate, part, None)
     return float(value) if value is not None and numbers.is_number(float(value)) else None
+
+
+def recalls_of(row: Row, n_classes: int) -> tuple[Estimate | None, ...]:
+    """Give the recall of each class, None for each if it is not known."""
+    return row.recalls or (None,) * n_classes
 
 
 def mean_spread(row: Row, card: MetricCard) -> str:
@@ -132,7 +155,7 @@ BESIDE = (MAIN, "accuracy", "macro_f1")
 """Metrics that the table shows beside the one compared."""
 COSTS = (
     _cost("parameters", "parameters", "trainable or not", "parameters", numbers.count),
-    _cost("macs", "MACs", "multiply-accumulates per image", "macs", numbers.count),
+    _cost("macs", "MACs", "multiply-accumulates of one scored answer", "macs", numbers.count),
     _cost("time", "training time", "of one run, mean", "training_seconds", numbers.duration),
     _cost(
         "train_rate",
@@ -144,13 +167,14 @@ COSTS = (
     _cost(
         "rate",
         "inference images/s",
-        "median of repeats",
+        "scored answers per second: median of repeats",
         "inference_images_per_second",
         numbers.significant,
     ),
 )
 """Columns of what a network costs."""
-
+PAGE_COSTS = tuple(column for column in COSTS if column.key != "train_rate")
+"""Those that a page shows: how fast training was stands in files and in the terminal."""
 
 WIDE = 116
 """Characters below which the terminal shows two tables, scores and costs, instead of one."""
@@ -188,42 +212,33 @@ def comparison_table(comparison: Comparison, shown: Sequence[Column] = ()) -> Ta
             name.append(" !", "yellow")
         table.add_row(name, *cells, style="" if learned(row) else "dim")
     noted = [visible(f"{row.network}: {remarks(row)}") for row in comparison.rows if row.notes]
+    noted += [said] if (said := views_words(comparison)) else []
     table.caption = Text("\n".join(noted)) if noted else None
     return table
 
 
-def comparison_lines(comparison: Comparison) -> list[str]:
-    """Give the table as lines of plain text, columns aligned, notes beneath."""
-    shown = columns(comparison.metric, comparison.confidence)
-    cells = [["network", *(column.heading for column in shown)]]
-    for row in comparison.rows:
-        name = visible(row.network if learned(row) else f"{row.network} !")
-        cells.append([name, *(column.show(row) for column in shown)])
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    lines = [
-        "  ".join(
-            [line[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(line[1:], widths[1:], strict=True))]
-        )
-        for line in cells
-    ]
-    noted = [visible(f"{row.network}: {remarks(row)}") for row in comparison.rows if row.notes]
-    return [lines[0], "-" * len(lines[0]), *lines[1:], *noted]
-
-
 def comparison_csv(comparison: Comparison) -> str:
-    """Give the table as CSV: fractions and SI units, nothing rounded, one row per network."""
-    names = sorted({name for row in comparison.rows for name in row.metrics})
-    costs = sorted({name for row in comparison.rows for name in row.cost})
-    parts = ("mean", "spread", "low", "high")
-    head = ["network", "status", "seeds", "n_test"]
-    head += [f"{name}_{part}" for name in names for part in parts] + costs + ["notes"]
-    rows: list[list[float | int | str | None]] = []
-    for row in comparison.rows:
-        values = [value_of(row, name, part) for name in names for part in parts]
-        seeds = " ".join(str(seed) for seed in row.seeds)
-        known = [row.cost.get(name, "") for name in costs]
-        rows.append([row.network, row.status, seeds, row.n_test, *values, *known, remarks(row)])
-    return csv_text([head, *rows])
+    """Give the table as CSV: fractions and SI units, nothing rounded, one row per network; costs as in the table."""
+    table, rows = comparison.table(), comparison.rows
+    recalls = [name for each in comparison.classes if (name := f"recall_{each}") in table]
+    estimates = [*sorted({name for row in rows for name in row.metrics}), *recalls]
+    costs = sorted({name for row in rows for name in row.cost})
+    columns: dict[str, list[str | float | None]] = {
+        "network": table["network"].tolist(),
+        "status": table["status"].tolist(),
+        "seeds": [" ".join(map(str, row.seeds)) for row in rows],
+        "n_test": table["test_sources"].tolist(),
+        "views": table["views"].tolist(),
+        **{f"{name}_{part}": _known(table[name + end]) for name in estimates for part, end in PARTS.items()},
+        **{name: _known(table[name]) for name in costs},
+        "notes": [remarks(row) for row in rows],
+    }
+    return csv_text([list(columns), *zip(*columns.values(), strict=True)])
+
+
+def _known(values: NDArray[Any]) -> list[str | float | None]:
+    """Give numbers, None for those that are not finite."""
+    return [value if numbers.is_number(value) else None for value in values.tolist()]
 
 
 def comparison_latex(comparison: Comparison) -> str:
@@ -234,6 +249,7 @@ def comparison_latex(comparison: Comparison) -> str:
         rows.append([row.network, *(column.show(row) for column in shown)])
         if row.notes:
             notes.append(rf"\par\footnotesize {for_latex(row.network)}: {for_latex(remarks(row))}.")
+    notes += [rf"\par\footnotesize {said}"] if (said := views_words(comparison)) else []
     return latex_table(["network", *(column.heading for column in shown)], rows, notes=notes)
 
 
@@ -260,7 +276,5 @@ def write_latex(path: Path, comparison: Comparison) -> None:
 
 
 def _write(path: Path, content: str) -> None:
-    try:
+    with writing(path):
         path.write_text(content, encoding="utf8")
-    except OSError as error:
-        raise StoreError(f"{path}: cannot be written: {error.strerror or error}") from error

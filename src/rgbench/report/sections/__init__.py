@@ -7,7 +7,7 @@ adds one with ``sections().register(name, card)``.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from types import MappingProxyType
 from typing import get_args
@@ -15,7 +15,7 @@ from typing import get_args
 from rgbench.errors import SpecError, raise_stop
 from rgbench.references import bibliography
 from rgbench.registry import Registry
-from rgbench.report.blocks import Block, Figure, Section, Table, file_name
+from rgbench.report.blocks import Block, Figure, LeftOut, Place, Section, Table, file_name
 from rgbench.report.material import Runs
 from rgbench.report.sections import (
     across,
@@ -23,6 +23,7 @@ from rgbench.report.sections import (
     calibration,
     cite,
     confusion,
+    design,
     differences,
     ensembles,
     failures,
@@ -42,7 +43,7 @@ from rgbench.report.sections import (
 )
 from rgbench.report.sections import runs as runs_section
 
-Maker = Callable[[Runs], Section | None]
+Maker = Callable[[Runs], Section | LeftOut | None]
 LAST = "label_errors"
 """Section after which those of other packages stand unless they say otherwise."""
 
@@ -56,51 +57,55 @@ class SectionCard:
     name : str
         Its name.
     maker : callable
-        ``f(runs) -> Section or None``: None if the runs have nothing for it.
+        ``f(runs) -> Section, LeftOut or None``: LeftOut, with the reason, if the runs have nothing for it.
     after : str
         Name of the section after which it stands.
     untrained : bool
         Whether it is made even if no run has learnt anything.
+    place : {"front", "fold", "appendix"}
+        Where on the page: beside the answer, folded under its question, or in the appendix, which is not printed.
     """
 
     name: str
     maker: Maker
     after: str = LAST
     untrained: bool = False
+    place: Place = "fold"
 
 
-_ORDER: tuple[tuple[str, Maker, bool], ...] = (
-    ("table", table.section, True),
-    ("scores", scores.section, True),
-    ("differences", differences.section, False),
-    ("ranking", ranking.section, False),
-    ("across", across.section, False),
-    ("models", models.section, True),
-    ("confusion", confusion.section, True),
-    ("training", training.section, True),
-    ("overfitting", overfitting.section, False),
-    ("learning_curve", learning_curve.section, False),
-    ("ensembles", ensembles.section, False),
-    ("calibration", calibration.section, False),
-    ("uncertainty", uncertainty.section, False),
-    ("robustness", robustness.section, False),
-    ("attribution", attribution.section, False),
-    ("failures", failures.section, False),
-    ("known_classes", known_classes.section, False),
-    ("label_errors", label_errors.section, False),
-    ("sources", sources.section, True),
-    ("runs", runs_section.section, True),
-    ("terms", terms.section, True),
-    ("cite", cite.section, True),
+_ORDER: tuple[tuple[str, Maker, bool, Place], ...] = (
+    ("scores", scores.section, True, "front"),
+    ("table", table.section, True, "front"),
+    ("differences", differences.section, False, "fold"),
+    ("ranking", ranking.section, False, "fold"),
+    ("across", across.section, False, "fold"),
+    ("confusion", confusion.section, True, "fold"),
+    ("failures", failures.section, False, "fold"),
+    ("sources", sources.section, True, "fold"),
+    ("label_errors", label_errors.section, False, "fold"),
+    ("known_classes", known_classes.section, False, "fold"),
+    ("calibration", calibration.section, False, "fold"),
+    ("uncertainty", uncertainty.section, False, "fold"),
+    ("robustness", robustness.section, False, "fold"),
+    ("attribution", attribution.section, False, "fold"),
+    ("design", design.section, False, "fold"),
+    ("training", training.section, True, "fold"),
+    ("overfitting", overfitting.section, False, "fold"),
+    ("models", models.section, True, "fold"),
+    ("learning_curve", learning_curve.section, False, "fold"),
+    ("ensembles", ensembles.section, False, "fold"),
+    ("runs", runs_section.section, True, "appendix"),
+    ("terms", terms.section, True, "appendix"),
+    ("cite", cite.section, True, "appendix"),
 )
-"""Names and makers in the order of the page, and whether each is made even if no run has learnt anything."""
+"""Names and makers in the order of the page, whether each is made even if no run has learnt anything, and its place."""
 ANCHORS = frozenset(
     ("answer", "table", "ranking", "differences", "places", "across", "models", "confusion", "training", "overfitting",
-     "learning", "ensembles", "calibration", "doubt", "robustness", "looks", "failures", "known", "labels", "sources",
-     "runs", "terms", "cite")
+     "learning", "ensembles", "calibration", "doubt", "robustness", "looks", "design", "failures", "known", "labels",
+     "sources", "runs", "terms", "cite")
 )  # fmt: skip
 """Addresses within the page that are taken; links of readers lead to them, so that they stay."""
-OWN = tuple(name for name, _, _ in _ORDER)
+OWN = tuple(name for name, *_ in _ORDER)
 """Sections that ship, in the order of the page."""
 
 
@@ -111,12 +116,12 @@ def sections() -> Registry[SectionCard]:
     Examples
     --------
     >>> sections().names()[:3]
-    ['table', 'scores', 'differences']
+    ['scores', 'table', 'differences']
     """
     registry = Registry("report section", "rgbench.sections", _card)
     before = ""
-    for name, maker, untrained in _ORDER:
-        registry.register(name, SectionCard(name, maker, before, untrained))
+    for name, maker, untrained, place in _ORDER:
+        registry.register(name, SectionCard(name, maker, before, untrained, place))
         before = name
     return registry
 
@@ -125,7 +130,7 @@ def _card(name: str, item: object) -> SectionCard:
     """Check what somebody registers as a section."""
     if not isinstance(item, SectionCard):
         raise SpecError(f"report section {name!r} is a {type(item).__name__}; a SectionCard is legal")
-    return SectionCard(name, item.maker, item.after, item.untrained)
+    return SectionCard(name, item.maker, item.after, item.untrained, item.place)
 
 
 _PARTS: Mapping[str, tuple[type, ...]] = MappingProxyType(
@@ -141,26 +146,40 @@ _PARTS: Mapping[str, tuple[type, ...]] = MappingProxyType(
 """What the parts of a section are tuples of."""
 
 
-def make(runs: Runs) -> tuple[list[Section], list[str]]:
-    """Make the sections for which the runs have what is needed.
+@dataclass(frozen=True)
+class Sections:
+    """The sections of a page.
 
-    Returns
-    -------
-    list of Section
-        In the order of the page.
-    list of str
+    Attributes
+    ----------
+    made : tuple of Section
+        Those for which the runs have what is needed, in the order of the page.
+    left_out : tuple of LeftOut
+        Those that are not there, and why.
+    problems : tuple of str
         What went wrong in sections of other packages: one that fails is left out, and the rest stand.
     """
+
+    made: tuple[Section, ...]
+    left_out: tuple[LeftOut, ...]
+    problems: tuple[str, ...]
+
+
+def make(runs: Runs) -> Sections:
+    """Make the sections for which the runs have what is needed."""
     cards, problems = _cards()
     made: list[Section] = []
+    left_out: list[LeftOut] = []
     for card in _ordered(cards, problems):
         if not (runs.complete or card.untrained):
             continue
         section = card.maker(runs) if card.name in OWN else _guarded(card, runs, made, problems)
-        if section is not None:
-            made.append(section)
+        if isinstance(section, Section):
+            made.append(replace(section, place=card.place))
             runs = runs.citing(section.cites)
-    return made, problems
+        elif section is not None:
+            left_out.append(section)
+    return Sections(tuple(made), tuple(left_out), tuple(problems))
 
 
 def _cards() -> tuple[list[SectionCard], list[str]]:
@@ -189,7 +208,9 @@ def _ordered(cards: list[SectionCard], problems: list[str]) -> list[SectionCard]
     return ordered
 
 
-def _guarded(card: SectionCard, runs: Runs, made: list[Section], problems: list[str]) -> Section | None:
+def _guarded(
+    card: SectionCard, runs: Runs, made: list[Section], problems: list[str]
+) -> Section | LeftOut | None:
     """Make a section of another package; None if it fails, which is said."""
     try:
         section = card.maker(runs.copied())
@@ -203,7 +224,7 @@ def _guarded(card: SectionCard, runs: Runs, made: list[Section], problems: list[
 
 def _check(section: object, made: list[Section]) -> None:
     """Refuse what the page could not show."""
-    if section is None:
+    if section is None or isinstance(section, LeftOut):
         return
     if not isinstance(section, Section):
         raise SpecError(f"its maker gave a {type(section).__name__}; legal are Section and None")

@@ -14,7 +14,7 @@ from rgbench import numbers
 from rgbench.comparison.results import Comparison, Row
 from rgbench.comparison.shared_sources import SetSources, Shared, distinct_sets, shared_sources
 from rgbench.numbers import Scale, listed
-from rgbench.report.blocks import Figure, Section, Table
+from rgbench.report.blocks import Figure, LeftOut, Section, Table
 from rgbench.report.cells import NO_CELL, Cell, chance, difference, span
 from rgbench.report.draw.cd_diagram import cd_diagram
 from rgbench.report.material import Runs, Setting
@@ -52,10 +52,10 @@ class _Set:
         return next(row for row in self.comparison.rows if row.network == network)
 
 
-def section(runs: Runs) -> Section | None:
-    """Compare the networks over the data sets of the store; None if it holds one comparison only."""
+def section(runs: Runs) -> Section | LeftOut:
+    """Compare the networks over the data sets of the store; left out if it holds one comparison only."""
     if not runs.beside.elsewhere:
-        return None
+        return LeftOut("Other data sets", "the store holds runs on one data set only; train on another one")
     sets, left = _chosen(runs)
     networks = [row.network for row in runs.main.rows if all(_has(each, row.network) for each in sets)]
     if len(sets) < 2 or len(networks) < 2:
@@ -69,8 +69,8 @@ def section(runs: Runs) -> Section | None:
         anchor="across",
         menu="Across sets",
         title="Does the order hold on other data?",
+        finding=_order_words(networks, ranks, scores),
         sentences=(
-            _order_words(networks, ranks, scores),
             *_tests(scores),
             *_independence([each.name for each in sets], shared),
             *(f"Not counted: {reason}." for reason in left),
@@ -224,7 +224,7 @@ def _independence(names: Sequence[str], shared: Sequence[Shared]) -> tuple[str, 
             f"{len(names)} data sets{', at most' if unknown else ''}."
         )
     if unknown:
-        said.append(f"Positions are missing to tell what these share: {listed(unknown)}.")
+        said.append(f"Without positions it is not known which sources these share: {listed(unknown)}.")
     if not common and not unknown:
         said.append("No test source stands in two of the data sets.")
     trained = [each for each in shared if each.all and not each.tested]

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rgbench import numbers
-from rgbench.report.blocks import Figure, Section, Table
+from rgbench.report.blocks import Figure, LeftOut, Section, Table
 from rgbench.report.cells import NO_CELL, Cell, number
 from rgbench.report.draw import svg
 from rgbench.report.draw.figures import WIDTH
@@ -31,7 +31,7 @@ _UNITS = {
 }
 
 
-def section(runs: Runs) -> Section | None:
+def section(runs: Runs) -> Section | LeftOut:
     """Show what is kept of the runs' looks (``rgbench explain``)."""
     looks = {
         r.spec.network.name: runs.beside.looks[r.run_id]
@@ -40,7 +40,7 @@ def section(runs: Runs) -> Section | None:
     }
     looks = {name: looks[name] for name in runs.networks if name in looks}
     if not looks:
-        return None
+        return LeftOut("What the networks look at", "run rgbench explain")
     first = next(iter(looks.values()))
     shown = dict(list(looks.items())[:SHOWN])
     sizes = _sizes(runs, first)
@@ -49,6 +49,7 @@ def section(runs: Runs) -> Section | None:
         anchor="looks",
         menu="Attribution",
         title="What do they look at?",
+        finding=_finding(looks),
         sentences=tuple(filter(None, (_separations(looks), _reaches(looks, sizes), _sanity(looks)))),
         figures=(
             *(_maps(name, each) for name, each in shown.items()),
@@ -59,16 +60,26 @@ def section(runs: Runs) -> Section | None:
         cites=("Zeiler2014", "Selvaraju2017", "Draelos2020", "Adebayo2018", "Luo2016"),
         notes=(
             f"Maps: {first.method}, of the best model of one run of each network, for the class that it gives. Of "
-            "each class the source that most runs recognise and the one that fewest do. A map tells what moves "
-            "the answer, not whether the answer is right. Maps that stay alike when the weights are drawn anew "
-            "tell of the image alone (Adebayo et al. 2018): hence the rank correlation with those of fresh "
-            "weights.",
+            "each class, the source that most runs recognise and the one that fewest runs recognise are shown. A "
+            "map shows what moves the answer, not whether the answer is right. A map that stays the same with "
+            "untrained weights shows the image only (Adebayo et al. 2018); the rank correlation tests that.",
             "Embedding: the input of the last layer with weights, in the plane of its two largest principal "
-            "components. Effective receptive field: side of the square as large as the area that moves the middle "
-            "of the last map, four pixels where its side is even (above 4.55 % of the peak; Luo et al. 2016), on "
-            "test images; the whole map sees more. The theoretical field is what one pixel of that map can see at all, "
-            "so that the effective field of four may be larger.",
+            "components. Effective receptive field: the side of a square as large as the area that moves the middle "
+            "of the last map (above 4.55 % of the peak; Luo et al. 2016), on test images. The middle is four pixels "
+            "where the map has an even side. The theoretical field is what one pixel of the map can see at all, so "
+            "that the effective field of four pixels may be larger. The whole map sees more.",
         ),
+    )
+
+
+def _finding(looks: Mapping[str, Looks]) -> str:
+    """Say how far the leading network sees, where that is known."""
+    name, first = next(iter(looks.items()))
+    reach = first.field_pixels * first.pixel_scale
+    if not np.isfinite(reach):
+        return f"Maps of what moves the answers of {numbers.listed(list(looks))}."
+    return (
+        f"Maps of what moves their answers; a point of the last map of {name} sees about {reach:.0f} arcsec."
     )
 
 
@@ -121,7 +132,10 @@ def _separations(looks: Mapping[str, Looks]) -> str:
     n = len(next(iter(looks.values())).sources)
     shares = ", ".join(f"{name} {numbers.percent(each.neighbour, 0)} %" for name, each in looks.items())
     of = numbers.counted(n, "test source")
-    return f"Of {of}, so many have a nearest neighbour of their class in the last hidden layer: {shares}."
+    return (
+        f"In the last hidden layer, the nearest neighbour of a source is of its class for this share of {of}: "
+        f"{shares}."
+    )
 
 
 def _sanity(looks: Mapping[str, Looks]) -> str:
@@ -132,12 +146,12 @@ def _sanity(looks: Mapping[str, Looks]) -> str:
         return ""
     listed = ", ".join(f"{name} " + f"{middle:.2f}".replace("-", "−") for name, middle in medians.items())
     image = [name for name, middle in medians.items() if middle > FRESH]
-    verdict = "so the maps tell of what was learnt"
+    verdict = "so that the maps show what was learnt"
     if image:
-        verdict = f"so the maps of {', '.join(image)} tell of the image more than of what was learnt"
+        verdict = f"so that the maps of {', '.join(image)} show the image more than what was learnt"
     return (
-        "Rank correlation of the maps with those of the same network with fresh, untrained weights, median: "
-        f"{listed}; {verdict}."
+        "Are the maps about what was learnt? Their median rank correlation with the maps of an untrained network of "
+        f"the same kind is {listed}, {verdict}."
     )
 
 
@@ -164,7 +178,7 @@ def _reaches(looks: Mapping[str, Looks], sizes: NDArray[np.float64]) -> str:
         "are larger)"
         for name, arcsec in reach.items()
     )
-    return f"What the middle of the last feature map sees, its effective receptive field: {listed}."
+    return f"The middle of the last feature map sees this much of the sky (its effective receptive field): {listed}."
 
 
 def _size_figure(looks: dict[str, Looks], sizes: NDArray[np.float64]) -> Figure:

@@ -20,7 +20,7 @@ from rgbench.measures.calibration import (
 from rgbench.measures.cards import MAIN
 from rgbench.measures.catalogue import metrics
 from rgbench.numbers import PERCENT, PLAIN, Scale, signed
-from rgbench.report.blocks import Figure, Section, Table
+from rgbench.report.blocks import Figure, Fold, Grid, LeftOut, Section, Table
 from rgbench.report.cells import Cell, Value, difference, number, span
 from rgbench.report.draw.plots import Axes, Line, lines_figure
 from rgbench.report.material import Runs
@@ -31,7 +31,7 @@ Floats = NDArray[np.float64]
 Labels = NDArray[np.int64]
 Scores = Mapping[str, Sequence[AnswerScore]]
 
-TITLE = "Can its probabilities be believed?"
+TITLE = "Can the stated probabilities be believed?"
 SHOWN = 6
 """Networks of the figures, from the top of the ranking."""
 BINS = 8
@@ -46,11 +46,11 @@ DRAWS = 200
 """Draws of what a calibrated network would show, for each row of the table."""
 
 
-def section(runs: Runs) -> Section | None:
+def section(runs: Runs) -> Section | LeftOut:
     """Judge the probabilities of each network, in each way in which it answers."""
     sides = runs.side("validation"), runs.side("test")
     if sides[0] is None or sides[1] is None:
-        return runs.left_out("calibration", "Calibration", TITLE)
+        return runs.left_out("Calibration")
     y_validation, y = sides[0].y, sides[1].y
     scores = {
         name: score_answers(own, y_validation, y, runs.main.confidence) for name, own in runs.answers.items()
@@ -60,9 +60,16 @@ def section(runs: Runs) -> Section | None:
         anchor="calibration",
         menu="Calibration",
         title=TITLE,
-        sentences=(*_sentences(y, together), *_gains(scores)),
-        figures=(_reliability(y, together), *_classes(y, together[runs.networks[0]], runs)),
-        tables=(_scores(scores), _errors(scores, y)),
+        finding=_finding(y, together),
+        sentences=(*_gains(scores), *runs.unasked_words),
+        figures=(_reliability(y, together),),
+        tables=(_errors(scores, y), _scores(scores)),
+        blocks=(
+            Fold(
+                f"Reliability of {next(iter(together))} for each class",
+                (Grid(_classes(y, next(iter(together.values())), next(iter(together)), runs)),),
+            ),
+        ),
         notes=_notes(runs),
         cites=("Guo2017",),
     )
@@ -85,29 +92,27 @@ def rows_of(columns: Mapping[str, tuple[NDArray[Any], ...]]) -> tuple[tuple[Valu
 
 def _notes(runs: Runs) -> tuple[str, ...]:
     chosen = (
-        " The validation sources have also chosen the epoch of the best model: their probabilities flatter it a "
-        "little, and temperatures fitted on them may be too low."
+        " The validation sources also chose the epoch of the best model, so that its probabilities look a little "
+        "too good on them, and the temperatures may be too low."
         if runs.main.model == "best"
         else ""
     )
     return (
-        "Figures and the first sentence: mean probabilities of a network's runs. Single run: mean of the measures "
-        "of the runs, each by itself. MC dropout: mean probability of passes with the dropout layers left on "
-        "(rgbench uncertainty makes them), likewise. Seed ensemble: mean probability of the runs. A temperature "
-        "divides the logits: above 1 it lowers probabilities that are too sure, below 1 it raises them. Temperatures "
-        f"are fitted for each way on its own validation rows; nothing is fitted on test sources.{chosen} A mean of "
-        "probabilities never has a larger NLL or Brier score than its members have on average (Jensen's inequality), "
-        "so of a seed ensemble only the size of the gain is news; passes of dropout are held against the run without "
-        "dropout, which may be better.",
-        "Intervals are over the test sources, for these runs, and not corrected for the number of rows: score "
+        "The figures show the mean probability of a network's runs. Single run: the measures of each run by itself, "
+        "averaged. MC dropout: the mean probability of many passes with dropout left on (made by rgbench "
+        "uncertainty), averaged over runs. Seed ensemble: the mean probability of the runs. A temperature divides "
+        "the logits: above 1 it lowers probabilities that are too sure, below 1 it raises them. Temperatures are "
+        f"fitted on validation sources, and nothing is fitted on test sources.{chosen} A mean of probabilities never "
+        "has a larger NLL or Brier score than its members have on average, so that only the size of the gain of a "
+        "seed ensemble is news.",
+        "Intervals are for other test sources and these runs, and are not corrected for the number of rows: score "
         f"intervals of accuracy and {metrics().get(MAIN).short}, Hall's transformed t of NLL and Brier score. "
-        "Calibration errors have none: "
-        "they are never below 0 and biased upwards, and a resample adds the same bias again. Instead stands what a "
-        "perfectly calibrated network would show with as many sources, which is not zero.",
+        "Calibration errors have no interval, because they are never below 0 and too large on average. Instead, the "
+        "table says what a perfectly calibrated network would show with as many sources; that is not zero.",
         f"ECE, equal width: {metrics().get('ece').definition}. ECE, equal mass: "
-        f"{metrics().get('ece_equal_mass').definition}. Brier score = reliability − resolution + uncertainty + "
-        "what varies within bins (15 of equal mass for each class): reliability is how far stated probabilities lie "
-        "from what came (0 is best), resolution how far they tell sources apart (more is better), uncertainty what the "
+        f"{metrics().get('ece_equal_mass').definition}. Brier score = reliability − resolution + uncertainty + what "
+        "varies within bins (15 of equal mass for each class). Reliability: how far stated probabilities lie from "
+        "the truth (0 is best). Resolution: how far they tell sources apart (more is better). Uncertainty: what the "
         "shares of the classes leave open.",
     )
 
@@ -116,19 +121,22 @@ def _tested(y: Labels, scores: Floats, draws: int = 1000) -> CalibrationTest:
     return calibration_test(y, scores, numpy_generator(0, "bootstrap", calibration=len(y)), resamples=draws)
 
 
-def _sentences(y: Labels, tests: Mapping[str, Floats]) -> tuple[str, ...]:
+def _finding(y: Labels, tests: Mapping[str, Floats]) -> str:
+    """Say of which networks the probabilities are wrong by more than chance."""
     p_values = holm([_tested(y, scores).p_value for scores in tests.values()])
     wrong = [name for name, p in zip(tests, p_values, strict=True) if p < SIGNIFICANT]
-    sources = numbers.counted(len(y), "test source")
     if not wrong:
-        return (f"With {sources}, no network's probabilities can be told from perfectly calibrated ones.",)
-    return (f"Not calibrated, beyond what {sources} show by chance: {', '.join(wrong)}.",)
+        return (
+            f"{numbers.capital(numbers.counted(len(y), 'test source'))} show no error in the probabilities of any "
+            "network."
+        )
+    return f"Not those of {numbers.listed(wrong)}: they are wrong by more than chance explains."
 
 
 def _gains(scores: Scores) -> tuple[str, ...]:
     """Say of the leading networks what their other ways of answering gain against a single run."""
     return tuple(
-        f"{name}, NLL against its single runs: {'; '.join(_gain(each) for each in own[1:])}."
+        f"NLL of {name}, compared with its single runs: {'; '.join(_gain(each) for each in own[1:])}."
         for name, own in list(scores.items())[:SAID]
         if len(own) > 1
     )
@@ -137,13 +145,13 @@ def _gains(scores: Scores) -> tuple[str, ...]:
 def _gain(score: AnswerScore) -> str:
     value, low, high = score.nll_gain
     if not (numbers.is_number(low) and numbers.is_number(high)):
-        return f"{score.answer.name}, {signed(value)} nat (no interval: too few sources)"
+        return f"{score.answer.name} changes it by {signed(value)} nat (no interval: too few sources)"
     if not excludes_zero(low, high):
-        return f"{score.answer.name}, shows no change (95 % interval of the gain {signed(low)} to {signed(high)} nat)"
+        return f"{score.answer.name} shows no change (95 % interval of the gain {signed(low)} to {signed(high)} nat)"
     ends = sorted(abs(end) for end in (low, high))
     amount, least, most = (numbers.significant(each, 2) for each in (abs(value), *ends))
     verb = "lowers" if value > 0 else "raises"
-    return f"{score.answer.name}, {verb} it by {amount} nat (95 % interval {least} to {most})"
+    return f"{score.answer.name} {verb} it by {amount} nat (95 % interval {least} to {most})"
 
 
 def _reliability(y: Labels, tests: Mapping[str, Floats]) -> Figure:
@@ -157,7 +165,10 @@ def _reliability(y: Labels, tests: Mapping[str, Floats]) -> Figure:
     least = 1 / next(iter(tests.values())).shape[1]
     axes = Axes("stated probability", "share that is right", (least, 1.0), (0.0, 1.0), diagonal=True)
     label = "Share of right answers against the stated probability, one line for each network"
-    words = "On the line: true probabilities. Below it: too sure. Band: 95 % interval of the first network's bins."
+    words = (
+        "On the line, probabilities are true. Below it, a network is too sure. Band: 95 % interval of the first "
+        "network."
+    )
     drawing = lines_figure(lines, axes, label)
     return Figure("reliability", "Reliability", drawing, words, ("network", *_COLUMNS), _curve_rows(curves))
 
@@ -169,10 +180,9 @@ def _curve_rows(curves: Mapping[str, ReliabilityCurve]) -> tuple[tuple[Value, ..
     return rows_of({name: (c.stated, c.observed, c.low, c.high, c.count) for name, c in curves.items()})
 
 
-def _classes(y: Labels, scores: Floats, runs: Runs) -> tuple[Figure, ...]:
+def _classes(y: Labels, scores: Floats, network: str, runs: Runs) -> tuple[Figure, ...]:
     """Draw the diagram of each class by itself, with its band: four lines in one plot hide each other."""
     found = []
-    network = runs.networks[0]
     for c, name in enumerate(runs.main.classes):
         if not (y == c).any():
             continue
@@ -241,7 +251,7 @@ def _errors(scores: Scores, y: Labels) -> Table:
     columns += ("ECE, equal width %", "equal width, after %", "ECE, equal mass %", "equal mass, after %")
     columns += ("equal mass, if calibrated %", "95 % of calibrated ones below %")
     title = "Calibration on test sources, before and after a temperature"
-    return Table("calibration", title, columns, tuple(rows), frozenset({1}))
+    return Table("calibration", title, columns, tuple(rows), frozenset({1}), folded=True)
 
 
 _PARTS = ("reliability", "resolution", "uncertainty")

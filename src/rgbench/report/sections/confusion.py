@@ -10,14 +10,26 @@ from numpy.typing import NDArray
 
 from rgbench import numbers
 from rgbench.comparison.results import Comparison, Row
-from rgbench.report.blocks import Figure, Fold, Gallery, Grid, Heading, Section, Table, Text, file_name
+from rgbench.report.blocks import (
+    Figure,
+    Fold,
+    Gallery,
+    Grid,
+    Heading,
+    LeftOut,
+    Section,
+    Table,
+    Text,
+    file_name,
+)
 from rgbench.report.cells import Cell, Value, number
 from rgbench.report.draw import figures
+from rgbench.report.files import text
 from rgbench.report.material import Runs
 from rgbench.report.tiles import Behind, behind_cells
 
 
-def section(runs: Runs) -> Section | None:
+def section(runs: Runs) -> Section | LeftOut:
     """Draw every network's confusion matrix, with the sources behind the cells of the first ones."""
     shown = {row.network: _behind(runs, row, i) for i, row in enumerate(runs.main.rows)}
     drawn = [
@@ -26,22 +38,20 @@ def section(runs: Runs) -> Section | None:
         if (figure := confusion(row, runs.main.classes, {b.place: b.anchor for b in shown[row.network]}))
     ]
     if not drawn:
-        return None
+        return LeftOut("Confusion", "no run has ended")
     folds = [_fold(figure, behind, runs.options.picture_size) for figure, behind in drawn if behind]
     said = (
-        "Rows are true classes. Blue is right, orange is wrong; the deeper, the larger the share of the row. Counts "
-        "are summed over the seeds."
+        "Rows are true classes, columns are answers. Blue is right and orange is wrong; a deeper colour is a larger "
+        "share of the row. Counts are summed over the seeds."
     )
-    select = (
-        "Select a cell of the first networks to see the sources behind it (by their mean probability over the "
-        "seeds)."
-    )
-    left_out = "The sources behind the cells are left out on paper; they are in the HTML file."
+    select = "Select a cell of the first networks to see its sources."
+    left_out = "The sources behind the cells are in the HTML file."
     per_class = class_table(runs.main)
     return Section(
         "confusion",
         "Confusion",
         "Which classes are confused?",
+        finding=_finding(runs.main),
         blocks=(
             Text(said, more=select if folds else ""),
             Grid(tuple(figure for figure, _ in drawn)),
@@ -49,6 +59,18 @@ def section(runs: Runs) -> Section | None:
             *([per_class] if per_class is not None else ()),
         ),
     )
+
+
+def _finding(main: Comparison) -> str:
+    """Say what all networks together take for what most often."""
+    matrices = [row.confusion for row in main.rows if row.confusion is not None and text.learned(row)]
+    total = np.sum(matrices, axis=0) if matrices else np.zeros((1, 1))
+    wrong = total * (1 - np.eye(len(total)))
+    if not wrong.sum():
+        return "None is: every answer is right." if total.sum() else "No network has learnt anything."
+    i, j = (int(place) for place in np.unravel_index(int(wrong.argmax()), wrong.shape))
+    classes, share = main.classes, numbers.percent(float(wrong[i, j] / total[i].sum()), 0)
+    return f"Most often {classes[i]} is taken for {classes[j]}: {share} % of all answers to {classes[i]} sources."
 
 
 def _behind(runs: Runs, row: Row, place: int) -> list[Behind]:
@@ -89,7 +111,7 @@ def _confusion_words(matrix: NDArray[Any], classes: Sequence[str]) -> str:
         return f"All {total:.0f} answers are right."
     i, j = (int(place) for place in np.unravel_index(int(wrong.argmax()), wrong.shape))
     return (
-        f"{numbers.percent(float(np.trace(matrix) / total))} % right. Commonest mistake: {classes[i]} taken "
+        f"{numbers.percent(float(np.trace(matrix) / total))} % are right. Most common mistake: {classes[i]} taken "
         f"for {classes[j]}, {matrix[i, j]:.0f} of {matrix[i].sum():.0f}."
     )
 

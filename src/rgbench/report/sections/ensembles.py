@@ -19,7 +19,7 @@ from rgbench.measures.cards import MetricCard
 from rgbench.measures.catalogue import metrics
 from rgbench.measures.combine import combine
 from rgbench.numbers import PERCENT
-from rgbench.report.blocks import Section, Table
+from rgbench.report.blocks import Block, Fold, LeftOut, Section, Table
 from rgbench.report.cells import Cell, count, difference, number, span
 from rgbench.report.material import Runs
 from rgbench.statistics.significance import excludes_zero
@@ -42,13 +42,13 @@ PAIRS = 45
 """Most pairs of members that have a table of their own."""
 
 
-def section(runs: Runs) -> Section | None:
+def section(runs: Runs) -> Section | LeftOut:
     """Score ensembles of seeds, of networks, of everything, and those chosen on validation sources."""
     validation, test = runs.side("validation"), runs.side("test")
     if validation is None or test is None:
-        return runs.left_out("ensembles", "Ensembles", TITLE)
+        return runs.left_out("Ensembles")
     if len(test.members) < 2:
-        return None
+        return LeftOut("Ensembles", "there is one run only")
     metric, card = runs.main.metric, runs.card
     natural = groups(test.members)
     choices = choose_subsets(validation, Blend(), metric, LARGEST, LIMIT)
@@ -65,45 +65,55 @@ def section(runs: Runs) -> Section | None:
         anchor="ensembles",
         menu="Ensembles",
         title=TITLE,
-        sentences=_sentences(scored[len(natural) - 1], choices, scored[len(natural) :], test),
+        finding=_gain(f"All {len(test.members)} runs together", scored[len(natural) - 1]),
+        sentences=_sentences(choices, scored[len(natural) :], test, runs.unasked_words),
         tables=(
             _scores(scored, names, kinds, card),
             _rules(validation, test, card),
             _rules_of_groups(natural, validation, test, card),
             _diversity(natural, test),
-            *_pairs(test),
-            _members(validation, test, card),
+        ),
+        blocks=(
+            Fold(
+                "For specialists: Q statistics and Shapley values of the members",
+                _details(validation, test, card),
+            ),
         ),
         cites=("Kuncheva2003",),
         notes=(
-            "Members answer with their mean probability unless told otherwise. Subsets are chosen on validation "
-            "sources and scored on test sources; the gain is against the one run that is best on validation "
-            f"sources, with its paired 95 % {_kind(card)} over test sources{_way(card)}.",
-            "Differences between members are measured on test sources and choose nothing. Q (Yule): 1 if two members "
-            "are right on the same sources, 0 if independently. Disagreement: share that they answer differently. "
-            "Double fault: share that both get wrong. Entropy of votes: 0 if all members say the same of every "
-            "source, 100 % if they are as divided as can be. Shapley value: a member's mean gain on validation "
-            "sources over all orders in which members may join.",
+            "Members answer with their mean probability unless the table says otherwise. Subsets are chosen on "
+            "validation sources and scored on test sources. The best single run is the one that is best on "
+            f"validation sources. The gain is the paired difference to it, with its 95 % {_kind(card)} for other "
+            f"test sources{_way(card)}.",
+            "Differences between members are measured on test sources; nothing is chosen by them. Disagreement: "
+            "share of sources for which they answer differently. Double fault: share for which both are wrong. "
+            "Entropy of votes: 0 if all members agree about every source, 100 % if they are as divided as possible. "
+            "Q (Yule): 1 if two members are right about the same sources, 0 if they are independent. Shapley value: "
+            "the mean gain on validation sources when a member joins, over all orders of joining.",
         ),
     )
 
 
+def _details(validation: Side, test: Side, card: MetricCard) -> tuple[Block, ...]:
+    return (*_pairs(test), _members(validation, test, card))
+
+
 def _sentences(
-    everything: EnsembleScore, choices: tuple[Choice, ...], chosen: tuple[EnsembleScore, ...], test: Side
+    choices: tuple[Choice, ...], chosen: tuple[EnsembleScore, ...], test: Side, left_out: tuple[str, ...]
 ) -> tuple[str, ...]:
-    """Say what all runs together gain, and the ensemble that validation sources prefer: no other is singled out."""
-    sign = 1 if metrics().get(everything.metric).higher_is_better else -1
+    """Say what the ensemble gains that validation sources prefer, as no other is singled out; and how runs differ."""
+    sign = 1 if metrics().get(chosen[0].metric).higher_is_better else -1
     best = max(range(len(choices)), key=lambda i: (sign * choices[i].value, -choices[i].size))
     spread = diversity(test)
     pairs = (
         f"On average over all pairs, two runs answer differently for {numbers.percent(spread.mean_disagreement)} % of "
         f"the test sources, and both are wrong for {numbers.percent(spread.mean_double_fault)} %."
     )
-    said = [_gain(f"All {len(test.members)} runs together", everything)]
+    said = []
     if choices[best].size > 1:
         name = f"The ensemble that is best on validation sources ({choices[best].size} members)"
         said.append(_gain(name, chosen[best]))
-    return (*said, pairs)
+    return (*said, pairs, *left_out)
 
 
 def _chosen(choice: Choice) -> str:
@@ -127,16 +137,16 @@ def _gain(name: str, score: EnsembleScore) -> str:
     card = metrics().get(score.metric)
     scale, single = (
         numbers.scale(card.scale),
-        f"the run that is best on validation sources ({score.single_name})",
+        f"the best single run ({score.single_name})",
     )
     low, high = score.gain_low, score.gain_high
     if not (numbers.is_number(low) and numbers.is_number(high)):
-        return f"{name} against {single}: {scale.difference(score.gain)} ({card.short} has no interval)."
+        return f"{name}: {scale.difference(score.gain)} against {single} ({card.short} has no interval)."
     span = f"95 % interval {scale.signed(low)} to {scale.signed(high)}"
     if not excludes_zero(low, high):
-        return f"{name} cannot be told from {single}: {scale.difference(score.gain)} ({span})."
-    verb = "gains" if (score.gain > 0) == card.higher_is_better else "loses"
-    return f"{name} {verb} {scale.amount(score.gain)} against {single} ({span})."
+        return f"{name} cannot be told apart from {single}: {scale.difference(score.gain)} ({span})."
+    verb = "better" if (score.gain > 0) == card.higher_is_better else "worse"
+    return f"{name}: {scale.amount(score.gain)} {verb} than {single} ({span})."
 
 
 def _scores(scored: tuple[EnsembleScore, ...], names: list[str], kinds: list[str], card: MetricCard) -> Table:

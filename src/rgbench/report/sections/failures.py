@@ -28,7 +28,7 @@ from rgbench.comparison.words.failures import group as group_words
 from rgbench.data.catalogue import Catalogue, DataSet
 from rgbench.errors import DataError
 from rgbench.numbers import PERCENT, capital
-from rgbench.report.blocks import Figure, Section, Table
+from rgbench.report.blocks import Figure, LeftOut, Section, Table
 from rgbench.report.cells import Cell, Value, chance, count, number, p_cell, span
 from rgbench.report.draw.figures import Interval, interval_figure
 from rgbench.report.draw.plots import Axes, Line, lines_figure
@@ -94,10 +94,10 @@ class _Tested:
     notes: tuple[str, ...]
 
 
-def section(runs: Runs) -> Section | None:
+def section(runs: Runs) -> Section | LeftOut:
     """Say which sources the networks fail on; nothing without test predictions."""
     if all(record.predictions is None for record in runs.complete):
-        return None
+        return LeftOut("Failures", "no run has predictions")
     try:
         tested = _tested(runs)
     except DataError as error:
@@ -109,8 +109,8 @@ def section(runs: Runs) -> Section | None:
     tables = (_accuracies(parts), _group_table(groups), _missed_table(missed))
     return replace(
         _EMPTY,
+        finding=_overall(tested.answered, missed, Sizes.of(runs.complete, runs.main.model).apart),
         sentences=(
-            _overall(tested.answered, missed, Sizes.of(runs.complete, runs.main.model).apart),
             *(_trend_words(kind, found) for kind, found in trends.items()),
             *_group_words(groups),
         ),
@@ -121,12 +121,12 @@ def section(runs: Runs) -> Section | None:
 
 
 _METHOD = (
-    "A network's accuracy is the mean over its runs. Intervals are Wilson's, for other sources: runs that share test "
-    "sources make them no narrower. Bins hold about equal numbers of sources. Trends: logistic regressions of the "
-    "share of all runs that recognise a source, with an intercept for each class (trends within classes); "
-    "p-values corrected by Holm over the trends of this section. Groups: Fisher's exact tests of all groups of 20 "
-    "sources and more, by one property or two, corrected by Holm. Properties go together (class and parent catalogue "
-    "above all), so that none of this tells a cause."
+    "A network's accuracy is the mean over its runs. Intervals are Wilson's, for other sources; several runs on the "
+    "same sources do not make them narrower. Bins hold about the same number of sources each. Trends are logistic "
+    "regressions of the share of the runs that recognise a source, within classes; their p-values are corrected by "
+    "Holm's method. Groups are Fisher's exact tests of all groups of 20 sources or more, by one property or two, "
+    "corrected likewise. Properties go together (above all class and parent catalogue), so that none of this shows "
+    "a cause."
 )
 
 
@@ -186,7 +186,7 @@ def _trends(tested: _Tested, confidence: float) -> dict[Kind, Trend]:
 def _trend_words(kind: Kind, found: Trend) -> str:
     said = f"With {kind.title}, {trend_words(found)}"
     if not found.reason and excludes_zero(found.low, found.high) and found.p_value > LEVEL:
-        said += ", no more than chance gives among so many trends"
+        said += ", which may be chance among so many trends"
     return f"{said}."
 
 
@@ -196,25 +196,24 @@ def _overall(answered: Answered, missed: Sequence[Missed], apart: bool) -> str:
         return f"{every} of {numbers.counted(n, 'test source')} are recognised."
     if apart:
         said = (
-            f"Not all runs have the same test sources: of the {n:,} that any run was tested on, {every:,} are "
-            "recognised by every run that was"
+            f"Of the {n:,} sources that any run was tested on, {every:,} are recognised by every run that was tested "
+            "on them"
         )
     else:
         said = f"{every:,} of {numbers.counted(n, 'test source')} are recognised by every run"
-    shown = "The first of them are shown under “Missed by most runs”."
-    return f"{said}, {len(missed)} by none{f': the table lists these. {shown}' if missed else '.'}"
+    return f"{said}, {len(missed)} by none."
 
 
 def _group_words(groups: Sequence[Group]) -> list[str]:
     if not groups:
         return [
-            "No group of 20 sources or more, by one property or two, fails more often than chance would have it."
+            "No group of 20 sources or more, by one property or two, is missed more often than chance explains."
         ]
     left = len(groups) - _GROUPS
     said = [f"{capital(group_words(group))}." for group in groups[:_GROUPS]]
     return [
         *said,
-        *([f"The table has {numbers.counted(left, 'more group')}; groups overlap."] if left > 0 else []),
+        *([f"The table has {numbers.counted(left, 'more group')}. Groups overlap."] if left > 0 else []),
     ]
 
 

@@ -10,7 +10,7 @@ from rgbench.comparison.results import Estimate, KnownScore, KnownScores
 from rgbench.comparison.words.known_scores import sentences
 from rgbench.measures.catalogue import metrics
 from rgbench.numbers import PERCENT
-from rgbench.report.blocks import Section, Table
+from rgbench.report.blocks import LeftOut, Section, Table
 from rgbench.report.cells import Cell, count, number, span
 from rgbench.report.material import Runs
 
@@ -20,15 +20,16 @@ _SAME = "published, same sources"
 _ALL = "published, all sources"
 
 
-def section(runs: Runs) -> Section | None:
+def section(runs: Runs) -> Section | LeftOut:
     """Set the scores by the class that catalogues agree on beside those by the published label."""
     known = runs.main.known
     if known is None:
-        return None
+        return LeftOut("Sources whose class several catalogues agree on", "no test source is known to be one")
     return Section(
         anchor="known",
         menu="Known classes",
         title="Are the networks right where catalogues agree?",
+        finding=_finding(known),
         sentences=(*sentences(known, runs.main), _labels(known), _counts(known)),
         tables=(_table(known, runs),),
         cites=("Dawid1979",),
@@ -40,6 +41,15 @@ def section(runs: Runs) -> Section | None:
             "labels. Sources on which catalogues agree are easier than others: the difference between the rows of a "
             "network is no measure of wrong labels. Intervals are for new sources and, from two runs on, new seeds.",
         ),
+    )
+
+
+def _finding(known: KnownScores) -> str:
+    first = known.scores[0]
+    right = numbers.percent(first.consensus["accuracy"].mean)
+    return (
+        f"On the {known.n:,} test sources whose class several catalogues agree on, {first.network} is right for "
+        f"{right} %."
     )
 
 
@@ -73,7 +83,12 @@ def _table(known: KnownScores, runs: Runs) -> Table:
     headings = [text for name in short for text in (PERCENT.heading(name), f"{interval} of {name}")]
     title = "Accuracy and macro F1 where catalogues agree, and by the published labels"
     return Table(
-        "known-classes", title, ("network", "labels", "sources", *headings), tuple(rows), frozenset({1})
+        "known-classes",
+        title,
+        ("network", "labels", "sources", *headings),
+        tuple(rows),
+        frozenset({1}),
+        folded=True,
     )
 
 

@@ -8,7 +8,7 @@ from rgbench import numbers
 from rgbench.comparison.words.curves import learning_curve as curve_words
 from rgbench.errors import DataError
 from rgbench.numbers import Scale
-from rgbench.report.blocks import Figure, Section, Table
+from rgbench.report.blocks import Figure, LeftOut, Section, Table
 from rgbench.report.cells import Cell, Value, number, span
 from rgbench.report.draw.plots import Axes, Line, lines_figure
 from rgbench.report.material import Runs
@@ -23,12 +23,14 @@ LESS = 0.02
 """What the error is to fall by in the table: two points."""
 
 
-def section(runs: Runs) -> Section | None:
+def section(runs: Runs) -> Section | LeftOut:
     """Fit error against the number of training sources, where runs with several numbers are there."""
     measured = {name: _errors(runs, name) for name in runs.networks}
     measured = {name: pairs for name, pairs in measured.items() if len({n for n, _ in pairs}) > 1}
     if not measured:
-        return None
+        return LeftOut(
+            "Learning curves", "they need runs on fewer training sources: set train_limits in a study"
+        )
     curves, refusals = {}, []
     for name, pairs in measured.items():
         sizes, errors = np.array(pairs).T
@@ -41,16 +43,27 @@ def section(runs: Runs) -> Section | None:
         anchor="learning",
         menu="Learning curves",
         title="Would more labels help?",
+        finding=_finding(curves, scale),
         sentences=(*(f"{name}: {curve_words(curve, scale)}." for name, curve in curves.items()), *refusals),
         figures=(_figure(measured, curves, title, scale),),
         tables=(_table(curves, scale),) if curves else (),
         notes=(
             f"Error: {title.replace('−', 'minus')} on the same test sources. The law error = a + b n^-c is fitted to "
-            "the means over seeds; bands and intervals are those of the seeds, which choose the training sources too."
-            " That the test set is a sample moves all numbers alike and is not in them. Beyond the largest "
-            "training set the law is a guess.",
+            "the means over the seeds. Bands and intervals are those of the seeds, which also choose the training "
+            "sources. Other test sources would move all numbers in the same way; that is not in the intervals. "
+            "Beyond the largest training set the law is a guess.",
         ),
     )
+
+
+def _finding(curves: dict[str, LearningCurve], scale: Scale) -> str:
+    """Say what the law of the leading network makes of twice as many sources."""
+    if not curves:
+        return "The runs are too few to fit a law."
+    name, curve = next(iter(curves.items()))
+    last = curve.sizes[-1]
+    less = float(curve.law(last) - curve.law(2 * last))
+    return f"By the fitted law, twice as many training sources would take {scale.amount(less)} off the error of {name}."
 
 
 def _error(runs: Runs) -> str:
@@ -67,7 +80,7 @@ def _errors(runs: Runs, network: str) -> list[tuple[float, float]]:
     card, found = runs.card, []
     for record in records:
         n = record.cost.get("training_sources") or record.spec.data.train_limit
-        if n and record.status == "complete" and record.predictions is not None:
+        if n and record.status == "complete" and record.predictions is not None and not record.elsewhere:
             test = record.predictions.select("test", runs.main.model)
             value = card.value(test.label, test.log_probabilities())
             found.append((float(n), card.value_range[1] - value if card.higher_is_better else value))

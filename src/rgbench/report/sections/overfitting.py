@@ -1,21 +1,30 @@
-"""How training and validation part, and what the final model lost."""
+"""How training and validation part, what the final model lost, and the 2021 study's measure on rotated sets."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from rgbench.comparison.overfitting import OverSeeds, Spread, over_seeds, overfitting
-from rgbench.numbers import counted
-from rgbench.report.blocks import Figure, Section, Table
+from rgbench import numbers
+from rgbench.comparison.overfitting import (
+    OverSeeds,
+    Rotated,
+    Spread,
+    over_seeds,
+    overfitting,
+    rotated,
+    spread,
+)
+from rgbench.report.blocks import Figure, LeftOut, Section, Table
 from rgbench.report.cells import NO_CELL, Cell, count
 from rgbench.report.draw.plots import Axes, Line, lines_figure
 from rgbench.report.material import Runs
+from rgbench.store.tables import MODELS
 
 SHOWN = 6
 """Networks of the figures, from the top of the ranking."""
 
 
-def section(runs: Runs) -> Section | None:
+def section(runs: Runs) -> Section | LeftOut:
     """Summarise the overfitting of every network over its runs."""
     found = {
         name: over_seeds([overfitting(record.history) for record in runs.of_network(name)])
@@ -23,33 +32,116 @@ def section(runs: Runs) -> Section | None:
         if all(len(record.history.get("epoch", ())) > 1 for record in runs.of_network(name))
     }
     if not found:
-        return None
-    opened = {name: each for name, each in found.items() if each.opened_loss.n}
-    words = "In no run does the gap between training and validation loss open and stay open."
-    if opened:
-        listed = ", ".join(
-            f"{name} (epoch {each.opened_loss.mean:.0f}, {each.opened_loss.n} of {counted(each.n_seeds, 'run')})"
-            for name, each in opened.items()
-        )
-        words = f"The gap between training and validation loss opens, and does not close again, in {listed}."
+        return LeftOut("Overfitting", "no network was trained for more than one epoch")
+    measured = _rotated_rows(runs)
     return Section(
         anchor="overfitting",
         menu="Overfitting",
         title="Does a network learn its training sources by heart?",
-        sentences=(words,),
+        finding=_opened({name: each for name, each in found.items() if each.opened_loss.n}),
+        sentences=_rotated_words(measured, runs.main.model),
         figures=(
             _figure("loss-ratio", "Training loss over validation loss", "loss_ratio", found),
             _figure("accuracy-gap", "Training accuracy minus validation accuracy", "accuracy_gap", found),
         ),
-        tables=(_table(found),),
-        notes=(
-            "Losses are measured after each epoch, without dropout; columns say where the L2 penalty is counted in. "
-            "Loss ratio: training over validation; below 1 the network knows its training sources better. Lost: final "
-            "against best model. The epoch at which the gap opens is the first after which it stays beyond what the "
-            "noise of its early epochs explains. The best model is that of the lowest validation loss, so it flatters "
-            "itself a little on validation sources.",
-        ),
+        tables=(*((_rotated_table(measured),) if measured else ()), _table(found)),
+        notes=(*((_ROTATED,) if measured else ()), _NOTE),
     )
+
+
+_NOTE = (
+    "Losses are measured after each epoch, without dropout. Loss ratio: training loss over validation loss. Below "
+    "1, the network knows its training sources better than others. Lost: what the final model is worse than the "
+    "best one. The gap counts as open from the epoch after which it stays larger than the noise of the early epochs "
+    "can explain. The best model is the one with the lowest validation loss, so that its validation loss is a "
+    "little too good."
+)
+_ROTATED = (
+    "On the rotated sets: the measure of the 2021 study. After training, the best and the final model are measured "
+    "on all rotations of the training and the validation sources, without dropout. Both losses hold the same L2 "
+    "penalty, which draws the ratio towards 1. The ratios of networks with and without that penalty cannot be "
+    "compared."
+)
+
+
+def _opened(opened: dict[str, OverSeeds]) -> str:
+    """Say of which networks training and validation loss part for good."""
+    if not opened:
+        return "No: in no run do training loss and validation loss part for good."
+    listed = numbers.listed([f"{name} (epoch {each.opened_loss.mean:.0f})" for name, each in opened.items()])
+    return f"Yes, from some epoch on validation loss no longer follows training loss: {listed}."
+
+
+_RotatedRows = dict[str, dict[str, list[Rotated]]]
+
+
+def _rotated_rows(runs: Runs) -> _RotatedRows:
+    """Gather, by network and model, what its runs measured on their rotated sets."""
+    found: _RotatedRows = {}
+    for name in runs.networks:
+        for model in MODELS:
+            own = [each for r in runs.of_network(name) if (each := rotated(r.cost, model)) is not None]
+            if own:
+                found.setdefault(name, {})[model] = own
+    return found
+
+
+def _rotated_words(measured: _RotatedRows, model: str) -> tuple[str, ...]:
+    """Say of the leading model which network has the smallest and the largest loss ratio on the rotated sets."""
+    ratios = {
+        name: float(np.mean([each.loss_ratio for each in own[model]]))
+        for name, own in measured.items()
+        if model in own
+    }
+    if not ratios:
+        return ()
+    least, most = min(ratios, key=lambda k: ratios[k]), max(ratios, key=lambda k: ratios[k])
+    ratio = f"its training loss is {ratios[least]:.2f} times its validation loss"
+    if least == most:
+        return (f"On the rotated sets of the 2021 study, of the {model} model of {least}: {ratio}.",)
+    return (
+        f"On the rotated sets of the 2021 study, the {model} model of {least} overfits most: {ratio}. {most} overfits "
+        f"least ({ratios[most]:.2f} times).",
+    )
+
+
+def _rotated_table(measured: _RotatedRows) -> Table:
+    rows = []
+    for name, own in measured.items():
+        for model, each in own.items():
+            values = {key: [getattr(one, key) for one in each] for key in _MEASURED}
+            rows.append(
+                (
+                    Cell(name),
+                    Cell(model),
+                    count(len(each)),
+                    *(
+                        _number(spread(values[key]), decimals, scale)
+                        for key, (decimals, scale) in _MEASURED.items()
+                    ),
+                )
+            )
+    columns = (
+        "network", "model", "runs", "training loss / nat", "validation loss / nat", "loss ratio", "training accuracy %",
+        "validation accuracy %",
+    )  # fmt: skip
+    return Table(
+        "overfitting-rotated",
+        "Best and final model on the rotated sets",
+        columns,
+        tuple(rows),
+        frozenset({1}),
+    )
+
+
+_MEASURED = {
+    "train_loss": (3, 1.0),
+    "validation_loss": (3, 1.0),
+    "loss_ratio": (2, 1.0),
+    "train_accuracy": (1, 100.0),
+    "validation_accuracy": (1, 100.0),
+}
+"""What the table of rotated sets shows, with its decimals and its scale."""
 
 
 def _figure(name: str, title: str, series: str, found: dict[str, OverSeeds]) -> Figure:
@@ -87,6 +179,7 @@ def _table(found: dict[str, OverSeeds]) -> Table:
     return Table(
         name="overfitting",
         title="Best model against final model",
+        folded=True,
         columns=(
             "network",
             "runs",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -16,83 +17,150 @@ from rgbench.comparison.ranking import (
     kendall_distance,
     measures,
     pareto_front,
-    rank_intervals,
     rank_networks,
+    ranks_of,
 )
 from rgbench.comparison.results import Row
 from rgbench.measures.cards import MAIN
-from rgbench.report.blocks import Section, Table
+from rgbench.report.blocks import LeftOut, Section, Table
 from rgbench.report.cells import NO_CELL, Cell, number, share
 from rgbench.report.material import Runs
+from rgbench.report.sections.tradeoffs import tradeoff
 from rgbench.seeds import numpy_generator
 
 COSTS = {"macs": "operations", "parameters": "parameters", "inference_images_per_second": "inference time"}
 """Costs against which the Pareto front is drawn, in words."""
 
 
-def section(runs: Runs) -> Section | None:
-    """Rank the networks; nothing to rank if fewer than two have learnt anything."""
+@dataclass(frozen=True)
+class _Ranked:
+    """The networks that can be ranked, by which weights, and what comes of it."""
+
+    rows: list[Row]
+    weights: Mapping[str, float]
+    measured: dict[str, dict[str, float]]
+    places: list[Place]
+
+    @property
+    def first(self) -> list[str]:
+        """The networks with the best mean rank; none if no network has one."""
+        ranked = [place for place in self.places if np.isfinite(place.score)]
+        return [place.network for place in ranked if place.score <= ranked[0].score + 1e-12]
+
+
+def _ranked(runs: Runs) -> _Ranked | None:
+    """Rank the networks; None if fewer than two have learnt anything."""
     rows = [row for row in runs.main.rows if row.status == "ok" and runs.main.metric in row.metrics]
     if len(rows) < 2:
         return None
     weights = runs.beside.weights or default_weights(runs.main.metric)
     sound = {row.network for row in rows}
     measured = {row.network: _measures(row) if row.network in sound else {} for row in runs.main.rows}
-    places = rank_networks(measured, weights)
-    sure = _intervals(runs, [row for row in rows if row.network in runs.main.resamples])
+    return _Ranked(rows, weights, measured, list(rank_networks(measured, weights)))
+
+
+def section(runs: Runs) -> Section | LeftOut:
+    """Rank the networks; left out if fewer than two have learnt anything."""
+    found = _ranked(runs)
+    if found is None:
+        return LeftOut("Ranking by score and cost", "fewer than two networks have learnt anything")
+    sure = ranks_of(runs.main)
+    cost = tradeoff(
+        runs,
+        "macs",
+        "Score against cost",
+        "MACs per answer",
+        "{better} is better, left is cheaper. Bars are 95 % intervals.",
+    )
     return Section(
         anchor="places",
         menu="Ranking",
-        title="Which network, all things considered?",
+        title="Which network, if cost counts too?",
+        finding=_first_words(found, runs.main.metric),
         sentences=(
-            *_first_words(places, weights, runs.main.metric),
-            *([_best_words(runs, sure, rows)] if sure else []),
-            *_left_out(runs.main.rows, places),
+            *([_best_words(runs, sure, found.rows)] if sure else []),
+            *_left_out(runs.main.rows, found.places),
         ),
+        figures=(cost,) if cost is not None else (),
         tables=(
-            _ranking(runs, places, measured, {each.network: each for each in sure}),
-            _orders(measured, places, weights, runs.main.metric),
+            _ranking(runs, found, {each.network: each for each in sure}),
+            _orders(found.measured, found.places, found.weights, runs.main.metric),
         ),
         notes=_notes(runs),
         cites=("Piepho2004",),
     )
 
 
+def joined(runs: Runs) -> tuple[str, ...]:
+    """Join the verdict with the ranking, in a sentence; nothing where there is no ranking, or it says the same."""
+    found = _ranked(runs)
+    if found is None or not found.first:
+        return ()
+    best, costs = found.rows[0], [key for key in found.weights if key != runs.main.metric]
+    if not costs:
+        return ()
+    counted = f"{numbers.joined([measures()[key].words for key in costs])} count too"
+    if runs.main.metric in found.weights and len(set(found.weights.values())) == 1:
+        counted = (
+            f"{numbers.joined([measures()[key].words for key in costs])} count as much as {runs.card.short}"
+        )
+    if found.first == [best.network]:
+        return (f"It is also the first choice where {counted}.",)
+    if best.network in found.first:
+        others = numbers.joined([name for name in found.first if name != best.network])
+        return (f"Where {counted}, {others} {'is' if len(found.first) == 2 else 'are'} as good a choice.",)
+    first = next(row for row in found.rows if row.network == found.first[0])
+    return (
+        f"Where {counted}, the first choice is {numbers.joined(found.first)}{_price(runs, best, first)}.",
+    )
+
+
+def _price(runs: Runs, best: Row, first: Row) -> str:
+    """Say what the cheaper network saves, and what its score loses."""
+    metric, scale = runs.main.metric, runs.scale
+    lost = abs(best.metrics[metric].mean - first.metrics[metric].mean)
+    macs = [row.answer_costs.get("macs", float("nan")) for row in (best, first)]
+    saved = f"{numbers.percent(macs[1] / macs[0], 0)} % of the operations" if macs[1] < macs[0] else ""
+    pairs = [pair for pair in runs.main.pairs if {pair.first, pair.second} == {best.network, first.network}]
+    apart = (
+        ", a difference that is more than chance"
+        if any(pair.separable for pair in pairs)
+        else ", which may be chance"
+    )
+    said = (
+        f"its {runs.card.short} is {scale.amount(lost)} {'lower' if runs.card.higher_is_better else 'higher'}"
+        f"{apart if pairs else ''}"
+    )
+    return f": {f'it needs {saved}; ' if saved else ''}{said}"
+
+
 def _notes(runs: Runs) -> tuple[str, ...]:
     short = runs.card.short
     default = (
-        "By default these are the four of the 2021 study in equal parts; that study's exact formula could not be "
-        "verified."
+        "By default the measures are those of the 2021 study, with equal weights; the exact formula of that study "
+        "could not be checked."
         if runs.main.metric == MAIN
-        else f"By default these are {short} and the three costs of the 2021 study's ranking in equal parts."
+        else f"By default the measures are {short} and the three costs of the 2021 study, with equal weights."
     )
     return (
-        f"Mean rank: the ranks in the measures, averaged with the weights. {default} Weights are a choice (rgbench "
-        f"report --weights {runs.main.metric}=3,macs=1), and the measures say more than their mean. First of all "
-        "weightings: share of all weightings of these measures, drawn evenly, under which the network has the best "
-        "mean rank (Lahdelma, Hokkanen & Salminen 1998).",
-        f"Ranks by {short}, their intervals and the shares of resamples come from the same resampled test sources for "
-        "all networks and, where a network has several runs, from other runs drawn with Student's t. Networks that "
-        "share a letter are not told apart (Holm-corrected over all pairs). A network is on a Pareto front if no other "
-        f"has a better {short} for the same cost or less. Networks that failed or learnt nothing have no rank and "
-        "come last; the ranks of the others are among themselves.",
+        f"Mean rank: each network has a rank in each measure, and these are averaged with the weights. {default} The "
+        f"weights are your choice: rgbench report --weights {runs.main.metric}=3,macs=1. First of all weightings: "
+        "the share of all possible weightings of these measures for which the network has the best mean rank "
+        "(Lahdelma, Hokkanen & Salminen 1998).",
+        f"Ranks by {short}: the test sources are resampled, for all networks alike, and the scatter of the seeds is "
+        "added. The interval is that of the rank over these resamples. Networks that share a letter are not told "
+        f"apart. A network is on a Pareto front if no other network has a better {short} at the same cost or a lower "
+        "one. Networks that failed or learnt nothing have no rank.",
     )
 
 
-def _first_words(places: Sequence[Place], weights: Mapping[str, float], metric: str) -> tuple[str, ...]:
+def _first_words(found: _Ranked, metric: str) -> str:
     """Say who is first, and by which weights."""
-    ranked = [place for place in places if np.isfinite(place.score)]
-    if not ranked:
-        return (f"No network has all of {_weighed(weights)}, so that there is no mean rank.",)
-    first = [place.network for place in ranked if place.score <= ranked[0].score + 1e-12]
-    names = " and ".join(first)
-    has = "have" if len(first) > 1 else "has"
-    chosen = (
-        "the default"
-        if dict(weights) == default_weights(metric)
-        else "chosen with --weights; not the default"
-    )
-    return (f"{names} {has} the best mean rank by {_weighed(weights)} ({chosen}).",)
+    if not found.first:
+        return f"No network has all of {_weighed(found.weights)}, so that there is no mean rank."
+    has = "have" if len(found.first) > 1 else "has"
+    chosen = "" if dict(found.weights) == default_weights(metric) else ", as chosen with --weights"
+    return f"{numbers.joined(found.first)} {has} the best mean rank by {_weighed(found.weights)}{chosen}."
 
 
 def _weighed(weights: Mapping[str, float]) -> str:
@@ -109,48 +177,42 @@ def _weighed(weights: Mapping[str, float]) -> str:
     ]
     if len(names) == 1:
         return f"{names[0]} alone"
-    return f"{', '.join(names[:-1])} and {names[-1]}{' in equal parts' if equal else ''}"
+    return f"{numbers.joined(names)}{' in equal parts' if equal else ''}"
 
 
 def _best_words(runs: Runs, sure: Sequence[RankInterval], rows: Sequence[Row]) -> str:
     first = sorted(sure, key=lambda each: -each.best)
     if np.isnan(first[0].best):
         return (
-            f"How probably each network has the best {runs.card.short} cannot be said: the test sources are too few to "
-            f"give {runs.card.short} a value on all of their resamples."
+            f"It cannot be said how probably each network has the best {runs.card.short}: there are too few test "
+            "sources to resample them."
         )
     # In a wide field even the likeliest may have less.
     best = [each for each in first if each.best >= 0.05] or first[: numbers.NAMED]
-    listed = ", ".join(f"{each.network} {numbers.percent(each.best, 0)} %" for each in best)
-    drawn = "and of the runs" if any(row.n_seeds > 1 for row in rows) else "for these trained runs"
+    shares = [f"{each.network} in {numbers.percent(each.best, 0)} %" for each in best]
+    listed = f"{shares[0]} of the cases{f', of {numbers.joined(shares[1:])}' if shares[1:] else ''}"
+    drawn = "and other seeds" if any(row.n_seeds > 1 for row in rows) else "for these trained runs"
     return (
-        f"Best {runs.card.short} in the joint resamples of the test sources {drawn}: {listed}. That estimates how "
-        "probably each is the best, and is too sure of the first where the field is close."
+        f"With other test sources {drawn}, the best {runs.card.short} would be that of {listed}. If networks are "
+        "close, this is too sure of the first one."
     )
 
 
 def _left_out(rows: Sequence[Row], places: Sequence[Place]) -> tuple[str, ...]:
-    """Say what has no rank, and of which networks some runs are missing or learnt nothing."""
+    """Say what has no rank, and why."""
     unranked = {place.network for place in places if not np.isfinite(place.score)}
     said = []
     for row in rows:
         if row.status != "ok":
             state = "is not finished" if row.status == "not finished" else row.status
-            said.append(f"{row.network} has no rank: it {state}.")
+            said.append(f"{row.network} has no rank, because it {state}.")
         elif row.network in unranked:
-            said.append(f"{row.network} has no mean rank: not all of the measures are known of it.")
-        elif row.notes:
-            said.append(f"Among the runs of {row.network}: {'; '.join(row.notes)}.")
+            said.append(f"{row.network} has no mean rank, because not all of its measures are known.")
     return tuple(said)
 
 
-def _ranking(
-    runs: Runs,
-    places: Sequence[Place],
-    measured: Mapping[str, Mapping[str, float]],
-    sure: Mapping[str, RankInterval],
-) -> Table:
-    weights = runs.beside.weights or default_weights(runs.main.metric)
+def _ranking(runs: Runs, found: _Ranked, sure: Mapping[str, RankInterval]) -> Table:
+    weights, places, measured = found.weights, found.places, found.measured
     rows = {row.network: row for row in runs.main.rows}
     shares = first_shares(measured, list(weights), numpy_generator(0, "bootstrap", of="weights"))
     fronts = _fronts(runs, [rows[name] for name in sure])
@@ -217,19 +279,7 @@ def _ordered(places: Sequence[Place]) -> str:
 
 
 def _measures(row: Row) -> dict[str, float]:
-    return {name: found.mean for name, found in row.metrics.items()} | row.cost
-
-
-def _intervals(runs: Runs, rows: list[Row]) -> list[RankInterval]:
-    if not rows:
-        return []
-    apart = [(p.first, p.second) for p in runs.main.pairs if p.separable]
-    names = [row.network for row in rows]
-    sign = 1 if runs.card.higher_is_better else -1
-    values = {row.network: sign * row.metrics[runs.main.metric].mean for row in rows}
-    drawn = {name: sign * runs.main.resamples[name] for name in names}
-    known = [pair for pair in apart if pair[0] in drawn and pair[1] in drawn]
-    return rank_intervals(values, drawn, known, runs.main.confidence)
+    return {name: found.mean for name, found in row.metrics.items()} | row.answer_costs
 
 
 def _fronts(runs: Runs, rows: list[Row]) -> dict[str, list[str]]:
@@ -238,7 +288,7 @@ def _fronts(runs: Runs, rows: list[Row]) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {row.network: [] for row in rows}
     for key, words in COSTS.items():
         less = -1 if key == "inference_images_per_second" else 1
-        costs = np.array([less * row.cost.get(key, np.nan) for row in rows])
+        costs = np.array([less * row.answer_costs.get(key, np.nan) for row in rows])
         for row, on in zip(rows, pareto_front(gains, costs), strict=True):
             if on:
                 found[row.network].append(words)

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
+from rgbench import numbers
 from rgbench.comparison.robustness import (
     ConditionScore,
     StressedRun,
     bootstrap_weights,
     score_conditions,
     strength_curves,
-    stressed_run,
 )
 from rgbench.comparison.rotation import RotationConsistency, rotation_consistency
 from rgbench.comparison.words.robustness import condition, rotation
 from rgbench.comparison.words.second_views import kept
+from rgbench.comparison.words.second_views import sentences as view_words
 from rgbench.errors import SpecError
 from rgbench.measures.cards import MAIN, MetricCard
 from rgbench.measures.catalogue import metrics
 from rgbench.numbers import PERCENT
-from rgbench.report.blocks import Figure, Section, Table
+from rgbench.report.blocks import Figure, LeftOut, Section, Table
 from rgbench.report.cells import Cell, Value, difference, number, p_cell, span
 from rgbench.report.draw.plots import Axes, Line, lines_figure
 from rgbench.report.material import Runs
@@ -32,54 +34,56 @@ SHOWN = 6
 _ANGLES = (0.0, 90.0, 180.0, 270.0)
 
 
-def section(runs: Runs) -> Section | None:
+def section(runs: Runs) -> Section | LeftOut:
     """Score the networks whose runs were all stressed (``rgbench stress``)."""
-    stressed = {name: _stressed(runs, name) for name in runs.networks}
-    scores = {name: score_conditions(own, runs.main.confidence) for name, own in stressed.items() if own}
+    scores = {name: score_conditions(own, runs.main.confidence) for name, own in runs.stressed.items()}
     if not scores:
-        return None
+        return LeftOut("Robustness, and another image of the same sources", "run rgbench stress")
     card = runs.card if runs.card.is_recognition else metrics().get(MAIN)
-    turned = _turned({name: own for name, own in stressed.items() if own}, runs.main.confidence)
+    turned = _turned(runs.stressed, runs.main.confidence)
     return Section(
         anchor="robustness",
         menu="Robustness",
         title="What if the image were a little different?",
+        finding=_finding(runs, scores, turned),
         sentences=(
+            *(() if runs.second_view is None else view_words(runs.second_view)),
             *(f"{name}: {rotation(found)}." for name, found in turned.items()),
-            *(
-                f"{name}, the largest of {len(own)} losses: {condition(_worst(own), card.name)}."
-                for name, own in scores.items()
-            ),
+            *(f"{name} loses most by {condition(_worst(own), card.name)}." for name, own in scores.items()),
             *_surveys(scores, card),
         ),
         figures=tuple(_figure(family, scores, card) for family in families() if _curved(family, scores)),
-        tables=(_table(scores, card),),
+        tables=(conditions_table(scores, card),),
         notes=(
             *_measured(runs, card),
-            "The test images are disturbed before they are prepared, and the networks answer as they were "
-            "trained; clean and disturbed answers are compared on the same sources. “survey-NAME”: the same sources on "
-            "that survey's images; “-simulated”: on these images, through its beam and on its pixels. Intervals "
-            "are for new sources and, from two runs on, new seeds. p-values ask about these trained runs: exact sign "
-            "test over sources, corrected by Holm over the conditions of a network.",
+            "The test images are changed before they are prepared, and the networks answer as they were trained. "
+            "Answers to changed and unchanged images are compared on the same sources. “survey-NAME”: the images of "
+            "the same sources in that survey. “-simulated”: these images, blurred to its beam and put on its "
+            "pixels. Intervals are for new sources and, from two runs on, new seeds. p-values are for these trained "
+            "runs: an exact sign test over the sources, corrected by Holm's method for the conditions of a network.",
         ),
     )
+
+
+def _finding(
+    runs: Runs, scores: dict[str, list[ConditionScore]], turned: dict[str, RotationConsistency]
+) -> str:
+    """Say what the leading network keeps of its answers in another image, or when turned, or loses at most."""
+    name = next(iter(scores))
+    if runs.second_view is not None:
+        first, score = next(iter(runs.second_view.scores.items()))
+        kept_share = numbers.percent(score.kept[0], 0)
+        return f"In another image of the same sources, {first} gives {kept_share} % of them the class it gave before."
+    if name in turned:
+        return f"{name} gives {numbers.percent(turned[name].same[0], 0)} % of the sources one class at all angles."
+    return f"{name} loses most by {_worst(scores[name]).condition.name}."
 
 
 def _measured(runs: Runs, card: MetricCard) -> tuple[str, ...]:
     """Say in what the conditions are scored, where that is not what the networks are compared in."""
     if card.name == runs.main.metric:
         return ()
-    return (f"Disturbed images are scored in {card.words}, and not in {runs.card.short}.",)
-
-
-def _stressed(runs: Runs, network: str) -> list[StressedRun]:
-    """Gather a network's stressed runs; none if one of them has not been stressed."""
-    own = runs.of_network(network)
-    if not own or any(record.run_id not in runs.beside.conditions for record in own):
-        return []
-    found = [stressed_run(r, runs.beside.conditions[r.run_id], runs.main.model) for r in own]
-    # None is left if the package is gone that brought all that was done to the images.
-    return found if all(run.disturbed for run in found) else []
+    return (f"For changed images the score is {card.words}, not {runs.card.short}.",)
 
 
 def _turned(stressed: dict[str, list[StressedRun]], confidence: float) -> dict[str, RotationConsistency]:
@@ -123,7 +127,7 @@ def _figure(family: str, scores: dict[str, list[ConditionScore]], card: MetricCa
                 band = {"low": low, "high": high} if not lines else {}
                 lines.append(Line(name, curve.strengths, value, points=True, **band))
                 for strength, each in zip(curve.strengths, curve.values, strict=True):
-                    rows.append((name, float(strength), *(float(number) for number in each)))
+                    rows.append((name, float(strength), *(float(end) for end in each)))
     kind = disturbances().get(family)
     label = f"{card.short} against {kind.title} for {', '.join(scores)}"
     ticks = _ANGLES if family == "rotation" else ()
@@ -135,7 +139,8 @@ def _figure(family: str, scores: dict[str, list[ConditionScore]], card: MetricCa
     return Figure(f"robustness-{family}", kind.title.capitalize(), drawing, words, columns, tuple(rows))
 
 
-def _table(scores: dict[str, list[ConditionScore]], card: MetricCard) -> Table:
+def conditions_table(scores: Mapping[str, Sequence[ConditionScore]], card: MetricCard) -> Table:
+    """Tell what each condition but the rotations does to networks, by their names, in a metric of recognition."""
     rows = []
     for name, own in scores.items():
         for score in own:
@@ -164,4 +169,4 @@ def _table(scores: dict[str, list[ConditionScore]], card: MetricCard) -> Table:
         "class kept %",
         "95 % interval of the kept",
     )
-    return Table("robustness", "Every condition but the rotations", columns, tuple(rows), frozenset({1}))
+    return Table("robustness", "Every change but the rotations", columns, tuple(rows), frozenset({1}))

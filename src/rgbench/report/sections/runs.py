@@ -12,7 +12,9 @@ from rgbench import numbers
 from rgbench.report.blocks import Fold, Listing, Section, Table
 from rgbench.report.cells import Cell
 from rgbench.report.material import Runs
+from rgbench.spec import ScoredSpec
 from rgbench.store.store import RunRecord
+from rgbench.store.tables import MODELS
 
 _PRIVATE = ("data.path", "data.manifest", "data.class_labels")
 
@@ -28,19 +30,69 @@ _ALWAYS = ("network", "run", "seed", "status", "time", "peak memory", "written")
 _MACHINE = ("device", "precision", "machine", "versions")
 
 
+_ELSEWHERE = (
+    "Predictions made elsewhere were scored as they are. What is said of them was stated by whoever gave them, and "
+    "nobody has checked it; notes below say what was checked."
+)
+
+
 def section(runs: Runs) -> Section:
     """Tell how each run was made."""
     notes = tuple(dict.fromkeys(note for record in runs.records for note in record.notes))
     listed = Fold(f"{numbers.counted(len(notes), 'note')} on the data", (Listing(notes, small=True),))
-    said = "The id of a run is the hash of its settings: the same settings have the same id everywhere."
+    said = "The id of a run is a hash of its settings: the same settings give the same id on every machine."
+    trained = [record for record in runs.records if not record.elsewhere]
+    scored = [record for record in runs.records if record.elsewhere]
     return Section(
         "runs",
         "Runs",
         "How it was made",
-        sentences=(f"{said} {machine_words(runs.records)}".strip(),),
-        tables=(runs_table(runs.records), settings_table(runs.records)),
+        finding=f"{numbers.capital(numbers.counted(len(runs.records), 'run'))}, their settings, machines and versions.",
+        sentences=(f"{said} {machine_words(trained)}".strip(), *([_ELSEWHERE] if scored else [])),
+        tables=(
+            *((runs_table(trained), settings_table(trained)) if trained else ()),
+            *((scored_table(scored),) if scored else ()),
+        ),
         blocks=(listed,) if notes else (),
     )
+
+
+def scored_table(records: Sequence[RunRecord]) -> Table:
+    """Tell what is known of predictions that were made elsewhere, as far as it was stated."""
+    rows = [_stated(record) for record in records]
+    names = [name for name in rows[0] if any(row[name].text != numbers.NONE for row in rows)]
+    cells = tuple(tuple(row[name] for name in names) for row in rows)
+    return Table(
+        "elsewhere",
+        "Predictions made elsewhere",
+        tuple(names),
+        cells,
+        frozenset(range(1, len(names))),
+        headed=False,
+    )
+
+
+def _stated(record: RunRecord) -> dict[str, Cell]:
+    """Give what was stated of predictions made elsewhere, by the heading of its column."""
+    spec, none = record.spec, numbers.NONE
+    assert isinstance(spec, ScoredSpec)
+    stated, sources = spec.elsewhere, 0
+    if record.predictions is not None:
+        sources = len(record.predictions.select("test", MODELS[0]))
+    return {
+        "network": Cell(spec.network.name),
+        "run": Cell(record.run_id),
+        "seed": Cell(str(spec.seed), spec.seed),
+        "given": Cell(stated.outputs),
+        "test sources": Cell(f"{sources:,}", sources),
+        "trained on": Cell(stated.trained_on or none),
+        "parameters": Cell(
+            none if stated.parameters is None else f"{stated.parameters:,}", stated.parameters
+        ),
+        "reference": Cell(stated.reference or none),
+        "code": Cell(stated.code or none),
+        "written": Cell(str(record.provenance.get("written", none))),
+    }
 
 
 def runs_table(records: Sequence[RunRecord]) -> Table:
@@ -62,6 +114,8 @@ def settings_table(records: Sequence[RunRecord]) -> Table:
 
 def machine_words(records: Sequence[RunRecord]) -> str:
     """Say on what machine and with which versions all runs were made; "" if they share none of it."""
+    if not records:
+        return ""
     shared = _shared([_made(record) for record in records])
     said = [f"{name} {shared[name].text}" for name in _MACHINE if name in shared]
     return f"{'All runs' if len(records) > 1 else 'The run'}: {'; '.join(said)}." if said else ""

@@ -13,7 +13,13 @@ def section(runs: Runs) -> Section:
     named = {name.casefold() for term, _ in TERMS for name in term.split(", ")}
     own = ((numbers.capital(card.short), f"{numbers.capital(card.definition)}."),)
     terms = TERMS if card.short.casefold() in named else (*own, *TERMS)
-    return Section("terms", "Terms", "What the words mean", blocks=(Terms(terms),))
+    return Section(
+        "terms",
+        "Terms",
+        "What the words mean",
+        finding="MPCA, interval, seed, MAC and other terms, explained.",
+        blocks=(Terms(terms),),
+    )
 
 
 TERMS = (
@@ -30,14 +36,14 @@ TERMS = (
     ),
     (
         "95 % interval",
-        "Range of the mean that the test sources and, from two runs on, the seeds or folds allow: of as many such "
-        "intervals, 95 in 100 hold the value for new sources like these and new seeds (tried by simulation). "
+        "Range of the mean that the test sources and, from two runs on, the seeds or folds allow: of 100 such "
+        "intervals, about 95 hold the true value, for new sources like these and new seeds (tried by simulation). "
         "Intervals of two networks may overlap although one is clearly better: see paired differences.",
     ),
     (
         "paired difference",
         "Both networks answer for the same test sources, so the hard sources cancel; this is the way to tell "
-        "whether one is better. Its interval counts new seeds too. The p-value is adjusted for the number of pairs "
+        "whether one is better. Its interval counts new seeds too. The p-value is corrected for all pairs that are "
         "tested.",
     ),
     ("accuracy", "Share of all test sources recognised; depends on the mix of classes in the test set."),
@@ -81,7 +87,7 @@ TERMS = (
         "depend measurably (effective).",
     ),
     (
-        "Holm correction",
+        "correction for several pairs",
         "Makes p-values larger when several questions are asked at once, so that chance alone gives a false answer "
         "to any of them in 5 of 100 reports.",
     ),
@@ -101,9 +107,9 @@ TERMS = (
     ),
     (
         "MAC",
-        "Multiply-accumulate operations to classify one image, in convolutions and dense layers: a cost that "
-        "does not depend on the machine. Images per second do: they hold for the machine named under “How it was "
-        "made”.",
+        "Multiply-accumulate operations for one answer, all its views included, in convolutions and dense layers: "
+        "a cost that does not depend on the machine. Images per second do: they hold for the machine named under "
+        "“How it was made”.",
     ),
     (
         "confusion matrix",

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rgbench import numbers
-from rgbench.report.blocks import Figure, Grid, Heading, Key, Section, file_name
+from rgbench.report.blocks import Block, Figure, Fold, Grid, Heading, Key, LeftOut, Section, Text, file_name
 from rgbench.report.draw import figures
 from rgbench.report.material import Runs
 from rgbench.store.store import RunRecord
@@ -17,14 +17,14 @@ from rgbench.store.store import RunRecord
 _HISTORY = ("train_loss", "validation_loss", "train_accuracy", "validation_accuracy", "l2", "learning_rate")
 
 
-def section(runs: Runs) -> Section | None:
+def section(runs: Runs) -> Section | LeftOut:
     """Draw loss and accuracy of every run against the epoch, networks in the order of the ranking."""
     trained: dict[str, list[RunRecord]] = {}
     for record in sorted(runs.records, key=lambda r: (r.spec.data.split, r.spec.seed)):
         if len(record.history.get("epoch", ())):
             trained.setdefault(record.spec.network.name, []).append(record)
     if not trained:
-        return None
+        return LeftOut("Training curves", "no run has a history")
     order = [row.name for row in runs.main.rows if row.name in trained]
     key = Key(
         (
@@ -32,26 +32,46 @@ def section(runs: Runs) -> Section | None:
             (figures.legend_swatch("valid"), "validation sources"),
         )
     )
-    drawn = [
-        block
-        for name in dict.fromkeys([*order, *trained])
-        for block in (Heading(name), Grid(tuple(training_figures(trained[name]))))
-    ]
+    said = Text(
+        "Both curves are measured after each epoch, without dropout and without the L2 penalty. The dotted line "
+        "marks the best epoch: the one with the lowest validation loss."
+    )
+    names = list(dict.fromkeys([*order, *trained]))
+    first = _curves(names[0], trained[names[0]])
+    others = [Fold(f"Training of {name}", _curves(name, trained[name])[1:]) for name in names[1:]]
     return Section(
         "training",
         "Training",
-        "Training, and overfitting",
-        sentences=(
-            "Both curves are measured after each epoch, without dropout and without the L2 penalty. The dotted line "
-            "marks the best epoch, the one with the lowest validation loss.",
-        ),
-        blocks=(key, *drawn),
+        "How did training go?",
+        finding=_finding([record for own in trained.values() for record in own]),
+        blocks=(said, key, *first, *others),
     )
+
+
+def _curves(name: str, records: Sequence[RunRecord]) -> tuple[Block, ...]:
+    return Heading(name), Grid(tuple(training_figures(records)))
+
+
+def _finding(records: Sequence[RunRecord]) -> str:
+    """Say when the best epochs came, and whether training was long enough."""
+    best = [(best_epoch(record.history, record.cost), len(record.history["epoch"])) for record in records]
+    known = [(epoch, of) for epoch, of in best if epoch]
+    if not known:
+        return "The loss of every run stopped being a number."
+    last = sum(epoch == of for epoch, of in known)
+    epochs = sorted(epoch for epoch, _ in known)
+    when = (
+        f"at epoch {epochs[0]}" if epochs[0] == epochs[-1] else f"between epochs {epochs[0]} and {epochs[-1]}"
+    )
+    said = f"The runs were best {when} of {max(of for _, of in known)}."
+    if last:
+        said += f" For {last} of {numbers.counted(len(known), 'run')} it was the last epoch: more epochs might help."
+    return said
 
 
 def training_figures(records: Sequence[RunRecord]) -> list[Figure]:
     """Draw the training curves of a network's runs, each with the settings by which its recipe is another."""
-    recipes = [record.spec.recipe.model_dump(mode="json") for record in records]
+    recipes = [record.trained.recipe.model_dump(mode="json") for record in records]
     differ = [name for name in recipes[0] if any(recipe[name] != recipes[0][name] for recipe in recipes)]
     return [
         _training_figure(record, "".join(f", {name.replace('_', ' ')} {recipe[name]}" for name in differ))

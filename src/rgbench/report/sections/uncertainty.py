@@ -15,7 +15,7 @@ from rgbench.measures.cards import MAIN
 from rgbench.measures.conformal import ConformalRule, conformal, expected_coverage
 from rgbench.measures.uncertainty import RejectionCurve, areas, certainty, rejection_curve
 from rgbench.numbers import PERCENT
-from rgbench.report.blocks import Figure, Section, Table
+from rgbench.report.blocks import Figure, LeftOut, Section, Table
 from rgbench.report.cells import Cell, difference, number, span
 from rgbench.report.draw.plots import Axes, Line, lines_figure
 from rgbench.report.material import Runs
@@ -28,7 +28,7 @@ Floats = NDArray[np.float64]
 Labels = NDArray[np.int64]
 Answers = Mapping[str, Sequence[Answer]]
 
-TITLE = "What is its doubt worth?"
+TITLE = "Do they know when they are wrong?"
 SHOWN = 6
 """Networks of the figure, from the top of the ranking."""
 RULE = ConformalRule(alpha=0.1)
@@ -42,32 +42,34 @@ _SHORT = {PROBABILITY: PROBABILITY, ENTROPY: ENTROPY, INFORMATION: "mutual infor
 _AXES = Axes("sources rejected / %", "accuracy of the rest / %", (0.0, 100.0))
 
 _PARTS = (
-    "Entropy of the mean probability = expected entropy of the members + mutual information (both in nats, means over "
-    "the test sources). What members differ in, the mutual information, more training sources could mend; the rest "
-    "lies in the images or labels. Passes of dropout differ in what the dropout layers can move and no more: with "
-    "dropout in the dense layers only, they say nothing of doubt in the convolutions. Area: mean error rate of the "
-    "1, 2, ... n most certain sources, least is best; chance order gives the error rate. Intervals: the same resampled "
-    "test sources. Numbers of MC dropout are means over the runs."
+    "Entropy of the mean probability = expected entropy of the members + mutual information (all in nats, means "
+    "over the test sources). Mutual information is what the members disagree about; more training sources could "
+    "reduce it. The rest lies in the images or the labels. Passes of dropout differ only in what dropout layers can "
+    "change: with dropout in the dense layers alone, they say nothing about doubt in the convolutions. Area: the "
+    "mean error rate of the 1, 2, ... n most certain sources; smaller is better, and a random order gives the error "
+    "rate. Intervals use the same resampled test sources. Numbers of MC dropout are means over the runs."
 )
 _NO_MEMBERS = (
-    "Doubt can be parted where a network has several seeds, or Monte-Carlo dropout (rgbench uncertainty)."
+    "Doubt can be divided into its kinds if a network has several seeds, or Monte-Carlo dropout (rgbench "
+    "uncertainty)."
 )
 
 
-def section(runs: Runs) -> Section | None:
+def section(runs: Runs) -> Section | LeftOut:
     """Reject sources by doubt, part doubt into its kinds, and make conformal sets."""
     validation, test = runs.side("validation"), runs.side("test")
     if validation is None or test is None:
-        return runs.left_out("doubt", "Uncertainty", TITLE)
+        return runs.left_out("Uncertainty")
     answers, y = runs.answers, test.y
     weights = stratified_weights(y, RESAMPLES, numpy_generator(0, "bootstrap", test=0))
-    orders = [_orders(y, answers[runs.networks[0]], kind) for kind in (SEEDS, DROPOUT)]
+    orders = [_orders(y, next(iter(answers.values())), kind) for kind in (SEEDS, DROPOUT)]
     parted = _parted(y, answers, weights)
     return Section(
         anchor="doubt",
         menu="Uncertainty",
         title=TITLE,
-        sentences=(_rejected(y, answers), *_preferred(parted), _covered(answers, validation, test)),
+        finding=_rejected(y, answers),
+        sentences=(*_preferred(parted), _covered(answers, validation, test), *runs.unasked_words),
         figures=(_networks(y, answers), *(figure for figure in orders if figure is not None)),
         tables=(*((parted,) if parted.rows else ()), _conformal(answers, validation, test)),
         notes=(*((_PARTS,) if parted.rows else (_NO_MEMBERS,)), _promise(runs, validation, test)),
@@ -91,9 +93,10 @@ def _rejected(y: Labels, answers: Answers, share: float = 0.2) -> str:
     curve = rejection_curve(y, mean_answer(own))
     kept, everything = (float(curve.accuracy[i]) for i in (curve.at(share), 0))
     return (
-        f"If {name} (mean probability of its runs) may reject the {100 * share:.0f} % of the sources of which it "
-        f"is least certain, {numbers.percent(kept)} % of the answers to the rest are right, instead of "
-        f"{numbers.percent(everything)} % of all."
+        f"Partly: without the {100 * share:.0f} % of the sources that {name} is least sure of, "
+        f"{numbers.percent(kept)} % of its answers are right, instead of {numbers.percent(everything)} %."
+        if kept > everything
+        else f"No: the answers that {name} is sure of are right no more often than the others."
     )
 
 
@@ -112,8 +115,8 @@ def _preferred(parted: Table) -> tuple[str, ...]:
             else "cannot be told from"
         )
         said.append(
-            f"{row[0].text}, {row[1].text}: to reject errors by, mutual information {verdict} the largest probability "
-            f"(area under the curve of errors {excess.text} points, less is better, 95 % interval "
+            f"{row[0].text}, {row[1].text}: to find wrong answers, mutual information {verdict} the largest "
+            f"probability (difference of the areas under the curve of errors {excess.text} points, 95 % interval "
             f"{numbers.signed_percent(low)} to {numbers.signed_percent(high)})."
         )
     return tuple(said)
@@ -129,11 +132,18 @@ def _networks(y: Labels, answers: Answers) -> Figure:
     label = "Accuracy of the sources kept against the share rejected, one line for each network"
     rows = rows_of({name: (c.rejected, c.accuracy, c.low, c.high, c.mpca) for name, c in curves.items()})
     words = (
-        "The sources with the least probability of the most probable class (mean over the runs) are rejected first. "
+        "The sources whose most probable class has the lowest probability (mean over the runs) are rejected first. "
         "Band: 95 % interval of the first network."
     )
     columns: tuple[str, ...] = ("network", "rejected", "accuracy", "low", "high", MAIN)
-    return Figure("rejection", "What doubt buys", lines_figure(lines, _AXES, label), words, columns, rows)
+    return Figure(
+        "rejection",
+        "Accuracy without the least certain sources",
+        lines_figure(lines, _AXES, label),
+        words,
+        columns,
+        rows,
+    )
 
 
 def _enough(curve: RejectionCurve, y: Labels) -> NDArray[np.bool_]:
@@ -160,7 +170,7 @@ def _orders(y: Labels, answers: Sequence[Answer], kind: str) -> Figure | None:
     )
     name = f"rejection-{'dropout' if kind == DROPOUT else 'seeds'}"
     rows = rows_of({order: (grid, mean) for order, mean in means.items()})
-    title = f"Which doubt to go by: {kind}"
+    title = f"Which measure of doubt finds errors: {kind}"
     return Figure(
         name, title, lines_figure(lines, _AXES, label), words, ("order", "rejected", "accuracy"), rows
     )
@@ -196,7 +206,14 @@ def _parted(y: Labels, answers: Answers, weights: Weights) -> Table:
     )
     columns += ("error rate %", *(f"area by {order} %" for order in (PROBABILITY, ENTROPY, INFORMATION)))
     columns += ("mutual information less probability / points", "95 % interval")
-    return Table("doubt", "Doubt parted, and what each kind rejects", columns, tuple(rows), frozenset({1}))
+    return Table(
+        "doubt",
+        "Kinds of doubt, and which errors each finds",
+        columns,
+        tuple(rows),
+        frozenset({1}),
+        folded=True,
+    )
 
 
 def _areas(y: Labels, answer: Answer, weights: Weights) -> tuple[float, dict[str, Floats]]:
@@ -229,10 +246,10 @@ def _covered(answers: Answers, validation: Side, test: Side) -> str:
         for name, each in ways
         if (found := _coverage(each, validation, test)[0]) < low
     ]
-    said = f"Sets of classes that promise the true one for {promised:.0f} % of the sources"
+    said = f"Sets of classes that should hold the true class of {promised:.0f} % of the sources"
     if short:
-        return f"{said} held it less often than chance allows ({span}): {', '.join(short)}."
-    return f"{said} kept the promise within what chance allows ({span})."
+        return f"{said} hold it too seldom, less often than chance allows ({span}): {', '.join(short)}."
+    return f"{said} do so, within what chance allows ({span})."
 
 
 def _coverage(answer: Answer, validation: Side, test: Side) -> Floats:
@@ -280,8 +297,7 @@ def _conformal(answers: Answers, validation: Side, test: Side) -> Table:
 def _promise(runs: Runs, validation: Side, test: Side) -> str:
     """Say what the promise of conformal sets rests on, and how far that holds here."""
     chosen = (
-        "validation sources have also chosen the epoch of the best model, which makes them a little easier than new "
-        "ones; "
+        "validation sources also chose the epoch of the best model, so that they are a little easier than new ones; "
         if runs.main.model == "best"
         else ""
     )
@@ -291,12 +307,11 @@ def _promise(runs: Runs, validation: Side, test: Side) -> str:
         for side in (validation, test)
     ]
     return (
-        "Conformal sets: all classes whose probability reaches a threshold, which validation sources set so that the "
-        "promised share of true classes does (LAC, the least ambiguous such sets). The promise holds for "
-        "test sources that are exchangeable with them. "
-        f"Here {chosen}shares of {', '.join(runs.main.classes)} among validation sources: "
-        f"{shares[0]} %; among test sources: {shares[1]} %. Under a shift of survey or class shares nothing is "
-        "promised. If exchangeable: range in which the coverage of 95 in 100 such experiments lies, both sides being "
-        "random (beta-binomial). The interval (Wilson) is for more test sources at this threshold. Of the worst "
-        "class: the promise is for all sources together, not for each class."
+        "A conformal set holds all classes whose probability reaches a threshold. Validation sources set the "
+        "threshold, so that the promised share of true classes reaches it (LAC). The promise holds for test sources "
+        f"that are like the validation sources. Here {chosen}shares of {', '.join(runs.main.classes)} among "
+        f"validation sources: {shares[0]} %; among test sources: {shares[1]} %. For another survey, or other shares "
+        "of the classes, nothing is promised. If exchangeable: the range in which 95 of 100 such experiments have "
+        "their coverage (beta-binomial). The interval (Wilson) is for more test sources at this threshold. The "
+        "promise is for all sources together, and not for each class: see the worst class."
     )

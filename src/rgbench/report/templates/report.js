@@ -30,17 +30,43 @@
     button.addEventListener("click", () => sort(heading));
     heading.append(button);
   }
-  // An anchor inside folded details: unfold them, then go there.
+  // An anchor of, or inside, folded details: unfold all about it, then go there.
   const unfold = () => {
     const place = location.hash && document.getElementById(decodeURIComponent(location.hash.slice(1)));
-    const folded = place && place.closest("details");
+    if (!place) return;
+    const own = place.querySelector(":scope > details");
+    let folded = false;
+    for (let each = own ?? place.closest("details"); each; each = each.parentElement.closest("details")) {
+      folded ||= !each.open;
+      each.open = true;
+    }
     if (!folded) return;
-    folded.open = true;
     place.scrollIntoView();
-    place.focus();
+    (own?.querySelector("summary") ?? place).focus({ preventScroll: true });
   };
   addEventListener("hashchange", unfold);
+  // A link to where one is already: the address does not change, but what it leads to may be folded again.
+  addEventListener("click", (event) => event.target.closest?.("a") && setTimeout(unfold));
   unfold();
+  // All questions at once.
+  const intro = document.querySelector("p.open");
+  if (intro) {
+    const parts = [...document.querySelectorAll(".part > details")];
+    for (const [words, state] of [["Open all", true], ["Close all", false]]) {
+      const button = document.createElement("button");
+      button.type = "button";
+      button.textContent = words;
+      button.addEventListener("click", () => parts.forEach((each) => { each.open = state; }));
+      intro.append(" ", button);
+    }
+  }
+  // A table that is wider than the page says so.
+  const watch = new ResizeObserver((entries) => {
+    for (const { target } of entries) {
+      target.previousElementSibling.hidden = target.scrollWidth <= target.clientWidth + 1;
+    }
+  });
+  for (const each of document.querySelectorAll(".scroll")) watch.observe(each);
   // A figure on its own: every look becomes an attribute, in light colours, as rgbench.report.standalone does it.
   const looks = new CSSStyleSheet();
   looks.replaceSync(document.getElementById("figure-style").content.textContent);
@@ -94,10 +120,10 @@
     place.append(" ", button);
     (figure.querySelector("figcaption") ?? figure).append(place);
   }
-  // On paper nothing can be unfolded: all of it is printed, and folded again.
+  // On paper nothing can be unfolded: the questions are printed open, the appendix and long lists stay in the file.
   let unfolded = [];
   addEventListener("beforeprint", () => {
-    unfolded = [...document.querySelectorAll("details:not([open])")];
+    unfolded = [...document.querySelectorAll("details:not([open], .appendix, .part details details)")];
     for (const each of unfolded) each.open = true;
   });
   addEventListener("afterprint", () => {

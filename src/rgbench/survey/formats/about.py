@@ -34,7 +34,7 @@ class About:
     checksum: str
     rgbench: str
     classes: tuple[str, ...]
-    views: int
+    views: int | str
     prior: Mapping[str, float]
 
     def json(self) -> str:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from rgbench.errors import StoreError
+from rgbench.store.files import writing
 
 
 @contextmanager
@@ -30,14 +31,13 @@ def folder_into_place(folder: Path, ours: str) -> Iterator[Path]:
     _check_ours(folder, ours)
     half = folder.with_name(f".tmp-{folder.name}")
     try:
-        shutil.rmtree(half, ignore_errors=True)
-        half.mkdir(parents=True)
-        yield half
-        if folder.exists():
-            shutil.rmtree(folder)
-        half.rename(folder)
-    except OSError as error:
-        raise StoreError(f"{folder}: cannot be written: {error.strerror or error}") from error
+        with writing(folder):
+            shutil.rmtree(half, ignore_errors=True)
+            half.mkdir(parents=True)
+            yield half
+            if folder.exists():
+                shutil.rmtree(folder)
+            half.rename(folder)
     finally:
         shutil.rmtree(half, ignore_errors=True)
 

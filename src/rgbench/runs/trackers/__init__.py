@@ -1,0 +1,1 @@
+"""Listeners that write runs into the trackers that people use: TensorBoard and MLflow."""
