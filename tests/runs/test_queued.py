@@ -42,6 +42,7 @@ from tests.fixtures.queues import (
     foreign,
     in_time,
     needs_slurm,
+    needs_submitit,
     on_executor,
     processes_with,
     ray,
@@ -515,7 +516,7 @@ def start(*arguments: object) -> subprocess.Popen[str]:
 @foreign
 @pytest.mark.slow
 def test_two_commands_at_once_and_a_killed_job(place, study, tmp_path, poison):
-    pytest.importorskip("submitit", reason="needs submitit")
+    needs_submitit()
     (poison / "1").touch()
     asked = ["study.toml", "--store", tmp_path / "store", *LOCAL, "--jobs", 2]
     both = [start(*asked) for _ in range(2)]
@@ -538,7 +539,7 @@ def test_two_commands_at_once_and_a_killed_job(place, study, tmp_path, poison):
 def test_a_stop_cancels_the_jobs_and_leaves_a_store_that_goes_on(
     place, study, tmp_path, poison, number, cluster
 ):
-    pytest.importorskip("submitit", reason="needs submitit")
+    needs_submitit()
     if cluster == "slurm":
         needs_slurm()
     store = tmp_path / "store"

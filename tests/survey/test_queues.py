@@ -41,7 +41,17 @@ from rgbench.survey.executors import run_processes
 from rgbench.survey.job import asker, compute
 from rgbench.survey.outputs import classify_survey
 from rgbench.survey.survey import Survey, SurveyChoice, plan_survey
-from tests.fixtures.queues import foreign, in_time, on_executor, processes_with, ray, slurm, submitit, until
+from tests.fixtures.queues import (
+    foreign,
+    in_time,
+    needs_submitit,
+    on_executor,
+    processes_with,
+    ray,
+    slurm,
+    submitit,
+    until,
+)
 
 QUICK = SurveyChoice(views=1)
 ROWS = 3
@@ -369,10 +379,31 @@ def test_what_is_not_installed_or_not_there_is_said(tmp_path, monkeypatch):
 
 
 def test_where_there_is_no_slurm_it_is_said(tmp_path, monkeypatch):
-    pytest.importorskip("submitit", reason="needs submitit")
+    needs_submitit()
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(SpecError, match="--slurm: Could not detect"):
         on_slurm(tmp_path, SlurmChoice()).__enter__()
+
+
+def test_the_logging_of_the_program_stays_as_it_is(tmp_path):
+    """Submitit sets up logging when it is imported; that closes every handler of the process."""
+    needs_submitit()
+    script = """
+import io, logging, os, sys
+from pathlib import Path
+from rgbench.queues.slurm import SlurmChoice, on_slurm
+
+class Own(logging.StreamHandler):
+    def close(self):
+        self.stream.close()
+
+logging.getLogger("own").addHandler(Own(io.StringIO()))
+with on_slurm(Path(sys.argv[1]), SlurmChoice(cluster="local")):
+    logging.getLogger("own").warning("heard")
+assert logging.getLogger("own").handlers[0].stream.getvalue() == "heard\\n"
+assert "SUBMITIT_LOG_LEVEL" not in os.environ
+"""
+    subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=True)
 
 
 # --- processes of this machine ----------------------------------------------------------------------------

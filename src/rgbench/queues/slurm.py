@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,6 +22,9 @@ SCANCEL = ("scancel", "--quiet")
 """The two programs of Slurm that are called: what waits or is at work, and an end to it."""
 ENDING = 30.0
 """Seconds that jobs of this machine have to end after they were cancelled: a busy one takes long to load a program."""
+
+SUBMITIT_LOGS = "SUBMITIT_LOG_LEVEL"
+"""The environment variable that says what submitit does to logging when it is imported."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,7 @@ def on_slurm(folder: Path, choice: SlurmChoice) -> Iterator[Submit]:
     SpecError
         If submitit is not installed, there is no Slurm here, an option is not known, or Slurm refuses the first jobs.
     """
-    submitit = extra("submitit", "--slurm:", "slurm")
+    submitit = _submitit()
     try:
         executor = submitit.AutoExecutor(folder=folder / "slurm", cluster=choice.cluster)
         executor.update_parameters(
@@ -76,6 +80,17 @@ def on_slurm(folder: Path, choice: SlurmChoice) -> Iterator[Submit]:
     except BaseException:
         _cancel(handed, choice.cluster)
         raise
+
+
+def _submitit() -> Any:
+    """Import submitit, and keep it from setting up logging, which closes the handlers that the program has."""
+    asked = os.environ.get(SUBMITIT_LOGS)
+    os.environ[SUBMITIT_LOGS] = asked or "NOCONFIG"
+    try:
+        return extra("submitit", "--slurm:", "slurm")
+    finally:
+        if asked is None:
+            del os.environ[SUBMITIT_LOGS]
 
 
 class _Listed:
