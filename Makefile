@@ -17,7 +17,7 @@ DOCS_INSTALLED := $(VENV)/.installed-docs
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install dev quickstart test test-all lint format types contract check docs docs-links bench campaign hooks clean
+.PHONY: help install dev quickstart test test-all lint format types contract check docs docs-links bench bench-gpu campaign hooks clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -80,6 +80,9 @@ docs-links: $(DOCS_INSTALLED) ## ask the network whether the site's external lin
 
 bench: $(DEV_INSTALLED) ## measure speed beside plain PyTorch (benchmarks/)
 	$(BIN)/python benchmarks/speed.py
+
+bench-gpu: $(DEV_INSTALLED) ## measure what a GPU gives, and keep it under benchmarks/results/
+	$(BIN)/python benchmarks/gpu.py --out benchmarks/results/gpu.json
 
 campaign: $(DEV_INSTALLED) ## break inputs, kill commands, strain stores, for MINUTES (docs/campaign.md)
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.campaign --minutes $(MINUTES) --seed $(SEED) --keep campaign-failed --out campaign.json

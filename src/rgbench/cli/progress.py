@@ -161,7 +161,8 @@ class TerminalListener(_Bars):
                 say(
                     self.console,
                     f"This will take about {duration(seconds)} on this machine "
-                    f"(device {self.device}). It can be stopped at any time and goes on where it was.",
+                    f"(device {self.device}) if it has little else to do. "
+                    "It can be stopped at any time and goes on where it was.",
                 )
             self._all = self._bars.add_task(
                 "all runs", total=plan.total_work(missing), state=f"0/{len(missing)}"
