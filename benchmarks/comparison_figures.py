@@ -1,4 +1,4 @@
-"""Pictures of docs/comparison.md and docs/sky-recipe.md, drawn from the tables there, so that they say nothing else.
+"""Pictures of docs/comparison.md and docs/sky-recipe.md, drawn from tables there or in comparison-record.md.
 
 .venv/bin/python -m benchmarks.comparison_figures docs
 """
@@ -94,8 +94,8 @@ def sky(text: str) -> plt.Figure:
 
 
 PICTURES = (
-    ("comparison.md", "second-views.png", second_views),
-    ("comparison.md", "disturbed.png", disturbed),
+    ("comparison-record.md", "second-views.png", second_views),
+    ("comparison-record.md", "disturbed.png", disturbed),
     ("sky-recipe.md", "sky.png", sky),
 )
 

@@ -111,9 +111,9 @@ def test_the_values_of_modern_are_those_of_the_protocol():
 
 
 def test_every_usual_word_of_a_table_is_listed():
-    text = (ROOT / "docs" / "data.md").read_text(encoding="utf8")
+    text = (ROOT / "docs" / "own-data.md").read_text(encoding="utf8")
     rows = dict(
-        re.findall(r"^\| `?(\w+)`? \| (.*) \|$", text.split("### Words that are understood")[1], re.MULTILINE)
+        re.findall(r"^\| `?(\w+)`? \| (.*) \|$", text.split("## Which words are understood?")[1], re.MULTILINE)
     )
     for key, aliases in ALIASES.items():
         usual = [*aliases, *(LESS_USUAL if key == "name" else ())]
@@ -159,7 +159,7 @@ MARKED = [path for path in DOCUMENTS if runnable(path.read_text(encoding="utf8")
 
 
 def test_there_are_blocks_that_run():
-    assert {path.name for path in MARKED} >= {"data.md", "extending.md", "networks.md", "predict.md"}
+    assert {path.name for path in MARKED} >= {"extending.md", "networks.md", "own-data.md", "predict.md"}
 
 
 @pytest.mark.parametrize("path", MARKED, ids=ids)

@@ -12,7 +12,8 @@ distribution that is a mixture of normal ones: tau from its posterior, and the s
 distribution that belongs to this tau (`Reference`). It decides how many standard errors the interval has on either
 side. The interval of the mean of one network keeps Student's t (`rgbench.statistics.recognition`).
 
-``benchmarks/coverage_runs.py`` measures what this holds and what else was tried; docs/comparison.md has its tables.
+``benchmarks/coverage_runs.py`` measures what this holds and what else was tried; docs/comparison-record.md has its
+tables.
 
 References
 ----------
