@@ -103,7 +103,8 @@ class RankInterval:
     rank : float
         Its rank by the measured values, from 1.
     low, high : float
-        Interval of the rank over the resamples; NaN where the metric has no value on one of them.
+        Interval of the rank over the resamples, in whole ranks: networks may share one in a resample, and an end
+        between two ranks is rounded outwards. NaN where the metric has no value on one of them.
     best : float
         Share of the resamples in which it is first; equal firsts share. NaN as the interval is.
     group : str
@@ -295,6 +296,7 @@ def rank_intervals(
     """
     names = sorted(values, key=lambda name: -values[name])
     low, high, best = _drawn_ranks(np.stack([resamples[name] for name in names]), confidence)
+    low, high = np.floor(low), np.ceil(high)
     ranks = rankdata([-values[name] for name in names])
     letters = tie_groups(names, separable)
     return [
