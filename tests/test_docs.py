@@ -113,7 +113,9 @@ def test_the_values_of_modern_are_those_of_the_protocol():
 def test_every_usual_word_of_a_table_is_listed():
     text = (ROOT / "docs" / "own-data.md").read_text(encoding="utf8")
     rows = dict(
-        re.findall(r"^\| `?(\w+)`? \| (.*) \|$", text.split("## Which words are understood?")[1], re.MULTILINE)
+        re.findall(
+            r"^\| `?(\w+)`? \| (.*) \|$", text.split("## Which words are understood?")[1], re.MULTILINE
+        )
     )
     for key, aliases in ALIASES.items():
         usual = [*aliases, *(LESS_USUAL if key == "name" else ())]
