@@ -57,9 +57,9 @@ def pair(found: PairedDifference) -> str:
     'a and b cannot be told apart with 200 test sources; about 1,100 would be needed to resolve a difference of 2
     points'
     >>> pair(replace(tied, better=0.78, with_more_seeds=0.065))
-    'a and b cannot be told apart with 200 test sources (a is the better one with a chance of 78 %); 2 more seeds of
-    each would show a difference of 6.5 points in 80 % of the cases, these show one of 8.0 points; about 1,100 test
-    sources would be needed to resolve a difference of 2 points'
+    'a and b cannot be told apart with 200 test sources (a is the better one with a chance of 78 %); these seeds would
+    most likely show a difference of 8.0 points, 2 more of each one of 6.5 points (in 80 of 100 such tests); about
+    1,100 test sources would be needed to resolve a difference of 2 points'
     >>> nan = float("nan")
     >>> pair(PairedDifference("a", "b", 0.01, nan, nan, nan, nan, False, n_test=7))
     'a and b cannot be told apart with 7 test sources: these are too few to give their difference an interval'
@@ -178,8 +178,8 @@ def _more_seeds(found: PairedDifference) -> str:
     if not found.with_more_seeds < _LESS * found.resolvable:
         return ""
     scale = numbers.scale(metrics().get(found.metric).scale)
-    here = "none" if isinf(found.resolvable) else f"one of {scale.amount(found.resolvable)}"
-    return (
-        f"; {MORE_SEEDS} more seeds of each would show a difference of "
-        f"{scale.amount(found.with_more_seeds)} in 80 % of the cases, these show {here}"
-    )
+    more = f"one of {scale.amount(found.with_more_seeds)}"
+    if isinf(found.resolvable):
+        return f"; these seeds could show no difference, {MORE_SEEDS} more of each would most likely show {more}"
+    here = f"a difference of {scale.amount(found.resolvable)}"
+    return f"; these seeds would most likely show {here}, {MORE_SEEDS} more of each {more} (in 80 of 100 such tests)"
