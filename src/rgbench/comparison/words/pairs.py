@@ -180,6 +180,8 @@ def _more_seeds(found: PairedDifference) -> str:
     scale = numbers.scale(metrics().get(found.metric).scale)
     more = f"one of {scale.amount(found.with_more_seeds)}"
     if isinf(found.resolvable):
-        return f"; these seeds could show no difference, {MORE_SEEDS} more of each would most likely show {more}"
+        return (
+            f"; these seeds could show no difference, {MORE_SEEDS} more of each would most likely show {more}"
+        )
     here = f"a difference of {scale.amount(found.resolvable)}"
     return f"; these seeds would most likely show {here}, {MORE_SEEDS} more of each {more} (in 80 of 100 such tests)"
