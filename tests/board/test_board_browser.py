@@ -169,18 +169,18 @@ def test_the_keyboard_alone_reaches_and_works_everything(page):
     tabbable = """[...document.querySelectorAll("a[href], button, input, select, summary, [tabindex='0']")]
       .filter((each) => each.checkVisibility({contentVisibilityAuto: true, visibilityProperty: true}))"""
     page.run(f"window.wanted = {tabbable}; window.reached = []; window.blind = []")
-    # A few more than there are: the first ones may lead from the browser's own buttons into the page.
-    for _ in range(page.run("window.wanted.length") + 3):
-        page.press("Tab")
-        page.run(
-            "(() => { const each = document.activeElement; window.reached.push(each); "
-            "if (each !== document.body && getComputedStyle(each).outlineStyle === 'none') "
-            "window.blind.push(each.outerHTML.slice(0, 100)); })()"
-        )
-    assert (
-        page.run("window.wanted.filter((each) => !window.reached.includes(each)).map((e) => e.outerHTML)")
-        == []
+    # The page notes itself what is reached: a key may arrive late where the machine has other work.
+    page.run(
+        "document.addEventListener('focusin', ({target}) => { window.reached.push(target); "
+        "if (getComputedStyle(target).outlineStyle === 'none') window.blind.push(target.outerHTML.slice(0, 100)); })"
     )
+    missed = "window.wanted.filter((each) => !window.reached.includes(each)).map((e) => e.outerHTML)"
+    # Some keys lead through the browser's own buttons, and behind the last place the first one comes again.
+    for _ in range(2 * page.run("window.wanted.length") + 10):
+        page.press("Tab")
+        if not page.run(missed):
+            break
+    assert page.run(missed) == []
     assert page.run("window.blind") == [], "the focus is seen wherever it is"
     page.run("document.querySelector('[data-key=accuracy] button').focus()")
     for key, order in (("Enter", "descending"), (" ", "ascending")):
