@@ -13,6 +13,7 @@ from rgbench.cli.options import (
     ClassifierOption,
     DeviceOption,
     ModelOption,
+    OverwriteFilesOption,
     PriorOption,
     RunChoiceOption,
     StoreOption,
@@ -56,7 +57,7 @@ def classify(
     model: ModelOption = "best",
     store: StoreOption = DEFAULT_STORE,
     device: DeviceOption = "auto",
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that are there.")] = False,
+    overwrite: OverwriteFilesOption = False,
 ) -> None:
     """Fetch images of sources by position or name, and classify them.
 

@@ -8,7 +8,13 @@ from typing import Annotated
 
 import typer
 
-from rgbench.cli.options import OverwriteOption, PlaneOption
+from rgbench.cli.options import (
+    OverwriteFileOption,
+    OverwriteFilesOption,
+    OverwriteOption,
+    PlaneOption,
+    SplitOption,
+)
 from rgbench.cli.screen import console
 
 app = typer.Typer(
@@ -78,7 +84,7 @@ def show_data(
     set_aside: Annotated[
         Path | None, typer.Option("--set-aside", help="CSV file for the sources left out, with the reason.")
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that are there.")] = False,
+    overwrite: OverwriteFilesOption = False,
 ) -> None:
     """Show paper, licence, classes, splits and known defects, and draw a contact sheet of images."""
     from rgbench.cli.work import data as work
@@ -102,10 +108,7 @@ def split_data(
         str, typer.Argument(help="Name of a data set, or a study's TOML file, whose data it is.")
     ],
     out: Annotated[Path, typer.Option("--out", help="Table to write: .csv, .parquet, .vot or .fits.")],
-    split: Annotated[
-        str | None,
-        typer.Option("--split", help="published, fold-0, fold-1, ... or becker2021; by default published."),
-    ] = None,
+    split: SplitOption = None,
     seed: Annotated[int, typer.Option("--seed", help="Seed of the split becker2021.")] = PUBLISHED_SEED,
     overwrite: OverwriteOption = False,
 ) -> None:
@@ -170,7 +173,7 @@ def write_croissant(
         Path,
         typer.Option("--out", help="Folder for NAME.croissant.json and NAME.csv, made if it is not there."),
     ] = Path(),
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that are there.")] = False,
+    overwrite: OverwriteFilesOption = False,
 ) -> None:
     """Describe a data set and its split for other programs: in Croissant (JSON-LD), with a table of the sources."""
     from rgbench.cli.work import data as work
@@ -207,7 +210,7 @@ def show_consensus(
             help="Say, with intervals of so many resamples, how right labels are; 200 take 30 s.",
         ),
     ] = 0,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file if it is there.")] = False,
+    overwrite: OverwriteFileOption = False,
 ) -> None:
     """Say how often catalogues agree, and which sources have a class that several of them give."""
     from rgbench.cli.work import consensus as work

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from rgbench.cli.data import ColumnsOption, LabelsOption, LeaveOutOption
-from rgbench.cli.options import DeviceOption, ImageScaleOption, PlaneOption
+from rgbench.cli.options import DeviceOption, ImageScaleOption, OverwriteFileOption, PlaneOption
 from rgbench.cli.screen import console, starting
 
 
@@ -53,7 +53,7 @@ def finetune(
     pixel_scale: ImageScaleOption = None,
     plane: PlaneOption = None,
     device: DeviceOption = "auto",
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file if it is there.")] = False,
+    overwrite: OverwriteFileOption = False,
 ) -> None:
     """Train a classifier further on your own labelled images; say whether it got better for them.
 

@@ -28,6 +28,12 @@ RunOption = Annotated[
     ),
 ]
 OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace the table if it is there.")]
+OverwriteFileOption = Annotated[bool, typer.Option("--overwrite", help="Replace the file if it is there.")]
+OverwriteFilesOption = Annotated[bool, typer.Option("--overwrite", help="Replace files that are there.")]
+SplitOption = Annotated[
+    str | None,
+    typer.Option("--split", help="published, fold-0, fold-1, ... or becker2021; by default published."),
+]
 ImageScaleOption = Annotated[
     float | None,
     typer.Option(

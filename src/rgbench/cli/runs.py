@@ -15,6 +15,7 @@ from rgbench.cli.options import (
     EngineOption,
     ImageScaleOption,
     ModelOption,
+    OverwriteFileOption,
     OverwriteOption,
     PlaneOption,
     PriorOption,
@@ -381,7 +382,7 @@ def export(
     model: ModelOption = "best",
     store: StoreOption = DEFAULT_STORE,
     device: DeviceOption = "auto",
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file if it is there.")] = False,
+    overwrite: OverwriteFileOption = False,
 ) -> None:
     """Make one file of stored runs, with which rgbench predict classifies without the store.
 

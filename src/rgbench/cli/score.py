@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from rgbench.cli.data import LabelsOption
-from rgbench.cli.options import DEFAULT_STORE, StoreOption
+from rgbench.cli.options import DEFAULT_STORE, SplitOption, StoreOption
 from rgbench.cli.screen import console, starting
 
 STATED = "What you state of the model"
@@ -26,10 +26,7 @@ def score(
     data: Annotated[
         str, typer.Option("--data", help="Name of a data set, or a study's TOML file, whose data it is.")
     ] = "first-galaxy-data",
-    split: Annotated[
-        str | None,
-        typer.Option("--split", help="published, fold-0, fold-1, ... or becker2021; by default published."),
-    ] = None,
+    split: SplitOption = None,
     seed: Annotated[
         int,
         typer.Option(

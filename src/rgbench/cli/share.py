@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from rgbench.cli.options import OverwriteFileOption
 from rgbench.cli.screen import console
 
 TaskOption = Annotated[
@@ -63,7 +64,7 @@ def bundle(
     check: Annotated[
         Path | None, typer.Option("--check", help="A bundle to check; nothing is written.")
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file if it is there.")] = False,
+    overwrite: OverwriteFileOption = False,
 ) -> None:
     """Make one file of a store's results, which others can check and compare; or check one of theirs.
 
